@@ -1,0 +1,51 @@
+"""What stops a run: one exception with a code, a reason, a way out and the place where it began."""
+
+from __future__ import annotations
+
+from typing import Any
+
+__all__ = ["Failure"]
+
+_EXIT_CODES = {"E6": 3, "E7": 1}
+_RUN_FAILED = 4
+
+
+class Failure(Exception):
+    """Stop a run with a diagnostic.
+
+    ``code`` is a row of the table of diagnostics; ``file`` with ``line`` and ``column`` (from 1) is the user's own
+    place, where there is one. The exit code follows from the code: bad rows 1, an environment that can't 3, a run
+    that failed 4; ``exit_code`` overrides it (75 for "interrupted, resumable").
+    """
+
+    def __init__(
+        self,
+        code: str,
+        message: str,
+        *,
+        why: str | None = None,
+        help: str | None = None,
+        file: str | None = None,
+        line: int | None = None,
+        column: int | None = None,
+        exit_code: int | None = None,
+    ) -> None:
+        super().__init__(f"{code}: {message}")
+        self.code, self.message, self.why, self.help = code, message, why, help
+        self.file, self.line, self.column = file, line, column
+        self.exit_code = _EXIT_CODES.get(code[:2], _RUN_FAILED) if exit_code is None else exit_code
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the diagnostic in the shape that ``validate --output-format json`` prints."""
+        return {
+            "code": self.code,
+            "severity": "warning" if self.code.startswith("W") else "error",
+            "message": self.message,
+            "why": self.why,
+            "help": self.help,
+            "file": self.file,
+            "line": self.line,
+            "column": self.column,
+            "end_line": self.line,
+            "end_column": None if self.column is None else self.column + 1,
+        }

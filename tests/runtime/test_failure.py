@@ -1,0 +1,41 @@
+from __future__ import annotations
+
+import pytest
+
+from alignc.runtime.failure import Failure
+
+
+@pytest.mark.parametrize(
+    ("code", "exit_code"), [("E701", 1), ("E709", 1), ("E601", 3), ("E606", 3), ("E801", 4), ("E806", 4)]
+)
+def test_exit_code_follows_from_the_code(code: str, exit_code: int) -> None:
+    assert Failure(code, "x").exit_code == exit_code
+
+
+def test_a_given_exit_code_wins() -> None:
+    assert Failure("E801", "interrupted", exit_code=75).exit_code == 75
+
+
+def test_as_dict_has_the_keys_of_a_json_diagnostic() -> None:
+    failure = Failure("E702", "`chosen` is a number", why="w", help="h", file="a.jsonl", line=3, column=7)
+    assert failure.as_dict() == {
+        "code": "E702",
+        "severity": "error",
+        "message": "`chosen` is a number",
+        "why": "w",
+        "help": "h",
+        "file": "a.jsonl",
+        "line": 3,
+        "column": 7,
+        "end_line": 3,
+        "end_column": 8,
+    }
+
+
+def test_a_failure_without_a_place_says_so() -> None:
+    place = Failure("E601", "m").as_dict()
+    assert [place[key] for key in ("file", "line", "column", "end_line", "end_column")] == [None] * 5
+
+
+def test_str_names_the_code() -> None:
+    assert str(Failure("E707", "no rows left")) == "E707: no rows left"
