@@ -1,0 +1,222 @@
+"""The resolved job, read from `job.json` into frozen dataclasses."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from .failure import Failure
+
+__all__ = [
+    "Adapter",
+    "Data",
+    "Formula",
+    "Job",
+    "Launch",
+    "Model",
+    "Plan",
+    "Reference",
+    "Spec",
+    "Train",
+    "job_from",
+    "read_job",
+]
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Reference:
+    """Where reference log-probabilities come from: initial, path, adapter_off or none."""
+
+    kind: str
+    path: str | None = None
+
+
+@dataclass(frozen=True)
+class Adapter:
+    """A low-rank adapter: kind, rank, scale, dropout and the modules that get one."""
+
+    kind: str
+    r: int
+    alpha: float
+    dropout: float
+    target_modules: str | list[str]
+
+
+@dataclass(frozen=True)
+class Model:
+    """The policy (an id, a folder, or `{init: …}`), its reference and its adapter."""
+
+    policy: str | Mapping[str, Any]
+    reference: Reference
+    adapter: Adapter | None = None
+    dtype: str | None = None
+    attn_implementation: str | None = None
+    revision: str | None = None
+    trust_remote_code: bool = False
+
+
+@dataclass(frozen=True)
+class Data:
+    """The rows: where they are, how their columns are called, what becomes of bad ones."""
+
+    kind: str
+    source: str
+    split: str
+    columns: Mapping[str, str]
+    chat_template: str | None
+    max_rows: int | None
+    eval: Mapping[str, Any] | None
+    on_bad_row: str
+    max_refused: int
+    max_cut: float
+
+
+@dataclass(frozen=True)
+class Train:
+    """The optimizer, its schedule, and how often to log, evaluate and save."""
+
+    learning_rate: float
+    lr_scheduler_type: str
+    warmup_steps: float
+    per_device_train_batch_size: int
+    per_device_eval_batch_size: int
+    gradient_accumulation_steps: int
+    num_train_epochs: float
+    max_steps: int
+    max_length: int
+    max_grad_norm: float | None
+    weight_decay: float
+    optim: str
+    adam_beta1: float
+    adam_beta2: float
+    adam_epsilon: float
+    seed: int
+    bf16: bool | None
+    dropout: bool
+    activation_checkpointing: bool
+    layout: str
+    logging_steps: int
+    eval_steps: int | None
+    eval_on_start: bool
+    save_steps: int
+    save_total_limit: int
+    report_to: list[str]
+    metric_for_best_model: str | None
+    greater_is_better: bool | None
+    early_stopping_patience: int | None
+
+
+@dataclass(frozen=True)
+class Launch:
+    """How many processes run the job, and what holds them together; `timeout` in seconds."""
+
+    engine: str
+    num_processes: int
+    num_machines: int
+    zero_stage: int
+    offload: str | None
+    mixed_precision: str | None
+    timeout: int
+
+
+@dataclass(frozen=True)
+class Spec:
+    """What the user wrote, with every default filled in; the objective as plain data."""
+
+    version: int
+    name: str
+    objective: Mapping[str, Any]
+    model: Model
+    data: Data
+    train: Train
+    launch: Launch
+    output_dir: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What the loss needs: responses in order, anchors, columns, totals, and its values at step 0."""
+
+    responses: list[str]
+    anchors: list[str]
+    columns: list[str]
+    totals: list[str]
+    coupled: bool
+    metrics: list[str]
+    step0: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Formula:
+    """The loss as `explain` prints it."""
+
+    text: str
+    latex: str
+
+
+@dataclass(frozen=True)
+class Job:
+    """A whole resolved job."""
+
+    alignc: str
+    name: str
+    spec: Spec
+    origins: Mapping[str, str]
+    plan: Plan
+    formula: Formula
+
+    @property
+    def output_dir(self) -> Path:
+        """The folder that everything the job makes goes into."""
+        return Path(self.spec.output_dir)
+
+
+def read_job(path: Path) -> Job:
+    """Read a `job.json`. Failure E806 where it is not one that this runtime knows."""
+    try:
+        return job_from(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError) as problem:
+        raise Failure("E806", f"cannot read {path.name}: {problem}", file=str(path)) from problem
+
+
+def job_from(data: Mapping[str, Any]) -> Job:
+    """Build a job from the parsed `job.json`. Failure E806 for unknown or missing keys."""
+    spec = dict(data.get("spec") or {})
+    parts = {"model": model_from(spec.get("model") or {})}
+    parts |= {name: build(kind, spec.get(name) or {}, name) for name, kind in SECTIONS.items()}
+    whole = {
+        "spec": build(Spec, {**spec, **parts}, "spec"),
+        "plan": build(Plan, data.get("plan") or {}, "plan"),
+        "formula": build(Formula, data.get("formula") or {}, "formula"),
+    }
+    return build(Job, {**data, **whole}, "job")
+
+
+SECTIONS: Mapping[str, Any] = {"data": Data, "train": Train, "launch": Launch}
+
+
+def model_from(data: Mapping[str, Any]) -> Model:
+    """Build the model section with its reference and adapter."""
+    reference = build(Reference, data.get("reference") or {"kind": "none"}, "model.reference")
+    adapter = data.get("adapter") and build(Adapter, data["adapter"], "model.adapter")
+    return build(Model, {**data, "reference": reference, "adapter": adapter or None}, "model")
+
+
+def build(kind: type[T], data: Mapping[str, Any], where: str) -> T:
+    """Build a dataclass from a mapping that has its keys and no others."""
+    fields = {f.name: f for f in dataclasses.fields(kind)}  # type: ignore[arg-type]
+    unknown = sorted(set(data) - set(fields))
+    missing = sorted(n for n, f in fields.items() if n not in data and f.default is dataclasses.MISSING)
+    if unknown or missing:
+        raise Failure(
+            "E806",
+            f"job.json does not fit this runtime: {where} has unknown keys {unknown}, lacks {missing}",
+            help="compile the spec again with the alignc that runs it",
+        )
+    return kind(**data)
