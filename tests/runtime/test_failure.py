@@ -39,3 +39,8 @@ def test_a_failure_without_a_place_says_so() -> None:
 
 def test_str_names_the_code() -> None:
     assert str(Failure("E707", "no rows left")) == "E707: no rows left"
+
+
+def test_diagnostics_put_the_causes_first() -> None:
+    whole = Failure("E706", "2 rows", causes=(Failure("E702", "a", line=1), Failure("E704", "b", line=2)))
+    assert [(d["code"], d["line"]) for d in whole.diagnostics()] == [("E702", 1), ("E704", 2), ("E706", None)]
