@@ -13,10 +13,10 @@ _RUN_FAILED = 4
 class Failure(Exception):  # noqa: N818 - it is a diagnostic first; "Error" would say less
     """Stop a run with a diagnostic.
 
-    ``code`` is a row of the table of diagnostics; ``file`` with ``line`` and ``column`` (from 1) is the user's
-    own place, where there is one; ``causes`` are diagnostics of their own that led to this one (every bad row of
-    a file). The exit code follows from the code: bad rows 1, an environment that can't 3, a run that failed 4;
-    ``exit_code`` overrides it (75 for "interrupted, resumable").
+    ``code`` is a row of the table of diagnostics; ``file`` with ``line`` and ``column`` (from 1) is the
+    user's own place, where there is one; ``causes`` are diagnostics of their own that led to this one (every
+    bad row of a file). The exit code follows from the code: bad rows 1, an environment that can't 3, a run
+    that failed 4; ``exit_code`` overrides it (75 for "interrupted, resumable").
     """
 
     def __init__(
