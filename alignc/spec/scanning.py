@@ -1,0 +1,83 @@
+"""Events of ruamel.yaml's parser in pure Python, with limits, so that no text is slow or fatal.
+
+The C parser is never used: it dies of deep nesting. Imports ruamel.yaml; load this module lazily.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import MarkedYAMLError
+from ruamel.yaml.events import Event
+from ruamel.yaml.scanner import Scanner
+from ruamel.yaml.tokens import TagToken
+
+DEEPEST = 64
+"""Levels of nesting."""
+
+_TAG_ENDS = "\0 \t\r\n,[]{}"
+
+
+class NotAllowedError(Exception):
+    """Text that is YAML, or might be, but not what a spec may hold."""
+
+    def __init__(self, message: str, help_: str, start: int, end: int) -> None:
+        super().__init__(message)
+        self.message, self.help, self.start, self.end = message, help_, start, end
+
+
+def too_deep(start: int) -> NotAllowedError:
+    """Return the refusal of one level too many, opened at the offset `start`."""
+    return NotAllowedError(
+        f"nested more than {DEEPEST} levels deep", "a spec needs fewer than ten", start, start + 1
+    )
+
+
+class _StrictScanner(Scanner):
+    """The scanner, stopped where it would look ahead for long."""
+
+    def fetch_flow_collection_start(self, TokenClass: Any, to_push: str) -> None:  # noqa: N803
+        if self.flow_level >= DEEPEST:
+            raise too_deep(self.reader.index)
+        super().fetch_flow_collection_start(TokenClass, to_push)
+
+    def fetch_directive(self) -> None:
+        start = self.reader.index
+        if self.reader.prefix(9) != "%YAML 1.2":
+            raise NotAllowedError(
+                "a directive is not allowed in a spec", "delete this line", start, start + 1
+            )
+        super().fetch_directive()
+
+    def scan_tag(self) -> TagToken:
+        """Take a tag as it stands: it will be refused, and decoding it is quadratic."""
+        start, length = self.reader.get_mark(), 1
+        while self.reader.peek(length) not in _TAG_ENDS:
+            length += 1
+        text = self.reader.prefix(length)
+        self.reader.forward(length)
+        return TagToken((None, text), start, self.reader.get_mark())
+
+
+def events(text: str) -> Iterator[Event]:
+    """Yield the parser's events; their marks' `index` is an offset in `text`.
+
+    Raises NotAllowedError for what a spec may not hold and MarkedYAMLError for what is no YAML.
+    """
+    yaml = YAML(typ="safe", pure=True)
+    yaml.Scanner = _StrictScanner
+    last = None
+    try:
+        for event in yaml.parse(text):
+            last = event.end_mark
+            yield event
+    except (NotAllowedError, MarkedYAMLError):
+        raise
+    except Exception as error:
+        # The library lets a few exceptions of Python's own escape (a code point beyond Unicode, say).
+        raise MarkedYAMLError(problem=type(error).__name__, problem_mark=last) from error
+
+
+__all__ = ["DEEPEST", "NotAllowedError", "events", "too_deep"]
