@@ -1,0 +1,154 @@
+"""Checkpoints that are whole or absent: written aside, synced, listed with their hashes, renamed.
+
+``checkpoints/step-N/`` holds the model as ``from_pretrained`` reads it, ``optimizer.safetensors`` (slots by
+parameter name), ``trainer_state.json`` and ``manifest.json`` with the sha256 of every other file. A folder
+whose files do not match its manifest is passed over. Older checkpoints go only after the new one stands.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from . import fsops
+from .failure import Failure
+
+__all__ = [
+    "TrainerState",
+    "commit",
+    "damage",
+    "newest",
+    "prune",
+    "read_optimizer",
+    "read_state",
+    "write_optimizer",
+]
+
+NAME = re.compile(r"step-(\d+)")
+MANIFEST = "manifest.json"
+STATE = "trainer_state.json"
+OPTIMIZER = "optimizer.safetensors"
+
+
+@dataclass(frozen=True)
+class TrainerState:
+    """What a loop must know to go on: all of it integers, numbers and names."""
+
+    step: int = 0
+    num_tokens: int = 0
+    references: Mapping[str, str] = field(
+        default_factory=dict
+    )  # held-out or training rows -> key of the cache
+    best: Mapping[str, float] | None = None  # {"step", "value"} of the best evaluation
+    stale: int = 0  # evaluations since the best one
+    pending: Mapping[str, float] | None = None  # a step's metrics whose evaluation was interrupted
+    stopped_early: bool = False
+
+
+def commit(root: Path, state: TrainerState, write: Callable[[Path], None], keep: int) -> Path:
+    """Write a checkpoint of a state; ``write`` puts the model and optimizer into the folder it is given.
+
+    Returns the checkpoint's folder. At most ``keep`` checkpoints stay, the best one beside them.
+    """
+    root.mkdir(parents=True, exist_ok=True)
+    aside, target = root / f".step-{state.step}.tmp", root / f"step-{state.step}"
+    if target.exists() and damage(target) is None:
+        return target  # the state after a step is always the same: nothing is gained by writing it again
+    fsops.make_folder(aside)
+    write(aside)
+    fsops.write_text(aside / STATE, as_json(dataclasses.asdict(state)))
+    fsops.write_text(aside / MANIFEST, as_json(manifest_of(aside)))
+    fsops.sync_tree(aside)
+    fsops.remove(target)
+    fsops.rename(aside, target)
+    prune(root, keep, {state.step} | ({int(state.best["step"])} if state.best else set()))
+    return target
+
+
+def as_json(value: Any) -> str:
+    """Write a value as indented JSON."""
+    return json.dumps(value, indent=1, sort_keys=True) + "\n"
+
+
+def manifest_of(folder: Path) -> dict[str, str]:
+    """List the files of a folder with their sha256."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != MANIFEST)
+    return {str(path.relative_to(folder)): fsops.digest(path) for path in files}
+
+
+def damage(folder: Path) -> str | None:
+    """Say what is wrong with a checkpoint, or None where it is whole."""
+    try:
+        listed = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return f"{MANIFEST} is missing or unreadable"
+    if not isinstance(listed, dict) or STATE not in listed:
+        return f"{MANIFEST} lists no {STATE}"
+    for name, expected in listed.items():
+        path = folder / name
+        if not path.is_file():
+            return f"{name} is missing"
+        if fsops.digest(path) != expected:
+            return f"{name} is not the file that was written"
+    return None
+
+
+def saved(root: Path) -> list[tuple[int, Path]]:
+    """List the checkpoints of a run by step, newest first."""
+    found = [(NAME.fullmatch(path.name), path) for path in root.glob("step-*")]
+    return sorted(((int(match[1]), path) for match, path in found if match), reverse=True)
+
+
+def newest(root: Path, report: Callable[[str], None]) -> Path | None:
+    """Find the newest whole checkpoint; tell ``report`` of every damaged one that is passed over."""
+    for _, path in saved(root):
+        problem = damage(path)
+        if problem is None:
+            return path
+        report(f"checkpoint {path.name} is passed over: {problem}")
+    return None
+
+
+def prune(root: Path, keep: int, protect: Collection[int] = ()) -> None:
+    """Remove what killed processes left aside, and all but the newest ``keep`` and the protected."""
+    for leftover in root.glob(".step-*.tmp"):
+        fsops.remove(leftover)
+    for step, path in saved(root)[keep:]:
+        if step not in protect:
+            fsops.remove(path)
+
+
+def read_state(folder: Path) -> TrainerState:
+    """Read a checkpoint's trainer state. Failure E805 where it does not fit."""
+    try:
+        return TrainerState(**json.loads((folder / STATE).read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError) as problem:
+        raise unreadable(folder / STATE, problem) from problem
+
+
+def write_optimizer(folder: Path, slots: Mapping[str, torch.Tensor]) -> None:
+    """Write the optimizer's slots, named ``parameter/slot``."""
+    save_file({name: tensor.contiguous() for name, tensor in slots.items()}, folder / OPTIMIZER)
+
+
+def read_optimizer(folder: Path) -> dict[str, torch.Tensor]:
+    """Read the optimizer's slots. Failure E805 where the file does not fit."""
+    try:
+        return load_file(folder / OPTIMIZER)
+    except (OSError, SafetensorError) as problem:
+        raise unreadable(folder / OPTIMIZER, problem) from problem
+
+
+def unreadable(path: Path, problem: Exception) -> Failure:
+    """Say that a checkpoint cannot be read."""
+    way_out = "remove that checkpoint's folder to go on from the one before it"
+    return Failure("E805", f"cannot read the checkpoint: {problem}", file=str(path), help=way_out)

@@ -1,0 +1,78 @@
+"""Optimizers and learning-rate schedules; a schedule is a pure function of the step."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import nn
+
+from .job import Train
+
+__all__ = ["build_optimizer", "clip_factor", "decay_groups", "learning_rate", "warmup_steps"]
+
+
+def build_optimizer(named: Iterable[tuple[str, nn.Parameter]], train: Train) -> torch.optim.Optimizer:
+    """Build the optimizer of a job over its trainable parameters."""
+    groups = decay_groups(named, train.weight_decay)
+    rate = train.learning_rate
+    if train.optim == "sgd":
+        return torch.optim.SGD(groups, lr=rate)
+    if train.optim == "rmsprop":
+        return torch.optim.RMSprop(groups, lr=rate, alpha=0.99, eps=train.adam_epsilon)
+    betas = (train.adam_beta1, train.adam_beta2)
+    fused = train.optim == "adamw_torch_fused" and can_fuse(groups)
+    return torch.optim.AdamW(groups, lr=rate, betas=betas, eps=train.adam_epsilon, fused=fused)
+
+
+def decay_groups(named: Iterable[tuple[str, nn.Parameter]], decay: float) -> list[dict[str, Any]]:
+    """Split parameters: matrices decay, biases and norms (one axis or none) do not."""
+    trainable = [p for _, p in named if p.requires_grad]
+    groups = [
+        {"params": [p for p in trainable if p.dim() >= 2], "weight_decay": decay},
+        {"params": [p for p in trainable if p.dim() < 2], "weight_decay": 0.0},
+    ]
+    return [group for group in groups if group["params"]]
+
+
+def can_fuse(groups: list[dict[str, Any]]) -> bool:
+    """Tell whether torch has a fused kernel for these parameters."""
+    kinds = {(p.device.type, p.is_floating_point()) for group in groups for p in group["params"]}
+    return kinds in ({("cpu", True)}, {("cuda", True)})
+
+
+def warmup_steps(train: Train, total: int) -> int:
+    """Resolve ``warmup_steps``: below 1 it is a share of all steps."""
+    asked = train.warmup_steps
+    return math.ceil(asked * total) if 0 < asked < 1 else int(asked)
+
+
+def learning_rate(train: Train, step: int, total: int) -> float:
+    """Give the learning rate of a step's update (steps from 1), as transformers' schedules do."""
+    done, warmup = step - 1, warmup_steps(train, total)
+    kind = train.lr_scheduler_type
+    if kind == "inverse_sqrt":
+        return train.learning_rate * inverse_sqrt(done, warmup)
+    if kind != "constant" and done < warmup:
+        return train.learning_rate * done / max(1, warmup)
+    left = max(1, total - warmup)
+    if kind == "linear":
+        return train.learning_rate * max(0.0, (total - done) / left)
+    if kind == "cosine":
+        return train.learning_rate * max(0.0, 0.5 * (1 + math.cos(math.pi * (done - warmup) / left)))
+    return train.learning_rate
+
+
+def inverse_sqrt(done: int, warmup: int) -> float:
+    """Fall with the root of the step; without a warm-up the time scale is 10,000 steps."""
+    if done < warmup:
+        return done / max(1, warmup)
+    scale = warmup or 10_000
+    return 1.0 / math.sqrt((done + scale - warmup) / scale)
+
+
+def clip_factor(norm: float, limit: float | None) -> float:
+    """Give the factor that brings a gradient of this norm within the limit (0 or None: no limit)."""
+    return min(1.0, limit / (norm + 1e-6)) if limit else 1.0
