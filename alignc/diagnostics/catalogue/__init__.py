@@ -1,0 +1,1 @@
+"""The texts of the codes, a module a group."""
