@@ -1,0 +1,148 @@
+"""Look fields up in a row by the names the objective uses, through the spec's ``columns:``."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from typing import Any
+
+from alignc.runtime.data.chat import Text, chat_from
+from alignc.runtime.data.rows import Row
+from alignc.runtime.failure import Failure
+
+__all__ = ["Fields", "kind_of"]
+
+_ABSENT = object()
+
+# What others call it: offered in the help of E701, never taken silently.
+_ELSEWHERE = {
+    "prompt": ("question", "instruction", "query", "input", "problem"),
+    "completion": ("response", "output", "answer", "solution", "target"),
+    "chosen": ("preferred", "accepted", "better", "positive", "winner"),
+    "rejected": ("dispreferred", "worse", "negative", "loser", "rejected_response"),
+    "completions": ("responses", "outputs", "answers"),
+    "rewards": ("scores", "ratings"),
+    "label": ("kto_tag", "labels", "is_desirable", "desirable"),
+    "reward": ("score", "rating"),
+}
+_WORDS = {"true": 1.0, "false": 0.0}
+
+
+@dataclass(frozen=True)
+class Fields:
+    """A row seen through ``columns:``; a look-up that fails raises E701 or E702 at the row's place."""
+
+    row: Row
+    columns: Mapping[str, str] = field(default_factory=dict)
+
+    def has(self, name: str) -> bool:
+        """Tell whether the row has a value under this name that is not null."""
+        found = self._find(name)
+        return found is not _ABSENT and found is not None
+
+    def value(self, name: str) -> Any:
+        """Return the value, whatever its type."""
+        found = self._find(name)
+        if found is _ABSENT:
+            raise self._absent(name)
+        if found is None:
+            raise self.wrong(name, "is null")
+        return found
+
+    def text(self, name: str) -> Text:
+        """Return a string, or a conversation in the form {role, content}."""
+        return self.as_text(name, self.value(name))
+
+    def as_text(self, name: str, value: Any) -> Text:
+        """Check one string or conversation, found under ``name``."""
+        if isinstance(value, str):
+            return self._unicode(name, value)
+        if not isinstance(value, list):
+            raise self.wrong(name, f"is {kind_of(value)}, not a string or a list of messages")
+        chat = chat_from(value)
+        if isinstance(chat, str):
+            raise self.wrong(f"{name}{chat}", "")
+        for index, turn in enumerate(chat):
+            self._unicode(f"{name}[{index}].content", turn.get("content", ""))
+        return chat
+
+    def items(self, name: str) -> Sequence[Any]:
+        """Return a list that is not empty."""
+        found = self.value(name)
+        if not isinstance(found, list) or not found:
+            raise self.wrong(name, f"is {kind_of(found)}, not a list with something in it")
+        return found
+
+    def number(self, name: str) -> float:
+        """Return a finite number; a boolean counts as 0 or 1."""
+        return self.as_number(name, self.value(name))
+
+    def as_number(self, name: str, value: Any) -> float:
+        """Check one number, found under ``name``; a CSV file's cells are text and are converted."""
+        if isinstance(value, str) and self.row.file.endswith(".csv"):
+            value = _number_in(value)
+        if not isinstance(value, bool | int | float):
+            raise self.wrong(name, f"is {kind_of(value)}, not a number")
+        if not math.isfinite(value):
+            raise self.wrong(name, f"is {value}, not a finite number")
+        return float(value)
+
+    def wrong(self, name: str, what: str, help: str | None = None) -> Failure:  # noqa: A002
+        """Build E702 for the field ``name``; ``what`` goes on after its name."""
+        return self.row.failure("E702", f"`{name}` {what}".rstrip(), help)
+
+    def _find(self, name: str) -> Any:
+        return _reach(self.row.fields, self.columns.get(name, name))
+
+    def _absent(self, name: str) -> Failure:
+        path = self.columns.get(name, name)
+        shown = f"`{name}`" if path == name else f"`{path}` (columns.{name})"
+        there = ", ".join(f"`{key}`" for key in self.row.fields) or "none"
+        message = f"there is no column {shown}; the columns are {there}"
+        return self.row.failure(
+            "E701", message, f"say where it is: `columns: {{{name}: {self._guess(name)}}}`"
+        )
+
+    def _guess(self, name: str) -> str:
+        there = [str(key) for key in self.row.fields]
+        known = [key for key in _ELSEWHERE.get(name, ()) if key in there]
+        return (known or get_close_matches(name, there, n=1, cutoff=0.4) or ["COLUMN"])[0]
+
+    def _unicode(self, name: str, text: str) -> str:
+        try:
+            text.encode("utf-8")
+        except UnicodeEncodeError:
+            raise self.wrong(name, "holds half a surrogate pair, which is no character") from None
+        return text
+
+
+def _reach(fields: Mapping[str, Any], path: str) -> Any:
+    """Follow a dotted path into objects and lists; a column named so, dots and all, comes first."""
+    if path in fields:
+        return fields[path]
+    value: Any = fields
+    for step in path.split("."):
+        if isinstance(value, Mapping) and step in value:
+            value = value[step]
+        elif isinstance(value, list) and step.isdecimal() and int(step) < len(value):
+            value = value[int(step)]
+        else:
+            return _ABSENT
+    return value
+
+
+def _number_in(cell: str) -> Any:
+    try:
+        return _WORDS.get(cell.strip().lower()) if cell.strip().lower() in _WORDS else float(cell)
+    except ValueError:
+        return cell
+
+
+def kind_of(value: Any) -> str:
+    """Name a JSON value's type, with its article."""
+    if isinstance(value, list):
+        return "a list" if value else "an empty list"
+    names = {dict: "an object", str: "a string", bool: "a boolean", type(None): "null"}
+    return names.get(type(value), "a number" if isinstance(value, int | float) else type(value).__name__)

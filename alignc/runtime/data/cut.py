@@ -1,0 +1,46 @@
+"""Cut a row to the length a model may see: prompts on the left, completions only if they must be."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+__all__ = ["Cut", "cut"]
+
+
+@dataclass(frozen=True)
+class Cut:
+    """Token ids after cutting, and what was cut."""
+
+    prompt: Sequence[int]
+    responses: tuple[Sequence[int], ...]
+    prompt_cut: bool = False
+    responses_cut: bool = False
+
+
+def cut(
+    prompt: Sequence[int], responses: Sequence[Sequence[int]], max_length: int | None, bos: int | None = None
+) -> Cut:
+    """Make prompt and every response fit ``max_length`` (at least 2) tokens together.
+
+    The prompt loses its beginning, but for BOS; it keeps a token at least. A response loses its end only
+    where it would not fit behind a prompt of one token.
+    """
+    if max_length is None:
+        return Cut(prompt, tuple(responses))
+    kept = tuple(response[: max_length - 1] for response in responses)
+    room = max_length - max(map(len, kept), default=0)
+    return Cut(
+        _tail(prompt, room, bos),
+        kept,
+        prompt_cut=len(prompt) > room,
+        responses_cut=any(len(response) > max_length - 1 for response in responses),
+    )
+
+
+def _tail(prompt: Sequence[int], room: int, bos: int | None) -> Sequence[int]:
+    if len(prompt) <= room:
+        return prompt
+    if prompt[0] != bos:
+        return prompt[-room:]
+    return [*prompt[:1], *prompt[len(prompt) - room + 1 :]]

@@ -1,0 +1,166 @@
+"""Load a job's rows as examples, and account for every row that was cut or refused."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from alignc.runtime.data.cut import Cut, cut
+from alignc.runtime.data.example import Example
+from alignc.runtime.data.format import Parsed, parse_row
+from alignc.runtime.data.judge import Counts, judge
+from alignc.runtime.data.quarantine import write_quarantine
+from alignc.runtime.data.render import Rendered, read_template, render
+from alignc.runtime.data.rows import Row
+from alignc.runtime.data.settings import DataSettings
+from alignc.runtime.data.source import read_rows
+from alignc.runtime.data.split import held_out
+from alignc.runtime.data.tokens import Specials, TokenRow, specials_of, tokenize
+from alignc.runtime.failure import Failure
+
+__all__ = ["Dataset", "collect", "load_examples"]
+
+Part = Literal["train", "eval"]
+
+_CHUNK = 512  # rows tokenized in one call
+_OF_A_ROW = {"E701", "E702", "E703", "E704", "E708"}
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Examples in the order of the source, the counts, and a diagnostic for each refused row."""
+
+    examples: tuple[Example, ...]
+    counts: Counts
+    refused: tuple[Failure, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.examples)
+
+    def __getitem__(self, row: int) -> Example:
+        return self.examples[row]
+
+
+@dataclass(frozen=True)
+class _Loaded:
+    """A row's way through the stages: where it got to, or what stopped it."""
+
+    row: Row | None
+    parsed: Parsed | None = None
+    cut: Cut | None = None
+    failure: Failure | None = None
+
+
+def load_examples(
+    settings: DataSettings, tokenizer: Any, *, which: Part = "train", limit: int | None = None
+) -> Dataset:
+    """Load the training or the held-out rows as examples, at most ``limit`` rows of the source.
+
+    Raises E705 where too many completions were cut, E706 where too many rows were refused (with each of them
+    among its causes), E707 where no row is left; E601, E703 and E709 as the source and the tokenizer demand.
+    Without ``settings.eval`` the held-out part is empty.
+    """
+    loaded = _load(settings, tokenizer, which, limit)
+    dataset = _dataset(loaded)
+    if settings.on_bad_row == "quarantine" and settings.quarantine and dataset.refused:
+        bad = [(item.failure, item.row) for item in loaded if item.failure is not None]
+        write_quarantine(Path(settings.quarantine), bad)
+    if which == "train" or settings.eval is not None:
+        judge(dataset.counts, dataset.refused, settings)
+    return dataset
+
+
+def collect(
+    settings: DataSettings, tokenizer: Any, *, which: Part = "train", limit: int | None = None
+) -> Dataset:
+    """Load as ``load_examples`` does, but judge nothing: refused rows are only listed."""
+    return _dataset(_load(settings, tokenizer, which, limit))
+
+
+def _load(settings: DataSettings, tokenizer: Any, which: Part, limit: int | None) -> list[_Loaded]:
+    specials = specials_of(tokenizer)
+    template = read_template(settings.chat_template)
+    rows = islice(_rows_of(settings, which), limit)
+    loaded: list[_Loaded] = []
+    while chunk := list(islice(rows, _CHUNK)):
+        loaded += _tokenized(chunk, settings, tokenizer, template, specials)
+    return loaded
+
+
+def _rows_of(settings: DataSettings, which: Part) -> Iterator[Row | Failure]:
+    held = settings.eval
+    if which == "eval" and held is None:
+        return iter(())
+    if which == "eval" and held is not None and held.source is not None:
+        return read_rows(held.source, held.split or settings.split)
+    rows = read_rows(settings.source, settings.split, settings.max_rows)
+    if held is None or held.fraction is None:
+        return rows
+    fraction, wanted = held.fraction, which == "eval"
+    return (row for index, row in enumerate(rows) if held_out(index, settings.seed, fraction) == wanted)
+
+
+def _tokenized(
+    chunk: list[Row | Failure],
+    settings: DataSettings,
+    tokenizer: Any,
+    template: str | None,
+    specials: Specials,
+) -> Iterator[_Loaded]:
+    """Parse and render each row, tokenize those that can be, and give all back in their order."""
+    stages = [_rendered(row, settings, tokenizer, template) for row in chunk]
+    ready = [(stage.row, text) for stage, text in stages if stage.row is not None and text is not None]
+    tokens = iter(tokenize(ready, tokenizer, specials))
+    for stage, text in stages:
+        yield stage if text is None else _fitted(stage, next(tokens), settings.max_length, specials)
+
+
+def _rendered(
+    row: Row | Failure, settings: DataSettings, tokenizer: Any, template: str | None
+) -> tuple[_Loaded, Rendered | None]:
+    if isinstance(row, Failure):
+        return _Loaded(None, failure=row), None
+    try:
+        parsed = parse_row(row, settings)
+        return _Loaded(row, parsed), render(row, parsed, tokenizer, template)
+    except Failure as failure:
+        if failure.code not in _OF_A_ROW:
+            raise
+        return _Loaded(row, failure=failure), None
+
+
+def _fitted(
+    stage: _Loaded, tokens: TokenRow | Failure, max_length: int | None, specials: Specials
+) -> _Loaded:
+    if isinstance(tokens, Failure):
+        return _Loaded(stage.row, failure=tokens)
+    fitted = cut(tokens.prompt, tokens.responses, max_length, specials.bos)
+    return _Loaded(stage.row, stage.parsed, fitted)
+
+
+def _dataset(loaded: list[_Loaded]) -> Dataset:
+    examples = tuple(_examples(loaded))
+    refused = tuple(item.failure for item in loaded if item.failure is not None)
+    cuts = [item.cut for item in loaded if item.cut is not None]
+    counts = Counts(
+        rows=len(loaded),
+        kept=len(examples),
+        refused=len(refused),
+        prompts_cut=sum(each.prompt_cut for each in cuts),
+        completions_cut=sum(each.responses_cut for each in cuts),
+    )
+    return Dataset(examples, counts, refused)
+
+
+def _examples(loaded: Iterable[_Loaded]) -> Iterator[Example]:
+    kept = ((item.row, item.parsed, item.cut) for item in loaded)
+    whole = ((row, parsed, fitted) for row, parsed, fitted in kept if row and parsed and fitted)
+    for index, (row, parsed, fitted) in enumerate(whole):
+        responses = tuple(np.array(ids, dtype=np.int32) for ids in fitted.responses)
+        prompt = np.array(fitted.prompt, dtype=np.int32)
+        yield Example(index, row.origin, prompt, responses, parsed.columns)

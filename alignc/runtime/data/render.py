@@ -1,0 +1,91 @@
+"""Write a row's prompt and responses as the text that a tokenizer will read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from jinja2 import TemplateError, TemplateSyntaxError
+
+from alignc.runtime.data.chat import Chat, Text
+from alignc.runtime.data.format import Parsed
+from alignc.runtime.data.rows import Row
+from alignc.runtime.failure import Failure
+
+__all__ = ["Rendered", "read_template", "render"]
+
+Apply = Callable[..., str]
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """Texts: the prompt, and for each response the prompt with that response behind it.
+
+    ``templated`` tells that a chat template wrote them, so that BOS is its affair.
+    """
+
+    prompt: str
+    wholes: tuple[str, ...]
+    templated: bool
+
+
+def read_template(path: str | None) -> str | None:
+    """Read a chat template's file; raises E709 where it can't be read."""
+    if path is None:
+        return None
+    try:
+        return Path(path).read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise Failure("E709", f"the chat template can't be read: {error}", file=path) from error
+
+
+def render(row: Row, parsed: Parsed, tokenizer: Any, template: str | None = None) -> Rendered:
+    """Write plain rows as they are, and conversations through ``template`` or the tokenizer's own.
+
+    Raises E709 without a usable template, E702 where it refuses the row, E708 where it writes the prompt
+    differently once an answer follows.
+    """
+    prompt = parsed.prompt
+    if isinstance(prompt, str):
+        return Rendered(prompt, tuple(prompt + _plain(text) for text in parsed.responses), templated=False)
+    if template is None and tokenizer.chat_template is None:
+        raise Failure(
+            "E709",
+            "the rows are conversations, and the tokenizer has no chat template",
+            help="name one with `data.chat_template: FILE`, or take the model's instruct version",
+        )
+    apply = partial(_apply, row, tokenizer, tools=parsed.tools, chat_template=template)
+    written = apply(prompt, add_generation_prompt=True)
+    wholes = [_trim(apply((*prompt, *reply)), tokenizer.eos_token) for reply in parsed.responses]
+    if not all(whole.startswith(written) for whole in wholes):
+        _check_same_prompt(row, apply(prompt), wholes)
+    return Rendered(written, tuple(wholes), templated=True)
+
+
+def _plain(text: Text) -> str:
+    if not isinstance(text, str):
+        raise TypeError("a plain prompt has plain responses")
+    return text
+
+
+def _apply(row: Row, tokenizer: Any, chat: Chat, **options: Any) -> str:
+    try:
+        return tokenizer.apply_chat_template([*chat], tokenize=False, **options)
+    except TemplateSyntaxError as error:
+        raise Failure("E709", f"the chat template is not valid Jinja: {error}") from error
+    except (TemplateError, TypeError, ValueError, KeyError) as error:
+        raise row.failure("E702", f"the chat template refuses the conversation: {error}") from error
+
+
+def _trim(whole: str, eos: str) -> str:
+    """Drop what the template writes behind the closing EOS: generation stops there."""
+    return whole.rstrip() if whole.rstrip().endswith(eos) else whole
+
+
+def _check_same_prompt(row: Row, bare: str, wholes: list[str]) -> None:
+    if all(whole.startswith(bare) for whole in wholes):
+        return  # only the generation prompt differs (an opening <think>, say): split where they part
+    raise row.failure("E708", "the chat template writes the prompt differently once an answer follows")

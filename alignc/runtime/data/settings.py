@@ -1,0 +1,60 @@
+"""What loading data needs to know: the data section of a job and the few facts around it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+__all__ = ["DataSettings", "EvalSettings", "settings_from_job"]
+
+
+@dataclass(frozen=True)
+class EvalSettings:
+    """Where held-out rows come from: a source of their own, or a fraction (0 to 1) of the training source."""
+
+    source: str | None = None
+    split: str | None = None
+    fraction: float | None = None
+
+
+@dataclass(frozen=True)
+class DataSettings:
+    """The resolved ``data`` section, and what loading needs of the rest of the job.
+
+    ``max_length`` counts tokens of prompt and response together; None sets no bound. ``max_refused`` is a
+    number of rows, or below 1 a share of them; ``max_cut`` is a share. ``needed`` names the numeric columns
+    that the objective reads. ``quarantine`` is the file that refused rows are written to.
+    """
+
+    kind: str
+    source: str
+    split: str = "train"
+    columns: Mapping[str, str] = field(default_factory=dict)
+    chat_template: str | None = None
+    max_rows: int | None = None
+    eval: EvalSettings | None = None
+    on_bad_row: str = "error"
+    max_refused: float = 0
+    max_cut: float = 0.2
+    max_length: int | None = 1024
+    responses: tuple[str, ...] = ("completion",)
+    needed: tuple[str, ...] = ()
+    seed: int = 42
+    quarantine: str | None = None
+
+
+def settings_from_job(job: Mapping[str, Any]) -> DataSettings:
+    """Read the settings from ``job.json``'s object."""
+    spec, plan = job["spec"], job["plan"]
+    section = dict(spec["data"])
+    held_out = section.pop("eval", None)
+    return DataSettings(
+        **section,
+        eval=None if held_out is None else EvalSettings(**held_out),
+        max_length=spec["train"]["max_length"],
+        responses=tuple(plan["responses"]),
+        needed=tuple(plan["columns"]),
+        seed=spec["train"]["seed"],
+        quarantine=f"{spec['output_dir']}/quarantine.jsonl",
+    )

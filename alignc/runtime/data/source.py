@@ -1,0 +1,157 @@
+"""Read rows from where a spec says they are: a file, a folder, or a data set of the hub."""
+
+from __future__ import annotations
+
+import csv
+import os
+import re
+from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from alignc.runtime.data.jsonl import read_jsonl
+from alignc.runtime.data.rows import Row
+from alignc.runtime.failure import Failure
+from alignc.runtime.hub import offline_unless_reachable
+
+__all__ = ["read_rows"]
+
+_CELL_LIMIT = 1 << 27  # the csv module's own limit, 128 KiB, is shorter than some conversations
+
+
+def read_rows(source: str, split: str = "train", limit: int | None = None) -> Iterator[Row | Failure]:
+    """Yield the rows of a file, a folder or a hub id, at most ``limit``, each a row or what is wrong with it.
+
+    Raises E703 where there is no such file or it can't be read as a whole, E601 where the hub doesn't answer.
+    """
+    path = Path(source)
+    if path.is_dir():
+        rows = _read_folder(path, split)
+    elif path.exists() or path.is_absolute() or path.suffix in _READERS:
+        rows = _read_file(path)
+    else:
+        rows = _read_hub(source, split)
+    return islice(rows, limit)
+
+
+def _read_file(path: Path) -> Iterator[Row | Failure]:
+    reader = _READERS.get(path.suffix.lower())
+    if reader is None:
+        known = ", ".join(sorted(_READERS))
+        raise Failure("E703", f"`{path.name}` is none of {known}", file=str(path))
+    try:
+        yield from reader(path)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise Failure("E703", f"`{path}` can't be read: {reason}", file=str(path)) from error
+
+
+def _read_csv(path: Path) -> Iterator[Row | Failure]:
+    csv.field_size_limit(_CELL_LIMIT)
+    with path.open(encoding="utf-8-sig", newline="") as lines:
+        reader = csv.reader(lines, strict=True)
+        try:
+            header = next(reader, [])
+            start = reader.line_num + 1
+            for cells in reader:
+                if cells:
+                    yield _csv_row(header, cells, str(path), start)
+                start = reader.line_num + 1
+        except (csv.Error, UnicodeDecodeError) as error:
+            message = f"the file is not CSV from here on: {error}"
+            raise Failure("E703", message, file=str(path), line=reader.line_num) from error
+
+
+def _csv_row(header: Sequence[str], cells: Sequence[str], file: str, line: int) -> Row | Failure:
+    if len(cells) != len(header):
+        return Failure(
+            "E703", f"{len(cells)} cells under {len(header)} columns", file=file, line=line, column=1
+        )
+    return Row(dict(zip(header, cells, strict=True)), file, line)
+
+
+def _read_parquet(path: Path) -> Iterator[Row | Failure]:
+    from pyarrow import ArrowException  # type: ignore[import-untyped]
+    from pyarrow.parquet import ParquetFile  # type: ignore[import-untyped]
+
+    try:
+        with ParquetFile(path) as file:
+            batches = file.iter_batches(batch_size=1024)
+            yield from _numbered((row for batch in batches for row in batch.to_pylist()), str(path))
+    except ArrowException as error:
+        raise Failure("E703", f"`{path.name}` is not parquet: {error}", file=str(path)) from error
+
+
+def _numbered(fields: Any, file: str) -> Iterator[Row]:
+    return (Row(row, file, number, numbered=True) for number, row in enumerate(fields, start=1))
+
+
+_READERS: dict[str, Callable[[Path], Iterator[Row | Failure]]] = {
+    ".jsonl": read_jsonl,
+    ".ndjson": read_jsonl,
+    ".csv": _read_csv,
+    ".parquet": _read_parquet,
+}
+
+
+def _read_folder(folder: Path, split: str) -> Iterator[Row | Failure]:
+    if (folder / "state.json").exists() or (folder / "dataset_dict.json").exists():
+        yield from _read_saved(folder, split)
+        return
+    for path in _files_of_split(folder, split):
+        yield from _read_file(path)
+
+
+def _files_of_split(folder: Path, split: str) -> list[Path]:
+    """Choose the data files whose path names the split; a folder that names no split is all `train`."""
+    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in _READERS)
+    word = re.compile(rf"(?<![a-z0-9]){re.escape(split.lower())}(?![a-z0-9])")
+    chosen = [path for path in files if word.search(str(path.relative_to(folder)).lower())]
+    if chosen or (split == "train" and len(files) == 1):
+        return chosen or files
+    names = ", ".join(str(path.relative_to(folder)) for path in files) or "no data files"
+    message = f"no file of the split `{split}` in the folder; it holds {names}"
+    raise Failure("E703", message, file=str(folder), help="set `data.split`, or name a file")
+
+
+def _read_saved(folder: Path, split: str) -> Iterator[Row]:
+    """Read a folder that `Dataset.save_to_disk` or `DatasetDict.save_to_disk` wrote."""
+    from datasets import DatasetDict, load_from_disk
+
+    try:
+        saved = load_from_disk(str(folder))
+    except Exception as error:  # whatever the reader of a foreign folder runs into, the folder is the cause
+        raise Failure("E703", f"the saved data set can't be read: {error}", file=str(folder)) from error
+    if isinstance(saved, DatasetDict):
+        if split not in saved:
+            message = f"no split `{split}` in the data set; it has {', '.join(saved)}"
+            raise Failure("E703", message, file=str(folder), help="set `data.split`")
+        saved = saved[split]
+    return _numbered(saved, f"{folder.name}[{split}]")
+
+
+def _read_hub(name: str, split: str) -> Iterator[Row]:
+    import datasets
+
+    offline_unless_reachable()
+    try:
+        rows = datasets.load_dataset(name, split=split)
+    except Exception as error:  # the hub's library raises a dozen kinds, its own and its dependencies'
+        raise _hub_failure(name, split, error) from error
+    return _numbered(rows, f"{name}[{split}]")
+
+
+def _hub_failure(name: str, split: str, error: Exception) -> Failure:
+    reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    if isinstance(error, ValueError) and not isinstance(error, OSError):
+        message = f"the data set `{name}` has no such rows: {reason}"
+        return Failure("E703", message, help=f"`data.split` is `{split}`; choose one that the data set has")
+    offline = os.environ.get("HF_HUB_OFFLINE") or os.environ.get("HF_DATASETS_OFFLINE")
+    return Failure(
+        "E601",
+        f"the data set `{name}` is neither on disk nor to be had from the hub: {reason}",
+        why="HF_HUB_OFFLINE forbids asking the hub" if offline else None,
+        help="check the id and the network (HF_ENDPOINT, HTTPS_PROXY, HF_TOKEN for gated data), "
+        "or point `data.source` at a file: JSONL, CSV, parquet or a folder of them",
+    )

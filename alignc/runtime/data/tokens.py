@@ -1,0 +1,103 @@
+"""From rendered texts to token ids: where the prompt ends, BOS once, EOS supervised."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+from alignc.runtime.data.render import Rendered
+from alignc.runtime.data.rows import Row
+from alignc.runtime.failure import Failure
+
+__all__ = ["Specials", "TokenRow", "encode", "specials_of", "tokenize"]
+
+
+@dataclass(frozen=True)
+class Specials:
+    """A tokenizer's special ids; ``start`` stands in for a prompt that would have no token."""
+
+    bos: int | None
+    eos: int
+    adds_bos: bool
+
+    @property
+    def start(self) -> int:
+        """Return BOS, or EOS (the end of whatever came before) where there is none."""
+        return self.eos if self.bos is None else self.bos
+
+
+@dataclass(frozen=True)
+class TokenRow:
+    """Token ids of a prompt and of the responses to it, not yet cut."""
+
+    prompt: Sequence[int]
+    responses: tuple[Sequence[int], ...]
+
+
+def specials_of(tokenizer: Any) -> Specials:
+    """Read a tokenizer's special ids and whether it puts BOS before a text; raises E709 without EOS."""
+    if tokenizer.eos_token_id is None:
+        raise Failure("E709", "the tokenizer has no EOS token, so no completion could learn to end")
+    bos = tokenizer.bos_token_id
+    begins = tokenizer("a")["input_ids"][:1]
+    return Specials(bos, tokenizer.eos_token_id, adds_bos=bos is not None and begins == [bos])
+
+
+def encode(tokenizer: Any, texts: list[str]) -> list[list[int]]:
+    """Tokenize texts as they are, without special tokens of the tokenizer's own."""
+    return tokenizer(texts, add_special_tokens=False, verbose=False)["input_ids"] if texts else []
+
+
+def tokenize(
+    rows: Sequence[tuple[Row, Rendered]], tokenizer: Any, specials: Specials
+) -> list[TokenRow | Failure]:
+    """Tokenize rows, or say what is wrong with them: E704 (nothing to learn), E708 (BOS twice)."""
+    texts = [text for _, rendered in rows for text in (rendered.prompt, *rendered.wholes)]
+    ids = iter(encode(tokenizer, texts))
+    result: list[TokenRow | Failure] = []
+    for row, rendered in rows:
+        prompt, *wholes = islice(ids, 1 + len(rendered.wholes))
+        result.append(_token_row(row, prompt, wholes, specials, rendered.templated))
+    return result
+
+
+def _token_row(
+    row: Row, prompt: list[int], wholes: list[list[int]], specials: Specials, templated: bool
+) -> TokenRow | Failure:
+    """Split where all texts still agree: a token that spans the boundary belongs to the response."""
+    end = min((_agree(prompt, whole) for whole in wholes), default=len(prompt))
+    replies = [whole[end:] for whole in wholes]
+    shared = _begin(prompt[:end], specials, templated)
+    if not all(replies):
+        return row.failure("E704", "a completion adds no token to its prompt")
+    if _bos_count(shared, specials) > 1 or any(_bos_count(reply, specials) for reply in replies):
+        return row.failure(
+            "E708",
+            "BOS stands there twice",
+            "the tokenizer or the chat template writes it already; take it out of the row's text",
+        )
+    return TokenRow(shared, tuple(_close(reply, specials) for reply in replies))
+
+
+def _agree(first: list[int], second: list[int]) -> int:
+    same = (i for i, (a, b) in enumerate(zip(first, second, strict=False)) if a != b)
+    return next(same, min(len(first), len(second)))
+
+
+def _begin(prompt: list[int], specials: Specials, templated: bool) -> list[int]:
+    if specials.adds_bos and not templated:
+        return [specials.start, *prompt]
+    return prompt or [specials.start]
+
+
+def _bos_count(ids: list[int], specials: Specials) -> int:
+    """Count BOS at the beginning; a template may well write it again before a later turn."""
+    if specials.bos is None or specials.bos == specials.eos:
+        return 0
+    return next((i for i, token in enumerate(ids) if token != specials.bos), len(ids))
+
+
+def _close(reply: list[int], specials: Specials) -> list[int]:
+    return reply if reply[-1] == specials.eos else [*reply, specials.eos]
