@@ -1,0 +1,43 @@
+"""The reference page of the codes, as text."""
+
+from __future__ import annotations
+
+from alignc.diagnostics.codes import CODES, GROUPS, Code
+
+_HEAD = """\
+# Diagnostics
+
+What `alignc` says when something is wrong, code by code. `alignc rule CODE` prints one entry.
+Codes that begin with E are errors, those with W warnings. A comment `# alignc: ignore[CODE] reason` at the
+end of a line, or alone on the line above it, waives a code there; `# alignc: ignore-file[CODE] reason` above
+the first key waives it in the whole file. Warnings and errors of soundness (E2xx, E3xx) can be waived.
+
+<!-- Generated from alignc/diagnostics/catalogue; a test holds this page to it. -->
+"""
+
+
+def reference() -> str:
+    """Return the Markdown text of docs/diagnostics.md."""
+    return _HEAD + "".join(_group(digit, title) for digit, title in GROUPS.items())
+
+
+def entry(code: Code) -> str:
+    """Return one code's section."""
+    fence = "json" if code.example.startswith("{") else "yaml"
+    waiver = "" if code.waivable else "\nIt cannot be waived.\n"
+    return (
+        f"\n### {code.code}\n\n**{_sentence(code.title)}**\n\n{_sentence(code.why)}\n\n"
+        f"What to do: {code.help}.\n{waiver}\n```{fence}\n{code.example}\n```\n"
+    )
+
+
+def _group(digit: str, title: str) -> str:
+    codes = sorted((code for code in CODES.values() if code.code[1] == digit), key=lambda code: code.code[1:])
+    return f"\n## {title}\n" + "".join(map(entry, codes))
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:] + ("" if text.endswith(".") else ".")
+
+
+__all__ = ["entry", "reference"]
