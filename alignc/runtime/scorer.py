@@ -1,0 +1,74 @@
+"""The scorer: a causal language model that answers with log-probabilities of response tokens only."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from alignc.runtime.attention import causal_lm
+from alignc.runtime.failure import Failure
+from alignc.runtime.layout import Batch
+from alignc.runtime.logprobs import KEEP_BYTES, LogitRule, token_log_probs
+
+__all__ = ["Scorer"]
+
+
+class Scorer(nn.Module):
+    """Wrap a causal LM (a PreTrainedModel or a PeftModel over one); a forward scores a batch.
+
+    Every weight is used inside the call of the module that owns it, which is what DDP, FSDP and ZeRO-3 hook
+    into. For that the LM head's ``forward`` is replaced on the instance by one that also takes targets;
+    without them it is the ordinary linear map, so the model itself, and ``generate``, work as before.
+    """
+
+    def __init__(self, model: nn.Module, *, budget: int = KEEP_BYTES) -> None:
+        super().__init__()
+        self.model = model
+        base = causal_lm(model)
+        head = base.get_output_embeddings()
+        if not isinstance(head, nn.Linear):
+            raise Failure(
+                "E607",
+                f"the LM head of {type(base).__name__} is a {type(head).__name__}, not a linear layer",
+                why="token log-probabilities are computed from the head's weight, without making all logits",
+                help="leave the head out of the adapter's target_modules",
+            )
+        rule = _rule(base.config.get_text_config())
+        head.forward = partial(_head_forward, head, rule, budget)  # type: ignore[method-assign]
+
+    def forward(self, batch: Batch) -> Tensor:
+        """Return log p of every response token, ``[rows, k, T]`` float32 (float64), 0 where there is none."""
+        base = causal_lm(self.model)
+        places = {
+            name: value
+            for name in ("position_ids", "attention_mask", "segments")
+            if (value := getattr(batch, name)) is not None
+        }
+        hidden = base.base_model(input_ids=batch.input_ids, use_cache=False, **places).last_hidden_state
+        scored = hidden.flatten(0, 1).index_select(0, batch.score_at)
+        found = base.get_output_embeddings()(scored, batch.targets)
+        answer = found.new_zeros(batch.mask.numel()).index_copy(0, batch.slots, found)
+        return answer.view(batch.mask.shape)
+
+
+def _head_forward(
+    head: nn.Linear, rule: LogitRule, budget: int, hidden: Tensor, targets: Tensor | None = None
+) -> Tensor:
+    if targets is None:
+        return F.linear(hidden, head.weight, head.bias)
+    return token_log_probs(hidden, head.weight, targets, bias=head.bias, rule=rule, budget=budget)
+
+
+def _rule(config: Any) -> LogitRule:
+    """Read what the architecture does to its logits: the names under which transformers' configs keep it."""
+    softcap = getattr(config, "final_logit_softcapping", None)
+    for name in ("logit_scale", "output_multiplier", "lm_head_multiplier"):
+        if (scale := getattr(config, name, None)) is not None:
+            return LogitRule(scale, softcap)
+    divisor = getattr(config, "logits_scaling", None)
+    if divisor is not None:
+        return LogitRule(divisor if config.model_type == "hyperclovax" else 1 / divisor, softcap)
+    return LogitRule(1.0, softcap)
