@@ -1,0 +1,137 @@
+"""Run a job's main function so that every ending is told: a diagnostic, an exit code, never a traceback."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import traceback
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from .failure import Failure
+from .job import Job, read_job
+from .metrics import say
+from .ranks import Pulse, write_status
+from .signals import Interrupted, Stop, die_with_parent
+
+__all__ = ["Options", "Run", "conduct"]
+
+CRASH_LOG = "crash.log"
+
+
+@dataclass(frozen=True)
+class Options:
+    """What `train.py` was told on its command line."""
+
+    resume: bool = False
+    max_steps: int | None = None
+    limit: int | None = None
+
+
+@dataclass
+class Run:
+    """A running job: its folder, its options, the wish to stop, and the last step that is safe on disk."""
+
+    job: Job
+    folder: Path
+    options: Options
+    pulse: Pulse
+    stop: Stop = field(default_factory=Stop)
+    step: int = 0
+
+    def goes_on(self) -> bool:
+        """Count a place passed, and tell whether no signal has come."""
+        self.pulse.beat()
+        return not self.stop.signum
+
+
+def conduct(folder: Path, main: Callable[[Run], None], arguments: Sequence[str] | None = None) -> int:
+    """Read the job beside `train.py`, run ``main`` on it, and give the exit code (DESIGN §4).
+
+    Rank 0 writes `status.json`; what is no diagnostic of ours goes to `crash.log` and is told as E806.
+    """
+    die_with_parent()
+    quiet()
+    options = parse(arguments)
+    rank = int(os.environ.get("RANK", "0"))
+    try:
+        job = read_job(folder / "job.json")
+    except Failure as failure:
+        say(told(failure))
+        return failure.exit_code
+    job.output_dir.mkdir(parents=True, exist_ok=True)
+    run = Run(job, folder, options, Pulse(job.output_dir, rank))
+    run.stop.install()
+    exit_code, diagnostics = ending(run, main)
+    run.pulse.end(exit_code, diagnostics)
+    if rank == 0:
+        write_status(job.output_dir, exit_code, diagnostics, finished=exit_code == 0, step=run.step)
+    return exit_code
+
+
+def ending(run: Run, main: Callable[[Run], None]) -> tuple[int, list[dict[str, Any]]]:
+    """Run the job; give its exit code and its diagnostics."""
+    try:
+        main(run)
+    except Interrupted as wish:
+        say(f"interrupted; {wish.saved or 'no step was done yet'}; go on with --resume")
+        return wish.exit_code, []
+    except Failure as failure:
+        return failure.exit_code, reported(failure)
+    except Exception:
+        return crashed(run)
+    return 0, []
+
+
+def crashed(run: Run) -> tuple[int, list[dict[str, Any]]]:
+    """Keep an unexpected exception's traceback in a file and name the file."""
+    log = run.job.output_dir / CRASH_LOG
+    with log.open("a", encoding="utf-8") as file:
+        file.write(f"rank {run.pulse.rank}, after step {run.step}\n{traceback.format_exc()}\n")
+    problem = sys.exc_info()[1]
+    failure = Failure(
+        "E806",
+        f"the job crashed: {type(problem).__name__}: {str(problem).strip().splitlines()[:1]}",
+        why=f"the traceback is in {log}",
+        help="go on from the last checkpoint with --resume once the cause is gone",
+    )
+    return failure.exit_code, reported(failure)
+
+
+def reported(failure: Failure) -> list[dict[str, Any]]:
+    """Give a failure's diagnostics; without a launcher that renders them, say them too."""
+    if "ALIGNC_LAUNCHED" not in os.environ and os.environ.get("RANK", "0") == "0":
+        say(told(failure))
+    return [failure.as_dict()]
+
+
+def told(failure: Failure) -> str:
+    """Write a failure as text, in the shape of the compiler's diagnostics."""
+    place = f"\n  --> {failure.file}:{failure.line or 1}:{failure.column or 1}" if failure.file else ""
+    notes = [("why: ", failure.why), ("help:", failure.help)]
+    return f"error[{failure.code}]: {failure.message}{place}" + "".join(
+        f"\n   = {label} {text}" for label, text in notes if text
+    )
+
+
+def parse(arguments: Sequence[str] | None) -> Options:
+    """Parse the command line of `train.py`."""
+    parser = argparse.ArgumentParser(description="Train the job beside this file.")
+    parser.add_argument("--resume", action="store_true", help="go on from the newest whole checkpoint")
+    parser.add_argument("--max-steps", type=int, metavar="N", help="stop after N steps")
+    parser.add_argument("--limit", type=int, metavar="ROWS", help="take only the first rows")
+    found = parser.parse_args(arguments)
+    return Options(resume=found.resume, max_steps=found.max_steps, limit=found.limit)
+
+
+def quiet() -> None:
+    """Silence what libraries print about themselves: warnings meant for programmers, progress bars."""
+    warnings.simplefilter("ignore", FutureWarning)
+    warnings.simplefilter("ignore", DeprecationWarning)
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    os.environ.setdefault("DEEPSPEED_LOG_LEVEL", "error")

@@ -1,0 +1,93 @@
+"""What must hold while a run goes: known values at step 0, and finite numbers before every update."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from .data.example import Example
+from .failure import Failure
+from .world import World
+
+__all__ = ["Evidence", "check_finite", "check_step0", "evidence_of", "tolerance"]
+
+NAMED = 8
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """A micro-batch's rows, which of them have finite log-probabilities, and its share of the loss."""
+
+    examples: Sequence[Example]
+    finite: Tensor  # [rows] bool
+    share: Tensor
+
+    def suspects(self) -> list[str]:
+        """Name the rows that a non-finite number may come from; none where all is finite."""
+        bad = [e.origin for e, ok in zip(self.examples, self.finite.tolist(), strict=True) if not ok]
+        if bad or bool(torch.isfinite(self.share)):
+            return bad
+        return [example.origin for example in self.examples]
+
+
+def evidence_of(examples: Sequence[Example], logps: Tensor, share: Tensor) -> Evidence:
+    """Keep what is needed to name rows later, without waiting for the device now."""
+    return Evidence(examples, torch.isfinite(logps.detach()).all(dim=2).all(dim=1), share.detach())
+
+
+def check_finite(
+    values: Mapping[str, float], norm: float, evidence: Sequence[Evidence], step: int, world: World
+) -> None:
+    """Stop before the update where the loss or the gradient's norm is not finite (Failure E801).
+
+    Both are the same on every rank, so that all ranks stop here together.
+    """
+    if math.isfinite(values["loss"]) and math.isfinite(norm):
+        return
+    suspects = joined(world, [row for e in evidence for row in e.suspects()])
+    where = suspects or joined(world, [x.origin for e in evidence for x in e.examples])
+    what = f"loss is {values['loss']}" if not math.isfinite(values["loss"]) else f"gradient norm is {norm}"
+    raise Failure(
+        "E801",
+        f"step {step}: the {what}; the weights were not updated",
+        why=f"{'it comes from' if suspects else 'the step took'} {some(where)}",
+        help="look at these rows with `alignc data`; a lower learning rate or `max_grad_norm` may help too",
+    )
+
+
+def joined(world: World, names: list[str]) -> list[str]:
+    """Join the names that the ranks hold."""
+    return [name for held in world.gather(names) for name in held]
+
+
+def some(names: Sequence[str]) -> str:
+    """List a few names and count the rest."""
+    rest = len(names) - NAMED
+    return ", ".join(names[:NAMED]) + (f" and {rest} more rows" if rest > 0 else "")
+
+
+def tolerance(dtype: torch.dtype) -> float:
+    """Give how far a value at step 0 may be off: the policy and the reference differ in rounding only."""
+    return {torch.float64: 1e-6, torch.float32: 1e-3}.get(dtype, 5e-2)
+
+
+def check_step0(values: Mapping[str, float], expected: Mapping[str, float], dtype: torch.dtype) -> None:
+    """Compare the first step's values with those that the loss must have there (Failure E802)."""
+    limit = tolerance(dtype)
+    off = {
+        name: (values[name], wanted)
+        for name, wanted in expected.items()
+        if name in values and not abs(values[name] - wanted) <= limit * max(1.0, abs(wanted))
+    }
+    if off:
+        told = ", ".join(f"{name} is {value:.6g}, not {wanted:.6g}" for name, (value, wanted) in off.items())
+        raise Failure(
+            "E802",
+            f"step 1: {told}",
+            why="before the first update the policy is its own reference, so these values are known",
+            help="the reference is another model than the policy: see `model.reference` and `alignc explain`",
+        )

@@ -1,0 +1,230 @@
+"""The models of a job: made from a configuration and a seed, or read as `from_pretrained` reads them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import safe_open
+from torch import Tensor, nn
+
+from .failure import Failure
+from .hub import offline_unless_reachable
+from .job import Adapter, Job, Model
+from .seeds import derive
+
+__all__ = ["autocast_dtype", "initial_model", "pretrained", "ready", "resumed_model", "save_model"]
+
+DTYPES = {
+    "float64": torch.float64,
+    "float32": torch.float32,
+    "bfloat16": torch.bfloat16,
+    "float16": torch.float16,
+}
+
+
+def initial_model(job: Job, tokenizer: Any) -> nn.Module:
+    """Make the policy as training begins, with a fresh adapter where the spec asks for one."""
+    section, seed = job.spec.model, job.spec.train.seed
+    if isinstance(section.policy, str):
+        model = pretrained(section.policy, section, keep_adapter=section.adapter is not None)
+    else:
+        model = from_config(section.policy, section, tokenizer, derive(seed, "init"))
+    if section.adapter is not None and not is_adapted(model):
+        model = with_adapter(model, section.adapter, derive(seed, "adapter"))
+    return model
+
+
+def resumed_model(job: Job, tokenizer: Any, folder: Path) -> nn.Module:
+    """Read the policy from a checkpoint; under LoRA the base comes from where it came from before."""
+    section = job.spec.model
+    if section.adapter is None:
+        return read_folder(str(folder), section, saved_dtype(folder))
+    from peft import PeftModel
+
+    if isinstance(section.policy, str):
+        base = pretrained(section.policy, section, keep_adapter=False, base_only=True)
+    else:
+        base = from_config(section.policy, section, tokenizer, derive(job.spec.train.seed, "init"))
+    model: nn.Module = PeftModel.from_pretrained(base, str(folder), is_trainable=True)
+    return model
+
+
+def ready(model: nn.Module, job: Job, device: torch.device) -> nn.Module:
+    """Put a model on its device, in training mode, without dropout unless the spec wants it."""
+    model.to(device).train()
+    if not job.spec.train.dropout:
+        silence_dropout(model, keep_adapters=True)
+    if job.spec.train.activation_checkpointing:
+        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})  # type: ignore[operator]
+        model.enable_input_require_grads() if is_adapted(model) else None  # type: ignore[operator]
+    return model
+
+
+def silence_dropout(model: nn.Module, *, keep_adapters: bool) -> None:
+    """Set every dropout probability to 0; an adapter's own is asked for by name and stays."""
+    for name, module in model.named_modules():
+        if keep_adapters and "lora_dropout" in name:
+            continue
+        for key, value in vars(module).items():
+            if isinstance(value, float) and (
+                "drop" in key or (key == "p" and isinstance(module, nn.Dropout))
+            ):
+                setattr(module, key, 0.0)
+
+
+def from_config(policy: Mapping[str, Any], section: Model, tokenizer: Any, seed: int) -> nn.Module:
+    """Make a model of an architecture with seeded weights; vocabulary and special ids are the tokenizer's."""
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    fields = {key: value for key, value in policy.items() if key not in ("init", "tokenizer")}
+    ids = {f"{name}_token_id": getattr(tokenizer, f"{name}_token_id") for name in ("bos", "eos", "pad")}
+    config = AutoConfig.for_model(policy["init"], **({"vocab_size": len(tokenizer)} | ids | fields))
+    dtype = DTYPES[section.dtype or "float32"]
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        model: nn.Module = AutoModelForCausalLM.from_config(
+            config, dtype=dtype, **attention(section.attn_implementation)
+        )
+    return model
+
+
+def attention(name: str | None) -> dict[str, Any]:
+    """Give the keyword that picks an attention implementation, where the spec picks one."""
+    return {} if name is None else {"attn_implementation": name}
+
+
+def pretrained(source: str, section: Model, *, keep_adapter: bool, base_only: bool = False) -> nn.Module:
+    """Read a model from a folder or the hub.
+
+    A folder may hold an adapter: then its base is read too, and the adapter kept on it, merged into it, or
+    (``base_only``) left out. Failure E601 for an id that cannot be fetched, E703 for a broken folder.
+    """
+    dtype = DTYPES[section.dtype] if section.dtype else "auto"
+    if not (Path(source) / "adapter_config.json").is_file():
+        return read_folder(source, section, dtype)
+    from peft import PeftConfig, PeftModel
+
+    base = read_folder(PeftConfig.from_pretrained(source).base_model_name_or_path, section, dtype)
+    if base_only:
+        return base
+    model = PeftModel.from_pretrained(base, source, is_trainable=keep_adapter)
+    whole: nn.Module = model if keep_adapter else model.merge_and_unload()
+    return whole
+
+
+def read_folder(source: str, section: Model, dtype: torch.dtype | str) -> nn.Module:
+    """Call `from_pretrained`, and turn what it raises into a diagnostic."""
+    from transformers import AutoModelForCausalLM
+
+    local = Path(source).exists()
+    reachable = local or (not Path(source).is_absolute() and offline_unless_reachable())
+    try:
+        model: nn.Module = AutoModelForCausalLM.from_pretrained(
+            source,
+            dtype=dtype,
+            revision=None if local else section.revision,
+            local_files_only=not reachable,
+            trust_remote_code=section.trust_remote_code,
+            **attention(section.attn_implementation),
+        )
+    except Exception as problem:  # from_pretrained raises what its many parts raise
+        raise trouble(source, problem, local, reachable) from problem
+    return model
+
+
+def trouble(source: str, problem: Exception, local: bool, reachable: bool) -> Failure:
+    """Say what is wrong with a model's source."""
+    if local:
+        return broken_folder(source, problem)
+    if not Path(source).is_absolute():
+        return unknown_id(source, problem, reachable)
+    return Failure(
+        "E703",
+        f"there is no folder `{source}` to read a model from",
+        help="if another spec trains it, run that one first: `alignc run FIRST SECOND`",
+    )
+
+
+def unknown_id(source: str, problem: Exception, reachable: bool) -> Failure:
+    """Say that a model id cannot be fetched, and what to do."""
+    offline = "the hub can't be reached from here, and the local cache does not have it"
+    return Failure(
+        "E601",
+        f"cannot load the model `{source}`",
+        why=first_line(problem) if reachable else offline,
+        help="check the name and the network, or fetch it elsewhere "
+        f"(`hf download {source} --local-dir DIR`) and set `model.policy` to that folder",
+    )
+
+
+def broken_folder(source: str, problem: Exception) -> Failure:
+    """Say that a folder is not a model."""
+    return Failure(
+        "E703",
+        f"cannot read a model from the folder `{source}`",
+        why=first_line(problem),
+        help="it needs config.json and model.safetensors, as `save_pretrained` writes them",
+        file=source,
+    )
+
+
+def first_line(problem: Exception) -> str:
+    """Take the first line of what an exception says."""
+    return (str(problem).strip().splitlines() or [type(problem).__name__])[0]
+
+
+def with_adapter(model: nn.Module, adapter: Adapter, seed: int) -> nn.Module:
+    """Put a seeded low-rank adapter on a model whose own weights stay as they are."""
+    from peft import LoraConfig, get_peft_model
+
+    config = LoraConfig(
+        r=adapter.r,
+        lora_alpha=adapter.alpha,
+        lora_dropout=adapter.dropout,
+        target_modules=adapter.target_modules,
+        task_type="CAUSAL_LM",
+    )
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        adapted: nn.Module = get_peft_model(model, config)
+    return adapted
+
+
+def is_adapted(model: nn.Module) -> bool:
+    """Tell whether a model carries an adapter of peft's."""
+    return hasattr(model, "peft_config") and hasattr(model, "get_base_model")
+
+
+def saved_dtype(folder: Path) -> torch.dtype:
+    """Read the type of the weights that a folder really holds: checkpoints may be wider than their config."""
+    with safe_open(sorted(folder.glob("model*.safetensors"))[0], framework="pt") as file:
+        dtype: torch.dtype = file.get_tensor(next(iter(file.keys()))).dtype
+        return dtype
+
+
+def save_model(model: nn.Module, weights: Mapping[str, Tensor], tokenizer: Any, folder: Path) -> None:
+    """Write a model (or its adapter alone) and its tokenizer as `from_pretrained` reads them."""
+    model.save_pretrained(str(folder), state_dict=dict(weights))  # type: ignore[operator]
+    tokenizer.save_pretrained(str(folder))
+
+
+def autocast_dtype(job: Job, device: torch.device) -> torch.dtype | None:
+    """Give the type that matrix products are computed in, where that is not the weights' own.
+
+    fp16 needs a loss scaler, which skips steps: it is refused (Failure E605).
+    """
+    asked = job.spec.launch.mixed_precision
+    if asked == "fp16":
+        raise Failure(
+            "E605", "float16 training is not supported", help="set `launch.mixed_precision: bf16`, or no"
+        )
+    if asked is not None:
+        return torch.bfloat16 if asked == "bf16" else None
+    if job.spec.train.bf16 is not None:
+        return torch.bfloat16 if job.spec.train.bf16 else None
+    narrow = job.spec.model.dtype in (None, "bfloat16")
+    has_it = device.type == "cuda" and torch.cuda.is_bf16_supported()
+    return torch.bfloat16 if narrow and has_it else None

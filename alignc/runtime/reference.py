@@ -1,0 +1,159 @@
+"""Reference log-probabilities, computed once per token and kept on disk by content.
+
+The rows are cut into chunks by their lengths alone, so that a value never depends on the number of ranks or
+on where an earlier run was killed. A chunk's file is named by a hash of what decides its values: the model's
+weights, the way they are computed, and the token ids of the chunk's rows. Later epochs, later runs and sweeps
+read it back.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+from torch import nn
+
+from . import fsops
+from .attention import causal_lm
+from .data.example import Example
+from .job import Job
+from .micro import Arrangement
+from .scorer import Scorer
+
+__all__ = ["cache_folder", "chunks", "model_key", "read_rows", "reference_log_probs"]
+
+TOKENS = 16_384
+Row = tuple[np.ndarray, ...]
+
+
+def cache_folder() -> Path:
+    """Find the folder of caches: `$ALIGNC_CACHE`, else the XDG cache folder."""
+    own = os.environ.get("ALIGNC_CACHE")
+    if own:
+        return Path(own)
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "alignc"
+
+
+def chunks(examples: Sequence[Example], tokens: int = TOKENS) -> list[list[Example]]:
+    """Cut rows into runs of about ``tokens`` tokens: a function of their lengths alone."""
+    cut: list[list[Example]] = []
+    held = tokens
+    for example in examples:
+        length = len(example.prompt) + sum(len(response) for response in example.responses)
+        if held + length > tokens:
+            cut.append([])
+            held = 0
+        cut[-1].append(example)
+        held += length
+    return cut
+
+
+def model_key(model: nn.Module, arrangement: Arrangement, *, adapter_off: bool = False) -> str:
+    """Hash what decides a model's log-probabilities: weights, layout, types and torch's version."""
+    digest = hashlib.sha256(f"1 {arrangement.describe()} {torch.__version__}".encode())
+    config: dict[str, Any] = causal_lm(model).config.to_dict()
+    digest.update(repr(sorted((k, v) for k, v in config.items() if not k.startswith("_name"))).encode())
+    for name, value in sorted(model.state_dict().items()):
+        if not (adapter_off and ".lora_" in name):
+            digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
+            digest.update(memoryview(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy()))
+    return digest.hexdigest()[:32]
+
+
+def chunk_key(chunk: Sequence[Example]) -> str:
+    """Hash the token ids of a chunk's rows."""
+    digest = hashlib.sha256()
+    for example in chunk:
+        for ids in (example.prompt, *example.responses):
+            digest.update(np.int64(len(ids)).tobytes() + np.ascontiguousarray(ids, dtype="<i4").tobytes())
+        digest.update(b"\xff")
+    return digest.hexdigest()[:32]
+
+
+def read_rows(folder: Path, examples: Sequence[Example]) -> list[Row] | None:
+    """Read every row's log-probabilities from a model's cache, or None where a chunk is missing."""
+    rows: list[Row] = []
+    for chunk in chunks(examples):
+        found = read_chunk(folder, chunk)
+        if found is None:
+            return None
+        rows += found
+    return rows
+
+
+def read_chunk(folder: Path, chunk: Sequence[Example]) -> list[Row] | None:
+    """Read one chunk; a missing, torn or foreign file is None."""
+    lengths = [len(response) for example in chunk for response in example.responses]
+    try:
+        values = load_file(folder / f"{chunk_key(chunk)}.safetensors")["logps"]
+    except (OSError, SafetensorError, KeyError):
+        return None
+    if len(values) != sum(lengths):
+        return None
+    pieces = iter(np.split(values, np.cumsum(lengths)[:-1]))
+    return [tuple(next(pieces) for _ in example.responses) for example in chunk]
+
+
+def write_chunk(folder: Path, chunk: Sequence[Example], values: np.ndarray) -> None:
+    """Write one chunk in one step."""
+    target = folder / f"{chunk_key(chunk)}.safetensors"
+    aside = target.with_suffix(f".{os.getpid()}.tmp")
+    save_file({"logps": values}, aside)
+    fsops.sync(aside)
+    fsops.rename(aside, target)
+
+
+def reference_log_probs(
+    job: Job,
+    examples: Sequence[Example],
+    model: nn.Module,
+    arrangement: Arrangement,
+    *,
+    rank: int = 0,
+    world: int = 1,
+    each: Callable[[], bool] = lambda: True,
+) -> str:
+    """Compute this rank's chunks (rank, rank + world, …) that the cache lacks; return the model's key.
+
+    ``each`` is asked before every chunk and stops the work by False. Read the rows with `read_rows` when
+    every rank is done.
+    """
+    adapter_off = job.spec.model.reference.kind == "adapter_off"
+    key = model_key(model, arrangement, adapter_off=adapter_off)
+    folder = cache_folder() / "reference" / key
+    folder.mkdir(parents=True, exist_ok=True)
+    training = model.training
+    model.eval()
+    with torch.no_grad(), disabled(model) if adapter_off else nullcontext():
+        for chunk, values in scored(chunks(examples)[rank::world], folder, Scorer(model), arrangement, each):
+            write_chunk(folder, chunk, values)
+    model.train(training)
+    return key
+
+
+def scored(
+    cut: Sequence[list[Example]], folder: Path, scorer: nn.Module, arrangement: Arrangement, each: Any
+) -> Iterator[tuple[list[Example], np.ndarray]]:
+    """Score the chunks that the cache lacks: their responses' log-probabilities, end to end."""
+    for chunk in cut:
+        if not each():
+            return
+        if read_chunk(folder, chunk) is None:
+            batch = arrangement.batch(chunk)
+            with arrangement.precision():
+                logps = scorer(batch)
+            yield chunk, logps[batch.mask].cpu().numpy()
+
+
+def disabled(model: Any) -> Any:
+    """Switch a model's adapter off for a while."""
+    return model.disable_adapter()
