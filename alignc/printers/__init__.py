@@ -1,1 +1,1 @@
-
+"""How a graph reads: plain text and torch source, one module each."""

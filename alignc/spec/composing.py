@@ -28,11 +28,12 @@ from alignc.spec.scanning import DEEPEST, NotAllowedError, events, too_deep
 from alignc.spec.source import NodePath, NodeSpan
 from alignc.spec.syntax import explain_syntax
 
-MOST_VALUES = 20_000
+MOST_VALUES = 10_000
 """Keys and values of a document; real specs have some dozens, and the parser takes 25 µs for each."""
 
 _MOST_FINDINGS = 100
 _Offsets = tuple[int, int]
+_COLON = re.compile(r"\s*:")
 _PROPERTY = re.compile(r"[^\s,\[\]{}]*")
 
 
@@ -106,9 +107,17 @@ class _Composer:
             data, end = self._sequence(event, path, depth + 1)
         else:
             data, end = self._scalar(event), self._end(event)
+        start = event.start_mark.index
+        if key is not None and start == end:
+            start = end = self._after_colon(key[1])
         key_span = None if key is None else self.where.span(*key)
-        self.spans[path] = NodeSpan(key_span, self.where.span(event.start_mark.index, end))
+        self.spans[path] = NodeSpan(key_span, self.where.span(start, end))
         return data, end
+
+    def _after_colon(self, key_end: int) -> int:
+        """Return where a value that was left out would start: the parser's mark is that of what follows."""
+        found = _COLON.match(self.text, key_end)
+        return found.end() if found else key_end
 
     def _mapping(self, event: MappingStartEvent, path: NodePath, depth: int) -> tuple[dict[str, Any], int]:
         data: dict[str, Any] = {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import islice
 from pathlib import Path
 
 from alignc.diagnostics.lines import Positions
@@ -42,7 +43,7 @@ def checked(text: str, file: str) -> str:
     """Return `text` without its byte order mark; raises DiagnosticError (E001) for its size or characters."""
     text = text.removeprefix(_BOM)
     _check_size(len(text.encode("utf-8", "surrogatepass")), file)
-    found = list(_FORBIDDEN.finditer(text))[:_SHOWN]
+    found = list(islice(_FORBIDDEN.finditer(text), _SHOWN))
     if found:
         where = Positions(file, text)
         raise DiagnosticError(_character(where.span(*match.span()), match.group()) for match in found)

@@ -61,8 +61,8 @@ _RULES = (
     _Rule(
         "block scalar",
         "",
-        "a block of text (`|` or `>`) does not start like this",
-        "put the text on the next lines",
+        "this is no way to open a block of text",
+        "end the line after `|` or `>`, and indent the text below it",
     ),
     _Rule(
         "simple key", "", "this line is neither `key: value` nor a list item", "add `:` after the key", True

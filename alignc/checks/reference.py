@@ -1,0 +1,35 @@
+"""Is there an anchor where one is needed, and is its absence meant?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from alignc.checks.rule import Checked, term_path
+from alignc.diagnostics import Diagnostic
+from alignc.spec.objective import NoMargin, Preference
+
+__all__ = ["anchor_without_reference", "no_anchor"]
+
+
+def anchor_without_reference(checked: Checked) -> Iterator[Diagnostic]:
+    """E110: a log-ratio to a reference, but `reference: {kind: none}`."""
+    reference = checked.spec.job.model.reference
+    anchors = [m for m in checked.loss.models if m != "policy"]
+    if anchors and reference is not None and reference.kind == "none":
+        message = "the objective takes a log-ratio to a reference, but `model.reference` is `none`"
+        yield checked.finding("E110", message, ("model", "reference", "kind"))
+
+
+def no_anchor(checked: Checked) -> Iterator[Diagnostic]:
+    """W406: a preference without a reference, a margin or a likelihood term has no optimum."""
+    terms = checked.spec.job.objective.terms
+    anchored = any(t.kind == "likelihood" for t in terms)
+    for index, term in enumerate(terms):
+        free = (
+            isinstance(term, Preference) and term.score.of == "log_prob" and isinstance(term.margin, NoMargin)
+        )
+        if free and not anchored:
+            message = (
+                f"`{term.name}` has neither reference, margin nor likelihood term: nothing bounds the policy"
+            )
+            yield checked.finding("W406", message, (*term_path(index), "score", "of"))

@@ -1,0 +1,33 @@
+"""The mechanism of checks: a rule is a function from a spec and its loss to findings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from alignc.diagnostics import Diagnostic
+from alignc.graph.loss import Loss
+from alignc.spec.document import Path
+from alignc.spec.load import Loaded
+
+__all__ = ["Checked", "Rule", "term_path"]
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What a rule looks at."""
+
+    spec: Loaded
+    loss: Loss
+
+    def finding(self, code: str, message: str, path: Path, *, help: str | None = None) -> Diagnostic:  # noqa: A002
+        """Make a finding at a path of the spec; reason and way out come from the table of codes."""
+        return Diagnostic(code, message, self.spec.document.span(path), help=help)
+
+
+def term_path(index: int) -> Path:
+    """Return the path of a term."""
+    return ("objective", "terms", index)
+
+
+Rule = Callable[[Checked], Iterable[Diagnostic]]

@@ -1,0 +1,86 @@
+"""Does the first step go the right way?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from alignc.checks.rule import Checked, term_path
+from alignc.diagnostics import Diagnostic
+from alignc.graph.evaluate import evaluate
+from alignc.graph.gradient import gradient
+from alignc.graph.loss import alone, at_reference
+from alignc.graph.nodes import Column, Length, Logp, Node
+from alignc.graph.rewrite import inputs
+from alignc.spec.objective import LengthMargin, LogisticLink, Preference
+
+__all__ = ["descent_direction", "rewarded_length", "smoothing"]
+
+POINTS = ((-20.0, 11.0, -26.0, 14.0), (-31.0, 18.0, -12.0, 6.0), (-15.0, 9.0, -15.0, 9.0))
+"""log π and length of chosen and of rejected, in nat and token: shorter, longer and alike."""
+
+
+def descent_direction(checked: Checked) -> Iterator[Diagnostic]:
+    """E501: at π = ref a step must raise the chosen response and must not raise the rejected one."""
+    if checked.spec.job.data.kind != "pairwise":
+        return
+    slopes = [_slopes(alone(checked.loss.root), point) for point in POINTS]
+    wrong = [(w, l) for w, l in slopes if w > 0 or l < 0 or w == l == 0]
+    if wrong:
+        chosen, rejected = wrong[0]
+        message = (
+            f"the first step goes the wrong way: ∂L/∂log π is {chosen:.3g} on the chosen response"
+            f" and {rejected:.3g} on the rejected one"
+        )
+        yield checked.finding("E501", message, _blamed(checked))
+
+
+def _slopes(root: Node, point: tuple[float, ...]) -> tuple[float, float]:
+    values = dict(zip(("chosen", "rejected"), ((point[0], point[1]), (point[2], point[3])), strict=True))
+    found = [at_reference(gradient(root, Logp("policy", y))) for y in values]
+    given = {n: [_given(n, values)] for node in found for n in inputs(node)}
+    return _number(evaluate(found[0], given)), _number(evaluate(found[1], given))
+
+
+def _given(node: Node, values: dict[str, tuple[float, float]]) -> object:
+    match node:
+        case Logp(response=response):
+            return [values[response][0]]
+        case Length(response=response):
+            return values[response][1]
+        case Column():
+            return 1.0
+    raise TypeError(type(node).__name__)
+
+
+def _number(value: object) -> float:
+    while isinstance(value, list):
+        value = value[0]
+    assert isinstance(value, float | int)
+    return float(value)
+
+
+def _blamed(checked: Checked) -> tuple[str | int, ...]:
+    terms = checked.spec.job.objective.terms
+    for index, term in enumerate(terms):
+        if term.weight < 0:
+            return (*term_path(index), "weight")
+    return ("objective",)
+
+
+def rewarded_length(checked: Checked) -> Iterator[Diagnostic]:
+    """W502: a negative α pays for length instead of charging for it."""
+    for index, term in enumerate(checked.spec.job.objective.terms):
+        if isinstance(term, Preference) and isinstance(term.margin, LengthMargin) and term.margin.alpha < 0:
+            message = f"α = {term.margin.alpha:g} rewards length"
+            yield checked.finding("W502", message, (*term_path(index), "margin", "alpha"))
+
+
+def smoothing(checked: Checked) -> Iterator[Diagnostic]:
+    """E404 and W405: labels that are flipped half of the time, or more often, teach nothing or the reverse."""
+    for index, term in enumerate(checked.spec.job.objective.terms):
+        if isinstance(term, Preference) and isinstance(term.link, LogisticLink):
+            path, epsilon = (*term_path(index), "link", "label_smoothing"), term.link.label_smoothing
+            if epsilon > 0.5:
+                yield checked.finding("E404", f"ε = {epsilon:g} turns the preference around", path)
+            elif epsilon == 0.5:
+                yield checked.finding("W405", "ε = ½ pins the margin at 0: nothing is learned", path)

@@ -1,0 +1,80 @@
+"""The pointwise functions: one row each, with its meaning in float64 and its spelling everywhere else.
+
+A derivative is written in the same language (`alignc.spec.formula`), with `x` for the argument.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+__all__ = ["FUNCTIONS", "Function"]
+
+
+@dataclass(frozen=True)
+class Function:
+    """A pointwise function of one argument, or of two."""
+
+    name: str
+    value: Callable[..., float]
+    derivative: tuple[str, ...]
+    """By argument; formulas over x (and y)."""
+    text: str
+    latex: str
+    torch: str
+    sympy: str
+    keeps_unit: bool = False
+    """The value has the argument's unit (abs, max), rather than none."""
+    flat: bool = False
+    """The derivative is zero wherever it exists."""
+
+
+def _sigmoid(x: float) -> float:
+    return 1 / (1 + math.exp(-x)) if x >= 0 else math.exp(x) / (1 + math.exp(x)) if x > -745 else 0.0
+
+
+def _softplus(x: float) -> float:
+    return max(x, 0.0) + math.log1p(math.exp(-abs(x)))
+
+
+def _exp(x: float) -> float:
+    return math.exp(x) if x < 709.78 else math.inf
+
+
+def _log1mexp(x: float) -> float:
+    """log(1 − e^x) for x < 0, exact near 0 and far from it (Mächler 2012)."""
+    if x >= 0:
+        return -math.inf if x == 0 else math.nan
+    return math.log(-math.expm1(x)) if x > -math.log(2) else math.log1p(-math.exp(x))
+
+
+def _sign(x: float) -> float:
+    return float((x > 0) - (x < 0))
+
+
+def _log(x: float) -> float:
+    return math.log(x) if x > 0 else -math.inf if x == 0 else math.nan
+
+
+_ROWS = (
+    Function("log_sigmoid", lambda x: -_softplus(-x), ("sigmoid(-x)",), "log σ({})",
+             r"\log \sigma\left({}\right)", "F.logsigmoid({})", "log(1/(1+exp(-({}))))"),
+    Function("softplus", _softplus, ("sigmoid(x)",), "softplus({})",
+             r"\operatorname{{softplus}}\left({}\right)", "-F.logsigmoid(-({}))", "log(1+exp({}))"),
+    Function("sigmoid", _sigmoid, ("sigmoid(x)*sigmoid(-x)",), "σ({})",
+             r"\sigma\left({}\right)", "torch.sigmoid({})", "1/(1+exp(-({})))"),
+    Function("exp", _exp, ("exp(x)",), "exp({})", r"\exp\left({}\right)", "torch.exp({})", "exp({})"),
+    Function("log", _log, ("1/x",), "log({})", r"\log\left({}\right)", "torch.log({})", "log({})"),
+    Function("log1mexp", _log1mexp, ("-exp(x-log1mexp(x))",), "log(1 − exp({}))",
+             r"\log\left(1 - e^{{{}}}\right)", "log1mexp({})", "log(1-exp({}))"),
+    Function("relu", lambda x: max(0.0, x), ("step(x)",), "max(0, {})",
+             r"\max\left(0, {}\right)", "F.relu({})", "Max(0, {})", keeps_unit=True),
+    Function("step", lambda x: float(x > 0), ("0*x",), "1[{} > 0]",
+             r"\mathbf{{1}}\left[{} > 0\right]", "({} > 0).double()", "Heaviside({})", flat=True),
+    Function("abs", abs, ("sign(x)",), "|{}|", r"\left|{}\right|", "torch.abs({})", "Abs({})", keeps_unit=True),
+    Function("sign", _sign, ("0*x",), "sign({})", r"\operatorname{{sign}}\left({}\right)",
+             "torch.sign({})", "sign({})", flat=True),
+)  # fmt: skip
+
+FUNCTIONS: Mapping[str, Function] = {row.name: row for row in _ROWS}

@@ -1,0 +1,85 @@
+"""Derive: the gradient of one node with respect to another, as a graph.
+
+Reverse mode. The derivative with respect to a response's token log-probabilities is, for a loss that sees them
+through their sum alone, the coefficient on ∇log π(y); axis `sequence` says so.
+"""
+
+from __future__ import annotations
+
+import ast
+
+from alignc.graph.build import ONE, ZERO, add, apply, constant, multiply, negate, power
+from alignc.graph.functions import FUNCTIONS
+from alignc.graph.nodes import Add, Apply, Multiply, Named, Node, Power, Reduce, children, walk
+from alignc.spec.formula import parse
+
+__all__ = ["from_formula", "gradient"]
+
+
+def gradient(root: Node, wrt: Node) -> Node:
+    """Differentiate `root` with respect to `wrt`; stop-gradients are honoured."""
+    adjoints: dict[Node, Node] = {root: ONE}
+    for node in reversed(list(walk(root))):
+        adjoint = adjoints.get(node)
+        if adjoint is None or node is wrt or not node.type.trained:
+            continue
+        for child, slope in _slopes(node):
+            if child.type.trained:
+                adjoints[child] = add(adjoints.get(child, ZERO), multiply(adjoint, slope))
+    return adjoints.get(wrt, ZERO)
+
+
+def _slopes(node: Node) -> list[tuple[Node, Node]]:
+    match node:
+        case Add(terms=terms):
+            return [(t, ONE) for t in terms]
+        case Multiply(factors=factors):
+            return [(f, multiply(*factors[:i], *factors[i + 1 :])) for i, f in enumerate(factors)]
+        case Power(base=base, exponent=n):
+            return [(base, multiply(constant(n), power(base, n - 1)))]
+        case Apply(function=function, arguments=arguments):
+            rows = FUNCTIONS[function].derivative
+            names = dict(zip("xy", arguments, strict=False))
+            return [(a, from_formula(rows[i], names)) for i, a in enumerate(arguments)]
+        case Reduce(kind="sum", argument=argument) | Named(argument=argument):
+            return [(argument, ONE)]
+    if any(c.type.trained for c in children(node)):
+        raise TypeError(f"no derivative of {type(node).__name__}")
+    return []
+
+
+def from_formula(text: str, names: dict[str, Node]) -> Node:
+    """Build a graph from a formula of the table over named nodes."""
+    return _built(parse(text, frozenset(FUNCTIONS)), names)
+
+
+def _built(tree: ast.expr, names: dict[str, Node]) -> Node:
+    match tree:
+        case ast.Constant(value=int() | float() as number):
+            return constant(number)
+        case ast.Name(id=identifier):
+            return names[identifier]
+        case ast.UnaryOp(op=ast.USub(), operand=operand):
+            return negate(_built(operand, names))
+        case ast.UnaryOp(operand=operand):
+            return _built(operand, names)
+        case ast.BinOp(left=left, op=ast.Pow(), right=ast.Constant(value=int() as exponent)):
+            return power(_built(left, names), exponent)
+        case ast.BinOp(left=left, op=op, right=right):
+            return _combined(op, _built(left, names), _built(right, names))
+        case ast.Call(func=ast.Name(id=function), args=args):
+            return apply(function, *(_built(a, names) for a in args))
+    raise TypeError(f"not in a formula: {ast.dump(tree)}")
+
+
+def _combined(op: ast.operator, left: Node, right: Node) -> Node:
+    match op:
+        case ast.Add():
+            return add(left, right)
+        case ast.Sub():
+            return add(left, negate(right))
+        case ast.Mult():
+            return multiply(left, right)
+        case ast.Div():
+            return multiply(left, power(right, -1))
+    raise TypeError(f"not an operator of a graph: {ast.dump(op)}")

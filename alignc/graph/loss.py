@@ -1,0 +1,76 @@
+"""What a spec lowers to: the loss, its terms, and the metrics that are nodes of the same graph."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from alignc.graph.nodes import Logp, Node, Parameter, Reduce, walk
+from alignc.graph.rewrite import inputs, rebuilt, substitute, without_names
+
+__all__ = ["Loss", "Metric", "TermLoss", "alone", "at_reference"]
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A logged number: the mean of `rows` over the global batch, or `value` where it is no such mean."""
+
+    name: str
+    value: Node
+
+
+@dataclass(frozen=True)
+class TermLoss:
+    """One term: its value over the batch, its loss by row, and the values a reader meets by name."""
+
+    name: str
+    kind: str
+    weight: Node
+    value: Node
+    rows: Node
+    named: tuple[Node, ...]
+    responses: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Loss:
+    """The compiled objective. `root` is one number for the global batch."""
+
+    root: Node
+    terms: tuple[TermLoss, ...]
+    metrics: tuple[Metric, ...]
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """The models whose log-probabilities the loss reads, the policy first."""
+        found = {n.model for n in walk(*self.outputs) if isinstance(n, Logp)}
+        return tuple(sorted(found, key=lambda m: (m != "policy", m)))
+
+    @property
+    def outputs(self) -> tuple[Node, ...]:
+        """The roots of everything that a job computes."""
+        return (self.root, *(m.value for m in self.metrics))
+
+    @property
+    def parameters(self) -> tuple[Parameter, ...]:
+        """The hyper-parameters in the loss, in order of appearance."""
+        return tuple(n for n in walk(self.root) if isinstance(n, Parameter) and n.symbol)
+
+    @property
+    def coupled(self) -> bool:
+        """Whether a row's loss depends on other rows of the batch."""
+        return any(isinstance(n, Reduce) and n.over == "batch" for t in self.terms for n in walk(t.rows))
+
+
+def at_reference(node: Node) -> Node:
+    """Put the policy where the reference is, as it stands before the first step, and fold."""
+    models: dict[Node, Node] = {n: Logp("policy", n.response) for n in inputs(node) if isinstance(n, Logp)}
+    return substitute(without_names(node), models)
+
+
+def alone(root: Node) -> Node:
+    """Write the loss of one row by itself: a batch of one, over which a sum or a mean is the row's own value."""
+    done: dict[Node, Node] = {}
+    for node in walk(root):
+        over_batch = isinstance(node, Reduce) and node.over == "batch"
+        done[node] = done[node.argument] if over_batch else rebuilt(node, done)  # type: ignore[attr-defined]
+    return done[root]

@@ -1,0 +1,282 @@
+"""The nodes of a loss graph: frozen, interned, typed when they are built.
+
+Two nodes that say the same are the same object. Build them with the functions of `alignc.graph.build`,
+which fold constants; the classes check types and nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from typing import Any
+from weakref import WeakValueDictionary
+
+from alignc.graph.functions import FUNCTIONS
+from alignc.graph.types import (
+    BATCH,
+    CONSTANT,
+    GROUP,
+    NONE,
+    SEQUENCE,
+    GraphTypeError,
+    Type,
+    Unit,
+    join_axes,
+    token_axis,
+)
+
+__all__ = [
+    "Add",
+    "Apply",
+    "Column",
+    "Constant",
+    "Length",
+    "Logp",
+    "Multiply",
+    "Named",
+    "Node",
+    "Parameter",
+    "Power",
+    "Reduce",
+    "Stop",
+    "children",
+    "walk",
+]
+
+NAT, TOKEN = Unit.of("nat"), Unit.of("token")
+
+
+class _Interned(type):
+    """Gives every node class one object for one content."""
+
+    known: WeakValueDictionary[Any, Any] = WeakValueDictionary()
+
+    def __call__(cls, *args: Any, **kwargs: Any) -> Any:
+        node = super().__call__(*args, **kwargs)
+        return _Interned.known.setdefault(node.content(), node)
+
+
+@dataclass(frozen=True, eq=False)
+class Node(metaclass=_Interned):
+    """A value of the loss."""
+
+    @property
+    def type(self) -> Type:
+        """The type, found when the node was built."""
+        found: Type = self.__dict__["_type"]
+        return found
+
+    def __post_init__(self) -> None:
+        self.__dict__["_type"] = self.infer()
+
+    def infer(self) -> Type:
+        """Find the type from the children's. Raises GraphTypeError."""
+        raise TypeError(f"{type(self).__name__} is abstract")
+
+    def content(self) -> tuple[Any, ...]:
+        """List what the node consists of; two nodes with the same content are one."""
+        return (type(self), *(getattr(self, f.name) for f in fields(self)))
+
+
+@dataclass(frozen=True, eq=False)
+class Constant(Node):
+    """A number without a unit."""
+
+    value: float
+
+    def infer(self) -> Type:  # noqa: D102
+        return Type(CONSTANT, NONE, False)
+
+
+@dataclass(frozen=True, eq=False)
+class Parameter(Node):
+    """A hyper-parameter: a number with a symbol, a unit, and the place of the spec that sets it."""
+
+    name: str
+    symbol: str
+    value: float
+    unit: Unit
+    path: str
+
+    def infer(self) -> Type:  # noqa: D102
+        return Type(CONSTANT, self.unit, False)
+
+
+@dataclass(frozen=True, eq=False)
+class Column(Node):
+    """A number that a data row gives, of one response or of the row."""
+
+    name: str
+    response: str | None
+    unit: Unit
+
+    def infer(self) -> Type:  # noqa: D102
+        return Type(GROUP if self.response == "completions" else SEQUENCE, self.unit, False)
+
+
+@dataclass(frozen=True, eq=False)
+class Length(Node):
+    """The number of tokens of a response."""
+
+    response: str
+
+    def infer(self) -> Type:  # noqa: D102
+        return Type(GROUP if self.response == "completions" else SEQUENCE, TOKEN, False)
+
+
+@dataclass(frozen=True, eq=False)
+class Logp(Node):
+    """The log-probabilities of a response's tokens under a model; `policy` is what is trained."""
+
+    model: str
+    response: str
+
+    def infer(self) -> Type:  # noqa: D102
+        return Type(token_axis(self.response), NAT, self.model == "policy")
+
+
+@dataclass(frozen=True, eq=False)
+class Add(Node):
+    """A sum; all units agree."""
+
+    terms: tuple[Node, ...]
+
+    def infer(self) -> Type:  # noqa: D102
+        units = {t.type.unit for t in self.terms}
+        if len(units) > 1:
+            named = " and ".join(sorted(str(u) for u in units))
+            raise GraphTypeError(f"a sum of different units: {named}")
+        return Type(_axis(self.terms), units.pop(), any(t.type.trained for t in self.terms))
+
+
+@dataclass(frozen=True, eq=False)
+class Multiply(Node):
+    """A product; units multiply."""
+
+    factors: tuple[Node, ...]
+
+    def infer(self) -> Type:  # noqa: D102
+        unit = NONE
+        for factor in self.factors:
+            unit = unit * factor.type.unit
+        return Type(_axis(self.factors), unit, any(f.type.trained for f in self.factors))
+
+
+@dataclass(frozen=True, eq=False)
+class Power(Node):
+    """An integer power."""
+
+    base: Node
+    exponent: int
+
+    def infer(self) -> Type:  # noqa: D102
+        inner = self.base.type
+        return Type(inner.axis, inner.unit**self.exponent, inner.trained)
+
+
+@dataclass(frozen=True, eq=False)
+class Apply(Node):
+    """A function of the table `FUNCTIONS`, applied to values without a unit."""
+
+    function: str
+    arguments: tuple[Node, ...]
+
+    def infer(self) -> Type:  # noqa: D102
+        row = FUNCTIONS[self.function]
+        units = {a.type.unit for a in self.arguments}
+        if row.keeps_unit:
+            return Type(_axis(self.arguments), _one(units, self.function), self._trained(row.flat))
+        for unit in units - {NONE}:
+            raise GraphTypeError(f"`{row.name}` takes a number without a unit, not {unit}")
+        return Type(_axis(self.arguments), NONE, self._trained(row.flat))
+
+    def _trained(self, flat: bool) -> bool:
+        return not flat and any(a.type.trained for a in self.arguments)
+
+
+@dataclass(frozen=True, eq=False)
+class Reduce(Node):
+    """A sum or mean over tokens, over a group, or over the rows of the global batch."""
+
+    kind: str
+    over: str
+    argument: Node
+
+    def infer(self) -> Type:  # noqa: D102
+        inner = self.argument.type
+        return Type(_outer(inner.axis, self.over), inner.unit, inner.trained)
+
+
+@dataclass(frozen=True, eq=False)
+class Stop(Node):
+    """The same value, through which no gradient passes."""
+
+    argument: Node
+
+    def infer(self) -> Type:  # noqa: D102
+        inner = self.argument.type
+        return Type(inner.axis, inner.unit, False)
+
+
+@dataclass(frozen=True, eq=False)
+class Named(Node):
+    """A value that the reader meets by name, such as z or u_w."""
+
+    name: str
+    symbol: str
+    meaning: str
+    argument: Node
+
+    def infer(self) -> Type:  # noqa: D102
+        return self.argument.type
+
+
+def _axis(nodes: tuple[Node, ...]) -> str:
+    axis = CONSTANT
+    for node in nodes:
+        axis = join_axes(axis, node.type.axis)
+    return axis
+
+
+def _one(units: set[Unit], function: str) -> Unit:
+    if len(units) > 1:
+        raise GraphTypeError(f"`{function}` of different units: {', '.join(sorted(map(str, units)))}")
+    return next(iter(units))
+
+
+def _outer(axis: str, over: str) -> str:
+    if over == "token" and axis.startswith("token:"):
+        return GROUP if axis == "token:completions" else SEQUENCE
+    if over == "group" and axis == GROUP:
+        return SEQUENCE
+    if over == "batch" and axis in (SEQUENCE, CONSTANT):
+        return BATCH
+    raise GraphTypeError(f"cannot reduce `{axis}` over `{over}`", "E401")
+
+
+def children(node: Node) -> tuple[Node, ...]:
+    """List a node's direct arguments."""
+    match node:
+        case Add(terms=inner) | Multiply(factors=inner) | Apply(arguments=inner):
+            return inner
+        case Power(base=inner_one) | Reduce(argument=inner_one) | Stop(argument=inner_one):
+            return (inner_one,)
+        case Named(argument=inner_one):
+            return (inner_one,)
+    return ()
+
+
+def walk(*roots: Node) -> Iterator[Node]:
+    """Visit every node once, arguments before what uses them."""
+    seen: set[int] = set()
+    for root in roots:
+        yield from _walk(root, seen)
+
+
+def _walk(node: Node, seen: set[int]) -> Iterator[Node]:
+    if id(node) in seen:
+        return
+    seen.add(id(node))
+    for child in children(node):
+        yield from _walk(child, seen)
+    yield node

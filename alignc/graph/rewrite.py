@@ -1,0 +1,78 @@
+"""Rewrite: rebuild a graph through the folding constructors, with some nodes replaced."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from alignc.graph.build import add, apply, multiply, power, stop
+from alignc.graph.nodes import (
+    Add,
+    Apply,
+    Column,
+    Constant,
+    Length,
+    Logp,
+    Multiply,
+    Named,
+    Node,
+    Power,
+    Reduce,
+    Stop,
+    walk,
+)
+
+__all__ = ["inputs", "rebuilt", "substitute", "without_names"]
+
+
+def inputs(*roots: Node) -> list[Node]:
+    """List the inputs that a graph reads: columns, lengths and log-probabilities."""
+    return [n for n in walk(*roots) if isinstance(n, (Column, Length, Logp))]
+
+
+def substitute(root: Node, replacements: Mapping[Node, Node]) -> Node:
+    """Replace nodes and fold what becomes constant."""
+    done: dict[Node, Node] = dict(replacements)
+    for node in walk(root):
+        if node not in done:
+            done[node] = rebuilt(node, done)
+    return done[root]
+
+
+def rebuilt(node: Node, done: Mapping[Node, Node]) -> Node:
+    """Build a node again over replaced arguments."""
+    match node:
+        case Add(terms=terms):
+            return add(*(done[t] for t in terms))
+        case Multiply(factors=factors):
+            return multiply(*(done[f] for f in factors))
+        case Power(base=base, exponent=n):
+            return power(done[base], n)
+        case Apply(function=function, arguments=arguments):
+            return apply(function, *(done[a] for a in arguments))
+        case Reduce(kind=kind, over=over, argument=argument):
+            return _reduced(kind, over, done[argument])
+        case Stop(argument=argument):
+            return stop(done[argument])
+        case Named(name=name, symbol=symbol, meaning=meaning, argument=argument):
+            return _named(name, symbol, meaning, done[argument])
+    return node
+
+
+def _reduced(kind: str, over: str, argument: Node) -> Node:
+    if isinstance(argument, Constant) and (argument.value == 0 or kind == "mean"):
+        return argument
+    if kind == "mean" and argument.type.axis == "constant":
+        return argument
+    return Reduce(kind, over, argument)
+
+
+def _named(name: str, symbol: str, meaning: str, argument: Node) -> Node:
+    return argument if isinstance(argument, Constant) else Named(name, symbol, meaning, argument)
+
+
+def without_names(root: Node) -> Node:
+    """Drop the names, so that what they hide is folded."""
+    done: dict[Node, Node] = {}
+    for node in walk(root):
+        done[node] = done[node.argument] if isinstance(node, Named) else rebuilt(node, done)
+    return done[root]

@@ -1,0 +1,167 @@
+"""From pydantic's errors to diagnostics at the user's own line."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from alignc.diagnostics import Diagnostic
+from alignc.diagnostics.suggest import did_you_mean
+from alignc.spec.document import Document, Path
+from alignc.spec.fields import field_names, model_at
+from alignc.spec.renamed import RENAMED
+
+__all__ = ["diagnose", "missing_field", "unknown_field"]
+
+LIMITS = {
+    "greater_than": ("gt", "above"),
+    "greater_than_equal": ("ge", "at least"),
+    "less_than": ("lt", "below"),
+    "less_than_equal": ("le", "at most"),
+}
+LENGTHS = {"too_short", "too_long", "string_too_short", "string_too_long", "string_pattern_mismatch"}
+TYPES = {
+    "float_type": "a number",
+    "int_type": "a whole number",
+    "int_from_float": "a whole number",
+    "bool_type": "true or false",
+    "string_type": "a text",
+    "list_type": "a list",
+    "dict_type": "a mapping",
+    "model_type": "a mapping",
+    "model_attributes_type": "a mapping",
+}
+
+
+def diagnose(error: ValidationError, document: Document, model: type[BaseModel]) -> list[Diagnostic]:
+    """Turn a validation error into diagnostics, one a cause, in the order of the file."""
+    found: dict[tuple[str, Path], Diagnostic] = {}
+    forgiven: set[Path] = set()
+    for item in error.errors(include_url=False):
+        location = item["loc"]
+        path = data_path(location, document, str(item["type"]))
+        diagnostic, guess = _one(item, location, path, document, model)
+        found.setdefault((diagnostic.code, path), diagnostic)
+        if guess:
+            forgiven.add((*path[:-1], guess))
+    kept = [d for (code, path), d in found.items() if not (code == "E006" and path in forgiven)]
+    return sorted(kept, key=lambda d: (d.span.file, d.span.line, d.span.column))
+
+
+def data_path(location: Sequence[str | int], document: Document, kind: str) -> Path:
+    """Strip the union tags of a pydantic location, so that it is a path in the data."""
+    node: Any = document.data
+    path: Path = ()
+    for step in location:
+        inside = (isinstance(node, dict) and step in node) or (
+            isinstance(node, list) and isinstance(step, int)
+        )
+        if inside:
+            node, path = node[step], (*path, step)
+    if kind == "missing":
+        path = (*path, location[-1])
+    return path
+
+
+def _one(
+    item: Any, location: tuple[str | int, ...], path: Path, document: Document, model: type[BaseModel]
+) -> tuple[Diagnostic, str | None]:
+    kind = str(item["type"])
+    if kind == "extra_forbidden":
+        return unknown_field(path, field_names(model_at(model, location[:-1])), document)
+    if kind == "missing":
+        return missing_field(path, document), None
+    if kind == "union_tag_not_found":
+        return _no_tag(path, str(item["ctx"]["discriminator"]).strip("'"), document)
+    if kind == "union_tag_invalid":
+        return _wrong_tag(path, item["ctx"], document), None
+    return _wrong_value(kind, item, path, document), None
+
+
+def unknown_field(path: Path, known: Sequence[str], document: Document) -> tuple[Diagnostic, str | None]:
+    """Make the E002 of an unknown field; also returns the field that was probably meant."""
+    name = str(path[-1])
+    guess = did_you_mean(name, known)
+    renamed = RENAMED.get(name)
+    where = ".".join(str(p) for p in path[:-1] if not isinstance(p, int)) or "the spec"
+    if guess:
+        way_out = f"did you mean `{guess}`?"
+    elif renamed:
+        way_out = renamed
+    else:
+        way_out = f"fields of {where}: {', '.join(known)}"
+    span = document.span(path, of_key=True)
+    return Diagnostic("E002", f"unknown field `{name}`", span, help=way_out), guess
+
+
+def missing_field(path: Path, document: Document) -> Diagnostic:
+    """Make the E006 of a missing field; it points at its parent's key."""
+    where = ".".join(str(p) for p in path[:-1])
+    inside = f" in `{where}`" if where else ""
+    span = document.span(path[:-1], of_key=True) if path[:-1] else document.span(())
+    return Diagnostic("E006", f"missing field `{path[-1]}`{inside}", _start(span) if not where else span)
+
+
+def _start(span: Any) -> Any:
+    return type(span)(span.file, 1, 1, 1, 1)
+
+
+def _no_tag(path: Path, field: str, document: Document) -> tuple[Diagnostic, str | None]:
+    keys = document.get(path, {})
+    guess = did_you_mean(field, [k for k in keys if isinstance(k, str)]) if isinstance(keys, dict) else None
+    if guess is None:
+        return missing_field((*path, field), document), None
+    return unknown_field((*path, guess), [field], document)
+
+
+def _wrong_tag(path: Path, context: Any, document: Document) -> Diagnostic:
+    field = str(context["discriminator"]).strip("'")
+    choices = [c.strip().strip("'") for c in str(context["expected_tags"]).split(",")]
+    guess = did_you_mean(str(context["tag"]), choices)
+    hint = f"did you mean `{guess}`?" if guess else f"one of: {', '.join(choices)}"
+    message = f"`{field}` has no choice `{context['tag']}`"
+    return Diagnostic("E003", message, document.span((*path, field)), help=hint)
+
+
+def _wrong_value(kind: str, item: Any, path: Path, document: Document) -> Diagnostic:
+    name, given = _name(path), item["input"]
+    span = document.span(path)
+    if kind in LIMITS:
+        key, words = LIMITS[kind]
+        return Diagnostic("E004", f"`{name}` must be {words} {item['ctx'][key]}, found {given}", span)
+    if kind == "finite_number":
+        return Diagnostic("E004", f"`{name}` must be a finite number, found {given}", span)
+    if kind in LENGTHS:
+        return Diagnostic("E004", f"`{name}`: {_lower(item['msg'])}", span)
+    if kind == "literal_error":
+        return _wrong_choice(name, str(given), str(item["ctx"]["expected"]), span)
+    expected = TYPES.get(kind, "")
+    message = f"`{name}` must be {expected}" if expected else f"`{name}`: {_lower(item['msg'])}"
+    return Diagnostic("E003", f"{message}, found {_shown(given)}", span)
+
+
+def _wrong_choice(name: str, given: str, expected: str, span: Any) -> Diagnostic:
+    choices = [c.strip("' ") for c in expected.replace(" or ", ", ").split(",")]
+    guess = did_you_mean(given, choices)
+    hint = f"did you mean `{guess}`?" if guess else f"one of: {', '.join(choices)}"
+    return Diagnostic("E003", f"`{name}` has no choice `{given}`", span, help=hint)
+
+
+def _name(path: Path) -> str:
+    named = [str(p) for p in path if not isinstance(p, int)]
+    return named[-1] if named else "the spec"
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, dict):
+        return "a mapping"
+    if isinstance(value, list):
+        return "a list"
+    text = "nothing" if value is None else repr(value)
+    return text if len(text) < 60 else text[:57] + "…"
+
+
+def _lower(text: str) -> str:
+    return text[:1].lower() + text[1:]

@@ -1,0 +1,122 @@
+"""A spec as plain data with the origin of every value: what layers merge into, before types are checked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from alignc.diagnostics import Span
+from alignc.spec.source import NodeSpan, Source
+
+__all__ = ["Document", "Origin", "Path", "merge", "of_source"]
+
+Path = tuple[str | int, ...]
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a value was written: a place in a file, a preset, the command line."""
+
+    label: str
+    """What a person is shown, such as `spec.yaml:6:24` or `preset:dpo`."""
+    key: Span | None = None
+    value: Span | None = None
+
+    @property
+    def span(self) -> Span | None:
+        """The value's place, or its key's."""
+        return self.value or self.key
+
+
+@dataclass(frozen=True)
+class Document:
+    """Nested data and, by path, the origin of each node. `bindings` holds formulas over a preset's parameters."""
+
+    data: dict[str, Any]
+    origins: Mapping[Path, Origin]
+    file: str
+    texts: Mapping[str, str] = field(default_factory=dict)
+    bindings: Mapping[Path, str] = field(default_factory=dict)
+
+    def origin(self, path: Path) -> Origin | None:
+        """Find the origin of a path, or of its nearest parent that has one."""
+        for end in range(len(path), -1, -1):
+            if found := self.origins.get(path[:end]):
+                return found
+        return None
+
+    def get(self, path: Path, default: Any = None) -> Any:
+        """Look a path up in the data."""
+        node: Any = self.data
+        for step in path:
+            try:
+                node = node[step]
+            except (KeyError, IndexError, TypeError):
+                return default
+        return node
+
+    def span(self, path: Path, *, of_key: bool = False) -> Span:
+        """Find the place to point at for a path: the value's (or its key's), else the nearest parent's."""
+        for end in range(len(path), -1, -1):
+            origin = self.origins.get(path[:end])
+            if origin is None:
+                continue
+            span = (origin.key or origin.value) if of_key or end < len(path) else origin.span
+            if span is not None:
+                return span
+        return Span(self.file, 1, 1, 1, 1)
+
+
+def of_source(source: Source) -> Document:
+    """Turn one loaded file into a document."""
+    origins = {path: _origin(spans) for path, spans in source.spans.items()}
+    return Document(dict(source.data), origins, source.file, {source.file: source.text})
+
+
+def _origin(spans: NodeSpan) -> Origin:
+    at = spans.value
+    return Origin(f"{at.file}:{at.line}:{at.column}", spans.key, spans.value)
+
+
+def merge(base: Document, over: Document) -> Document:
+    """Lay one document over another: mappings merge key by key, everything else is replaced."""
+    origins = dict(base.origins)
+    data = _merge(base.data, over.data, (), origins, over.origins)
+    origins[()] = over.origins.get((), origins.get((), Origin(over.file)))
+    return Document(
+        data, origins, over.file, {**base.texts, **over.texts}, {**base.bindings, **over.bindings}
+    )
+
+
+def _merge(
+    base: dict[str, Any],
+    over: dict[str, Any],
+    path: Path,
+    origins: dict[Path, Origin],
+    new: Mapping[Path, Origin],
+) -> dict[str, Any]:
+    merged = dict(base)
+    for key, value in over.items():
+        at = (*path, key)
+        if isinstance(value, dict) and isinstance(merged.get(key), dict) and value:
+            merged[key] = _merge(merged[key], value, at, origins, new)
+            origins[at] = new[at]
+            continue
+        merged[key] = value
+        for old in [p for p in origins if p[: len(at)] == at]:
+            del origins[old]
+        origins.update({p: o for p, o in new.items() if p[: len(at)] == at})
+    return merged
+
+
+def leaves(value: Any, path: Path = ()) -> Iterator[tuple[Path, Any]]:
+    """Walk every scalar of nested data with its path."""
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield from leaves(inner, (*path, key))
+    elif isinstance(value, list):
+        for index, inner in enumerate(value):
+            yield from leaves(inner, (*path, index))
+    else:
+        yield path, value

@@ -1,0 +1,272 @@
+"""Expand presets: from `{preset: dpo, beta: 0.1}` to terms, each value with its origin."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path as FilePath
+from typing import Any
+
+from alignc.diagnostics import Diagnostic, DiagnosticError
+from alignc.diagnostics.suggest import did_you_mean
+from alignc.spec import formula
+from alignc.spec.check import missing_field, unknown_field
+from alignc.spec.document import Document, Origin, Path, leaves
+from alignc.spec.preset import Parameter, Preset, built_in, load_preset, not_a_preset, preset_names
+
+__all__ = ["Bound", "Expanded", "expand"]
+
+OBJECTIVE: Path = ("objective",)
+
+
+@dataclass(frozen=True)
+class Bound:
+    """A preset's parameter with the value that it has in this spec."""
+
+    name: str
+    value: float | int | bool | str
+    parameter: Parameter
+    origin: Origin
+
+    def unit(self, others: dict[str, Bound]) -> str | None:
+        """Look up the unit, which another choice may decide."""
+        if not isinstance(self.parameter.unit, dict):
+            return self.parameter.unit
+        for condition, unit in self.parameter.unit.items():
+            name, _, value = condition.partition("=")
+            if str(others[name].value) == value:
+                return unit
+        return None
+
+
+@dataclass(frozen=True)
+class Expanded:
+    """A document whose objective is terms alone, and what its preset was."""
+
+    document: Document
+    preset: Preset | None
+    parameters: dict[str, Bound]
+
+
+def expand(document: Document) -> Expanded:
+    """Expand the objective's preset. Raises DiagnosticError with every error found in the objective."""
+    objective = document.data.get("objective")
+    if not isinstance(objective, dict) or not ({"preset", "terms"} & objective.keys()):
+        return _without_preset(document, objective)
+    if "preset" not in objective:
+        return Expanded(_named_terms(document), None, {})
+    preset = _find(document, objective["preset"])
+    parameters = _parameters(document, preset)
+    return Expanded(_expanded(document, preset, parameters), preset, parameters)
+
+
+def _without_preset(document: Document, objective: Any) -> Expanded:
+    if isinstance(objective, dict):
+        guess = did_you_mean("preset", list(objective)) or did_you_mean("terms", list(objective))
+        if guess:
+            raise DiagnosticError([unknown_field((*OBJECTIVE, guess), ["preset", "terms"], document)[0]])
+        raise DiagnosticError([missing_field((*OBJECTIVE, "preset"), document)])
+    return Expanded(document, None, {})
+
+
+def _find(document: Document, name: Any) -> Preset:
+    span = document.span((*OBJECTIVE, "preset"))
+    if not isinstance(name, str):
+        raise DiagnosticError([Diagnostic("E003", "`preset` must be a text", span)])
+    if name in preset_names():
+        return built_in(name)
+    if name.endswith((".yaml", ".yml")):
+        return load_preset(FilePath(span.file).parent / name)
+    raise DiagnosticError([not_a_preset(name, span)])
+
+
+def _parameters(document: Document, preset: Preset) -> dict[str, Bound]:
+    given = document.data["objective"]
+    known = [*preset.parameters, "terms", "preset"]
+    found = [unknown_field((*OBJECTIVE, key), known, document)[0] for key in given if key not in known]
+    bound = {}
+    for name, parameter in preset.parameters.items():
+        path = (*OBJECTIVE, name)
+        origin = document.origins.get(path) if name in given else None
+        value = given.get(name, parameter.default)
+        if problem := _wrong(name, value, parameter):
+            code, message = problem
+            found.append(Diagnostic(code, message, document.span(path)))
+        elif name not in given and parameter.default is None:
+            found.append(missing_field(path, document))
+        else:
+            bound[name] = Bound(name, value, parameter, origin or Origin(f"preset:{preset.preset}"))
+    if found:
+        raise DiagnosticError(found)
+    return bound
+
+
+def _wrong(name: str, value: Any, parameter: Parameter) -> tuple[str, str] | None:
+    match parameter.type:
+        case "choice":
+            ok, words = value in parameter.choices, f"one of {', '.join(parameter.choices)}"
+        case "boolean":
+            ok, words = isinstance(value, bool), "true or false"
+        case "integer":
+            ok, words = isinstance(value, int) and not isinstance(value, bool), "a whole number"
+        case _:
+            ok, words = isinstance(value, (int, float)) and not isinstance(value, bool), "a number"
+    if not ok:
+        return "E003", f"`{name}` must be {words}, found {value!r}"
+    return _out_of_range(name, value, parameter) if parameter.type in ("number", "integer") else None
+
+
+def _out_of_range(name: str, value: float, parameter: Parameter) -> tuple[str, str] | None:
+    if value != value or value in (float("inf"), float("-inf")):
+        return "E004", f"`{name}` must be a finite number, found {value}"
+    limits: tuple[tuple[str, float | None, Callable[[float, float], bool]], ...] = (
+        ("above", parameter.gt, operator.gt),
+        ("at least", parameter.ge, operator.ge),
+        ("below", parameter.lt, operator.lt),
+        ("at most", parameter.le, operator.le),
+    )
+    for words, limit, holds in limits:
+        if limit is not None and not holds(value, limit):
+            return "E004", f"`{name}` must be {words} {limit:g}, found {value}"
+    return None
+
+
+def _expanded(document: Document, preset: Preset, parameters: dict[str, Bound]) -> Document:
+    given = document.data["objective"]
+    out = _Terms(document, preset, parameters)
+    for index, term in enumerate(preset.terms):
+        out.add(index, term)
+    out.lay_over(given.get("terms", {}))
+    data = {**document.data, "objective": {"preset": given["preset"], "terms": out.terms}}
+    given_train = data.get("train", {})
+    data["train"] = {**preset.train, **given_train} if isinstance(given_train, dict) else given_train
+    train: dict[Path, Origin] = {("train", k): Origin(f"preset:{preset.preset}") for k in preset.train}
+    origins = {**train, **_outside_terms(document), **out.origins}
+    return replace(document, data=data, origins=origins, bindings=out.bindings)
+
+
+def _outside_terms(document: Document) -> dict[Path, Origin]:
+    inside = (*OBJECTIVE, "terms")
+    return {p: o for p, o in document.origins.items() if p[:2] != inside or p == inside}
+
+
+class _Terms:
+    """The terms under construction: a preset's, then what the spec lays over them."""
+
+    def __init__(self, document: Document, preset: Preset, parameters: dict[str, Bound]) -> None:
+        self.document, self.preset, self.parameters = document, preset, parameters
+        self.terms: list[dict[str, Any]] = []
+        self.origins: dict[Path, Origin] = {}
+        self.bindings: dict[Path, str] = {}
+
+    def add(self, index: int, term: dict[str, Any]) -> None:
+        path: Path = (*OBJECTIVE, "terms", index)
+        self.origins[path] = Origin(f"preset:{self.preset.preset}")
+        self.terms.append(self._substitute(term, path))
+
+    def _substitute(self, value: Any, path: Path) -> Any:
+        if isinstance(value, dict):
+            return {k: self._substitute(v, (*path, k)) for k, v in value.items()}
+        if isinstance(value, list):
+            return [self._substitute(v, (*path, i)) for i, v in enumerate(value)]
+        self.origins[path] = Origin(f"preset:{self.preset.preset}")
+        if isinstance(value, str) and value.startswith("="):
+            return self._bind(value[1:].strip(), path)
+        return value
+
+    def _bind(self, text: str, path: Path) -> Any:
+        self.bindings[path] = text
+        if text in self.parameters:
+            self.origins[path] = self.parameters[text].origin
+            return self.parameters[text].value
+        tree = formula.parse(text)
+        used = sorted(formula.names(tree))
+        self.origins[path] = next(
+            (self.parameters[n].origin for n in used if self.parameters[n].origin.span), self.origins[path]
+        )
+        numbers = {n: float(b.value) for n, b in self.parameters.items() if isinstance(b.value, (int, float))}
+        return formula.value_of(tree, numbers)
+
+    def lay_over(self, given: Any) -> None:
+        if not isinstance(given, dict):
+            raise DiagnosticError(
+                [
+                    Diagnostic(
+                        "E003",
+                        "`terms` beside a preset must be a mapping from a term's name to what changes in it",
+                        self.document.span((*OBJECTIVE, "terms")),
+                    )
+                ]
+            )
+        for name, change in given.items():
+            self._change(str(name), change)
+
+    def _change(self, name: str, change: Any) -> None:
+        source: Path = (*OBJECTIVE, "terms", name)
+        index = next((i for i, t in enumerate(self.terms) if t.get("name") == name), None)
+        if index is None:
+            self._append(name, change, source)
+        elif not isinstance(change, dict):
+            raise DiagnosticError(
+                [
+                    Diagnostic(
+                        "E003", f"`{name}` must be a mapping of what changes", self.document.span(source)
+                    )
+                ]
+            )
+        else:
+            self.terms[index] = self._laid(self.terms[index], change, (*OBJECTIVE, "terms", index), source)
+
+    def _append(self, name: str, change: Any, source: Path) -> None:
+        known = [str(t["name"]) for t in self.terms]
+        if not isinstance(change, dict) or "kind" not in change:
+            raise DiagnosticError([unknown_field(source, known, self.document)[0]])
+        path: Path = (*OBJECTIVE, "terms", len(self.terms))
+        self._copy_origins(source, path)
+        self.terms.append({"name": name, **change})
+
+    def _laid(self, base: Any, change: dict[str, Any], path: Path, source: Path) -> Any:
+        same = not ("kind" in change and change["kind"] != base.get("kind"))
+        laid = dict(base) if same else {}
+        for key, value in change.items():
+            at = (*path, key)
+            nested = isinstance(value, dict) and isinstance(laid.get(key), dict)
+            if nested:
+                laid[key] = self._laid(laid[key], value, at, (*source, key))
+                self.origins[at] = self.document.origins[(*source, key)]
+                continue
+            laid[key] = value
+            self._forget(at)
+            self._copy_origins((*source, key), at)
+        return laid
+
+    def _forget(self, path: Path) -> None:
+        self.origins = {p: o for p, o in self.origins.items() if p[: len(path)] != path}
+        self.bindings = {p: t for p, t in self.bindings.items() if p[: len(path)] != path}
+
+    def _copy_origins(self, source: Path, path: Path) -> None:
+        for old, origin in self.document.origins.items():
+            if old[: len(source)] == source:
+                self.origins[(*path, *old[len(source) :])] = origin
+
+
+def _named_terms(document: Document) -> Document:
+    """Give the terms of a spec without a preset, which may be a mapping by name, their list form."""
+    terms = document.data["objective"]["terms"]
+    if not isinstance(terms, dict):
+        return document
+    origins = _outside_terms(document)
+    for index, name in enumerate(terms):
+        source = (*OBJECTIVE, "terms", name)
+        for old, origin in document.origins.items():
+            if old[:3] == source:
+                origins[(*OBJECTIVE, "terms", index, *old[3:])] = origin
+    listed = [{"name": n, **t} if isinstance(t, dict) else t for n, t in terms.items()]
+    data = {**document.data, "objective": {**document.data["objective"], "terms": listed}}
+    return replace(document, data=data, origins=origins)
+
+
+def bound_paths(document: Document) -> list[tuple[Path, Any]]:
+    """List every scalar of the objective's terms with its path."""
+    return list(leaves(document.data["objective"]["terms"], (*OBJECTIVE, "terms")))

@@ -1,0 +1,81 @@
+"""Walk the models: which fields exist at a place in a spec."""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+from pydantic import BaseModel, Tag
+from pydantic.fields import FieldInfo
+
+__all__ = ["field_names", "members", "model_at", "tags"]
+
+
+def field_names(model: type[BaseModel] | None) -> list[str]:
+    """List the keys that a model takes."""
+    return list(model.model_fields) if model else []
+
+
+def model_at(model: type[BaseModel], location: Sequence[str | int]) -> type[BaseModel] | None:
+    """Find the model at a location, where union tags count as steps (as pydantic reports them)."""
+    current: Any = model
+    for step in location:
+        current = _step(current, step)
+    return _as_model(current)
+
+
+def _step(annotation: Any, step: str | int) -> Any:
+    choices = members(annotation)
+    if (model := _as_model(annotation)) is not None:
+        info = model.model_fields.get(str(step))
+        return _annotation(info) if info else None
+    if isinstance(step, int):
+        inner = [get_args(c)[0] for c in choices if get_origin(c) is list]
+        return inner[0] if inner else None
+    return next((c for c in choices if step in tags(c)), annotation)
+
+
+def _annotation(info: FieldInfo) -> Any:
+    return Annotated[info.annotation, *info.metadata] if info.metadata else info.annotation
+
+
+def _as_model(annotation: Any) -> type[BaseModel] | None:
+    models = [_plain(m) for m in members(annotation)]
+    models = [m for m in models if isinstance(m, type) and issubclass(m, BaseModel)]
+    return models[0] if len(models) == 1 else None
+
+
+def _plain(annotation: Any) -> Any:
+    while get_origin(annotation) is Annotated:
+        annotation = get_args(annotation)[0]
+    return annotation
+
+
+def members(annotation: Any) -> list[Any]:
+    """List the members of a union, nested ones flattened, None left out; a plain type is its only member."""
+    bare = annotation if _has_tag(annotation) else _plain(annotation)
+    if get_origin(bare) in (Union, types.UnionType):
+        return [m for arg in get_args(bare) for m in members(arg) if m is not type(None)]
+    inner = _plain(bare)
+    if bare is not inner and get_origin(inner) in (Union, types.UnionType):
+        return members(inner)
+    return [bare]
+
+
+def _has_tag(annotation: Any) -> bool:
+    return get_origin(annotation) is Annotated and any(isinstance(m, Tag) for m in get_args(annotation)[1:])
+
+
+def tags(member: Any) -> set[str]:
+    """Collect what names a member in its union: its tag, or the values of its literal fields."""
+    if get_origin(member) is Annotated:
+        own = {m.tag for m in get_args(member)[1:] if isinstance(m, Tag)}
+        return own or tags(get_args(member)[0])
+    if isinstance(member, type) and issubclass(member, BaseModel):
+        return {str(v) for f in member.model_fields.values() for v in _literals(f.annotation)}
+    return set()
+
+
+def _literals(annotation: Any) -> tuple[Any, ...]:
+    return get_args(annotation) if get_origin(annotation) is Literal else ()

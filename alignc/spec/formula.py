@@ -1,0 +1,97 @@
+"""Formulas in a spec: a whitelist of arithmetic, parsed and never evaluated as Python.
+
+A preset writes `=1/(2*tau)` where a term's number follows from a parameter.
+"""
+
+from __future__ import annotations
+
+import ast
+import operator
+from collections.abc import Callable, Mapping
+
+__all__ = ["FormulaError", "names", "parse", "value_of"]
+
+MAX_LENGTH = 400
+OPERATORS: dict[type[ast.AST], Callable[[float, float], float]] = {
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
+    ast.Div: operator.truediv,
+    ast.Pow: operator.pow,
+}
+
+
+class FormulaError(ValueError):
+    """A formula that the whitelist refuses; `column` counts from 1 within the formula."""
+
+    def __init__(self, message: str, column: int = 1) -> None:
+        super().__init__(message)
+        self.column = column
+
+
+def parse(text: str, functions: frozenset[str] = frozenset()) -> ast.expr:
+    """Parse a formula and check every node of it against the whitelist.
+
+    Numbers, names, + − * / **, brackets, and calls of the functions named.
+    Raises FormulaError with the column of the offence.
+    """
+    if len(text) > MAX_LENGTH:
+        raise FormulaError(f"a formula has at most {MAX_LENGTH} characters")
+    try:
+        tree = ast.parse(text.strip(), mode="eval").body
+    except (SyntaxError, ValueError, MemoryError, RecursionError) as error:
+        raise FormulaError("not a formula", getattr(error, "offset", 1) or 1) from None
+    _check(tree, functions, 0)
+    return tree
+
+
+def _check(node: ast.expr, functions: frozenset[str], depth: int) -> None:
+    if depth > 40:
+        raise FormulaError("nested too deeply", node.col_offset + 1)
+    for inner in _parts(node, functions):
+        _check(inner, functions, depth + 1)
+
+
+def _parts(node: ast.expr, functions: frozenset[str]) -> list[ast.expr]:
+    match node:
+        case ast.Constant(value=int() | float()) if not isinstance(node.value, bool):
+            return []
+        case ast.Name():
+            return []
+        case ast.BinOp(left=left, op=op, right=right) if type(op) in OPERATORS:
+            return [left, right]
+        case ast.UnaryOp(op=ast.USub() | ast.UAdd(), operand=operand):
+            return [operand]
+        case ast.Call(func=ast.Name(id=name), args=args, keywords=[]) if name in functions:
+            return list(args)
+    raise FormulaError(f"`{ast.unparse(node)}` is not allowed in a formula", node.col_offset + 1)
+
+
+def names(tree: ast.expr) -> set[str]:
+    """Collect the names that a parsed formula uses, its functions left out."""
+    called = {id(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
+    return {node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and id(node) not in called}
+
+
+def value_of(tree: ast.expr, values: Mapping[str, float]) -> float:
+    """Evaluate a parsed arithmetic formula. Raises FormulaError on an unknown name or no finite value."""
+    try:
+        return _value(tree, values)
+    except KeyError as error:
+        raise FormulaError(f"unknown name `{error.args[0]}`") from None
+    except (ArithmeticError, ValueError):
+        raise FormulaError("has no finite value") from None
+
+
+def _value(node: ast.expr, values: Mapping[str, float]) -> float:
+    match node:
+        case ast.Constant(value=int() | float() as number):
+            return number
+        case ast.Name(id=name):
+            return values[name]
+        case ast.UnaryOp(op=op, operand=operand):
+            inner = _value(operand, values)
+            return -inner if isinstance(op, ast.USub) else inner
+        case ast.BinOp(left=left, op=op, right=right):
+            return OPERATORS[type(op)](_value(left, values), _value(right, values))
+    raise FormulaError(f"`{ast.unparse(node)}` has no value of its own", node.col_offset + 1)

@@ -1,0 +1,24 @@
+"""The whole spec, typed."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from alignc.spec.base import Spec, field
+from alignc.spec.objective import Objective
+from alignc.spec.sections import Data, Launch, Model, Train
+
+__all__ = ["Job"]
+
+
+class Job(Spec):
+    """A training job: what is optimised, on what, how and where."""
+
+    version: Literal[1] = field(1, "Version of the language.")
+    name: str = field(..., "Name of the job.", min_length=1, max_length=200)
+    objective: Objective = field(..., "What is optimised.")
+    model: Model = field(..., "The policy, its reference and its adapter.")
+    data: Data = field(..., "What it learns from.")
+    train: Train = field(Train(), "Optimizer and schedule.")
+    launch: Launch = field(Launch(), "Processes and engine.")
+    output_dir: str = field(..., "Where everything that the job makes is put.", min_length=1)

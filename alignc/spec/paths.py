@@ -1,0 +1,97 @@
+"""Paths in a spec: made absolute, told apart from hub ids, and looked for."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path as FilePath
+from typing import Any
+
+from alignc.diagnostics import Diagnostic, Span
+from alignc.spec.document import Document, Path
+from alignc.spec.job import Job
+
+__all__ = ["DATA_SUFFIXES", "absolute", "looks_local", "missing_files"]
+
+DATA_SUFFIXES = (".jsonl", ".json", ".parquet", ".csv")
+SOURCES: tuple[Path, ...] = (("data", "source"), ("data", "eval", "source"))
+MODELS: tuple[Path, ...] = (("model", "policy"), ("model", "reference", "path"))
+FILES: tuple[Path, ...] = (("model", "policy", "tokenizer"), ("data", "chat_template"))
+
+
+def looks_local(name: str, folder: FilePath) -> bool:
+    """Tell a path from a hub id: `x/y` without a data suffix and not on disk is a hub id."""
+    if name.startswith((".", "/", "~")) or name.endswith(DATA_SUFFIXES):
+        return True
+    return (folder / name).exists()
+
+
+def absolute(job: Job, document: Document) -> Job:
+    """Make every path of a job absolute, and `{run: SPEC}` the model folder that spec writes."""
+    data = job.model_dump()
+    for path in (*SOURCES, *MODELS):
+        _replace(
+            data, path, lambda name, base: _full(name, base) if looks_local(name, base) else name, document
+        )
+    for path in FILES:
+        _replace(data, path, lambda name, base: name if name == "bytes" else _full(name, base), document)
+    for path in MODELS:
+        _replace_run(data, path, document)
+    data["output_dir"] = os.path.abspath(os.path.expanduser(data["output_dir"]))
+    return Job.model_validate(data)
+
+
+def _full(name: str, base: FilePath) -> str:
+    return os.path.abspath(base / os.path.expanduser(name))
+
+
+def _base(document: Document, path: Path) -> FilePath:
+    """Find the folder that a relative path starts at: that of the file it was written in."""
+    span = document.span(path)
+    return FilePath.cwd() if span.file == "--set" else FilePath(span.file).parent
+
+
+def _replace(data: Any, path: Path, change: Any, document: Document) -> None:
+    parent = _at(data, path[:-1])
+    if isinstance(parent, dict) and isinstance(parent.get(path[-1]), str):
+        parent[path[-1]] = change(parent[path[-1]], _base(document, path))
+
+
+def _at(data: Any, path: Path) -> Any:
+    for step in path:
+        data = data.get(step) if isinstance(data, dict) else None
+    return data
+
+
+def _replace_run(data: Any, path: Path, document: Document) -> None:
+    parent = _at(data, path[:-1])
+    value = parent.get(path[-1]) if isinstance(parent, dict) else None
+    if isinstance(value, dict) and "run" in value:
+        spec = _base(document, (*path, "run")) / value["run"]
+        parent[path[-1]] = os.path.join(_output_dir(spec), "model") if spec.is_file() else value
+
+
+def _output_dir(spec: FilePath) -> str:
+    from alignc.spec.load import load
+
+    return load(spec).job.output_dir
+
+
+def missing_files(job: Job, document: Document) -> list[Diagnostic]:
+    """List the local files that a spec names and that are not there (E008).
+
+    The model that another spec will train is a product, not a file of this spec.
+    """
+    found = []
+    for path in (*SOURCES, *FILES):
+        name = _at(job.model_dump(), path)
+        if isinstance(name, str) and name.startswith("/") and not os.path.exists(name):
+            found.append(_missing(name, document.span(path)))
+    for path in MODELS:
+        value = _at(job.model_dump(), path)
+        if isinstance(value, dict) and "run" in value:
+            found.append(_missing(value["run"], document.span((*path, "run"))))
+    return found
+
+
+def _missing(name: str, span: Span) -> Diagnostic:
+    return Diagnostic("E008", f"no file `{name}`", span, help="relative paths start at the spec's folder")

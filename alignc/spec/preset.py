@@ -1,0 +1,102 @@
+"""Presets: YAML files that name a method's parameters and expand to terms."""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import ValidationError
+
+from alignc.diagnostics import Diagnostic, DiagnosticError, Span
+from alignc.spec.base import Spec, field
+from alignc.spec.source import Source, load_source, parse_source
+
+__all__ = ["Paper", "Parameter", "Preset", "built_in", "load_preset", "preset_names"]
+
+
+class Parameter(Spec):
+    """A preset's parameter."""
+
+    type: Literal["number", "integer", "boolean", "choice"] = field("number", "Type of the value.")
+    default: float | int | bool | str | None = field(None, "Value where the spec gives none.")
+    choices: list[str] = field([], "The values of `type: choice`.")
+    gt: float | None = field(None, "Must be above this.")
+    ge: float | None = field(None, "Must be at least this.")
+    lt: float | None = field(None, "Must be below this.")
+    le: float | None = field(None, "Must be at most this.")
+    symbol: str | None = field(None, "The paper's symbol.")
+    unit: str | dict[str, str] | None = field(
+        None, "Unit, such as `1/nat`; or by the value of the choice that decides it, `PARAMETER=VALUE`."
+    )
+    description: str = field("", "What it does.")
+
+
+class Paper(Spec):
+    """Where a method comes from."""
+
+    authors: str = field(..., "Authors, as cited.")
+    year: int = field(..., "Year.")
+    title: str = field(..., "Title.")
+    arxiv: str | None = field(None, "arXiv number.")
+    where: str | None = field(None, "Equation or section of the loss.")
+
+
+class Preset(Spec):
+    """A method: parameters, the terms they expand to, and what a reader should know."""
+
+    preset: str = field(..., "Its name.", pattern="^[a-z][a-z0-9_]*$")
+    title: str = field(..., "Full name of the method.")
+    summary: str = field(..., "One sentence: what it does.")
+    when: str = field("", "When to use it.")
+    paper: Paper | None = field(None, "Where it comes from.")
+    data: list[str] = field(..., "Kinds of data it learns from.")
+    parameters: dict[str, Parameter] = field({}, "Parameters.")
+    terms: list[dict[str, Any]] = field(..., "Terms; `=EXPRESSION` refers to parameters.")
+    train: dict[str, Any] = field({}, "Training defaults that differ from transformers'.")
+    deviations: list[str] = field([], "Where this differs from the paper or from libraries of the same name.")
+    healthy: dict[str, str] = field({}, "Metrics and what they look like in a healthy run.")
+
+
+def preset_names() -> list[str]:
+    """List the presets that alignc brings along."""
+    return sorted(p.name.removesuffix(".yaml") for p in _folder().iterdir() if p.name.endswith(".yaml"))
+
+
+@cache
+def built_in(name: str) -> Preset:
+    """Load one of alignc's own presets."""
+    file = f"{name}.yaml"
+    return _typed(parse_source(_folder().joinpath(file).read_text("utf-8"), f"preset:{name}"))
+
+
+def load_preset(path: Path) -> Preset:
+    """Load a user's own preset. Raises DiagnosticError at the place of what is wrong with it."""
+    return _typed(load_source(path))
+
+
+def _folder() -> Any:
+    return resources.files("alignc.spec").joinpath("presets")
+
+
+def _typed(source: Source) -> Preset:
+    try:
+        return Preset.model_validate(source.data)
+    except ValidationError as error:
+        from alignc.spec.check import diagnose
+        from alignc.spec.document import of_source
+
+        raise DiagnosticError(diagnose(error, of_source(source), Preset)) from None
+
+
+def not_a_preset(name: str, span: Span) -> Diagnostic:
+    """Make the diagnostic of an unknown preset."""
+    from alignc.diagnostics.suggest import did_you_mean
+
+    guess = did_you_mean(name, preset_names())
+    hint = f"did you mean `{guess}`? " if guess else ""
+    known = ", ".join(preset_names())
+    return Diagnostic(
+        "E007", f"unknown preset `{name}`", span, help=f"{hint}presets: {known}; or the path of your own"
+    )

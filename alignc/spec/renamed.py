@@ -1,0 +1,57 @@
+"""Spellings of other versions and libraries, and what they are called here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+__all__ = ["RENAMED"]
+
+RENAMED: Mapping[str, str] = {
+    "evaluation_strategy": "here: `train.eval_steps`; left out, evaluation runs at the end",
+    "eval_strategy": "here: `train.eval_steps`; left out, evaluation runs at the end",
+    "save_strategy": "here: `train.save_steps`",
+    "logging_strategy": "here: `train.logging_steps`",
+    "warmup_ratio": "here: `train.warmup_steps`; below 1 it is the share of all steps",
+    "gradient_checkpointing": "here: `train.activation_checkpointing`",
+    "torch_dtype": "here: `model.dtype`",
+    "lr": "here: `train.learning_rate`",
+    "batch_size": "here: `train.per_device_train_batch_size`",
+    "train_batch_size": "here: `train.per_device_train_batch_size`",
+    "micro_batch_size": "here: `train.per_device_train_batch_size`",
+    "grad_accumulation": "here: `train.gradient_accumulation_steps`",
+    "epochs": "here: `train.num_train_epochs`",
+    "max_prompt_length": "here: `train.max_length`; prompts are cut on the left to fit",
+    "max_seq_length": "here: `train.max_length`",
+    "sequence_len": "here: `train.max_length`",
+    "cutoff_len": "here: `train.max_length`",
+    "max_completion_length": "here: `train.max_length`",
+    "truncation_mode": "not needed: prompts are cut on the left, completions on the right",
+    "overwrite_output_dir": "here: `alignc run --overwrite`",
+    "resume_from_checkpoint": "here: `alignc run --resume`",
+    "save_safetensors": "not needed: weights are always written as safetensors",
+    "logging_dir": "not needed: TensorBoard's files stand in `output_dir`",
+    "model_name_or_path": "here: `model.policy`",
+    "base_model": "here: `model.policy`",
+    "model_revision": "here: `model.revision`",
+    "ref_model": "here: `model.reference: {kind: path, path: …}`",
+    "precompute_ref_log_probs": "not needed: reference log-probabilities are always computed once and cached",
+    "use_peft": "here: `model.adapter: {kind: lora, …}`",
+    "lora_r": "here: `model.adapter.r`",
+    "lora_alpha": "here: `model.adapter.alpha`",
+    "lora_dropout": "here: `model.adapter.dropout`",
+    "lora_target_modules": "here: `model.adapter.target_modules`",
+    "dataset_name": "here: `data.source`",
+    "dataset": "here: `data.source`",
+    "datasets": "here: `data.source`",
+    "dataset_train_split": "here: `data.split`",
+    "loss_type": "here: `objective.preset`; `alignc presets` lists them",
+    "rpo_alpha": "here: `preset: dpo_sft` with `sft_weight`",
+    "simpo_gamma": "here: `objective.gamma` of preset `simpo`",
+    "cpo_alpha": "here: `objective.sft_weight` of preset `cpo`",
+    "gamma_beta_ratio": "here: `objective.gamma`, that is the ratio times beta",
+    "kl_coef": "here: `objective.kl.beta`",
+    "cliprange": "here: `objective.clip_range`",
+    "lam": "here: `objective.gae_lambda`",
+    "deepspeed": "here: `launch.engine: deepspeed`; its configuration is written for you",
+    "fsdp": "here: `launch.engine: fsdp`",
+}
