@@ -1,10 +1,10 @@
 """Data: from a source's rows to token rows, with every row accounted for."""
 
-from alignc.runtime.data.dataset import Dataset, load_examples
-from alignc.runtime.data.example import Example
-from alignc.runtime.data.judge import Counts
-from alignc.runtime.data.order import epoch_order, global_batch, micro_batch, steps_per_epoch
-from alignc.runtime.data.settings import DataSettings, EvalSettings, settings_from_job
+from .dataset import Dataset, load_examples
+from .example import Example
+from .judge import Counts
+from .preview import Preview, preview
+from .settings import DataSettings, EvalSettings, settings_from_job
 
 __all__ = [
     "Counts",
@@ -12,10 +12,8 @@ __all__ = [
     "Dataset",
     "EvalSettings",
     "Example",
-    "epoch_order",
-    "global_batch",
+    "Preview",
     "load_examples",
-    "micro_batch",
+    "preview",
     "settings_from_job",
-    "steps_per_epoch",
 ]

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Any
 
-from alignc.runtime.data.chat import Text, chat_from
-from alignc.runtime.data.rows import Row
-from alignc.runtime.failure import Failure
+from ..failure import Failure
+from .chat import Text, chat_from
+from .rows import Row
 
 __all__ = ["Fields", "kind_of"]
 

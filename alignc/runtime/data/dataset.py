@@ -10,18 +10,18 @@ from typing import Any, Literal
 
 import numpy as np
 
-from alignc.runtime.data.cut import Cut, cut
-from alignc.runtime.data.example import Example
-from alignc.runtime.data.format import Parsed, parse_row
-from alignc.runtime.data.judge import Counts, judge
-from alignc.runtime.data.quarantine import write_quarantine
-from alignc.runtime.data.render import Rendered, read_template, render
-from alignc.runtime.data.rows import Row
-from alignc.runtime.data.settings import DataSettings
-from alignc.runtime.data.source import read_rows
-from alignc.runtime.data.split import held_out
-from alignc.runtime.data.tokens import Specials, TokenRow, specials_of, tokenize
-from alignc.runtime.failure import Failure
+from ..failure import Failure
+from .cut import Cut, cut
+from .example import Example
+from .format import Parsed, parse_row
+from .judge import Counts, judge
+from .quarantine import write_quarantine
+from .render import Rendered, read_template, render
+from .rows import Row
+from .settings import DataSettings
+from .source import read_rows
+from .split import held_out
+from .tokens import Specials, TokenRow, specials_of, tokenize
 
 __all__ = ["Dataset", "collect", "load_examples"]
 

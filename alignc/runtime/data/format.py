@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from itertools import takewhile
 from typing import Any
 
-from alignc.runtime.data.chat import Chat, Text, answer_start, shared_turns
-from alignc.runtime.data.columns import Fields, kind_of
-from alignc.runtime.data.rows import Row
-from alignc.runtime.data.settings import DataSettings
-from alignc.runtime.failure import Failure
+from ..failure import Failure
+from .chat import Chat, Text, answer_start, shared_turns
+from .columns import Fields, kind_of
+from .rows import Row
+from .settings import DataSettings
 
 __all__ = ["Parsed", "parse_row"]
 
@@ -129,8 +129,8 @@ def _as_chat(text: Text, role: str) -> Chat:
 def _whole_prompt(prompt: Chat, answers: list[Text]) -> Chat:
     """Prefer the turns before the first answer where that repeats the prompt (with a system turn, say)."""
     first = _as_chat(answers[0], "assistant")
-    before = first[: answer_start(first)]
-    return before if before and before[-1] == prompt[-1] else prompt
+    before, answer = first[: answer_start(first)], first[answer_start(first) :]
+    return before if before and answer and before[-1] == prompt[-1] else prompt
 
 
 def _reply(fields: Fields, name: str, prompt: Chat, text: Text) -> Chat:

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from alignc.runtime.data.rows import Row
-from alignc.runtime.failure import Failure
+from ..failure import Failure
+from .rows import Row
 
 __all__ = ["read_jsonl"]
 
@@ -19,8 +19,8 @@ def read_jsonl(path: Path) -> Iterator[Row | Failure]:
     """Yield a row, or what is wrong with it (E703), for each line that is not blank."""
     with path.open("rb") as lines:
         for number, line in enumerate(lines, start=1):
-            text = line.removeprefix(_BYTE_ORDER_MARK) if number == 1 else line
-            if text.strip():
+            text = (line.removeprefix(_BYTE_ORDER_MARK) if number == 1 else line).rstrip()
+            if text:
                 yield _parse(text, str(path), number)
 
 

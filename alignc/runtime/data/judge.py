@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from alignc.runtime.data.settings import DataSettings
-from alignc.runtime.failure import Failure
+from ..failure import Failure
+from .settings import DataSettings
 
 __all__ = ["Counts", "judge"]
 

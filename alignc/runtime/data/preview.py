@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-from alignc.runtime.data.dataset import Dataset, collect
-from alignc.runtime.data.example import Example, Tokens
-from alignc.runtime.data.judge import Counts
-from alignc.runtime.data.settings import DataSettings
-from alignc.runtime.failure import Failure
+from ..failure import Failure
+from .dataset import Dataset, collect
+from .example import Example, Tokens
+from .judge import Counts
+from .settings import DataSettings
 
 __all__ = ["Preview", "Quantiles", "ShownRow", "preview"]
 

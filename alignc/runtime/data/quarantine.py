@@ -8,8 +8,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from alignc.runtime.data.rows import Row
-from alignc.runtime.failure import Failure
+from ..failure import Failure
+from .rows import Row
 
 __all__ = ["write_quarantine"]
 

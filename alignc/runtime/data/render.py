@@ -10,10 +10,10 @@ from typing import Any
 
 from jinja2 import TemplateError, TemplateSyntaxError
 
-from alignc.runtime.data.chat import Chat, Text
-from alignc.runtime.data.format import Parsed
-from alignc.runtime.data.rows import Row
-from alignc.runtime.failure import Failure
+from ..failure import Failure
+from .chat import Chat, Text
+from .format import Parsed
+from .rows import Row
 
 __all__ = ["Rendered", "read_template", "render"]
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any
 
-from alignc.runtime.failure import Failure
+from ..failure import Failure
 
 __all__ = ["Row"]
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+
+from ..job import Job
 
 __all__ = ["DataSettings", "EvalSettings", "settings_from_job"]
 
@@ -44,17 +45,16 @@ class DataSettings:
     quarantine: str | None = None
 
 
-def settings_from_job(job: Mapping[str, Any]) -> DataSettings:
-    """Read the settings from ``job.json``'s object."""
-    spec, plan = job["spec"], job["plan"]
-    section = dict(spec["data"])
-    held_out = section.pop("eval", None)
+def settings_from_job(job: Job) -> DataSettings:
+    """Take the settings out of a job."""
+    section = dict(vars(job.spec.data))
+    held_out = section.pop("eval")
     return DataSettings(
         **section,
         eval=None if held_out is None else EvalSettings(**held_out),
-        max_length=spec["train"]["max_length"],
-        responses=tuple(plan["responses"]),
-        needed=tuple(plan["columns"]),
-        seed=spec["train"]["seed"],
-        quarantine=f"{spec['output_dir']}/quarantine.jsonl",
+        max_length=job.spec.train.max_length,
+        responses=tuple(job.plan.responses),
+        needed=tuple(job.plan.columns),
+        seed=job.spec.train.seed,
+        quarantine=str(job.output_dir / "quarantine.jsonl"),
     )

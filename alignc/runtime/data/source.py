@@ -10,10 +10,10 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from alignc.runtime.data.jsonl import read_jsonl
-from alignc.runtime.data.rows import Row
-from alignc.runtime.failure import Failure
-from alignc.runtime.hub import offline_unless_reachable
+from ..failure import Failure
+from ..hub import offline_unless_reachable
+from .jsonl import read_jsonl
+from .rows import Row
 
 __all__ = ["read_rows"]
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from hashlib import sha256
+from ..seeds import derive
 
 __all__ = ["held_out"]
+
+_RANGE = 2**63  # of ``derive``
 
 
 def held_out(index: int, seed: int, fraction: float) -> bool:
     """Tell whether the source's row ``index`` is held out, as about ``fraction`` of all rows are."""
-    digest = sha256(f"held-out:{seed}:{index}".encode()).digest()
-    return int.from_bytes(digest[:8]) < fraction * 2**64
+    return derive(seed, "held-out", index) < fraction * _RANGE

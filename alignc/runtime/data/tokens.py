@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
-from alignc.runtime.data.render import Rendered
-from alignc.runtime.data.rows import Row
-from alignc.runtime.failure import Failure
+from ..failure import Failure
+from .render import Rendered
+from .rows import Row
 
 __all__ = ["Specials", "TokenRow", "encode", "specials_of", "tokenize"]
 
