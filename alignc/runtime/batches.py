@@ -42,11 +42,11 @@ class Sampler:
         return [int(row) for row in order[index * self.size : (index + 1) * self.size]]
 
 
-def sampler_for(train: Train, rows: int, world: int) -> Sampler:
+def sampler_for(train: Train, rows: int, world: int, max_steps: int | None = None) -> Sampler:
     """Build the sampler of a job. ``max_steps`` above 0 wins over ``num_train_epochs``."""
     size = train.per_device_train_batch_size * train.gradient_accumulation_steps * world
     by_epochs = math.ceil(train.num_train_epochs * math.ceil(rows / size))
-    total = train.max_steps if train.max_steps > 0 else max(1, by_epochs)
+    total = max_steps or (train.max_steps if train.max_steps > 0 else max(1, by_epochs))
     return Sampler(rows=rows, size=size, seed=train.seed, total_steps=total)
 
 

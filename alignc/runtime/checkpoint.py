@@ -11,7 +11,7 @@ import dataclasses
 import json
 import re
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -45,9 +45,7 @@ class TrainerState:
 
     step: int = 0
     num_tokens: int = 0
-    references: Mapping[str, str] = field(
-        default_factory=dict
-    )  # held-out or training rows -> key of the cache
+    reference: str | None = None  # the key of the reference cache
     best: Mapping[str, float] | None = None  # {"step", "value"} of the best evaluation
     stale: int = 0  # evaluations since the best one
     pending: Mapping[str, float] | None = None  # a step's metrics whose evaluation was interrupted

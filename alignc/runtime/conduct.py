@@ -105,8 +105,9 @@ def crashed(run: Run) -> tuple[int, list[dict[str, Any]]]:
 def reported(failure: Failure) -> list[dict[str, Any]]:
     """Give a failure's diagnostics; without a launcher that renders them, say them too."""
     if "ALIGNC_LAUNCHED" not in os.environ and os.environ.get("RANK", "0") == "0":
-        say(told(failure))
-    return [failure.as_dict()]
+        for cause in (*failure.causes, failure):
+            say(told(cause))
+    return failure.diagnostics()
 
 
 def told(failure: Failure) -> str:

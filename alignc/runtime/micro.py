@@ -31,6 +31,7 @@ class Arrangement:
     pad_id: int
     device: torch.device
     autocast: torch.dtype | None
+    dtype: torch.dtype  # of the weights
 
     def batch(self, examples: Sequence[Example]) -> Batch:
         """Lay rows out on the device."""
@@ -42,7 +43,7 @@ class Arrangement:
 
     def describe(self) -> str:
         """Name what decides the last bits of a log-probability: the reference cache is keyed by it."""
-        return f"{'packed' if self.packed else 'padded'} {self.device.type} {self.autocast}"
+        return f"{'packed' if self.packed else 'padded'} {self.device.type} {self.dtype} {self.autocast}"
 
 
 def arrange(
@@ -63,7 +64,7 @@ def arrange(
     )
     if packed:
         use_packed(model)
-    return Arrangement(packed, tokenizer.pad_token_id or 0, device, autocast)
+    return Arrangement(packed, tokenizer.pad_token_id or 0, device, autocast, next(model.parameters()).dtype)
 
 
 def totals_of(plan: Plan, examples: Sequence[Example]) -> dict[str, float]:

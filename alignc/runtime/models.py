@@ -15,7 +15,15 @@ from .hub import offline_unless_reachable
 from .job import Adapter, Job, Model
 from .seeds import derive
 
-__all__ = ["autocast_dtype", "initial_model", "pretrained", "ready", "resumed_model", "save_model"]
+__all__ = [
+    "autocast_dtype",
+    "initial_model",
+    "narrow_for_zero",
+    "pretrained",
+    "ready",
+    "resumed_model",
+    "save_model",
+]
 
 DTYPES = {
     "float64": torch.float64,
@@ -228,3 +236,17 @@ def autocast_dtype(job: Job, device: torch.device) -> torch.dtype | None:
     narrow = job.spec.model.dtype in (None, "bfloat16")
     has_it = device.type == "cuda" and torch.cuda.is_bf16_supported()
     return torch.bfloat16 if narrow and has_it else None
+
+
+def narrow_for_zero(
+    job: Job, model: nn.Module, autocast: torch.dtype | None
+) -> tuple[dict[str, Tensor], torch.dtype | None]:
+    """Under DeepSpeed give the model the type it computes in, as DeepSpeed would; return the wide weights.
+
+    DeepSpeed keeps full-precision weights of its own, so autocast has no part in it.
+    """
+    weights = {name: value.detach() for name, value in model.state_dict().items()}
+    if job.spec.launch.engine == "deepspeed" and autocast is not None:
+        model.to(autocast)
+        return weights, None
+    return weights, autocast

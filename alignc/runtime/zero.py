@@ -23,7 +23,7 @@ from .world import World
 __all__ = ["ZeroEngine", "zero_config"]
 
 
-def zero_config(job: Job, folder: Path) -> dict[str, Any]:
+def zero_config(job: Job, folder: Path, dtype: torch.dtype) -> dict[str, Any]:
     """Read the job's `deepspeed.json`; the numbers that the job also holds are the job's."""
     config: dict[str, Any] = json.loads((folder / "deepspeed.json").read_text(encoding="utf-8"))
     train, launch = job.spec.train, job.spec.launch
@@ -40,6 +40,7 @@ def zero_config(job: Job, folder: Path) -> dict[str, Any]:
     if launch.offload:
         stage["offload_optimizer"] = {"device": launch.offload}
     config["zero_optimization"] = stage
+    config["bf16"] = {"enabled": dtype is torch.bfloat16}
     return config
 
 
@@ -55,7 +56,7 @@ class ZeroEngine:
             model=scorer,
             model_parameters=[p for p in model.parameters() if p.requires_grad],
             optimizer=optimizer,
-            config=zero_config(job, folder),
+            config=zero_config(job, folder, next(model.parameters()).dtype),
         )
         self.scorer: nn.Module = self.engine
 

@@ -1,0 +1,91 @@
+"""The model card: what was optimised, on what, how it ended, and the spec that says it all."""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from .data import Counts
+from .job import Job
+
+__all__ = ["card_text"]
+
+PACKAGES = ("alignc", "torch", "transformers", "accelerate", "deepspeed", "datasets", "peft")
+
+
+def card_text(job: Job, counts: Counts, final: Mapping[str, float], spec: Mapping[str, Any]) -> str:
+    """Write the model card: front matter for the hub, then Markdown for people.
+
+    Strings of the spec are quoted as JSON, which is YAML, so that none of them can end the front matter.
+    """
+    return "\n".join([front_matter(job), *body(job, counts, final, spec), ""])
+
+
+def front_matter(job: Job) -> str:
+    """Write the card's metadata."""
+    policy, source = job.spec.model.policy, job.spec.data.source
+    lines = ["---", "library_name: transformers", "pipeline_tag: text-generation"]
+    lines += [f"model_name: {json.dumps(job.name)}"]
+    lines += [f"base_model: {json.dumps(policy)}"] if isinstance(policy, str) and is_id(policy) else []
+    lines += [f"datasets: [{json.dumps(source)}]"] if is_id(source) else []
+    tags = ["alignc", str(job.spec.objective.get("preset") or "custom")]
+    return "\n".join([*lines, f"tags: {json.dumps(tags)}", "---"])
+
+
+def is_id(name: str) -> bool:
+    """Tell a hub id from a local path: paths of a resolved job are absolute."""
+    return not name.startswith(("/", "\\")) and ":" not in name
+
+
+def body(job: Job, counts: Counts, final: Mapping[str, float], spec: Mapping[str, Any]) -> list[str]:
+    """Write the card's sections."""
+    return [
+        f"# {job.name}",
+        "## Objective",
+        fenced(job.formula.text, "text"),
+        f"$$\n{job.formula.latex}\n$$",
+        "## Data",
+        f"{counts.kept} of {counts.rows} rows were used; {counts.refused} were refused, "
+        f"{counts.prompts_cut} prompts and {counts.completions_cut} completions were cut.",
+        "## Last step",
+        table(final),
+        "## Use",
+        fenced(
+            "from transformers import AutoModelForCausalLM, AutoTokenizer\n\n"
+            "model = AutoModelForCausalLM.from_pretrained(FOLDER)\n"
+            "tokenizer = AutoTokenizer.from_pretrained(FOLDER)",
+            "python",
+        ),
+        "## Spec",
+        fenced(json.dumps(spec, indent=2, ensure_ascii=False), "json"),
+        "## Versions",
+        ", ".join([f"Python {platform.python_version()}", *installed()]),
+    ]
+
+
+def fenced(text: str, language: str) -> str:
+    """Put text into a code block whose fence the text cannot close."""
+    fence = "```"
+    while fence in text:
+        fence += "`"
+    return f"{fence}{language}\n{text}\n{fence}"
+
+
+def table(values: Mapping[str, float]) -> str:
+    """Write numbers as a Markdown table."""
+    rows = [f"| {name} | {value:.6g} |" for name, value in values.items()]
+    return "\n".join(["| metric | value |", "| --- | --- |", *rows])
+
+
+def installed() -> list[str]:
+    """List the versions of the packages that made the model."""
+    found = []
+    for name in PACKAGES:
+        try:
+            found.append(f"{name} {version(name)}")
+        except PackageNotFoundError:
+            continue
+    return found
