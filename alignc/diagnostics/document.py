@@ -1,4 +1,4 @@
-"""The reference page of the codes, as text."""
+"""The reference page of the codes, as text: `python -m alignc.diagnostics.document > docs/diagnostics.md`."""
 
 from __future__ import annotations
 
@@ -39,5 +39,8 @@ def _group(digit: str, title: str) -> str:
 def _sentence(text: str) -> str:
     return text[:1].upper() + text[1:] + ("" if text.endswith(".") else ".")
 
+
+if __name__ == "__main__":
+    print(reference(), end="")
 
 __all__ = ["entry", "reference"]

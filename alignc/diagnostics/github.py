@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from alignc.diagnostics.codes import help_of, why_of
-from alignc.diagnostics.display import plain
 from alignc.diagnostics.model import Diagnostic
 
 
@@ -29,7 +28,7 @@ def _command(found: Diagnostic) -> str:
     lines += [
         f"{label}: {text}" for label, text in (("why", why_of(found)), ("help", help_of(found))) if text
     ]
-    return f"::{found.severity} {listed}::{_data(plain(chr(10).join(lines)))}"
+    return f"::{found.severity} {listed}::{_data(chr(10).join(lines))}"
 
 
 def _data(text: str) -> str:

@@ -16,16 +16,19 @@ def split_lines(text: str) -> list[str]:
 
 
 class Positions:
-    """Turns offsets in a text into lines and columns."""
+    """Turns offsets in a text into lines and columns; looks no further into it than asked."""
 
     def __init__(self, file: str, text: str) -> None:
         self.file = file
         self._length = len(text)
-        self._starts = [0, *(found.end() for found in _BREAK.finditer(text))]
+        self._starts = [0]
+        self._breaks = _BREAK.finditer(text)
 
     def point(self, offset: int) -> tuple[int, int]:
         """Return (line, column), both from 1, of an offset in code points."""
         offset = min(max(offset, 0), self._length)
+        while self._starts[-1] <= offset and (found := next(self._breaks, None)):
+            self._starts.append(found.end())
         line = bisect_right(self._starts, offset)
         return line, offset - self._starts[line - 1] + 1
 

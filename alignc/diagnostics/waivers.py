@@ -12,7 +12,7 @@ from alignc.diagnostics.lines import split_lines
 from alignc.diagnostics.model import Diagnostic, Span
 from alignc.diagnostics.suggest import did_you_mean
 
-_SIGN = re.compile(r"#\s*alignc:\s*(?P<kind>[\w-]+)\s*(?:\[(?P<codes>[^\]]*)\])?\s*(?P<reason>.*)")
+_SIGN = re.compile(r"#\s*alignc:\s*(?P<kind>ignore[\w-]*)\s*(?:\[(?P<codes>[^\]]*)\])?\s*(?P<reason>.*)")
 _INSTEAD = "write `# alignc: ignore[CODE] reason`"
 
 
