@@ -10,14 +10,14 @@ from alignc.graph.loss import Loss, alone, at_reference
 from alignc.graph.nodes import Logp, Named, Node
 from alignc.graph.rewrite import inputs
 from alignc.plan import Needs, Role
-from alignc.printers.text import text
+from alignc.printers.dialect import TEXT
+from alignc.printers.formula import text
 from alignc.spec.load import Loaded
 from alignc.spec.preset import Paper
 
 __all__ = ["explanation"]
 
 RESPONSES = {"chosen": "chosen y_w", "rejected": "rejected y_l", "completion": "completion y"}
-SHOWN_IN_PLACE = {"z"}
 
 
 def explanation(spec: Loaded, loss: Loss, needs: Needs) -> Explanation:
@@ -28,7 +28,7 @@ def explanation(spec: Loaded, loss: Loss, needs: Needs) -> Explanation:
         name=spec.job.name,
         title=preset.title if preset else "an objective of its own",
         paper=citation(preset.paper) if preset and preset.paper else None,
-        formula=f"L = {text(loss.root, SHOWN_IN_PLACE | {t.name for t in loss.terms})}",
+        formula=f"L = {text(loss.root, loss.written_out)}",
         where=_where(loss),
         values=_values(spec, loss),
         terms=tuple(_term(t) for t in spec.job.model_dump()["objective"]["terms"]),
@@ -55,7 +55,11 @@ def citation(paper: Paper) -> str:
 def _where(loss: Loss) -> tuple[Where, ...]:
     shown = [n for t in loss.terms for n in t.named if isinstance(n, Named)]
     return tuple(
-        Where(n.symbol, text(n.argument), f"{n.meaning}{f', {n.type.unit}' if n.type.unit.powers else ''}")
+        Where(
+            TEXT.symbol(n.symbol),
+            text(n.argument),
+            f"{n.meaning}{f', {n.type.unit}' if n.type.unit.powers else ''}",
+        )
         for n in dict.fromkeys(shown)
     )
 
@@ -65,7 +69,15 @@ def _values(spec: Loaded, loss: Loss) -> tuple[Given, ...]:
     for p in loss.parameters:
         path = tuple(int(s) if s.isdecimal() else s for s in p.path.split("."))
         name = p.path.removeprefix("objective.")
-        rows.append(Given(p.symbol, name, p.value, str(p.unit) if p.unit.powers else "", _origin(spec, path)))
+        rows.append(
+            Given(
+                TEXT.symbol(p.symbol),
+                name,
+                p.value,
+                str(p.unit) if p.unit.powers else "",
+                _origin(spec, path),
+            )
+        )
     names = {g.field for g in rows}
     for name, bound in spec.parameters.items():
         if name not in names:

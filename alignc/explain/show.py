@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Iterator
 
 from alignc.explain.model import Explanation
-from alignc.printers.text import number
+from alignc.printers.dialect import number
 
 __all__ = ["show"]
 

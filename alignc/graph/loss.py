@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from alignc.graph.nodes import Logp, Node, Parameter, Reduce, walk
+from alignc.graph.nodes import Logp, Named, Node, Parameter, Reduce, walk
 from alignc.graph.rewrite import inputs, rebuilt, substitute, without_names
 
 __all__ = ["Loss", "Metric", "TermLoss", "alone", "at_reference"]
@@ -51,6 +51,11 @@ class Loss:
         return (self.root, *(m.value for m in self.metrics))
 
     @property
+    def written_out(self) -> frozenset[str]:
+        """The names that the formula writes out: margins and losses by row."""
+        return frozenset(_step(n) for t in self.terms for n in (t.rows, *t.named)) - {""}
+
+    @property
     def parameters(self) -> tuple[Parameter, ...]:
         """The hyper-parameters in the loss, in order of appearance."""
         return tuple(n for n in walk(self.root) if isinstance(n, Parameter) and n.symbol)
@@ -59,6 +64,10 @@ class Loss:
     def coupled(self) -> bool:
         """Whether a row's loss depends on other rows of the batch."""
         return any(isinstance(n, Reduce) and n.over == "batch" for t in self.terms for n in walk(t.rows))
+
+
+def _step(node: Node) -> str:
+    return node.name if isinstance(node, Named) and node.meaning in ("margin", "loss by row") else ""
 
 
 def at_reference(node: Node) -> Node:

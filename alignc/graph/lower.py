@@ -23,6 +23,7 @@ from alignc.spec.objective import (
     Score,
     SquaredLink,
 )
+from alignc.spec.preset import preset_names
 
 __all__ = ["lower"]
 
@@ -33,8 +34,9 @@ def lower(spec: Loaded) -> Loss:
     """Build the loss of a spec. Raises DiagnosticError (E401) where units or axes do not go together."""
     terms, metrics, found = [], [], []
     many = len(spec.job.objective.terms) > 1
+    names: dict[str, Node] = {}
     for index, term in enumerate(spec.job.objective.terms):
-        scope = _Scope(spec, ("objective", "terms", index), many)
+        scope = _Scope(spec, ("objective", "terms", index), many, names)
         try:
             lowered, logged = (
                 _preference(term, scope) if isinstance(term, Preference) else _likelihood(term, scope)
@@ -46,11 +48,17 @@ def lower(spec: Loaded) -> Loss:
     if found:
         raise DiagnosticError(found)
     root = b.add(*(b.multiply(t.weight, t.value) for t in terms))
-    return Loss(root, tuple(terms), (Metric("loss", root), *_first_of_each(metrics)))
+    return Loss(root, tuple(terms), (Metric("loss", root), *_numbered(metrics)))
 
 
-def _first_of_each(metrics: list[Metric]) -> list[Metric]:
-    return list({m.name: m for m in reversed(metrics)}.values())[::-1]
+def _numbered(metrics: list[Metric]) -> list[Metric]:
+    """Number the metrics of a second term where they differ from the first's."""
+    known: dict[str, Node] = {}
+    for metric in metrics:
+        taken = sum(name.rpartition("#")[0] == metric.name for name in known)
+        if metric.value not in known.values():
+            known[f"{metric.name}#{taken + 1}"] = metric.value
+    return [Metric(n.removesuffix("#1").replace("#", "_"), v) for n, v in known.items()]
 
 
 def _ill_typed(error: GraphTypeError, spec: Loaded, path: Path) -> Diagnostic:
@@ -68,6 +76,17 @@ class _Scope:
     spec: Loaded
     path: Path
     many: bool
+    names: dict[str, Node]
+
+    def name(self, short: str, symbol: str, meaning: str, argument: Node) -> Node:
+        """Give a value a name of its own: the one asked for, or numbered where another value has it."""
+        for number in range(1, 100):
+            suffix = f"{number}" if number > 1 else ""
+            mark = suffix and (suffix if "_" in symbol else f"_{suffix}")
+            node = b.name(short + suffix, symbol + mark, meaning, argument)
+            if self.names.setdefault(short + suffix, node) is node:
+                return node
+        raise GraphTypeError("more than 99 terms")
 
     def number(self, steps: Path, value: float, symbol: str, unit: Unit) -> Node:
         """Make the node of a number of the spec: a parameter with its symbol, or a constant if it is a default."""
@@ -77,7 +96,16 @@ class _Scope:
         origin = self.spec.document.origins.get(path)
         if origin is None:
             return b.constant(value)
-        return Parameter(".".join(map(str, steps)), symbol, float(value), unit, ".".join(map(str, path)))
+        return self.leaf(".".join(map(str, steps)), symbol, float(value), unit, ".".join(map(str, path)))
+
+    def leaf(self, short: str, symbol: str, value: float, unit: Unit, path: str) -> Node:
+        """Make a parameter whose symbol is its own: numbered where another parameter has it."""
+        for number in range(1, 100):
+            marked = f"{symbol}_{number}" if number > 1 else symbol
+            node = Parameter(short, marked, value, unit, path)
+            if self.names.setdefault(f"parameter {marked}", node) is node:
+                return node
+        raise GraphTypeError("more than 99 parameters of one name")
 
     def parameter(self, name: str) -> Node:
         """Make the node of a preset's parameter; a choice is none."""
@@ -86,7 +114,9 @@ class _Scope:
             return b.ZERO
         unit = Unit.parse(bound.unit(self.spec.parameters))
         symbol = bound.parameter.symbol or name
-        return Parameter(name, symbol, float(bound.value), unit, f"objective.{name}")
+        own = self.spec.preset is not None and self.spec.preset.preset in preset_names()
+        short = name if own else f"p{list(self.spec.parameters).index(name) + 1}"
+        return self.leaf(short, symbol, float(bound.value), unit, f"objective.{name}")
 
     def weight(self, value: float, unit: Unit) -> Node:
         """Make the node of a term's weight, which takes the unit away where terms are added."""
@@ -98,12 +128,12 @@ class _Scope:
 
 
 def _preference(term: Preference, scope: _Scope) -> tuple[TermLoss, list[Metric]]:
-    raw = {y: _score(term.score, y) for y in ("chosen", "rejected")}
+    raw = {y: _score(term.score, y, scope) for y in ("chosen", "rejected")}
     unit = raw["chosen"].type.unit
     beta = scope.number(("score", "beta"), term.score.beta, "β", _beta_unit(term, unit))
     contrast = b.multiply(beta, b.subtract(raw["chosen"], raw["rejected"]))
-    z = b.name("z", "z", "margin", b.subtract(contrast, _margin(term, contrast.type.unit, scope)))
-    rows = b.name(term.name, "ℓ", "loss by row", _link(term, z, scope))
+    z = scope.name("z", "z", "margin", b.subtract(contrast, _margin(term, contrast.type.unit, scope)))
+    rows = scope.name("row_loss", "ℓ", "loss by row", _link(term, z, scope))
     value = b.mean_over("batch", rows)
     weight = scope.weight(term.weight, rows.type.unit)
     lowered = TermLoss(term.name, term.kind, weight, value, rows, (*raw.values(), z), ("chosen", "rejected"))
@@ -115,7 +145,7 @@ def _beta_unit(term: Preference, unit: Unit) -> Unit:
     return Unit() if isinstance(term.link, SquaredLink) else unit**-1
 
 
-def _score(score: Score, response: str) -> Node:
+def _score(score: Score, response: str, scope: _Scope) -> Node:
     tokens: Node = Logp("policy", response)
     letter = "l"
     if score.of == "log_ratio":
@@ -128,7 +158,7 @@ def _score(score: Score, response: str) -> Node:
     what = "log-ratio" if score.of == "log_ratio" else "log-probability"
     how = "mean over tokens" if score.reduce == "mean" else "sum over tokens"
     suffix = SUFFIX[response]
-    return b.name(f"{letter.replace('ū', 'v')}_{suffix}", f"{letter}_{suffix}", f"{what}, {how}", total)
+    return scope.name(f"{letter.replace('ū', 'v')}_{suffix}", f"{letter}_{suffix}", f"{what}, {how}", total)
 
 
 def _margin(term: Preference, unit: Unit, scope: _Scope) -> Node:
@@ -157,7 +187,7 @@ def _link(term: Preference, z: Node, scope: _Scope) -> Node:
 
 def _likelihood(term: Likelihood, scope: _Scope) -> tuple[TermLoss, list[Metric]]:
     suffix = SUFFIX[term.on]
-    logp = b.name(
+    logp = scope.name(
         f"l_{suffix}",
         f"l_{suffix}",
         "log-probability, sum over tokens",
@@ -166,7 +196,7 @@ def _likelihood(term: Likelihood, scope: _Scope) -> tuple[TermLoss, list[Metric]
     loss: Node = b.negate(logp)
     if term.reduce == "response_mean":
         loss = b.divide(loss, Length(term.on))
-    rows = b.name(term.name, "ℓ", "loss by row", loss)
+    rows = scope.name("row_loss", "ℓ", "loss by row", loss)
     value = b.mean_over("batch", rows)
     if term.reduce == "token_mean":
         value = b.divide(b.sum_over("batch", rows), b.sum_over("batch", Length(term.on)))

@@ -26,7 +26,7 @@ def preference_metrics(
         "rewards/accuracies": b.apply("step", _bare(plain)),
         **{f"logps/{y}": b.sum_over("token", Logp("policy", y)) for y in scores},
     }
-    return [*_own_loss(term.name, value), *(Metric(n, b.mean_over("batch", r)) for n, r in rows.items())]
+    return [*_own_loss(term.kind, value), *(Metric(n, b.mean_over("batch", r)) for n, r in rows.items())]
 
 
 def _bare(node: Node) -> Node:
@@ -46,11 +46,12 @@ def _summed(term: Preference, score: Node, response: str) -> Node:
 
 def likelihood_metrics(term: Likelihood, logp: Node, value: Node | None) -> list[Metric]:
     """List the term's own loss where there are several, and the log-probability of the response."""
-    return [*_own_loss("nll_loss" if term.name == "nll" else term.name, value),
+    return [*_own_loss(term.kind, value),
             Metric(f"logps/{term.on}", b.mean_over("batch", logp))]  # fmt: skip
 
 
-def _own_loss(name: str, value: Node | None) -> list[Metric]:
+def _own_loss(kind: str, value: Node | None) -> list[Metric]:
+    """Log a term's own loss where there are several; the name is the compiler's, never the spec's."""
     if value is None:
         return []
-    return [Metric(name if name.endswith("loss") else f"loss/{name}", value)]
+    return [Metric("nll_loss" if kind == "likelihood" else f"loss/{kind}", value)]

@@ -26,7 +26,7 @@ from alignc.graph.nodes import (
     Stop,
     walk,
 )
-from alignc.printers.text import text
+from alignc.printers.formula import text
 
 __all__ = ["TorchSource", "torch_source"]
 

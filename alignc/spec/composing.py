@@ -34,6 +34,7 @@ MOST_VALUES = 10_000
 _MOST_FINDINGS = 100
 _Offsets = tuple[int, int]
 _COLON = re.compile(r"\s*:")
+_SECOND = re.compile(r"[&!]\S*\s+(?=[&!])")
 _PROPERTY = re.compile(r"[^\s,\[\]{}]*")
 
 
@@ -190,7 +191,7 @@ class _Composer:
 
     def _property(self, sign: str, start: int) -> tuple[str, int, int]:
         kind = {"*": "alias", "&": "anchor", "!": "tag"}[sign]
-        start = self.text.index(sign, start)
+        start = self._sign(sign, start)
         found = _PROPERTY.match(self.text, start)
         end = found.end() if found else start + 1
         article = "a" if kind == "tag" else "an"
@@ -199,6 +200,18 @@ class _Composer:
             start,
             end,
         )
+
+    def _sign(self, sign: str, start: int) -> int:
+        """Find where a tag or an anchor begins; the parser's mark is that of the later of the two."""
+        if self.text[start] == sign:
+            return start
+        after = _SECOND.match(self.text, start)
+        if after and self.text[after.end()] == sign:
+            return after.end()
+        at = max(self.text.rfind(sign, 0, start), 0)
+        while at > 0 and self.text[at - 1] not in " \t\r\n,[]{}":
+            at -= 1
+        return at
 
     def _refuse_duplicate(self, name: str, key: _Offsets, line: int) -> None:
         help_ = f"first set on line {line}; keep one of the two"

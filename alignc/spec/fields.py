@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from pydantic import BaseModel, Tag
 from pydantic.fields import FieldInfo
 
-__all__ = ["field_names", "members", "model_at", "tags"]
+__all__ = ["field_models", "field_names", "members", "model_at", "plain", "tags"]
 
 
 def field_names(model: type[BaseModel] | None) -> list[str]:
@@ -41,12 +41,23 @@ def _annotation(info: FieldInfo) -> Any:
 
 
 def _as_model(annotation: Any) -> type[BaseModel] | None:
-    models = [_plain(m) for m in members(annotation)]
+    models = [plain(m) for m in members(annotation)]
     models = [m for m in models if isinstance(m, type) and issubclass(m, BaseModel)]
     return models[0] if len(models) == 1 else None
 
 
-def _plain(annotation: Any) -> Any:
+def field_models(info: FieldInfo) -> list[type[BaseModel]]:
+    """List the models that a field's value may be, inside a list too."""
+    found: list[type[BaseModel]] = []
+    for member in members(_annotation(info)):
+        bare = plain(member)
+        inner = members(get_args(bare)[0]) if get_origin(bare) is list else [bare]
+        found += [m for m in map(plain, inner) if isinstance(m, type) and issubclass(m, BaseModel)]
+    return found
+
+
+def plain(annotation: Any) -> Any:
+    """Take the annotations off a type."""
     while get_origin(annotation) is Annotated:
         annotation = get_args(annotation)[0]
     return annotation
@@ -54,10 +65,10 @@ def _plain(annotation: Any) -> Any:
 
 def members(annotation: Any) -> list[Any]:
     """List the members of a union, nested ones flattened, None left out; a plain type is its only member."""
-    bare = annotation if _has_tag(annotation) else _plain(annotation)
+    bare = annotation if _has_tag(annotation) else plain(annotation)
     if get_origin(bare) in (Union, types.UnionType):
         return [m for arg in get_args(bare) for m in members(arg) if m is not type(None)]
-    inner = _plain(bare)
+    inner = plain(bare)
     if bare is not inner and get_origin(inner) in (Union, types.UnionType):
         return members(inner)
     return [bare]

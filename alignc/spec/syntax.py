@@ -55,7 +55,12 @@ _RULES = (
         "add `}`, or the missing comma",
         True,
     ),
-    _Rule("flow node", "", "a value is missing here", "delete the extra comma, write the value, or put quotes around it"),
+    _Rule(
+        "flow node",
+        "",
+        "a value is missing here",
+        "delete the extra comma, write the value, or put quotes around it",
+    ),
     _Rule("anchor", "", "`&` must be followed by a name", _QUOTE + "; a spec has no anchors", True),
     _Rule("alias", "", "`*` must be followed by a name", _QUOTE + "; a spec has no aliases", True),
     _Rule(

@@ -1,0 +1,107 @@
+"""The Python interface: one function a command, each returning a typed object."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+from alignc.checks import check
+from alignc.diagnostics import Diagnostic, DiagnosticError, apply_waivers, in_reading_order
+from alignc.emit import JobFolder, job_folder, write
+from alignc.explain import Explanation, explanation
+from alignc.graph.loss import Loss
+from alignc.graph.lower import lower
+from alignc.graph.point import at_point
+from alignc.plan import Needs, needs
+from alignc.spec.load import Loaded, load
+from alignc.spec.paths import missing_files
+
+__all__ = ["Compiled", "Report", "compile", "evaluate", "explain", "load", "lowered", "validate"]
+
+Spec = str | PathLike[str]
+
+
+@dataclass(frozen=True)
+class Report:
+    """What `validate` found in a spec, and the texts to show it with."""
+
+    diagnostics: tuple[Diagnostic, ...]
+    texts: Mapping[str, str]
+
+    @property
+    def sound(self) -> bool:
+        """Whether there is no error."""
+        return all(d.severity != "error" for d in self.diagnostics)
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """A spec that has been lowered: its loss, what it needs, what it says and what is wrong with it."""
+
+    spec: Loaded
+    loss: Loss
+    needs: Needs
+    explanation: Explanation
+    warnings: tuple[Diagnostic, ...]
+
+    def folder(self, *, standalone: bool = False) -> JobFolder:
+        """Emit the job folder."""
+        return job_folder(self.spec, self.loss, self.needs, self.explanation, standalone=standalone)
+
+
+def validate(path: Spec, overrides: Sequence[str] = ()) -> Report:
+    """Check a spec without opening data or models. Never raises for what is wrong with it."""
+    texts = _texts(path)
+    try:
+        spec = load(Path(path), overrides)
+        texts = {**texts, **spec.document.texts}
+        found = [*missing_files(spec.job, spec.document), *check(spec, lower(spec))]
+    except DiagnosticError as error:
+        found = list(error.diagnostics)
+    return Report(tuple(in_reading_order(apply_waivers(found, texts))), texts)
+
+
+def _texts(path: Spec) -> dict[str, str]:
+    try:
+        return {str(path): Path(path).read_text("utf-8")}
+    except (OSError, UnicodeDecodeError):
+        return {}
+
+
+def lowered(path: Spec, overrides: Sequence[str] = (), *, files: bool = True) -> Compiled:
+    """Load, lower and check a spec. Raises DiagnosticError for errors; warnings come with the result.
+
+    `files`: whether a file that the spec names and that is not there is an error.
+    """
+    spec = load(Path(path), overrides)
+    loss = lower(spec)
+    absent = missing_files(spec.job, spec.document)
+    found = apply_waivers([*(absent if files else []), *check(spec, loss)], spec.document.texts)
+    if any(d.severity == "error" for d in found):
+        raise DiagnosticError(in_reading_order(found))
+    wanted = needs(loss, spec.job)
+    warnings = in_reading_order([*found, *([] if files else absent)])
+    return Compiled(spec, loss, wanted, explanation(spec, loss, wanted), tuple(warnings))
+
+
+def explain(path: Spec, overrides: Sequence[str] = ()) -> Explanation:
+    """Explain a spec's loss."""
+    return lowered(path, overrides, files=False).explanation
+
+
+def evaluate(path: Spec, point: Mapping[str, Any], overrides: Sequence[str] = ()) -> dict[str, Any]:
+    """Evaluate a spec's loss and gradient at given examples, in float64."""
+    compiled = lowered(path, overrides, files=False)
+    return at_point(compiled.loss, compiled.needs.responses, point)
+
+
+def compile(
+    path: Spec, target: Spec, overrides: Sequence[str] = (), *, standalone: bool = False
+) -> JobFolder:  # noqa: A001
+    """Write the job folder of a spec."""
+    folder = lowered(path, overrides, files=False).folder(standalone=standalone)
+    write(folder, Path(target))
+    return folder

@@ -1,0 +1,46 @@
+"""`alignc describe`: say what a field of the spec is."""
+
+from __future__ import annotations
+
+import click
+
+from alignc.diagnostics import did_you_mean
+from alignc.spec.describe import FieldText, describe, fields_below
+from alignc.spec.preset import built_in, preset_names
+
+__all__ = ["command"]
+
+
+@click.command("describe")
+@click.argument("field", required=False)
+def command(field: str | None) -> None:
+    """Say what FIELD is, such as `train.learning_rate`, `objective.dpo.beta` or `model.adapter`.
+
+    Without FIELD it lists the sections.
+    """
+    found = describe(field) if field else [f for f in fields_below() if "." not in f.path]
+    if not found:
+        raise click.UsageError(_unknown(str(field)))
+    click.echo("\n\n".join(_shown(f) for f in found))
+
+
+def _unknown(field: str) -> str:
+    parameters = [f"objective.{name}" for p in preset_names() for name in built_in(p).parameters]
+    paths = list(dict.fromkeys([*(f.path for f in fields_below()), *parameters]))
+    guess = did_you_mean(field, paths) or did_you_mean(
+        field.rpartition(".")[2], [p.rpartition(".")[2] for p in paths]
+    )
+    return f"no field `{field}`" + (f"; did you mean `{guess}`?" if guess else "")
+
+
+def _shown(f: FieldText) -> str:
+    rows = [
+        ("type", f.type),
+        ("default", f.default),
+        ("range", f.limits),
+        ("unit", f.unit),
+        ("symbol", f.symbol),
+        ("fields", ", ".join(f.children)),
+    ]
+    lines = [f"{f.path}: {f.description}", *(f"  {name:<8} {value}" for name, value in rows if value)]
+    return "\n".join(lines)

@@ -1,0 +1,71 @@
+"""`alignc explain`: print the loss that a spec means."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from alignc.api import Compiled, lowered
+from alignc.cli.options import overrides, spec_argument
+from alignc.cli.show import show_diagnostics
+from alignc.diagnostics import Diagnostic, DiagnosticError, Span
+from alignc.emit.job_json import formula_latex
+from alignc.explain.show import show
+from alignc.graph.point import PointError, at_point
+
+__all__ = ["command"]
+
+
+@click.command("explain")
+@spec_argument
+@overrides
+@click.option(
+    "--format", "form", type=click.Choice(["text", "latex", "json"]), default="text", show_default=True
+)
+@click.option(
+    "--at", "point", type=click.Path(), help="Evaluate loss and gradient at the examples of this JSON file."
+)
+def command(spec: str, overrides: Sequence[str], form: str, point: str | None) -> None:
+    """Print the loss of SPEC: formula, values and their origins, gradient, models, what to watch.
+
+    With --at it evaluates the loss in float64 and prints JSON alone.
+    """
+    compiled = lowered(spec, overrides, files=False)
+    if compiled.warnings:
+        show_diagnostics(compiled.warnings, compiled.spec.document.texts)
+    click.echo(_at(compiled, point) if point else _explained(compiled, form), nl=False)
+
+
+def _explained(compiled: Compiled, form: str) -> str:
+    if form == "text":
+        return show(compiled.explanation)
+    if form == "latex":
+        return formula_latex(compiled.loss) + "\n"
+    return json.dumps(dataclasses.asdict(compiled.explanation), indent=2, ensure_ascii=False) + "\n"
+
+
+def _at(compiled: Compiled, file: str) -> str:
+    data = _read(file)
+    try:
+        value = at_point(compiled.loss, compiled.needs.responses, data)
+    except PointError as error:
+        where = f" at `{error.path}`" if error.path else ""
+        raise DiagnosticError(Diagnostic(error.code, f"{error}{where}", Span.at(file))) from None
+    return json.dumps(value) + "\n"
+
+
+def _read(file: str) -> Any:
+    try:
+        return json.loads(Path(file).read_text("utf-8"))
+    except OSError:
+        raise DiagnosticError(Diagnostic("E008", f"no file `{file}`", Span.at(file))) from None
+    except json.JSONDecodeError as error:
+        span = Span.at(file, error.lineno, error.colno)
+        raise DiagnosticError(Diagnostic("E001", f"not JSON: {error.msg}", span)) from None
+    except ValueError:
+        raise DiagnosticError(Diagnostic("E001", "not a JSON text in UTF-8", Span.at(file))) from None

@@ -1,0 +1,55 @@
+"""Print findings: to stderr unless they are what was asked for."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+from alignc.diagnostics import Diagnostic, Span, render
+
+__all__ = ["colored", "show_diagnostics", "show_failure"]
+
+
+def colored(stream: Any) -> bool:
+    """Decide on colour: a terminal, and no NO_COLOR."""
+    return bool(stream.isatty()) and not os.environ.get("NO_COLOR")
+
+
+def show_diagnostics(diagnostics: Iterable[Diagnostic], texts: Mapping[str, str] | None = None) -> None:
+    """Print findings to stderr, each with its source line."""
+    found = list(diagnostics)
+    sources = texts if texts is not None else _texts(found)
+    click.echo(render(found, "full", color=colored(sys.stderr), sources=sources), err=True, nl=False)
+
+
+def _texts(found: list[Diagnostic]) -> dict[str, str]:
+    texts = {}
+    for name in {d.span.file for d in found}:
+        try:
+            texts[name] = Path(name).read_text("utf-8")
+        except (OSError, UnicodeDecodeError):
+            continue
+    return texts
+
+
+def show_failure(failure: Any) -> None:
+    """Print what stopped a part of the runtime."""
+    show_diagnostics([diagnostic(d) for d in [failure.as_dict(), *related(failure)]])
+
+
+def related(failure: Any) -> list[dict[str, Any]]:
+    """List the findings that led to a failure."""
+    return [d if isinstance(d, dict) else d.as_dict() for d in getattr(failure, "diagnostics", ()) or ()]
+
+
+def diagnostic(data: Mapping[str, Any]) -> Diagnostic:
+    """Read a finding back from its JSON form."""
+    line, column = data.get("line") or 1, data.get("column") or 1
+    end = (data.get("end_line") or line, data.get("end_column") or column)
+    span = Span(data.get("file") or "", line, column, *end)
+    return Diagnostic(data["code"], data["message"], span, data.get("why"), data.get("help"))

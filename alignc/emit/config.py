@@ -1,0 +1,57 @@
+"""The launcher's and DeepSpeed's configuration, each number written once from the spec."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from alignc.spec.job import Job
+
+__all__ = ["accelerate_yaml", "deepspeed_json", "precision"]
+
+
+def precision(job: Job) -> str:
+    """Choose mixed precision: what `launch` says, else what `train.bf16` says; `no` leaves it to the hardware."""
+    if job.launch.mixed_precision is not None:
+        return job.launch.mixed_precision
+    return "bf16" if job.train.bf16 else "no"
+
+
+def accelerate_yaml(job: Job) -> str:
+    """Write accelerate's configuration in full, so that no ambient default gets in."""
+    launch = job.launch
+    many = launch.num_processes > 1
+    kind = "DEEPSPEED" if launch.engine == "deepspeed" else "MULTI_CPU" if many else "NO"
+    lines = {
+        "compute_environment": "LOCAL_MACHINE",
+        "distributed_type": kind,
+        "mixed_precision": f"'{precision(job)}'",
+        "num_machines": launch.num_machines,
+        "num_processes": launch.num_processes,
+        "machine_rank": 0,
+        "main_training_function": "main",
+        "rdzv_backend": "static",
+        "same_network": "true",
+        "use_cpu": "false",
+        "debug": "false",
+    }
+    return "".join(f"{key}: {value}\n" for key, value in lines.items())
+
+
+def deepspeed_json(job: Job) -> str:
+    """Write DeepSpeed's configuration."""
+    train, launch = job.train, job.launch
+    rows = train.per_device_train_batch_size * train.gradient_accumulation_steps * launch.num_processes
+    zero: dict[str, Any] = {"stage": launch.zero_stage, "contiguous_gradients": True, "overlap_comm": False}
+    if launch.offload:
+        zero["offload_optimizer"] = {"device": launch.offload}
+    config = {
+        "train_batch_size": rows,
+        "train_micro_batch_size_per_gpu": train.per_device_train_batch_size,
+        "gradient_accumulation_steps": train.gradient_accumulation_steps,
+        "gradient_clipping": train.max_grad_norm,
+        "zero_optimization": zero,
+        "bf16": {"enabled": precision(job) == "bf16"},
+        "fp16": {"enabled": precision(job) == "fp16"},
+    }
+    return json.dumps(config, indent=1) + "\n"

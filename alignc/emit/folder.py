@@ -1,0 +1,85 @@
+"""The job folder: a readable loop, the loss, the settings, the launcher's files."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+
+from alignc.emit.config import accelerate_yaml, deepspeed_json
+from alignc.emit.job_json import job_json
+from alignc.emit.render import rendered
+from alignc.emit.source import loss_source
+from alignc.explain import Explanation
+from alignc.graph.loss import Loss
+from alignc.plan import Needs
+from alignc.spec.load import Loaded
+
+__all__ = ["JobFolder", "job_folder", "runtime_files", "write"]
+
+EXECUTABLE = {"launch.sh", "slurm.sh"}
+
+
+@dataclass(frozen=True)
+class JobFolder:
+    """The files of a job by their path in its folder, and the hash of them all."""
+
+    files: Mapping[str, str]
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash every file's name and bytes."""
+        digest = hashlib.sha256()
+        for name, text in sorted(self.files.items()):
+            for part in (name.encode(), text.encode()):
+                digest.update(len(part).to_bytes(8, "big") + part)
+        return digest.hexdigest()
+
+
+def job_folder(
+    spec: Loaded, loss: Loss, needs: Needs, explained: Explanation, *, standalone: bool = False
+) -> JobFolder:
+    """Emit a job. `standalone` brings the runtime along, so that the folder runs where alignc is not installed."""
+    job, runtime = spec.job, "runtime" if standalone else "alignc.runtime"
+    values = {
+        "formula": explained.formula,
+        "runtime": runtime,
+        "processes": job.launch.num_processes,
+        "machines": job.launch.num_machines,
+        "engine": job.launch.engine,
+        "standalone": standalone,
+    }
+    files = {
+        "train.py": rendered("train.py.j2", **values),
+        "loss.py": loss_source(loss, explained),
+        "job.json": job_json(spec, loss, needs, explained),
+        "accelerate.yaml": accelerate_yaml(job),
+        "deepspeed.json": deepspeed_json(job),
+        "launch.sh": rendered("launch.sh.j2", **values),
+        "slurm.sh": rendered("slurm.sh.j2", **values),
+        "README.md": rendered("README.md.j2", **values),
+    }
+    if standalone:
+        files |= {f"runtime/{name}": text for name, text in runtime_files()}
+    return JobFolder(files)
+
+
+def runtime_files() -> Iterator[tuple[str, str]]:
+    """Read the runtime's own source, which imports nothing of the compiler."""
+    root = Path(str(resources.files("alignc"))) / "runtime"
+    for path in sorted(root.rglob("*.py")):
+        yield path.relative_to(root).as_posix(), path.read_text("utf-8")
+
+
+def write(folder: JobFolder, target: Path) -> None:
+    """Write a job folder; what stood in it before of an older job is removed."""
+    shutil.rmtree(target / "runtime", ignore_errors=True)
+    for name, text in folder.files.items():
+        path = target / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8", newline="\n")
+        if name in EXECUTABLE:
+            path.chmod(0o755)

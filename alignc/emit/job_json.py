@@ -1,0 +1,80 @@
+"""`job.json`: the resolved spec, its origins, its needs and its formula. The one home of the spec's own strings."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import Any
+
+from alignc import __version__
+from alignc.explain import Explanation
+from alignc.graph.loss import Loss
+from alignc.plan import Needs
+from alignc.printers.formula import latex
+from alignc.spec.document import Path, leaves
+from alignc.spec.load import Loaded
+
+__all__ = ["job_data", "job_json", "resolved"]
+
+
+def job_json(spec: Loaded, loss: Loss, needs: Needs, explained: Explanation) -> str:
+    """Write `job.json`; the same spec gives the same bytes."""
+    return json.dumps(job_data(spec, loss, needs, explained), indent=1, ensure_ascii=False) + "\n"
+
+
+def job_data(spec: Loaded, loss: Loss, needs: Needs, explained: Explanation) -> dict[str, Any]:
+    """Collect the content of `job.json`."""
+    data = resolved(spec, needs)
+    return {
+        "alignc": __version__,
+        "name": spec.job.name,
+        "spec": data,
+        "origins": origins(spec, data),
+        "plan": {
+            "responses": list(needs.responses),
+            "anchors": list(needs.anchors),
+            "columns": list(needs.columns),
+            "totals": list(needs.totals),
+            "coupled": needs.coupled,
+            "metrics": list(needs.metrics),
+            "step0": needs.step0,
+        },
+        "formula": {"text": formula_text(explained), "latex": formula_latex(loss)},
+    }
+
+
+def resolved(spec: Loaded, needs: Needs) -> dict[str, Any]:
+    """Fill in what the spec left open."""
+    data = spec.job.model_dump()
+    data["objective"]["parameters"] = {n: b.value for n, b in spec.parameters.items()}
+    model = data["model"]
+    model["reference"] = {"path": None, **(model["reference"] or {}), "kind": needs.reference}
+    if isinstance(model["policy"], dict):
+        model["policy"] = {k: v for k, v in model["policy"].items() if v is not None}
+    return data
+
+
+def origins(spec: Loaded, data: dict[str, Any]) -> dict[str, str]:
+    """Say of every value where it comes from."""
+    folder = os.path.dirname(os.path.abspath(spec.file))
+    return {".".join(map(str, path)): _origin(spec, path, folder) for path, _ in leaves(data)}
+
+
+def _origin(spec: Loaded, path: Path, folder: str) -> str:
+    """Name files as seen from the spec's folder, so that the bytes do not depend on the working directory."""
+    found = spec.document.origins.get(path)
+    if found is None or found.span is None or found.span.file == "--set":
+        return spec.origin(path)
+    file = os.path.relpath(os.path.abspath(found.span.file), folder)
+    return f"{file}:{found.span.line}:{found.span.column}"
+
+
+def formula_text(explained: Explanation) -> str:
+    """Write the formula with its definitions, one a line."""
+    lines = [explained.formula, *(f"{w.symbol} = {w.definition}   ({w.note})" for w in explained.where)]
+    return "\n".join(lines)
+
+
+def formula_latex(loss: Loss) -> str:
+    """Write the loss as LaTeX."""
+    return "L = " + latex(loss.root, loss.written_out)

@@ -1,0 +1,34 @@
+"""Fill the templates: they only print; every decision was made before."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+__all__ = ["rendered", "templates_folder"]
+
+
+def templates_folder() -> Path:
+    """Find the templates: inside the package where it was installed from a wheel, else beside it."""
+    inside = Path(__file__).parents[1] / "_templates"
+    return inside if inside.is_dir() else Path(__file__).parents[2] / "templates"
+
+
+@cache
+def _environment() -> Environment:
+    return Environment(
+        loader=FileSystemLoader(templates_folder()),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        autoescape=False,
+    )
+
+
+def rendered(template: str, **values: Any) -> str:
+    """Render a template. An unknown name in it is an error."""
+    return _environment().get_template(template).render(**values)

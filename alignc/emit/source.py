@@ -1,0 +1,39 @@
+"""The emitted source: `loss.py` from the graph. No text of a spec gets in: only the compiler's names and numbers."""
+
+from __future__ import annotations
+
+import re
+
+from alignc.emit.render import rendered
+from alignc.explain import Explanation
+from alignc.graph.loss import Loss
+from alignc.printers.torch import TorchSource, torch_source
+
+__all__ = ["loss_source"]
+
+
+def loss_source(loss: Loss, explained: Explanation) -> str:
+    """Print `loss.py`."""
+    printed = torch_source(loss)
+    text = rendered(
+        "loss.py.j2",
+        formula=explained.formula,
+        where=[(w.symbol, w.definition, w.note) for w in explained.where],
+        gradient=[f"∂L/∂log π({c.response}) = {c.formula}" for c in explained.gradient],
+        parameters=printed.parameters,
+        lines=printed.lines,
+        loss=printed.loss,
+        metrics=printed.metrics,
+        tools=_tools(printed),
+        functional=_uses_functional(printed),
+    )
+    return re.sub(r"\n{4,}", "\n\n\n", text)
+
+
+def _tools(printed: TorchSource) -> list[str]:
+    return printed.tools
+
+
+def _uses_functional(printed: TorchSource) -> bool:
+    expressions = [e for _, e, _ in printed.lines] + [e for _, e in printed.metrics] + [printed.loss]
+    return any("F." in e for e in expressions)

@@ -1,0 +1,124 @@
+"""How the parts of a formula are spelt: in plain text, and in LaTeX."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from alignc.graph.functions import FUNCTIONS
+
+__all__ = ["LATEX", "TEXT", "Dialect", "number"]
+
+EXPONENTS = {2: "²", 3: "³", 4: "⁴"}
+GREEK = {
+    "α": r"\alpha", "β": r"\beta", "γ": r"\gamma", "δ": r"\delta", "ε": r"\epsilon", "η": r"\eta",
+    "λ": r"\lambda", "τ": r"\tau", "π": r"\pi", "ρ": r"\rho", "σ": r"\sigma", "ω": r"\omega", "ℓ": r"\ell",
+}  # fmt: skip
+MINUS = "−"
+SUBSCRIPTS = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """The spelling of everything that a formula is made of; precedence and brackets are the printer's."""
+
+    name: str
+    number: Callable[[float], str]
+    symbol: Callable[[str], str]
+    response: Mapping[str, str]
+    model: Callable[[str], str]
+    logp: str
+    """Of a whole response; takes the model and the response."""
+    token_logp: str
+    function: Callable[[str, str], str]
+    power: Callable[[str, int], str]
+    fraction: Callable[[str, list[str]], str]
+    times: str
+    brackets: str
+    length: str
+    stop: str
+    mean: str
+    total: str
+    over: Mapping[str, str]
+    equals: str
+
+
+def number(value: float) -> str:
+    """Print a number the shortest way, with a true minus sign before it and a plain one in its exponent."""
+    short = f"{value:.6g}" if value == float(f"{value:.6g}") else repr(value)
+    short = short.replace("e-0", "e-").replace("e+0", "e").replace("e+", "e")
+    return MINUS + short[1:] if short.startswith("-") else short
+
+
+def _fraction(above: str, below: list[str]) -> str:
+    under = "·".join(below)
+    return f"{above}/{under if len(below) == 1 else f'({under})'}"
+
+
+def _subscript(symbol: str) -> str:
+    """Lower a number at the end: β_2 is β₂."""
+    base, _, below = symbol.rpartition("_")
+    return base + below.translate(SUBSCRIPTS) if base and below.isdecimal() else symbol
+
+
+TEXT = Dialect(
+    name="text",
+    number=number,
+    symbol=_subscript,
+    response={"chosen": "y_w", "rejected": "y_l", "completion": "y", "completions": "y_i"},
+    model=lambda m: {"policy": "π", "initial": "π_ref"}.get(m, f"π_{m}"),
+    logp="log {}({}|x)",
+    token_logp="log {}({},t)",
+    function=lambda f, x: FUNCTIONS[f].text.format(x),
+    power=lambda base, n: base + EXPONENTS.get(n, f"^{n}"),
+    fraction=_fraction,
+    times="·",
+    brackets="({})",
+    length="|{}|",
+    stop="sg({})",
+    mean="E{}[{}]",
+    total="Σ{}[{}]",
+    over={"batch": "", "group": "_i", "token": "_t"},
+    equals=" = ",
+)
+
+
+def _latex_number(value: float) -> str:
+    base, _, exponent = number(value).replace(MINUS, "-").partition("e")
+    return rf"{base} \cdot 10^{{{exponent}}}" if exponent else base
+
+
+def _latex_symbol(symbol: str) -> str:
+    base, _, below = symbol.partition("_")
+    bar = base.endswith("̄") or base == "ū"
+    base = "u" if bar else GREEK.get(base, base if len(base) == 1 else rf"\mathrm{{{base}}}")
+    base = rf"\bar{{{base}}}" if bar else base
+    return f"{base}_{{{below}}}" if below else base
+
+
+def _latex_model(model: str) -> str:
+    return {"policy": r"\pi_\theta", "initial": r"\pi_{\mathrm{ref}}"}.get(
+        model, rf"\pi_{{\mathrm{{{model}}}}}"
+    )
+
+
+LATEX = Dialect(
+    name="latex",
+    number=_latex_number,
+    symbol=_latex_symbol,
+    response={"chosen": "y_w", "rejected": "y_l", "completion": "y", "completions": "y_i"},
+    model=_latex_model,
+    logp=r"\log {}({} \mid x)",
+    token_logp=r"\log {}({{{}}}_t)",
+    function=lambda f, x: FUNCTIONS[f].latex.format(x),
+    power=lambda base, n: f"{base}^{{{n}}}",
+    fraction=lambda above, below: r"\frac{%s}{%s}" % (above, r" \, ".join(below)),  # noqa: UP031
+    times=r" \, ",
+    brackets=r"\left({}\right)",
+    length=r"\left|{}\right|",
+    stop=r"\operatorname{{sg}}\left({}\right)",
+    mean=r"\mathbb{{E}}{}\left[{}\right]",
+    total=r"\sum{}\left[{}\right]",
+    over={"batch": "", "group": "_i", "token": "_t"},
+    equals=" = ",
+)

@@ -1,0 +1,172 @@
+"""Print a graph as mathematics. One table of precedence, and one place that writes brackets.
+
+A named value is printed as its symbol, unless `expand` lists its name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container
+
+from alignc.graph.build import negate
+from alignc.graph.nodes import (
+    Add,
+    Apply,
+    Column,
+    Constant,
+    Length,
+    Logp,
+    Multiply,
+    Named,
+    Node,
+    Parameter,
+    Power,
+    Reduce,
+    Stop,
+)
+from alignc.printers.dialect import LATEX, TEXT, Dialect
+
+__all__ = ["latex", "text"]
+
+SUM, PRODUCT, POWER, ATOM = range(4)
+Shown = tuple[str, int]
+"""What was printed, and its precedence."""
+
+
+def text(node: Node, expand: Container[str] = ()) -> str:
+    """Print a node as plain text."""
+    return Printer(TEXT, expand).show(node)[0]
+
+
+def latex(node: Node, expand: Container[str] = ()) -> str:
+    """Print a node as LaTeX mathematics."""
+    return Printer(LATEX, expand).show(node)[0]
+
+
+def rank(factor: Node) -> int:
+    """Order a product as people write it: number, hyper-parameters, the rest."""
+    return 0 if isinstance(factor, Constant) else 1 if isinstance(factor, Parameter) else 2
+
+
+class Printer:
+    """Prints nodes in one dialect."""
+
+    def __init__(self, dialect: Dialect, expand: Container[str] = ()) -> None:
+        self.spell, self.expand = dialect, expand
+        self.minus = "−" if dialect.name == "text" else "-"
+
+    def show(self, node: Node) -> Shown:
+        """Print a node, with the precedence of what was printed."""
+        spell = self.spell
+        match node:
+            case Constant(value=value):
+                return spell.number(value), ATOM if value >= 0 else PRODUCT
+            case Parameter(symbol=symbol):
+                return spell.symbol(symbol) if symbol else "1", ATOM
+            case Column(name=name, response=response):
+                shown = spell.symbol(name)
+                return (f"{shown}({spell.response[response]})" if response else shown), ATOM
+            case Length(response=response):
+                return spell.length.format(spell.response[response]), ATOM
+            case Logp(model=model, response=response):
+                return spell.token_logp.format(spell.model(model), spell.response[response]), ATOM
+            case Named(name=name, symbol=symbol, argument=argument):
+                return self.show(argument) if name in self.expand else (spell.symbol(symbol), ATOM)
+            case Stop(argument=argument):
+                return spell.stop.format(self.show(argument)[0]), ATOM
+        return self.compound(node)
+
+    def compound(self, node: Node) -> Shown:
+        """Print a node that has arguments."""
+        match node:
+            case Add(terms=terms):
+                return self.addition(terms), SUM
+            case Multiply(factors=factors):
+                return self.product(factors)
+            case Power(base=base, exponent=n):
+                if n < 0:
+                    return self.product((node,))
+                return self.spell.power(self.bracketed(base, ATOM), n), POWER
+            case Apply(function=function, arguments=arguments):
+                shown = ", ".join(self.show(a)[0] for a in arguments)
+                return self.spell.function(function, shown), ATOM
+            case Reduce(kind=kind, over=over, argument=argument):
+                return self.reduction(kind, over, argument)
+        raise TypeError(f"cannot print {type(node).__name__}")
+
+    def addition(self, terms: tuple[Node, ...]) -> str:
+        """Print a sum, what is added before what is subtracted."""
+        shown = sorted((self.show(t)[0] for t in terms), key=lambda s: s.startswith(self.minus))
+        first, *rest = shown
+        return first + "".join(
+            f" {self.minus} {s[1:]}" if s.startswith(self.minus) else f" + {s}" for s in rest
+        )
+
+    def product(self, factors: tuple[Node, ...]) -> Shown:
+        """Print a product, negative powers below the line."""
+        ordered = sorted(factors, key=rank)
+        sign = self.minus if isinstance(ordered[0], Constant) and ordered[0].value < 0 else ""
+        above = [shown for f in ordered for shown in self.above(f)]
+        below = [shown for f in ordered for shown in self.below(f)]
+        if below:
+            line = self.spell.times.join(above) or "1"
+            return sign + self.spell.fraction(line, below), PRODUCT
+        if sign or len(above) > 1:
+            return sign + (self.spell.times.join(above) or "1"), PRODUCT
+        return (above[0] if above else "1"), self.single(ordered)
+
+    def above(self, factor: Node) -> list[str]:
+        """Print a factor that stands above the line."""
+        if isinstance(factor, Constant):
+            return [self.spell.number(abs(factor.value))] if abs(factor.value) != 1 else []
+        carrier = isinstance(factor, Parameter) and not factor.symbol
+        under = isinstance(factor, Power) and factor.exponent < 0
+        return [] if carrier or under else [self.bracketed(factor, PRODUCT)]
+
+    def below(self, factor: Node) -> list[str]:
+        """Print a factor that stands below the line."""
+        if not isinstance(factor, Power) or factor.exponent > 0:
+            return []
+        base = factor.base if factor.exponent == -1 else Power(factor.base, -factor.exponent)
+        return [self.show(base)[0] if self.spell is LATEX else self.bracketed(base, POWER)]
+
+    def single(self, factors: list[Node]) -> int:
+        """Find the precedence of a product of which one factor is printed."""
+        return max((self.show(f)[1] for f in factors if not isinstance(f, Constant)), default=ATOM)
+
+    def reduction(self, kind: str, over: str, argument: Node) -> Shown:
+        """Print a sum or a mean; a sign that the whole carries moves to the front."""
+        if over == "token":
+            return self.over_tokens(argument)
+        shown, precedence = self.show(argument)
+        if precedence == SUM and shown.startswith(self.minus):
+            shown = self.minus + self.show(negate(self.opened(argument)))[0]
+        outer = self.minus if shown.startswith(self.minus) else ""
+        form = self.spell.mean if kind == "mean" else self.spell.total
+        return outer + form.format(self.spell.over[over], shown[len(outer) :]), PRODUCT if outer else ATOM
+
+    def opened(self, node: Node) -> Node:
+        """Look through the names that are written out."""
+        return self.opened(node.argument) if isinstance(node, Named) and node.name in self.expand else node
+
+    def over_tokens(self, argument: Node) -> Shown:
+        """Write a sum of token log-probabilities as the response's log-probability."""
+        spell = self.spell
+        if isinstance(argument, Logp):
+            return spell.logp.format(spell.model(argument.model), spell.response[argument.response]), ATOM
+        if isinstance(argument, Add):
+            return self.addition(tuple(spread(t) for t in argument.terms)), SUM
+        return spell.total.format(spell.over["token"], self.show(argument)[0]), ATOM
+
+    def bracketed(self, node: Node, at_least: int) -> str:
+        """Print a node, in brackets where it binds less than its surroundings need."""
+        shown, precedence = self.show(node)
+        if precedence >= at_least and not shown.startswith(self.minus):
+            return shown
+        return self.spell.brackets.format(shown)
+
+
+def spread(term: Node) -> Node:
+    """Move a sum over tokens inside a product with a number."""
+    if isinstance(term, Multiply) and isinstance(term.factors[0], Constant) and len(term.factors) == 2:
+        return Multiply((term.factors[0], Reduce("sum", "token", term.factors[1])))
+    return Reduce("sum", "token", term)

@@ -1,0 +1,140 @@
+"""Say what a field is: read from the same declarations as everything else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Literal, get_args, get_origin
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
+
+from alignc.spec.fields import field_models, members, plain, tags
+from alignc.spec.job import Job
+from alignc.spec.preset import Parameter, built_in, preset_names
+
+__all__ = ["FieldText", "describe", "fields_below"]
+
+
+@dataclass(frozen=True)
+class FieldText:
+    """What is known of a field."""
+
+    path: str
+    type: str
+    default: str
+    limits: str
+    unit: str
+    symbol: str
+    description: str
+    children: tuple[str, ...] = ()
+
+
+def describe(path: str) -> list[FieldText]:
+    """Describe every field that a dotted path names; an empty list where there is none.
+
+    `objective.beta` finds the parameter of every preset that has it, `objective.dpo.beta` one of them.
+    """
+    steps = [s for s in path.split(".") if s]
+    if steps[:1] == ["objective"] and len(steps) > 1:
+        found = [*_parameters(steps[1:]), *_fields(steps)]
+    else:
+        found = _fields(steps)
+    return found
+
+
+def _parameters(steps: list[str]) -> list[FieldText]:
+    presets = [steps[0]] if len(steps) == 2 else preset_names() if len(steps) == 1 else []
+    known = [built_in(p) for p in presets if p in preset_names()]
+    return [
+        _parameter(f"objective.{p.preset}.{steps[-1]}", p.parameters[steps[-1]])
+        for p in known
+        if steps[-1] in p.parameters
+    ]
+
+
+def _parameter(path: str, p: Parameter) -> FieldText:
+    kind = " | ".join(p.choices) if p.choices else p.type
+    limits = _range(p.gt, p.ge, p.lt, p.le)
+    unit = (
+        p.unit if isinstance(p.unit, str) else "; ".join(f"{u} where {c}" for c, u in (p.unit or {}).items())
+    )
+    default = "required" if p.default is None else str(p.default)
+    return FieldText(path, kind, default, limits, unit, p.symbol or "", p.description)
+
+
+def _fields(steps: list[str]) -> list[FieldText]:
+    owners: list[type[BaseModel]] = [Job]
+    for step in steps[:-1]:
+        owners = [m for o in owners if step in o.model_fields for m in field_models(o.model_fields[step])]
+    if not steps:
+        return []
+    found = [
+        _field(".".join(steps), o.model_fields[steps[-1]]) for o in owners if steps[-1] in o.model_fields
+    ]
+    return list(dict.fromkeys(found))
+
+
+def _field(path: str, info: FieldInfo) -> FieldText:
+    extra: dict[str, Any] = info.json_schema_extra if isinstance(info.json_schema_extra, dict) else {}
+    limits = {
+        k: getattr(m, k, None) for m in info.metadata for k in ("gt", "ge", "lt", "le") if hasattr(m, k)
+    }
+    return FieldText(
+        path,
+        _type(info.annotation),
+        _default(info),
+        _range(*(limits.get(k) for k in ("gt", "ge", "lt", "le"))),
+        str(extra.get("unit", "")),
+        str(extra.get("symbol", "")),
+        info.description or "",
+        tuple(dict.fromkeys(n for m in field_models(info) for n in m.model_fields)),
+    )
+
+
+def _default(info: FieldInfo) -> str:
+    if info.is_required():
+        return "required"
+    value = info.default
+    if value is None:
+        return "left out"
+    return "" if isinstance(value, BaseModel) or value is PydanticUndefined else str(value)
+
+
+def _range(gt: Any, ge: Any, lt: Any, le: Any) -> str:
+    parts = [("above", gt), ("at least", ge), ("below", lt), ("at most", le)]
+    return ", ".join(f"{words} {value:g}" for words, value in parts if value is not None)
+
+
+NAMES = {float: "number", int: "whole number", bool: "true | false", str: "text"}
+
+
+def _type(annotation: Any) -> str:
+    return " | ".join(dict.fromkeys(_member(m) for m in members(annotation)))
+
+
+def _member(member: Any) -> str:
+    bare = plain(member)
+    if get_origin(bare) is Literal:
+        return " | ".join(map(str, get_args(bare)))
+    if get_origin(bare) is list:
+        return f"list of {_type(get_args(bare)[0])}"
+    if isinstance(bare, type) and issubclass(bare, BaseModel):
+        named = [t for t in tags(bare) if not t.startswith("(")]
+        return f"{{{named[0]}}}" if len(named) == 1 else "mapping"
+    return NAMES.get(bare, str(bare))
+
+
+def fields_below(path: str = "") -> Iterator[FieldText]:
+    """Walk every field of the spec, sections first."""
+    yield from _below(Job, path, 0)
+
+
+def _below(model: type[BaseModel], path: str, depth: int) -> Iterator[FieldText]:
+    for name, info in model.model_fields.items():
+        at = f"{path}.{name}" if path else name
+        yield _field(at, info)
+        if depth < 6:
+            for inner in field_models(info):
+                yield from _below(inner, at, depth + 1)

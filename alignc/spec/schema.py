@@ -1,0 +1,80 @@
+"""The JSON Schema of what a person writes: the typed job, with presets in place of expanded terms."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from alignc.spec.job import Job
+from alignc.spec.preset import Parameter, Preset, built_in, preset_names
+
+__all__ = ["json_schema"]
+
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
+TYPES = {"number": "number", "integer": "integer", "boolean": "boolean", "choice": "string"}
+LIMITS = {"gt": "exclusiveMinimum", "ge": "minimum", "lt": "exclusiveMaximum", "le": "maximum"}
+
+
+def json_schema() -> dict[str, Any]:
+    """Build the schema, draft 2020-12."""
+    schema = _without_titles(Job.model_json_schema())
+    terms = schema["$defs"]["Objective"]["properties"]["terms"]
+    schema["$defs"]["Objective"] = _objective(terms["items"])
+    properties = schema["properties"]
+    properties["extends"] = {"type": "string", "description": "A spec to start from, or `preset:NAME`."}
+    schema["required"] = [name for name in schema["required"] if name not in ("name", "output_dir")]
+    return {"$schema": DIALECT, "title": "alignc spec", **schema}
+
+
+def _objective(term: dict[str, Any]) -> dict[str, Any]:
+    named = {"type": "object", "additionalProperties": {"type": "object"}}
+    plain = {
+        "type": "object",
+        "description": "A weighted sum of terms.",
+        "properties": {"terms": {"anyOf": [{"type": "array", "items": term, "minItems": 1}, named]}},
+        "required": ["terms"],
+        "additionalProperties": False,
+    }
+    own = {
+        "type": "object",
+        "description": "A preset of your own.",
+        "properties": {"preset": {"type": "string", "pattern": r"\.ya?ml$"}},
+        "required": ["preset"],
+    }
+    return {
+        "description": "What is optimised: a preset with its parameters, or terms.",
+        "anyOf": [*(_preset(built_in(n), named) for n in preset_names()), own, plain],
+    }
+
+
+def _preset(preset: Preset, terms: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "type": "object",
+        "description": preset.summary,
+        "properties": {
+            "preset": {"const": preset.preset, "description": preset.title},
+            **{name: _parameter(p) for name, p in preset.parameters.items()},
+            "terms": {
+                **terms,
+                "description": "What changes in the preset's terms, by name; or terms to add.",
+            },
+        },
+        "required": ["preset", *(n for n, p in preset.parameters.items() if p.default is None)],
+        "additionalProperties": False,
+    }
+
+
+def _parameter(parameter: Parameter) -> dict[str, Any]:
+    shown: dict[str, Any] = {"type": TYPES[parameter.type], "description": parameter.description}
+    if parameter.default is not None:
+        shown["default"] = parameter.default
+    if parameter.choices:
+        shown["enum"] = parameter.choices
+    limits = {key: getattr(parameter, name) for name, key in LIMITS.items()}
+    extra = {"symbol": parameter.symbol, "unit": parameter.unit}
+    return shown | {k: v for k, v in {**limits, **extra}.items() if v is not None}
+
+
+def _without_titles(node: Any) -> Any:
+    if isinstance(node, dict):
+        return {k: _without_titles(v) for k, v in node.items() if k != "title" or not isinstance(v, str)}
+    return [_without_titles(v) for v in node] if isinstance(node, list) else node
