@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from transformers.utils import logging as transformers_logging
+
 from .failure import Failure
 from .job import Job, read_job
 from .metrics import say
@@ -95,7 +97,7 @@ def crashed(run: Run) -> tuple[int, list[dict[str, Any]]]:
     problem = sys.exc_info()[1]
     failure = Failure(
         "E806",
-        f"the job crashed: {type(problem).__name__}: {str(problem).strip().splitlines()[:1]}",
+        f"the job crashed: {type(problem).__name__}: {(str(problem).splitlines() or ['?'])[0]}",
         why=f"the traceback is in {log}",
         help="go on from the last checkpoint with --resume once the cause is gone",
     )
@@ -136,3 +138,4 @@ def quiet() -> None:
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("DEEPSPEED_LOG_LEVEL", "error")
+    transformers_logging.disable_progress_bar()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -84,50 +84,67 @@ class ZeroEngine:
 
     def weights(self) -> dict[str, Tensor]:
         """Gather the full-precision weights on rank 0; tied weights stay one tensor."""
-        from deepspeed.utils import safe_get_full_fp32_param
-
-        seen: dict[int, Tensor] = {}
-        found: dict[str, Tensor] = {}
+        gathered: dict[int, Tensor] = {}
+        for _, parameter in self.model.named_parameters():
+            whole = self.gather(parameter, {}) if parameter.requires_grad else self.frozen(parameter)
+            gathered[id(parameter)] = whole if self.world.main else torch.empty(0)
+        if not self.world.main:
+            return {}
         parameters = dict(self.model.named_parameters(remove_duplicate=False))
-        for name, value in self.model.state_dict(keep_vars=True).items():
-            parameter = parameters.get(name)
-            if parameter is None:
-                found[name] = value.detach().cpu()
-            elif id(parameter) not in seen:
-                whole = (
-                    safe_get_full_fp32_param(parameter) if parameter.requires_grad else self.frozen(parameter)
-                )
-                seen[id(parameter)] = whole.detach().cpu() if self.world.main else torch.empty(0)
-            if parameter is not None:
-                found[name] = seen[id(parameter)]
-        return found if self.world.main else {}
+        state = self.model.state_dict(keep_vars=True)
+        return {
+            name: gathered[id(parameters[name])] if name in parameters else value.detach().cpu()
+            for name, value in state.items()
+        }
 
     def frozen(self, parameter: nn.Parameter) -> Tensor:
         """Gather a weight that is not trained."""
         from deepspeed.zero import GatheredParameters
 
         with GatheredParameters([parameter], enabled=self.stage == 3):
-            return parameter.detach().clone()
+            return parameter.detach().cpu().clone()
 
     def slots(self) -> dict[str, Tensor]:
         """Gather the optimizer's state by parameter name on rank 0."""
-        from deepspeed.utils import safe_get_full_optimizer_state
-
         found: dict[str, Tensor] = {}
-        names = [(n, p) for n, p in self.model.named_parameters() if p.requires_grad]
-        for slot, value in self.first_state().items():
-            for name, parameter in names:
-                if slot == "step":
-                    found[f"{name}/step"] = torch.as_tensor(value, dtype=torch.float32).cpu().clone()
+        state = self.zero.optimizer.state
+        first: Mapping[str, Any] = next(iter(state.values()), {})
+        for slot, value in first.items():
+            for name, parameter in self.trained():
+                if slot == "step":  # one number for all
+                    whole = torch.as_tensor(value, dtype=torch.float32).cpu().clone()
                 else:
-                    whole = safe_get_full_optimizer_state(parameter, slot)
-                    found[f"{name}/{slot}"] = whole.detach().cpu() if self.world.main else torch.empty(0)
-        return found if self.world.main else {}
+                    whole = self.gather(parameter, {id(flat): held[slot] for flat, held in state.items()})
+                if self.world.main:
+                    found[f"{name}/{slot}"] = whole
+        return found
 
-    def first_state(self) -> Mapping[str, Any]:
-        """Give the optimizer's state of one flat partition: which slots there are, and the step."""
-        state: Mapping[Tensor, Mapping[str, Any]] = self.zero.optimizer.state
-        return next(iter(state.values()), {})
+    def restore(self, weights: Mapping[str, Tensor], slots: Mapping[str, Tensor]) -> None:
+        """Copy every parameter's piece of the weights and slots into the flat partitions."""
+        self.make_slots(slots)
+        state = self.zero.optimizer.state
+        for name, parameter in self.trained():
+            self.scatter(parameter, weights[name], {})
+        for key, value in slots.items():
+            name, slot = key.rsplit("/", 1)
+            if slot != "step":
+                into = {id(flat): held[slot] for flat, held in state.items()}
+                self.scatter(self.model.get_parameter(name), value, into)
+
+    def make_slots(self, slots: Mapping[str, Tensor]) -> None:
+        """Make the optimizer's state, which DeepSpeed makes at the first step only."""
+        kinds = sorted({key.rsplit("/", 1)[1] for key in slots} - {"step"})
+        steps = [value for key, value in slots.items() if key.endswith("/step")]
+        for flat in self.flat_partitions():
+            held: dict[str, Any] = {kind: torch.zeros_like(flat) for kind in kinds}
+            if steps:
+                held["step"] = steps[0].clone()
+            if held:
+                self.zero.optimizer.state[flat] = held
+
+    def trained(self) -> list[tuple[str, nn.Parameter]]:
+        """List the parameters that are trained."""
+        return [(name, p) for name, p in self.model.named_parameters() if p.requires_grad]
 
     def flat_partitions(self) -> list[Tensor]:
         """List this rank's flat full-precision partitions, one a parameter group."""
@@ -138,43 +155,42 @@ class ZeroEngine:
         )
         return list(flats)
 
-    def restore(self, weights: Mapping[str, Tensor], slots: Mapping[str, Tensor]) -> None:
-        """Copy every parameter's piece of the weights and slots into the flat partitions."""
-        self.make_slots(slots)
-        flats, state = self.flat_partitions(), self.zero.optimizer.state
-        for name, parameter in self.model.named_parameters():
-            if not parameter.requires_grad:
-                continue
-            for flat, start, piece in self.pieces(parameter, weights[name], flats):
-                flat.data.narrow(0, start, piece.numel()).copy_(piece)
-            for slot in (key for key in self.first_state() if key != "step"):
-                for flat, start, piece in self.pieces(parameter, slots[f"{name}/{slot}"], flats):
-                    state[flat][slot].narrow(0, start, piece.numel()).copy_(piece)
+    def gather(self, parameter: Any, instead: Mapping[int, Tensor]) -> Tensor:
+        """Add up the ranks' pieces of a parameter, or of the slot that ``instead`` maps its partition to."""
+        count = parameter.ds_numel if self.stage == 3 else parameter.numel()
+        shape = parameter.ds_shape if self.stage == 3 else parameter.shape
+        whole = torch.zeros(count, dtype=torch.float32, device=self.world.device)
+        piece = self.piece(parameter, count)
+        if piece is not None:
+            flat, place, start, length = piece
+            held = instead.get(id(flat), flat)
+            whole[start : start + length] = held.detach().narrow(0, place, length)
+        return self.world.sum(whole).view(shape).cpu()
 
-    def make_slots(self, slots: Mapping[str, Tensor]) -> None:
-        """Make the optimizer's state, which DeepSpeed makes at the first step only."""
-        kinds = {key.rsplit("/", 1)[1] for key in slots}
-        steps = [value for key, value in slots.items() if key.endswith("/step")]
-        for flat in self.flat_partitions():
-            fresh: dict[str, Any] = {kind: torch.zeros_like(flat) for kind in sorted(kinds - {"step"})}
-            self.zero.optimizer.state[flat] = ({"step": steps[0].clone()} if steps else {}) | fresh
+    def scatter(self, parameter: Any, value: Tensor, instead: Mapping[int, Tensor]) -> None:
+        """Copy this rank's piece of a value to where `gather` finds it."""
+        piece = self.piece(parameter, value.numel())
+        if piece is not None:
+            flat, place, start, length = piece
+            held = instead.get(id(flat), flat)
+            held.data.narrow(0, place, length).copy_(value.flatten().narrow(0, start, length))
 
-    def pieces(
-        self, parameter: Any, value: Tensor, flats: list[Tensor]
-    ) -> Iterator[tuple[Tensor, int, Tensor]]:
-        """Give this rank's piece of a parameter-shaped value: (flat partition, start in it, piece)."""
-        whole = value.flatten().float()
+    def piece(self, parameter: Any, count: int) -> tuple[Tensor, int, int, int] | None:
+        """Find this rank's piece of a parameter: (flat partition, place in it, start in the parameter, length).
+
+        DeepSpeed's own `safe_get_full_optimizer_state` misses all but the first parameter group (0.19.8).
+        """
+        flats = self.flat_partitions()
         if self.stage == 3:
-            group, start, count = self.zero.grad_position[self.zero.get_param_id(parameter)]
-            begin = math.ceil(whole.numel() / self.world.size) * self.world.rank
-            yield flats[group], start, whole[begin : begin + count].to(flats[group].device)
-        elif parameter._hp_mapping is not None:  # None: no part of it lies on this rank
-            place, source = (
-                parameter._hp_mapping.hp_fragment_address,
-                parameter._hp_mapping.lp_fragment_address,
-            )
-            flat = flats[parameter._hp_mapping.param_group_index]
-            yield flat, place.start, whole.narrow(0, source.start, source.numel).to(flat.device)
+            group, place, length = self.zero.grad_position[self.zero.get_param_id(parameter)]
+            start = math.ceil(count / self.world.size) * self.world.rank
+            length = min(length, count - start)  # the last rank's partition is padded
+            return (flats[group], place, start, length) if length > 0 else None
+        mapping = parameter._hp_mapping
+        if mapping is None:  # no part of it lies on this rank
+            return None
+        here, there = mapping.hp_fragment_address, mapping.lp_fragment_address
+        return flats[mapping.param_group_index], here.start, there.start, here.numel
 
     def close(self) -> None:
         """End DeepSpeed's engine and the process group; without it rank 0 sometimes aborts at exit."""
