@@ -101,6 +101,8 @@ def test_findings_before_a_syntax_error_are_kept():
 
 def test_anchor_and_tag_on_one_value_are_two_findings():
     assert places("a: &x !y 1\n") == [("E001", 1, 4), ("E001", 1, 7)]
+    assert places("a: !!y &x 1\n") == [("E001", 1, 4), ("E001", 1, 8)]
+    assert places("a: !y\n  # between!\n  &x 1\n")[-1] == ("E001", 3, 3)
 
 
 def test_duplicates_name_the_first():
