@@ -1,0 +1,209 @@
+"""The running job: its output, the signals passed on to it, and the watch over its ranks."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import IO
+
+from alignc.launch.command import command, environment, free_port, usable_cores
+from alignc.launch.outputs import RUN, STATUS, read
+from alignc.launch.ranks import Rank, alive, hung, read_ranks
+from alignc.launch.verdict import Outcome, verdict
+
+__all__ = ["launch"]
+
+MARK = "\x1e"
+LOG = "run.log"
+RANKS = ".ranks"
+GRACE = 5.0  # seconds that the others have to say why, once a rank is dead
+POLL = 0.1
+
+
+@dataclass
+class Watch:
+    """What has been seen of a running job."""
+
+    signum: int = 0
+    passed_on: int = 0
+    dead: Rank | None = None
+    dead_since: float = 0.0
+    hung: Rank | None = None
+    signals: list[int] = field(default_factory=list)
+
+
+def launch(
+    job: Path,
+    *,
+    fingerprint: str,
+    show: Callable[[str], None],
+    resume: bool = False,
+    max_steps: int | None = None,
+    limit: int | None = None,
+) -> Outcome:
+    """Run an emitted job folder to its end, and say how it ended.
+
+    ``show`` gets the lines that are meant for people; everything else goes to `OUTPUT/run.log`. SIGINT and
+    SIGTERM are passed on to the ranks. No process of the job outlives this call.
+    """
+    spec = json.loads((job / "job.json").read_text(encoding="utf-8"))["spec"]
+    section, output = spec["launch"], Path(spec["output_dir"])
+    output.mkdir(parents=True, exist_ok=True)
+    line = command(job, section, resume=resume, max_steps=max_steps, limit=limit, port=free_port())
+    variables, ignored = environment(os.environ, section, usable_cores())
+    forget(output)
+    record = {"fingerprint": fingerprint, "command": line, "ignored_environment": sorted(ignored)}
+    (output / RUN).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    watch = Watch()
+    with catching(watch), (output / LOG).open("ab") as log:
+        process = start(line, variables)
+        reader = threading.Thread(target=forward, args=(process.stdout, log, show), daemon=True)
+        reader.start()
+        try:
+            follow(process, output / RANKS, watch, float(section["timeout"]))
+        finally:
+            end(process, output / RANKS)
+        reader.join(timeout=GRACE)
+    return verdict(
+        read(output / STATUS),
+        read_ranks(output / RANKS),
+        size=int(section["num_processes"]),
+        returned=process.returncode,
+        signum=watch.signum,
+        dead=watch.dead,
+        hung=watch.hung,
+        log=str(output / LOG),
+    )
+
+
+def forget(output: Path) -> None:
+    """Remove what an earlier attempt said about itself."""
+    (output / STATUS).unlink(missing_ok=True)
+    if (output / RANKS).is_dir():
+        for path in (output / RANKS).iterdir():
+            path.unlink()
+
+
+def start(line: list[str], variables: dict[str, str]) -> subprocess.Popen[bytes]:
+    """Start the launcher of the ranks in a session of its own, so that the terminal's Ctrl-C reaches only us."""
+    return subprocess.Popen(
+        line,
+        env=variables,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+        preexec_fn=die_with_parent if sys.platform == "linux" else None,
+    )
+
+
+LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
+PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
+
+
+def die_with_parent() -> None:
+    """Ask Linux to end the launcher of the ranks, and through it the ranks, when this process is killed."""
+    if LIBC is not None:
+        LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def forward(source: IO[bytes] | None, log: IO[bytes], show: Callable[[str], None]) -> None:
+    """Keep every line of output in the log, and show those that are marked for people."""
+    for line in source or ():
+        text = line.decode("utf-8", errors="replace")
+        log.write(line.replace(MARK.encode(), b""))
+        log.flush()
+        if text.startswith(MARK):
+            show(text[len(MARK) :].rstrip("\n"))
+
+
+@contextlib.contextmanager
+def catching(watch: Watch) -> Iterator[None]:
+    """Note SIGINT and SIGTERM instead of dying of them. Only the main thread can; others leave them alone."""
+
+    def note(signum: int, frame: FrameType | None) -> None:
+        watch.signals.append(signum)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {signum: signal.signal(signum, note) for signum in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for signum, handler in before.items():
+            signal.signal(signum, handler)
+
+
+def follow(process: subprocess.Popen[bytes], folder: Path, watch: Watch, timeout: float) -> None:
+    """Stay with a job until it ends, or until a dead or hung rank ends it."""
+    while process.poll() is None:
+        time.sleep(POLL)
+        ranks = read_ranks(folder)
+        pass_on(watch, process, ranks)
+        if note_dead(watch, ranks) or note_hung(watch, ranks, timeout):
+            return
+    note_dead(watch, read_ranks(folder))
+
+
+def pass_on(watch: Watch, process: subprocess.Popen[bytes], ranks: list[Rank]) -> None:
+    """Pass signals on to the ranks themselves: the launcher between would give them too little time.
+
+    Before a rank has a handler its launcher is told, and all end at once: there is nothing to save yet.
+    """
+    while len(watch.signals) > watch.passed_on:
+        watch.signum = watch.signals[watch.passed_on]
+        watch.passed_on += 1
+        running = [rank.pid for rank in ranks if rank.exit is None]
+        for pid in running or [process.pid]:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, watch.signum if running else signal.SIGTERM)
+
+
+def note_dead(watch: Watch, ranks: list[Rank]) -> bool:
+    """Note a rank that is gone without a word; True once the others have had their time."""
+    gone = [rank for rank in ranks if rank.exit is None and not alive(rank.pid)]
+    if gone and watch.dead is None:
+        watch.dead, watch.dead_since = gone[0], time.monotonic()
+    return watch.dead is not None and time.monotonic() - watch.dead_since > GRACE
+
+
+def note_hung(watch: Watch, ranks: list[Rank], timeout: float) -> bool:
+    """Note a rank that stands still for longer than the job's timeout."""
+    watch.hung = hung(ranks, timeout)
+    return watch.hung is not None
+
+
+def end(process: subprocess.Popen[bytes], folder: Path) -> None:
+    """See to it that neither the launcher nor any rank is left."""
+    if process.poll() is None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    patience = time.monotonic() + GRACE
+    while (left := running(folder)) and time.monotonic() < patience and not stuck(left):
+        time.sleep(POLL)
+    for rank in running(folder):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(rank.pid, signal.SIGKILL)
+
+
+def running(folder: Path) -> list[Rank]:
+    """List the ranks whose processes live."""
+    return [rank for rank in read_ranks(folder) if alive(rank.pid)]
+
+
+def stuck(ranks: list[Rank]) -> bool:
+    """Tell whether waiting is no use: a stopped process does not end by itself."""
+    return any(rank.stopped for rank in ranks)

@@ -1,0 +1,77 @@
+"""How a run ended: from what it left behind to one exit code and its diagnostics. Pure."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from alignc.launch.ranks import Rank
+
+__all__ = ["Outcome", "diagnostic", "verdict"]
+
+ENDED_WELL = {0, 75, 130}
+RUN_FAILED = 4
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The exit code of a run, and diagnostics in the shape of `validate --output-format json`."""
+
+    exit_code: int
+    diagnostics: tuple[dict[str, Any], ...] = ()
+
+
+def diagnostic(code: str, message: str, *, why: str | None = None, help: str | None = None) -> dict[str, Any]:  # noqa: A002
+    """Build a diagnostic without a place in the user's files."""
+    place = dict.fromkeys(("file", "line", "column", "end_line", "end_column"))
+    return {"code": code, "severity": "error", "message": message, "why": why, "help": help, **place}
+
+
+def verdict(
+    status: Mapping[str, Any],
+    ranks: Sequence[Rank],
+    *,
+    size: int,
+    returned: int,
+    signum: int = 0,
+    dead: Rank | None = None,
+    hung: Rank | None = None,
+    log: str = "run.log",
+) -> Outcome:
+    """Name the first cause: what followed from it on other ranks is not told."""
+    if hung is not None:
+        return Outcome(RUN_FAILED, (hanging(hung, size),))
+    if status.get("exit") in ENDED_WELL:
+        return Outcome(int(status["exit"]), tuple(status.get("diagnostics", ())))
+    if dead is not None and not signum:
+        return Outcome(RUN_FAILED, (dying(dead, size, log),))
+    failed = [rank for rank in ranks if rank.exit not in (None, *ENDED_WELL)]
+    if failed:
+        first = min(failed, key=lambda rank: rank.ended)
+        return Outcome(int(first.exit or RUN_FAILED), first.diagnostics)
+    if signum:
+        return Outcome(130 if signum == signal.SIGINT else 75)
+    ended = diagnostic("E806", f"the job ended with status {returned} and left no reason", why=f"see {log}")
+    return Outcome(RUN_FAILED, (ended,))
+
+
+def dying(rank: Rank, size: int, log: str) -> dict[str, Any]:
+    """Tell of a rank that died."""
+    return diagnostic(
+        "E803",
+        f"rank {rank.rank} of {size} died (process {rank.pid}); the others were ended",
+        why=f"it left no reason: often the system killed it for memory; its output is in {log}",
+        help="go on from the last checkpoint with --resume",
+    )
+
+
+def hanging(rank: Rank, size: int) -> dict[str, Any]:
+    """Tell of a rank that stands still."""
+    return diagnostic(
+        "E804",
+        f"rank {rank.rank} of {size} hangs (process {rank.pid}): no progress for {rank.quiet:.0f} s",
+        why="the others wait for it; all were ended",
+        help="go on with --resume; `launch.timeout` sets how long ranks are waited for",
+    )
