@@ -61,6 +61,7 @@ def validate(path: Spec, overrides: Sequence[str] = ()) -> Report:
         found = [*missing_files(spec.job, spec.document), *check(spec, lower(spec))]
     except DiagnosticError as error:
         found = list(error.diagnostics)
+        texts = {**texts, **{k: t for d in found for k, t in _texts(d.span.file).items()}}
     return Report(tuple(in_reading_order(apply_waivers(found, texts))), texts)
 
 
@@ -98,9 +99,9 @@ def evaluate(path: Spec, point: Mapping[str, Any], overrides: Sequence[str] = ()
     return at_point(compiled.loss, compiled.needs.responses, point)
 
 
-def compile(
+def compile(  # noqa: A001
     path: Spec, target: Spec, overrides: Sequence[str] = (), *, standalone: bool = False
-) -> JobFolder:  # noqa: A001
+) -> JobFolder:
     """Write the job folder of a spec."""
     folder = lowered(path, overrides, files=False).folder(standalone=standalone)
     write(folder, Path(target))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -128,11 +129,11 @@ def _wrong_tag(path: Path, context: Any, document: Document) -> Diagnostic:
 def _wrong_value(kind: str, item: Any, path: Path, document: Document) -> Diagnostic:
     name, given = _name(path), item["input"]
     span = document.span(path)
+    if isinstance(given, float) and not math.isfinite(given):
+        return Diagnostic("E004", f"`{name}` must be finite, found {given}", span)
     if kind in LIMITS:
         key, words = LIMITS[kind]
         return Diagnostic("E004", f"`{name}` must be {words} {item['ctx'][key]}, found {given}", span)
-    if kind == "finite_number":
-        return Diagnostic("E004", f"`{name}` must be a finite number, found {given}", span)
     if kind in LENGTHS:
         return Diagnostic("E004", f"`{name}`: {_lower(item['msg'])}", span)
     if kind == "literal_error":

@@ -104,7 +104,11 @@ def _default(info: FieldInfo) -> str:
 
 def _range(gt: Any, ge: Any, lt: Any, le: Any) -> str:
     parts = [("above", gt), ("at least", ge), ("below", lt), ("at most", le)]
-    return ", ".join(f"{words} {value:g}" for words, value in parts if value is not None)
+    return ", ".join(f"{words} {_number(value)}" for words, value in parts if value is not None)
+
+
+def _number(value: float) -> str:
+    return str(value) if isinstance(value, int) else f"{value:g}"
 
 
 NAMES = {float: "number", int: "whole number", bool: "true | false", str: "text"}

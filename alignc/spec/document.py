@@ -9,7 +9,7 @@ from typing import Any
 from alignc.diagnostics import Span
 from alignc.spec.source import NodeSpan, Source
 
-__all__ = ["Document", "Origin", "Path", "merge", "of_source"]
+__all__ = ["Document", "Origin", "Path", "leaves", "merge", "of_source"]
 
 Path = tuple[str | int, ...]
 

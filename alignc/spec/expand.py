@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path as FilePath
 from typing import Any
@@ -12,12 +12,14 @@ from alignc.diagnostics import Diagnostic, DiagnosticError
 from alignc.diagnostics.suggest import did_you_mean
 from alignc.spec import formula
 from alignc.spec.check import missing_field, unknown_field
-from alignc.spec.document import Document, Origin, Path, leaves
+from alignc.spec.document import Document, Origin, Path, leaves, of_source
 from alignc.spec.preset import Parameter, Preset, built_in, load_preset, not_a_preset, preset_names
 
 __all__ = ["Bound", "Expanded", "expand"]
 
 OBJECTIVE: Path = ("objective",)
+Places = Mapping[Path, Origin]
+"""Where the values of a user's own preset file stand."""
 
 
 @dataclass(frozen=True)
@@ -56,9 +58,10 @@ def expand(document: Document) -> Expanded:
         return _without_preset(document, objective)
     if "preset" not in objective:
         return Expanded(_named_terms(document), None, {})
-    preset = _find(document, objective["preset"])
-    parameters = _parameters(document, preset)
-    return Expanded(_expanded(document, preset, parameters), preset, parameters)
+    preset, places, texts = _find(document, objective["preset"])
+    document = replace(document, texts={**document.texts, **texts})
+    parameters = _parameters(document, preset, places)
+    return Expanded(_expanded(document, preset, parameters, places), preset, parameters)
 
 
 def _without_preset(document: Document, objective: Any) -> Expanded:
@@ -70,31 +73,38 @@ def _without_preset(document: Document, objective: Any) -> Expanded:
     return Expanded(document, None, {})
 
 
-def _find(document: Document, name: Any) -> Preset:
+def _find(document: Document, name: Any) -> tuple[Preset, Places, dict[str, str]]:
+    """Find a preset, where its values stand, and its text; alignc's own are named, not pointed at."""
     span = document.span((*OBJECTIVE, "preset"))
     if not isinstance(name, str):
         raise DiagnosticError([Diagnostic("E003", "`preset` must be a text", span)])
     if name in preset_names():
-        return built_in(name)
-    if name.endswith((".yaml", ".yml")):
-        return load_preset(FilePath(span.file).parent / name)
-    raise DiagnosticError([not_a_preset(name, span)])
+        return built_in(name), {}, {}
+    if not name.endswith((".yaml", ".yml")):
+        raise DiagnosticError([not_a_preset(name, span)])
+    path = FilePath(span.file).parent / name
+    if not path.is_file():
+        raise DiagnosticError(
+            [Diagnostic("E008", f"no file `{name}`", span, help="paths start at the spec's folder")]
+        )
+    preset, source = load_preset(path)
+    return preset, of_source(source).origins, {source.file: source.text}
 
 
-def _parameters(document: Document, preset: Preset) -> dict[str, Bound]:
+def _parameters(document: Document, preset: Preset, places: Places) -> dict[str, Bound]:
     given = document.data["objective"]
     known = [*preset.parameters, "terms", "preset"]
     found = [unknown_field((*OBJECTIVE, key), known, document)[0] for key in given if key not in known]
     bound = {}
     for name, parameter in preset.parameters.items():
         path = (*OBJECTIVE, name)
-        origin = document.origins.get(path) if name in given else None
+        origin = document.origins.get(path) if name in given else places.get(("parameters", name, "default"))
         value = given.get(name, parameter.default)
-        if problem := _wrong(name, value, parameter):
-            code, message = problem
-            found.append(Diagnostic(code, message, document.span(path)))
-        elif name not in given and parameter.default is None:
+        if name not in given and parameter.default is None:
             found.append(missing_field(path, document))
+        elif problem := _wrong(name, value, parameter):
+            code, message = problem
+            found.append(Diagnostic(code, message, (origin and origin.span) or document.span(path)))
         else:
             bound[name] = Bound(name, value, parameter, origin or Origin(f"preset:{preset.preset}"))
     if found:
@@ -132,16 +142,17 @@ def _out_of_range(name: str, value: float, parameter: Parameter) -> tuple[str, s
     return None
 
 
-def _expanded(document: Document, preset: Preset, parameters: dict[str, Bound]) -> Document:
+def _expanded(document: Document, preset: Preset, parameters: dict[str, Bound], places: Places) -> Document:
     given = document.data["objective"]
-    out = _Terms(document, preset, parameters)
+    out = _Terms(document, preset, parameters, places)
     for index, term in enumerate(preset.terms):
         out.add(index, term)
     out.lay_over(given.get("terms", {}))
     data = {**document.data, "objective": {"preset": given["preset"], "terms": out.terms}}
     given_train = data.get("train", {})
     data["train"] = {**preset.train, **given_train} if isinstance(given_train, dict) else given_train
-    train: dict[Path, Origin] = {("train", k): Origin(f"preset:{preset.preset}") for k in preset.train}
+    own = Origin(f"preset:{preset.preset}")
+    train: dict[Path, Origin] = {("train", k): places.get(("train", k), own) for k in preset.train}
     origins = {**train, **_outside_terms(document), **out.origins}
     return replace(document, data=data, origins=origins, bindings=out.bindings)
 
@@ -154,23 +165,23 @@ def _outside_terms(document: Document) -> dict[Path, Origin]:
 class _Terms:
     """The terms under construction: a preset's, then what the spec lays over them."""
 
-    def __init__(self, document: Document, preset: Preset, parameters: dict[str, Bound]) -> None:
-        self.document, self.preset, self.parameters = document, preset, parameters
+    def __init__(
+        self, document: Document, preset: Preset, parameters: dict[str, Bound], places: Places
+    ) -> None:
+        self.document, self.preset, self.parameters, self.places = document, preset, parameters, places
         self.terms: list[dict[str, Any]] = []
         self.origins: dict[Path, Origin] = {}
         self.bindings: dict[Path, str] = {}
 
     def add(self, index: int, term: dict[str, Any]) -> None:
-        path: Path = (*OBJECTIVE, "terms", index)
-        self.origins[path] = Origin(f"preset:{self.preset.preset}")
-        self.terms.append(self._substitute(term, path))
+        self.terms.append(self._substitute(term, (*OBJECTIVE, "terms", index)))
 
     def _substitute(self, value: Any, path: Path) -> Any:
+        self.origins[path] = self.places.get(path[1:], Origin(f"preset:{self.preset.preset}"))
         if isinstance(value, dict):
             return {k: self._substitute(v, (*path, k)) for k, v in value.items()}
         if isinstance(value, list):
             return [self._substitute(v, (*path, i)) for i, v in enumerate(value)]
-        self.origins[path] = Origin(f"preset:{self.preset.preset}")
         if isinstance(value, str) and value.startswith("="):
             return self._bind(value[1:].strip(), path)
         return value
@@ -180,13 +191,28 @@ class _Terms:
         if text in self.parameters:
             self.origins[path] = self.parameters[text].origin
             return self.parameters[text].value
-        tree = formula.parse(text)
-        used = sorted(formula.names(tree))
-        self.origins[path] = next(
-            (self.parameters[n].origin for n in used if self.parameters[n].origin.span), self.origins[path]
-        )
         numbers = {n: float(b.value) for n, b in self.parameters.items() if isinstance(b.value, (int, float))}
-        return formula.value_of(tree, numbers)
+        value, used = self._value(text, numbers, path)
+        written = [self.parameters[n].origin for n in used if ("parameters", n, "default") not in self.places]
+        self.origins[path] = next((o for o in written if o.span), self.origins[path])
+        return value
+
+    def _value(self, text: str, numbers: dict[str, float], path: Path) -> tuple[float, list[str]]:
+        """Evaluate a preset's formula; what is wrong with it is pointed at in the preset's own file."""
+        span = self.origins[path].span or self.document.span((*OBJECTIVE, "preset"))
+        try:
+            tree = formula.parse(text)
+            used = sorted(formula.names(tree))
+            unknown = next((n for n in used if n not in numbers), None)
+            if unknown is None:
+                return formula.value_of(tree, numbers), used
+        except formula.FormulaError as error:
+            code = "E004" if "finite" in str(error) else "E003"
+            raise DiagnosticError(Diagnostic(code, f"`={text}`: {error}", span)) from None
+        guess = did_you_mean(unknown, numbers)
+        hint = f"did you mean `{guess}`?" if guess else f"parameters: {', '.join(numbers)}"
+        message = f"`={text}` names `{unknown}`, which is no number among the parameters"
+        raise DiagnosticError(Diagnostic("E002", message, span, help=hint))
 
     def lay_over(self, given: Any) -> None:
         if not isinstance(given, dict):

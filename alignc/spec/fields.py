@@ -33,7 +33,8 @@ def _step(annotation: Any, step: str | int) -> Any:
     if isinstance(step, int):
         inner = [get_args(c)[0] for c in choices if get_origin(c) is list]
         return inner[0] if inner else None
-    return next((c for c in choices if step in tags(c)), annotation)
+    mappings = [get_args(c)[1] for c in choices if get_origin(c) is dict]
+    return next((c for c in choices if step in tags(c)), mappings[0] if mappings else annotation)
 
 
 def _annotation(info: FieldInfo) -> Any:

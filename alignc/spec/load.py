@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path as FilePath
-from typing import Any
 
 from pydantic import ValidationError
 
 from alignc.diagnostics import Diagnostic, DiagnosticError, Span
 from alignc.spec.check import diagnose
-from alignc.spec.document import Document, Origin, Path, merge, of_source
+from alignc.spec.document import Document, Origin, Path, leaves, merge, of_source
 from alignc.spec.expand import Bound, Expanded, expand
 from alignc.spec.job import Job
+from alignc.spec.override import override
 from alignc.spec.paths import absolute
 from alignc.spec.preset import Preset
-from alignc.spec.source import load_source, parse_source
+from alignc.spec.source import load_source
 
 __all__ = ["Loaded", "load"]
 
@@ -43,17 +44,20 @@ class Loaded:
         return found.label if found else "default"
 
 
-def load(path: str | FilePath, overrides: Sequence[str] = ()) -> Loaded:
+def load(path: str | FilePath, overrides: Sequence[str] = (), *, before: tuple[FilePath, ...] = ()) -> Loaded:
     """Read a spec file. Raises DiagnosticError with every error that its text alone reveals.
 
-    `overrides` are `a.b=c`, parsed and checked like the file. Relative paths start at the spec's folder,
-    `output_dir` at the working directory.
+    `overrides` are `a.b=c`, parsed and checked like the file; the n-th is line n of the file `--set`.
+    Relative paths start at the spec's folder, `output_dir` at the working directory.
+    `before`: the specs whose `{run: …}` led here.
     """
     document = _read(FilePath(path), ())
-    for override in overrides:
-        document = merge(document, _override(override, document))
+    for line, text in enumerate(overrides, 1):
+        document = merge(document, override(text, line, document))
     document = replace(document, file=str(path))
-    return _typed(_with_name(document))
+    if overrides:
+        document = replace(document, texts={**document.texts, "--set": "\n".join(overrides)})
+    return _typed(_with_name(document), (*before, FilePath(path).resolve()))
 
 
 def _read(path: FilePath, seen: tuple[FilePath, ...]) -> Document:
@@ -86,62 +90,14 @@ def _base(name: str, path: FilePath, seen: tuple[FilePath, ...], span: Span) -> 
     return _read(target, seen)
 
 
-def _override(text: str, document: Document) -> Document:
-    key, equals, value = text.partition("=")
-    steps = [s for s in key.strip().split(".") if s]
-    span = Span("--set", 1, 1, 1, max(2, len(key) + 1))
-    if not equals or not steps:
-        message = f"`--set {text}` is not of the form a.b=c"
-        raise DiagnosticError(
-            [Diagnostic("E001", message, span, help="write --set train.learning_rate=1e-6")]
-        )
-    parsed = parse_source(f"value: {value}", "--set").data["value"]
-    path = _real_path(steps, document)
-    data: Any = _patched_list(path, parsed, document)
-    origins: dict[Path, Origin] = {path[:n]: Origin("--set", span, span) for n in range(len(path) + 1)}
-    return Document(data, origins | _inside(parsed, path, span), "--set", {"--set": text})
-
-
-def _real_path(steps: Sequence[str], document: Document) -> Path:
-    path: Path = ()
-    for step in steps:
-        inside = document.get(path)
-        path = (*path, int(step) if isinstance(inside, list) and step.isdecimal() else step)
-    return path
-
-
-def _patched_list(path: Path, value: Any, document: Document) -> Any:
-    """Wrap a value in the mappings of its path; a list on the way is copied with one element changed."""
-    for end in range(len(path) - 1, -1, -1):
-        step = path[end]
-        if not isinstance(step, int):
-            value = {step: value}
-            continue
-        copy = list(document.get(path[:end]))
-        old = copy[step] if step < len(copy) else None
-        value = {**old, **value} if isinstance(old, dict) and isinstance(value, dict) else value
-        copy[step : step + 1] = [value]
-        value = copy
-    return value
-
-
-def _inside(value: Any, path: Path, span: Span) -> dict[Path, Origin]:
-    if isinstance(value, dict):
-        inner = {p: o for k, v in value.items() for p, o in _inside(v, (*path, k), span).items()}
-    elif isinstance(value, list):
-        inner = {p: o for k, v in enumerate(value) for p, o in _inside(v, (*path, k), span).items()}
-    else:
-        inner = {}
-    return {path: Origin("--set", span, span), **inner}
-
-
 def _with_name(document: Document) -> Document:
     name = document.data.get("name") or FilePath(document.file).stem
     defaults = {"name": name, "output_dir": f"runs/{name}"}
     return replace(document, data={**defaults, **document.data})
 
 
-def _typed(document: Document) -> Loaded:
+def _typed(document: Document, before: tuple[FilePath, ...]) -> Loaded:
+    infinite = _not_finite(document)
     try:
         expanded, found = expand(document), []
     except DiagnosticError as error:
@@ -152,10 +108,20 @@ def _typed(document: Document) -> Loaded:
     except ValidationError as error:
         others = diagnose(error, document, Job)
         mine = {id(d) for d in others if _in_objective(d, error, document)} if found else set()
-        raise DiagnosticError(_ordered([*found, *(d for d in others if id(d) not in mine)])) from None
-    if found:
-        raise DiagnosticError(found)
-    return Loaded(absolute(job, document), document, expanded.preset, expanded.parameters)
+        found += [d for d in others if id(d) not in mine]
+    if found or infinite:
+        taken = {d.span for d in infinite}
+        raise DiagnosticError(_ordered([*infinite, *(d for d in found if d.span not in taken)]))
+    return Loaded(absolute(job, document, before), document, expanded.preset, expanded.parameters)
+
+
+def _not_finite(document: Document) -> list[Diagnostic]:
+    """List every `.nan` and `.inf`: no field of any type takes one."""
+    return [
+        Diagnostic("E004", f"`{path[-1]}` must be finite, found {value}", document.span(path))
+        for path, value in leaves(document.data)
+        if isinstance(value, float) and not math.isfinite(value)
+    ]
 
 
 def _in_objective(diagnostic: Diagnostic, error: ValidationError, document: Document) -> bool:

@@ -6,7 +6,7 @@ import os
 from pathlib import Path as FilePath
 from typing import Any
 
-from alignc.diagnostics import Diagnostic, Span
+from alignc.diagnostics import Diagnostic, DiagnosticError, Span
 from alignc.spec.document import Document, Path
 from alignc.spec.job import Job
 
@@ -25,8 +25,11 @@ def looks_local(name: str, folder: FilePath) -> bool:
     return (folder / name).exists()
 
 
-def absolute(job: Job, document: Document) -> Job:
-    """Make every path of a job absolute, and `{run: SPEC}` the model folder that spec writes."""
+def absolute(job: Job, document: Document, before: tuple[FilePath, ...]) -> Job:
+    """Make every path of a job absolute, and `{run: SPEC}` the model folder that spec writes.
+
+    `before`: the specs whose `{run: …}` led here, this one included; one that comes back is E001.
+    """
     data = job.model_dump()
     for path in (*SOURCES, *MODELS):
         _replace(
@@ -35,7 +38,7 @@ def absolute(job: Job, document: Document) -> Job:
     for path in FILES:
         _replace(data, path, lambda name, base: name if name == "bytes" else _full(name, base), document)
     for path in MODELS:
-        _replace_run(data, path, document)
+        _replace_run(data, path, document, before)
     data["output_dir"] = os.path.abspath(os.path.expanduser(data["output_dir"]))
     return Job.model_validate(data)
 
@@ -62,18 +65,21 @@ def _at(data: Any, path: Path) -> Any:
     return data
 
 
-def _replace_run(data: Any, path: Path, document: Document) -> None:
+def _replace_run(data: Any, path: Path, document: Document, before: tuple[FilePath, ...]) -> None:
     parent = _at(data, path[:-1])
     value = parent.get(path[-1]) if isinstance(parent, dict) else None
     if isinstance(value, dict) and "run" in value:
         spec = _base(document, (*path, "run")) / value["run"]
-        parent[path[-1]] = os.path.join(_output_dir(spec), "model") if spec.is_file() else value
+        if spec.resolve() in before:
+            message = f"`run: {value['run']}` comes back to this spec"
+            raise DiagnosticError(Diagnostic("E001", message, document.span((*path, "run"))))
+        parent[path[-1]] = os.path.join(_output_dir(spec, before), "model") if spec.is_file() else value
 
 
-def _output_dir(spec: FilePath) -> str:
+def _output_dir(spec: FilePath, before: tuple[FilePath, ...]) -> str:
     from alignc.spec.load import load
 
-    return load(spec).job.output_dir
+    return load(spec, before=before).job.output_dir
 
 
 def missing_files(job: Job, document: Document) -> list[Diagnostic]:

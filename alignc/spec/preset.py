@@ -71,9 +71,10 @@ def built_in(name: str) -> Preset:
     return _typed(parse_source(_folder().joinpath(file).read_text("utf-8"), f"preset:{name}"))
 
 
-def load_preset(path: Path) -> Preset:
-    """Load a user's own preset. Raises DiagnosticError at the place of what is wrong with it."""
-    return _typed(load_source(path))
+def load_preset(path: Path) -> tuple[Preset, Source]:
+    """Load a user's own preset and its source. Raises DiagnosticError at the place of what is wrong with it."""
+    source = load_source(path)
+    return _typed(source), source
 
 
 def _folder() -> Any:

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag
 
+from alignc.diagnostics.suggest import did_you_mean
 from alignc.spec.architectures import InitPolicy, InitPolicyBase
 from alignc.spec.base import Spec, field
 
@@ -18,9 +19,16 @@ class RunPolicy(Spec):
     run: str = field(..., "A spec; its `output_dir/model` is taken.")
 
 
+def _form(given: dict[str, Any], usual: str, other: str) -> str:
+    """Tell two forms of a mapping apart by the key that only the other has, though it be misspelt."""
+    if usual in given or did_you_mean(usual, map(str, given)):
+        return f"({usual})"
+    return f"({other})" if other in given or did_you_mean(other, map(str, given)) else f"({usual})"
+
+
 def _policy_form(value: Any) -> str:
     if isinstance(value, dict):
-        return "(run)" if "run" in value else "(init)"
+        return _form(value, "init", "run")
     return (
         "(init)" if isinstance(value, InitPolicyBase) else "(run)" if isinstance(value, RunPolicy) else "(id)"
     )
@@ -87,7 +95,7 @@ class HeldOutFraction(Spec):
 
 def _held_out_form(value: Any) -> str:
     if isinstance(value, dict):
-        return "(fraction)" if "fraction" in value else "(source)"
+        return _form(value, "source", "fraction")
     return "(fraction)" if isinstance(value, HeldOutFraction) else "(source)"
 
 
@@ -176,7 +184,7 @@ class Train(Spec):
     adam_beta1: float = field(0.9, "Decay of the first moment.", ge=0, lt=1)
     adam_beta2: float = field(0.999, "Decay of the second moment.", ge=0, lt=1)
     adam_epsilon: float = field(1e-8, "Added to the root of the second moment.", gt=0)
-    seed: int = field(42, "Seed of weights, order and sampling.", ge=0)
+    seed: int = field(42, "Seed of weights, order and sampling.", ge=0, le=2**32 - 1)
     bf16: bool | None = field(None, "Compute in bfloat16; left out: where the hardware has it.")
     dropout: bool = field(False, "Keep the model's dropout on.")
     activation_checkpointing: bool = field(False, "Recompute activations to save memory.")
