@@ -120,12 +120,15 @@ def die_with_parent() -> None:
 
 def forward(source: IO[bytes] | None, log: IO[bytes], show: Callable[[str], None]) -> None:
     """Keep every line of output in the log, and show those that are marked for people."""
-    for line in source or ():
+    if source is None:
+        return
+    for line in source:
         text = line.decode("utf-8", errors="replace")
         log.write(line.replace(MARK.encode(), b""))
         log.flush()
         if text.startswith(MARK):
             show(text[len(MARK) :].rstrip("\n"))
+    source.close()
 
 
 @contextlib.contextmanager

@@ -71,7 +71,7 @@ def start(launch: Launch) -> World:
         deepspeed.init_distributed(
             dist_backend=backend, timeout=timeout, verbose=False, rank=rank, world_size=size
         )
-    elif size > 1:
+    elif size > 1 and not dist.is_initialized():
         dist.init_process_group(backend, timeout=timeout)
     return World(rank, size, device)
 

@@ -83,26 +83,24 @@ class ZeroEngine:
         self.engine.step()
 
     def weights(self) -> dict[str, Tensor]:
-        """Gather the full-precision weights on rank 0; tied weights stay one tensor."""
+        """Gather the full-precision weights on rank 0; tied weights stay one tensor.
+
+        Weights that are not trained are an adapter's base, which no checkpoint holds: they are left out.
+        """
         gathered: dict[int, Tensor] = {}
-        for _, parameter in self.model.named_parameters():
-            whole = self.gather(parameter, {}) if parameter.requires_grad else self.frozen(parameter)
+        for _, parameter in self.trained():
+            whole = self.gather(parameter, {})
             gathered[id(parameter)] = whole if self.world.main else torch.empty(0)
         if not self.world.main:
             return {}
         parameters = dict(self.model.named_parameters(remove_duplicate=False))
-        state = self.model.state_dict(keep_vars=True)
-        return {
-            name: gathered[id(parameters[name])] if name in parameters else value.detach().cpu()
-            for name, value in state.items()
-        }
-
-    def frozen(self, parameter: nn.Parameter) -> Tensor:
-        """Gather a weight that is not trained."""
-        from deepspeed.zero import GatheredParameters
-
-        with GatheredParameters([parameter], enabled=self.stage == 3):
-            return parameter.detach().cpu().clone()
+        found: dict[str, Tensor] = {}
+        for name, value in self.model.state_dict(keep_vars=True).items():
+            if name not in parameters:
+                found[name] = value.detach().cpu()
+            elif id(parameters[name]) in gathered:
+                found[name] = gathered[id(parameters[name])]
+        return found
 
     def slots(self) -> dict[str, Tensor]:
         """Gather the optimizer's state by parameter name on rank 0."""
