@@ -156,9 +156,9 @@ class _TokenLogProbs(torch.autograd.Function):
         head = _Head(weight, bias, *ctx.settings)
         sums = _Gradients.start(head, hidden.to(head.compute), ctx.needs_input_grad[:3])
         upstream = upstream * head.rule.scale
-        sums.add_targets(targets, upstream * head.rule.slope(chosen))
         for rows, columns, e, factor in _again(head, sums.hidden, log_z, kept):
-            sums.add_tile(rows, columns, e, upstream[rows] * factor)
+            sums.add_tile(rows, columns, e, upstream[rows] * -factor)
+        sums.add_targets(targets, upstream * head.rule.slope(chosen))
         return (*sums.as_dtypes(hidden, weight, bias), *[None] * 5)
 
 
@@ -262,6 +262,16 @@ class _Gradients:
         )
         return cls(head, hidden, *zeros)
 
+    def add_tile(self, rows: slice, columns: slice, e: Tensor, share: Tensor) -> None:
+        """Add what the probabilities ``e`` times a row's ``share`` give."""
+        if self.by_hidden is not None:
+            self.by_hidden[rows].addcmul_((e @ self.head.tile(columns)).to(share.dtype), share[:, None])
+        if self.by_weight is not None:
+            scaled = (self.hidden[rows] * share[:, None]).to(e.dtype)
+            _add_product(self.by_weight[columns], e.t(), scaled)
+        if self.by_bias is not None:
+            self.by_bias[columns] += share @ e.to(share.dtype)
+
     def add_targets(self, targets: Tensor, share: Tensor) -> None:
         """Add what the onehot(target) part of ∂log p/∂z gives."""
         if self.by_hidden is not None:
@@ -271,17 +281,6 @@ class _Gradients:
         if self.by_bias is not None:
             self.by_bias.index_add_(0, targets, share)
 
-    def add_tile(self, rows: slice, columns: slice, e: Tensor, share: Tensor) -> None:
-        """Add what the probabilities ``e`` times a row's ``share`` give."""
-        if self.by_hidden is not None:
-            product = (e @ self.head.tile(columns)).to(share.dtype)
-            self.by_hidden[rows].addcmul_(product, share[:, None], value=-1)
-        if self.by_weight is not None:
-            scaled = (self.hidden[rows] * share[:, None]).to(e.dtype)
-            _subtract_product(self.by_weight[columns], e.t(), scaled)
-        if self.by_bias is not None:
-            self.by_bias[columns] -= (share) @ e.to(share.dtype)
-
     def as_dtypes(self, *sources: Tensor | None) -> tuple[Tensor | None, ...]:
         sums = (self.by_hidden, self.by_weight, self.by_bias)
         return tuple(
@@ -290,9 +289,9 @@ class _Gradients:
         )
 
 
-def _subtract_product(into: Tensor, left: Tensor, right: Tensor) -> None:
-    """Subtract ``left @ right``, summing in the wider dtype of ``into``."""
+def _add_product(into: Tensor, left: Tensor, right: Tensor) -> None:
+    """Add ``left @ right``, summing in the wider dtype of ``into``."""
     if into.dtype == left.dtype:
-        into.addmm_(left, right, alpha=-1)
+        into.addmm_(left, right)
     else:
-        into.sub_((left @ right).to(into.dtype))
+        into.add_((left @ right).to(into.dtype))
