@@ -10,6 +10,7 @@ import torch
 from safetensors import safe_open
 from torch import Tensor, nn
 
+from .attention import causal_lm
 from .failure import Failure
 from .hub import offline_unless_reachable
 from .job import Adapter, Job, Model
@@ -66,9 +67,16 @@ def ready(model: nn.Module, job: Job, device: torch.device) -> nn.Module:
     if not job.spec.train.dropout:
         silence_dropout(model, keep_adapters=True)
     if job.spec.train.activation_checkpointing:
-        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})  # type: ignore[operator]
-        model.enable_input_require_grads() if is_adapted(model) else None  # type: ignore[operator]
+        recompute_activations(causal_lm(model))
     return model
+
+
+def recompute_activations(model: Any) -> None:
+    """Switch activation checkpointing on, under the name that this transformers has for it."""
+    if hasattr(model, "activation_checkpointing_enable"):
+        model.activation_checkpointing_enable(activation_checkpointing_kwargs={"use_reentrant": False})
+    else:
+        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
 
 
 def silence_dropout(model: nn.Module, *, keep_adapters: bool) -> None:
