@@ -32,11 +32,14 @@ class Failure(Exception):  # noqa: N818 - it is a diagnostic first; "Error" woul
         causes: tuple[Failure, ...] = (),
         exit_code: int | None = None,
     ) -> None:
-        super().__init__(f"{code}: {message}")
+        super().__init__(code, message)
         self.code, self.message, self.why, self.help = code, message, why, help
         self.file, self.line, self.column = file, line, column
         self.causes = causes
         self.exit_code = _EXIT_CODES.get(code[:2], _RUN_FAILED) if exit_code is None else exit_code
+
+    def __str__(self) -> str:
+        return f"{self.code}: {self.message}"
 
     def as_dict(self) -> dict[str, Any]:
         """Return this diagnostic in the shape that ``validate --output-format json`` prints."""

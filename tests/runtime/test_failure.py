@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import copy
+
 import pytest
 
 from alignc.runtime.failure import Failure
@@ -35,6 +37,12 @@ def test_as_dict_has_the_keys_of_a_json_diagnostic() -> None:
 def test_a_failure_without_a_place_says_so() -> None:
     place = Failure("E601", "m").as_dict()
     assert [place[key] for key in ("file", "line", "column", "end_line", "end_column")] == [None] * 5
+
+
+def test_a_failure_survives_a_copy() -> None:
+    """As it must on its way from one process to another."""
+    whole = copy.deepcopy(Failure("E704", "empty", help="h", file="a", line=2, exit_code=9))
+    assert (str(whole), whole.help, whole.line, whole.exit_code) == ("E704: empty", "h", 2, 9)
 
 
 def test_str_names_the_code() -> None:

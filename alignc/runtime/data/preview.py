@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
 from typing import Any
 
@@ -53,6 +53,13 @@ class Preview:
     identical: int
     prefixes: int
     length_gap: float | None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return everything as JSON takes it."""
+        return {
+            **asdict(replace(self, refused=())),
+            "refused": [failure.as_dict() for failure in self.refused],
+        }
 
 
 def preview(settings: DataSettings, tokenizer: Any, *, rows: int = 3, limit: int | None = None) -> Preview:

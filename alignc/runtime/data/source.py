@@ -104,7 +104,7 @@ def _read_folder(folder: Path, split: str) -> Iterator[Row | Failure]:
 
 
 def _files_of_split(folder: Path, split: str) -> list[Path]:
-    """Choose the data files whose path names the split; a folder that names no split is all `train`."""
+    """Choose the data files whose path names the split; a single file needs no such name for `train`."""
     files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in _READERS)
     word = re.compile(rf"(?<![a-z0-9]){re.escape(split.lower())}(?![a-z0-9])")
     chosen = [path for path in files if word.search(str(path.relative_to(folder)).lower())]

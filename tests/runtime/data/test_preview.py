@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -47,6 +48,8 @@ def test_counts_what_stands_out(pairs: Pairs, byte_tokenizer: Any) -> None:
     ]
     seen = preview(pairs(rows), byte_tokenizer)
     assert (seen.duplicates, seen.identical, seen.prefixes) == (2, 1, 2)
+    as_json = json.loads(json.dumps(seen.as_dict()))
+    assert (as_json["duplicates"], as_json["refused"][0]["code"]) == (2, "E704")
     assert (seen.counts.kept, [failure.line for failure in seen.refused]) == (6, [7])
 
 
