@@ -3,7 +3,7 @@
 One autograd function takes the hidden states that predict a completion token and returns log p of each
 target. It walks over tiles of the vocabulary. z: the logits, m: a tile's maximum in a row, e = exp(z − m):
 
-    log Z = logsumexp over tiles of (m + log Σe)        log p = z[target] − log Z
+    log Z = log Σ over tiles of exp(m)·Σe        log p = z[target] − log Z
     ∂log p/∂z = onehot(target) − e·exp(m − log Z)
 
 The factor exp(m − log Z) scales rows, so the backward moves it to the narrow side of its two matrix products
@@ -21,7 +21,6 @@ no gradient         nothing                                               1
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,65 +28,12 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from alignc.runtime.tiles import TILE_WIDTH, Head, LogitRule, Normalizer, again, exponentials, pick, reduce
+
 __all__ = ["KEEP_BYTES", "LogitRule", "token_log_probs"]
 
 KEEP_BYTES = 256 * 2**20
 """Most bytes of logits that one call keeps for its backward; above it, tiles are dropped and made again."""
-
-_TILE_BYTES = 32 * 2**20  # a tile's logits; larger ones leave the last cache level and gain nothing
-_TILE_WIDTH = 4096  # vocabulary entries; on CPU 1.1x (float32) to 1.9x (bfloat16) faster than whole rows
-
-
-@dataclass(frozen=True)
-class LogitRule:
-    """What an architecture does after its head: ``softcap · tanh(scale · product / softcap)``."""
-
-    scale: float = 1.0
-    softcap: float | None = None
-
-    def apply(self, product: Tensor) -> Tensor:
-        """Turn the head's product into logits, in place."""
-        if self.scale != 1.0:
-            product.mul_(self.scale)
-        return product if self.softcap is None else product.div_(self.softcap).tanh_().mul_(self.softcap)
-
-    def slope(self, logits: Tensor) -> Tensor | float:
-        """Return ∂logits/∂product but for the constant ``scale``."""
-        return 1.0 if self.softcap is None else 1 - (logits / self.softcap) ** 2
-
-
-@dataclass(frozen=True)
-class _Head:
-    """An LM head in one call: its parameters, the dtype of its products and how its tiles are cut."""
-
-    weight: Tensor
-    bias: Tensor | None
-    rule: LogitRule
-    compute: torch.dtype
-    width: int
-
-    @property
-    def exact(self) -> torch.dtype:
-        """The dtype of every reduction and of every sum over tiles."""
-        return torch.float64 if self.compute == torch.float64 else torch.float32
-
-    def columns(self) -> Iterator[slice]:
-        return _slices(self.weight.shape[0], self.width)
-
-    def rows(self, tokens: int) -> Iterator[slice]:
-        return _slices(tokens, max(1, _TILE_BYTES // (self.width * self.exact.itemsize)))
-
-    def tile(self, columns: slice) -> Tensor:
-        return self.weight[columns].to(self.compute)
-
-    def logits(self, hidden: Tensor, columns: slice) -> Tensor:
-        product = torch.mm(hidden, self.tile(columns).t()).to(self.exact)
-        if self.bias is not None:
-            product += self.bias[columns].to(self.exact)
-        return self.rule.apply(product)
-
-    def fits(self, tokens: int, budget: int) -> bool:
-        return tokens * self.weight.shape[0] * self.compute.itemsize <= budget
 
 
 def token_log_probs(
@@ -98,7 +44,7 @@ def token_log_probs(
     bias: Tensor | None = None,
     rule: LogitRule | None = None,
     budget: int = KEEP_BYTES,
-    width: int = _TILE_WIDTH,
+    width: int = TILE_WIDTH,
 ) -> Tensor:
     """Score each target under the head's distribution: log p ``[tokens]``, in nat.
 
@@ -112,10 +58,9 @@ def token_log_probs(
     rule, width = rule or LogitRule(), min(width, weight.shape[0])
     with torch.autocast(kind, enabled=False):
         if not torch.is_grad_enabled():
-            chosen, log_z = _reduce(
-                _Head(weight, bias, rule, compute, width), hidden.to(compute), targets, None
-            )
-            return chosen - log_z
+            head = Head(weight, bias, rule, compute, width)
+            chosen, normalizer = reduce(head, hidden.to(compute), targets, None)
+            return normalizer.log_share(chosen, slice(None))
         result: Tensor = _TokenLogProbs.apply(hidden, weight, bias, targets, rule, compute, width, budget)
         return result
 
@@ -133,90 +78,36 @@ class _TokenLogProbs(torch.autograd.Function):
         width: int,
         budget: int,
     ) -> Tensor:
-        head = _Head(weight, bias, rule, compute, width)
+        head = Head(weight, bias, rule, compute, width)
         rows = hidden.to(compute)
         ctx.settings = (rule, compute, width)
         ctx.frozen = not any(ctx.needs_input_grad[1:3])
         if ctx.frozen and ctx.needs_input_grad[0]:
             result, slope = _differentiate(head, rows, targets)
-            ctx.save_for_backward(hidden, slope)
+            ctx.save_for_backward(slope.to(hidden.dtype))
             return result
         kept: list[Tensor] | None = [] if not ctx.frozen and head.fits(len(rows), budget) else None
-        chosen, log_z = _reduce(head, rows, targets, kept)
-        ctx.save_for_backward(hidden, weight, bias, targets, chosen, log_z, *(kept or ()))
-        return chosen - log_z
+        chosen, z = reduce(head, rows, targets, kept)
+        ctx.save_for_backward(hidden, weight, bias, targets, chosen, z.highest, z.log_sum, *(kept or ()))
+        return z.log_share(chosen, slice(None))
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
         if ctx.frozen:
-            hidden, slope = ctx.saved_tensors
-            return ((slope * upstream[:, None]).to(hidden.dtype), *[None] * 7)
-        hidden, weight, bias, targets, chosen, log_z, *kept = ctx.saved_tensors
-        head = _Head(weight, bias, *ctx.settings)
+            (slope,) = ctx.saved_tensors
+            return ((slope * upstream[:, None]).to(slope.dtype), *[None] * 7)
+        hidden, weight, bias, targets, chosen, highest, log_sum, *kept = ctx.saved_tensors
+        head = Head(weight, bias, *ctx.settings)
         sums = _Gradients.start(head, hidden.to(head.compute), ctx.needs_input_grad[:3])
         upstream = upstream * head.rule.scale
-        for rows, columns, e, factor in _again(head, sums.hidden, log_z, kept):
+        for rows, columns, e, factor in again(head, sums.hidden, Normalizer(highest, log_sum), kept):
             sums.add_tile(rows, columns, e, upstream[rows] * -factor)
         sums.add_targets(targets, upstream * head.rule.slope(chosen))
         return (*sums.as_dtypes(hidden, weight, bias), *[None] * 5)
 
 
-def _slices(length: int, step: int) -> Iterator[slice]:
-    return (slice(at, min(at + step, length)) for at in range(0, length, step))
-
-
-def _pick(into: Tensor, logits: Tensor, targets: Tensor, columns: slice) -> None:
-    """Copy the logits of those targets that lie in this tile."""
-    local = targets - columns.start
-    inside = (local >= 0) & (local < logits.shape[1])
-    found = logits.gather(1, local.clamp(0, logits.shape[1] - 1)[:, None])[:, 0]
-    torch.where(inside, found, into, out=into)
-
-
-def _exponentials(head: _Head, logits: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Return m, Σe and e·slope in the dtype of the products; overwrites the logits."""
-    slope = head.rule.slope(logits)
-    top = logits.amax(1)
-    e = logits.sub_(top[:, None]).exp_()
-    total = e.sum(1)
-    return top, total, (e if isinstance(slope, float) else e.mul_(slope)).to(head.compute)
-
-
-def _reduce(head: _Head, hidden: Tensor, targets: Tensor, kept: list[Tensor] | None) -> tuple[Tensor, Tensor]:
-    """Return the targets' logits and log Z; append every tile's e and m to ``kept``."""
-    chosen, log_z = (hidden.new_zeros(len(hidden), dtype=head.exact) for _ in range(2))
-    for rows in head.rows(len(hidden)):
-        sums = []
-        for columns in head.columns():
-            logits = head.logits(hidden[rows], columns)
-            _pick(chosen[rows], logits, targets[rows], columns)
-            top, total, e = _exponentials(head, logits)
-            sums.append(top + total.log())
-            if kept is not None:
-                kept += (e, top)
-        log_z[rows] = torch.stack(sums).logsumexp(0)
-    return chosen, log_z
-
-
-def _again(
-    head: _Head, hidden: Tensor, log_z: Tensor, kept: list[Tensor]
-) -> Iterator[tuple[slice, slice, Tensor, Tensor | float]]:
-    """Yield e·slope of every tile, kept or made again, with the factor that makes it a probability."""
-    remembered = iter(kept)
-    for rows in head.rows(len(hidden)):
-        for columns in head.columns():
-            if kept:
-                e, top = next(remembered), next(remembered)
-                yield rows, columns, e, (top - log_z[rows]).exp()
-            else:
-                logits = head.logits(hidden[rows], columns)
-                slope = head.rule.slope(logits)
-                p = logits.sub_(log_z[rows][:, None]).exp_()
-                yield rows, columns, (p if isinstance(slope, float) else p.mul_(slope)).to(head.compute), 1.0
-
-
-def _differentiate(head: _Head, hidden: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+def _differentiate(head: Head, hidden: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
     """Return log p and ∂log p/∂hidden in one pass, for a head that is not trained."""
     chosen = hidden.new_zeros(len(hidden), dtype=head.exact)
     result, slope = torch.empty_like(chosen), hidden.new_zeros(hidden.shape, dtype=head.exact)
@@ -224,8 +115,8 @@ def _differentiate(head: _Head, hidden: Tensor, targets: Tensor) -> tuple[Tensor
         highest, total = torch.full_like(chosen[rows], float("-inf")), torch.zeros_like(chosen[rows])
         for columns in head.columns():
             logits = head.logits(hidden[rows], columns)
-            _pick(chosen[rows], logits, targets[rows], columns)
-            top, part, e = _exponentials(head, logits)
+            pick(chosen[rows], logits, targets[rows], columns)
+            top, part, e = exponentials(head, logits)
             new = torch.maximum(highest, top)
             old_share, new_share = (highest - new).exp(), (top - new).exp()
             total = total * old_share + part * new_share
@@ -233,7 +124,7 @@ def _differentiate(head: _Head, hidden: Tensor, targets: Tensor) -> tuple[Tensor
                 (e @ head.tile(columns)).to(head.exact), new_share[:, None]
             )
             highest = new
-        result[rows] = chosen[rows] - highest - total.log()
+        result[rows] = (chosen[rows] - highest) - total.log()
         slope[rows].div_(-total[:, None])
     picked = head.weight[targets].to(head.exact)
     at_target = head.rule.slope(chosen)
@@ -245,14 +136,14 @@ def _differentiate(head: _Head, hidden: Tensor, targets: Tensor) -> tuple[Tensor
 class _Gradients:
     """Sums of the gradients over tiles, each only where it is asked for."""
 
-    head: _Head
+    head: Head
     hidden: Tensor
     by_hidden: Tensor | None
     by_weight: Tensor | None
     by_bias: Tensor | None
 
     @classmethod
-    def start(cls, head: _Head, hidden: Tensor, wanted: tuple[bool, bool, bool]) -> _Gradients:
+    def start(cls, head: Head, hidden: Tensor, wanted: tuple[bool, bool, bool]) -> _Gradients:
         sources = (hidden, head.weight, head.bias)
         zeros = (
             torch.zeros(source.shape, dtype=head.exact, device=source.device)

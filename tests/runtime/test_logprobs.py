@@ -74,7 +74,7 @@ def test_float32_equals_plain_within_1e_5(rule, budget):
 
 
 def test_rows_are_cut_too_where_tokens_are_many(monkeypatch):
-    monkeypatch.setattr("alignc.runtime.logprobs._TILE_BYTES", 3 * WIDTH * 8)  # three rows a tile
+    monkeypatch.setattr("alignc.runtime.tiles._TILE_BYTES", 3 * WIDTH * 8)  # three rows a tile
     *leaves, targets = draw()
     expected = gradients(lambda h, w, b: plain(h, w, targets, bias=b), *leaves)
     for budget in (KEEP, DROP):
@@ -137,6 +137,20 @@ def test_extreme_logits_stay_finite(budget):
         gradients(lambda h: token_log_probs(h, large[1].detach(), targets, width=WIDTH), large[0]),
     ):
         assert all(x.isfinite().all() for x in values)
+
+
+@pytest.mark.parametrize("budget", [KEEP, DROP], ids=["kept", "made again"])
+def test_large_logits_lose_no_precision(budget):
+    """Whole numbers multiply exactly in float32: logits 20000 ± a few keep six digits of log p."""
+    near = torch.tensor([[1.0, 3.0, 0.0, 2.0, -4.0]]).t()
+    hidden, weight = torch.tensor([[1.0, 20000.0]]), torch.cat([near, torch.ones(5, 1)], dim=1)
+    hidden.requires_grad_()
+    weight.requires_grad_()
+    found = token_log_probs(hidden, weight, torch.tensor([3]), budget=budget, width=2)
+    p = near[:, 0].double().softmax(0)
+    assert found.item() == pytest.approx(p[3].log().item(), rel=1e-6)
+    slope = torch.autograd.grad(found, weight)[0][:, 0].double()
+    torch.testing.assert_close(slope, torch.eye(5, dtype=torch.float64)[3] - p, rtol=1e-6, atol=1e-7)
 
 
 def test_autocast_multiplies_in_its_dtype_and_keeps_float32_leaves():

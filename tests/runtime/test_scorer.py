@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
 
 import numpy as np
@@ -248,6 +249,21 @@ def test_the_model_still_makes_logits_and_generates():
     use_packed(model)
     torch.testing.assert_close(scorer.model(ids[:1]).logits, logits)
     assert torch.equal(scorer.model.generate(ids, **options), generated)
+
+
+def test_a_copy_scores_with_its_own_head_and_the_saved_model_is_plain(tmp_path):
+    model = build("llama", torch.float32)
+    use_packed(model)
+    scorer = Scorer(model)
+    before, twin = scorer(pack(PAIRS)).detach(), copy.deepcopy(scorer)
+    with torch.no_grad():
+        twin.model.lm_head.weight.mul_(0)
+    torch.testing.assert_close(scorer(pack(PAIRS)), before)
+    assert (twin(pack(PAIRS)) - before).abs().max() > 0.1
+    scorer.model.save_pretrained(tmp_path)
+    read = AutoModelForCausalLM.from_pretrained(tmp_path)
+    assert read.config._attn_implementation == "sdpa"
+    torch.testing.assert_close(alone(read, PAIRS), before)
 
 
 def _lora(model, **options):
