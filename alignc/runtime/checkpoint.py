@@ -74,7 +74,7 @@ def commit(root: Path, state: TrainerState, write: Callable[[Path], None], keep:
 
 def as_json(value: Any) -> str:
     """Write a value as indented JSON."""
-    return json.dumps(value, indent=1, sort_keys=True) + "\n"
+    return json.dumps(value, indent=1) + "\n"
 
 
 def manifest_of(folder: Path) -> dict[str, str]:

@@ -1,8 +1,8 @@
 """Run jobs in forks of one process that has everything imported, and kill them where asked.
 
-A request is a line of JSON on stdin: the script, its arguments, and where to die: ``{"after": seconds}`` or
-``{"operation": n, "when": "before" | "half" | "after"}`` for the n-th operation on files. The answer is the
-wait status, and how many operations were counted.
+A request is a line of JSON on stdin: the script, its arguments, and where to die: ``{"after": seconds,
+"signal": 9}`` or ``{"operation": n, "when": "before" | "half" | "after"}`` for the n-th operation on files. The
+answer is the wait status, and how many operations were counted.
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ def serve() -> None:
         child = os.fork()
         if child == 0:
             run(request, counter)
-        kill_later(child, request["death"].get("after"))
+        kill_later(child, request["death"].get("after"), request["death"].get("signal", signal.SIGKILL))
         _, status = os.waitpid(child, 0)
         answer = {"status": os.waitstatus_to_exitcode(status), "operations": int(counter.read_text())}
         out.write(json.dumps(answer) + "\n")
@@ -129,7 +129,7 @@ def run(request: dict[str, Any], counter: Path) -> None:
     os._exit(code or 0)
 
 
-def kill_later(child: int, seconds: float | None) -> None:
+def kill_later(child: int, seconds: float | None, signum: int) -> None:
     """Kill a child after a while; one that has ended by then is left to be collected."""
     if seconds is None:
         return
@@ -138,7 +138,7 @@ def kill_later(child: int, seconds: float | None) -> None:
         if os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None:
             return
         time.sleep(0.002)
-    os.kill(child, signal.SIGKILL)
+    os.kill(child, signum)
 
 
 if __name__ == "__main__":
