@@ -96,7 +96,7 @@ def explain(path: Spec, overrides: Sequence[str] = ()) -> Explanation:
 def evaluate(path: Spec, point: Mapping[str, Any], overrides: Sequence[str] = ()) -> dict[str, Any]:
     """Evaluate a spec's loss and gradient at given examples, in float64."""
     compiled = lowered(path, overrides, files=False)
-    return at_point(compiled.loss, compiled.needs.responses, point)
+    return at_point(compiled.loss, point)
 
 
 def compile(  # noqa: A001

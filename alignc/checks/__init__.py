@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from alignc.checks.data import likelihood_without_response, pairs_without_pairs
 from alignc.checks.reference import anchor_without_reference, no_anchor
 from alignc.checks.rule import Checked, Rule
 from alignc.checks.signs import descent_direction, rewarded_length, smoothing
@@ -13,8 +12,6 @@ from alignc.spec.load import Loaded
 __all__ = ["RULES", "check"]
 
 RULES: tuple[Rule, ...] = (
-    pairs_without_pairs,
-    likelihood_without_response,
     anchor_without_reference,
     no_anchor,
     smoothing,

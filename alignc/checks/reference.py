@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 from alignc.checks.rule import Checked, term_path
 from alignc.diagnostics import Diagnostic
-from alignc.spec.objective import NoMargin, Preference
+from alignc.spec.axes import NoMargin
+from alignc.spec.objective import Preference
 
 __all__ = ["anchor_without_reference", "no_anchor"]
 

@@ -9,9 +9,10 @@ from alignc.diagnostics import Diagnostic
 from alignc.graph.evaluate import evaluate
 from alignc.graph.gradient import gradient
 from alignc.graph.loss import alone, at_reference
-from alignc.graph.nodes import Column, Length, Logp, Node
+from alignc.graph.nodes import Column, Length, Logp, Node, Output, Position
 from alignc.graph.rewrite import inputs
-from alignc.spec.objective import LengthMargin, LogisticLink, Preference
+from alignc.spec.axes import LengthMargin, LogisticLink, RobustLink
+from alignc.spec.objective import Preference
 
 __all__ = ["descent_direction", "rewarded_length", "smoothing"]
 
@@ -21,7 +22,7 @@ POINTS = ((-20.0, 11.0, -26.0, 14.0), (-31.0, 18.0, -12.0, 6.0), (-15.0, 9.0, -1
 
 def descent_direction(checked: Checked) -> Iterator[Diagnostic]:
     """E501: at π = ref a step must raise the chosen response and must not raise the rejected one."""
-    if checked.spec.job.data.kind != "pairwise":
+    if not checked.loss.view.pair:
         return
     slopes = [_slopes(alone(checked.loss.root), point) for point in POINTS]
     wrong = [(w, l) for w, l in slopes if w > 0 or l < 0 or w == l == 0]
@@ -36,9 +37,15 @@ def descent_direction(checked: Checked) -> Iterator[Diagnostic]:
 
 def _slopes(root: Node, point: tuple[float, ...]) -> tuple[float, float]:
     values = dict(zip(("chosen", "rejected"), ((point[0], point[1]), (point[2], point[3])), strict=True))
-    found = [at_reference(gradient(root, Logp("policy", y))) for y in values]
+    found = [at_reference(gradient(root, trained_output(root, y))) for y in values]
     given = {n: [_given(n, values)] for node in found for n in inputs(node)}
     return _number(evaluate(found[0], given)), _number(evaluate(found[1], given))
+
+
+def trained_output(root: Node, response: str) -> Node:
+    """Find what of a response is trained: its log-probabilities, or a reward model's score."""
+    score = Output("score", "policy", response)
+    return score if score in inputs(root) else Logp("policy", response)
 
 
 def _given(node: Node, values: dict[str, tuple[float, float]]) -> object:
@@ -47,9 +54,13 @@ def _given(node: Node, values: dict[str, tuple[float, float]]) -> object:
             return [values[response][0]]
         case Length(response=response):
             return values[response][1]
-        case Column():
-            return 1.0
-    raise TypeError(type(node).__name__)
+        case Position(response=response):
+            return [1.0]
+        case Output(quantity="log_sum_squares", response=response):
+            return [2 * values[response][0]]
+        case Column(name="margin") | Output(quantity="score"):
+            return 0.0
+    return 1.0
 
 
 def _number(value: object) -> float:
@@ -78,9 +89,10 @@ def rewarded_length(checked: Checked) -> Iterator[Diagnostic]:
 def smoothing(checked: Checked) -> Iterator[Diagnostic]:
     """E404 and W405: labels that are flipped half of the time, or more often, teach nothing or the reverse."""
     for index, term in enumerate(checked.spec.job.objective.terms):
-        if isinstance(term, Preference) and isinstance(term.link, LogisticLink):
+        if isinstance(term, Preference) and isinstance(term.link, LogisticLink | RobustLink):
             path, epsilon = (*term_path(index), "link", "label_smoothing"), term.link.label_smoothing
-            if epsilon > 0.5:
+            robust = isinstance(term.link, RobustLink)
+            if epsilon > 0.5 or (robust and epsilon == 0.5):
                 yield checked.finding("E404", f"ε = {epsilon:g} turns the preference around", path)
             elif epsilon == 0.5:
                 yield checked.finding("W405", "ε = ½ pins the margin at 0: nothing is learned", path)

@@ -52,7 +52,7 @@ def _explained(compiled: Compiled, form: str) -> str:
 def _at(compiled: Compiled, file: str) -> str:
     data = _read(file)
     try:
-        value = at_point(compiled.loss, compiled.needs.responses, data)
+        value = at_point(compiled.loss, data)
     except PointError as error:
         where = f" at `{error.path}`" if error.path else ""
         raise DiagnosticError(Diagnostic(error.code, f"{error}{where}", Span.at(file))) from None

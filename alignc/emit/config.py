@@ -21,7 +21,7 @@ def accelerate_yaml(job: Job) -> str:
     """Write accelerate's configuration in full, so that no ambient default gets in."""
     launch = job.launch
     many = launch.num_processes > 1
-    kind = "DEEPSPEED" if launch.engine == "deepspeed" else "MULTI_CPU" if many else "NO"
+    kind = "DEEPSPEED" if launch.engine == "deepspeed" else "MULTI_GPU" if many else "NO"
     lines = {
         "compute_environment": "LOCAL_MACHINE",
         "distributed_type": kind,

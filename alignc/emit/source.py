@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from alignc.emit.render import rendered
+from alignc.emit.tools import TOOLS
 from alignc.explain import Explanation
 from alignc.graph.loss import Loss
 from alignc.printers.torch import TorchSource, torch_source
@@ -24,16 +25,15 @@ def loss_source(loss: Loss, explained: Explanation) -> str:
         lines=printed.lines,
         loss=printed.loss,
         metrics=printed.metrics,
-        tools=_tools(printed),
+        statistic_lines=printed.statistic_lines,
+        statistics=printed.statistics,
+        tools=[TOOLS[name] for name in TOOLS if name in printed.tools],
         functional=_uses_functional(printed),
     )
     return re.sub(r"\n{4,}", "\n\n\n", text)
 
 
-def _tools(printed: TorchSource) -> list[str]:
-    return printed.tools
-
-
 def _uses_functional(printed: TorchSource) -> bool:
-    expressions = [e for _, e, _ in printed.lines] + [e for _, e in printed.metrics] + [printed.loss]
+    lines = [e for _, e, _ in [*printed.lines, *printed.statistic_lines]]
+    expressions = [*lines, *(e for _, e in printed.metrics), printed.loss]
     return any("F." in e for e in expressions)

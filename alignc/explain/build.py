@@ -17,13 +17,18 @@ from alignc.spec.preset import Paper
 
 __all__ = ["explanation"]
 
-RESPONSES = {"chosen": "chosen y_w", "rejected": "rejected y_l", "completion": "completion y"}
+RESPONSES = {
+    "chosen": "chosen y_w",
+    "rejected": "rejected y_l",
+    "completion": "completion y",
+    "completions": "completions y_i",
+}
 
 
 def explanation(spec: Loaded, loss: Loss, needs: Needs) -> Explanation:
     """Explain a loss."""
     preset = spec.preset
-    coefficients = tuple(_coefficient(loss, y) for y in needs.responses)
+    coefficients = tuple(_coefficient(loss, y) for y in loss.view.responses)
     return Explanation(
         name=spec.job.name,
         title=preset.title if preset else "an objective of its own",
@@ -33,7 +38,7 @@ def explanation(spec: Loaded, loss: Loss, needs: Needs) -> Explanation:
         values=_values(spec, loss),
         terms=tuple(_term(t) for t in spec.job.model_dump()["objective"]["terms"]),
         gradient=coefficients,
-        gauge=_gauge(loss, needs),
+        gauge=_gauge(loss),
         roles=tuple((r.role, _role(r)) for r in needs.roles),
         data=f"{spec.job.data.kind}: {', '.join(('prompt', *needs.responses, *needs.columns))}",
         scaling=_scaling(needs),
@@ -125,10 +130,13 @@ def _pushes(value: float | None, response: str) -> str:
     return f"{'raises' if value < 0 else 'lowers'} the {name}"
 
 
-def _gauge(loss: Loss, needs: Needs) -> str:
-    if needs.responses != ("chosen", "rejected"):
+def _gauge(loss: Loss) -> str:
+    if not loss.view.pair:
         return ""
-    total: Node = b.add(*(gradient(alone(loss.root), Logp("policy", y)) for y in needs.responses))
+    coefficients = [gradient(alone(loss.root), Logp("policy", y)) for y in loss.view.responses]
+    if any(c.type.axis.startswith("token:") for c in coefficients):
+        return "the coefficients differ from token to token"
+    total: Node = b.add(*coefficients)
     if total == b.ZERO:
         return "the coefficients cancel: only the difference is trained, and both log-probabilities may fall together"
     return "the coefficients do not cancel: the absolute log-probabilities are held as well"

@@ -29,11 +29,13 @@ def add(*terms: Node) -> Node:
 
 
 def _like_terms(terms: Iterable[Node]) -> tuple[Node, ...]:
-    counts: dict[Node, float] = {}
+    counts: dict[object, tuple[float, Node]] = {}
     for term in terms:
         number, rest = split_number(term)
-        counts[rest] = counts.get(rest, 0.0) + number
-    return tuple(multiply(Constant(c), rest) for rest, c in counts.items() if c)
+        key = frozenset(rest.factors) if isinstance(rest, Multiply) else rest
+        before, first = counts.get(key, (0.0, rest))
+        counts[key] = (before + number, first)
+    return tuple(multiply(Constant(c), rest) for c, rest in counts.values() if c)
 
 
 def split_number(node: Node) -> tuple[float, Node]:

@@ -15,12 +15,14 @@ from alignc.graph.nodes import (
     Add,
     Apply,
     Constant,
+    Matched,
     Multiply,
     Named,
     Node,
     Parameter,
     Power,
     Reduce,
+    Running,
     Stop,
     children,
     walk,
@@ -57,7 +59,25 @@ def _value(node: Node, known: dict[Node, Any], inputs: Values) -> Any:
             return _reduce(kind, over, arguments[0])
         case Stop() | Named():
             return arguments[0]
+        case Matched():
+            return _matched(*arguments)
+        case Running():
+            return _reduce("mean", "batch", arguments[0])
     return inputs[node]
+
+
+def _matched(values: list[float], like: list[float]) -> list[float]:
+    """Give each row the value whose rank is that of the row's own `like`."""
+    ordered = sorted(values)
+    places = sorted(range(len(like)), key=lambda i: like[i])
+    found = [0.0] * len(like)
+    for rank, row in enumerate(places):
+        found[row] = ordered[rank]
+    return found
+
+
+def _pairs(row: list[float]) -> float:
+    return math.fsum((x - y) ** 2 for i, x in enumerate(row) for y in row[:i])
 
 
 def _power(x: float, n: int) -> float:
@@ -78,6 +98,8 @@ def spread(function: Callable[..., float], *values: Any) -> Any:
 
 
 def _reduce(kind: str, over: str, value: Any) -> Any:
+    if kind == "pairs":
+        return [_pairs(row) for row in value]
     if over == "batch" or not (isinstance(value, list) and value and isinstance(value[0], list)):
         flat = value if isinstance(value, list) else [value]
         total = math.fsum(flat) if all(map(math.isfinite, flat)) else sum(flat)

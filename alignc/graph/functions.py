@@ -24,8 +24,8 @@ class Function:
     latex: str
     torch: str
     sympy: str
-    keeps_unit: bool = False
-    """The value has the argument's unit (abs, max), rather than none."""
+    any_unit: bool = False
+    """Takes any unit: the value keeps it (abs, max), or has none where it is flat (sign)."""
     flat: bool = False
     """The derivative is zero wherever it exists."""
 
@@ -57,6 +57,14 @@ def _log(x: float) -> float:
     return math.log(x) if x > 0 else -math.inf if x == 0 else math.nan
 
 
+def _sqrt(x: float) -> float:
+    return math.sqrt(x) if x >= 0 else math.nan
+
+
+def _expm1(x: float) -> float:
+    return math.expm1(x) if x < 709.78 else math.inf
+
+
 _ROWS = (
     Function("log_sigmoid", lambda x: -_softplus(-x), ("sigmoid(-x)",), "log σ({})",
              r"\log \sigma\left({}\right)", "F.logsigmoid({})", "log(1/(1+exp(-({}))))"),
@@ -68,13 +76,23 @@ _ROWS = (
     Function("log", _log, ("1/x",), "log({})", r"\log\left({}\right)", "torch.log({})", "log({})"),
     Function("log1mexp", _log1mexp, ("-exp(x-log1mexp(x))",), "log(1 − exp({}))",
              r"\log\left(1 - e^{{{}}}\right)", "log1mexp({})", "log(1-exp({}))"),
+    Function("log_odds", lambda x: x - _log1mexp(x), ("-1/expm1(x)",), "logodds({})",
+             r"\operatorname{{logodds}}\left({}\right)", "log_odds({})", "({0})-log(1-exp({0}))"),
     Function("relu", lambda x: max(0.0, x), ("step(x)",), "max(0, {})",
-             r"\max\left(0, {}\right)", "F.relu({})", "Max(0, {})", keeps_unit=True),
+             r"\max\left(0, {}\right)", "F.relu({})", "Max(0, {})", any_unit=True),
     Function("step", lambda x: float(x > 0), ("0*x",), "1[{} > 0]",
-             r"\mathbf{{1}}\left[{} > 0\right]", "({} > 0).double()", "Heaviside({})", flat=True),
-    Function("abs", abs, ("sign(x)",), "|{}|", r"\left|{}\right|", "torch.abs({})", "Abs({})", keeps_unit=True),
+             r"\mathbf{{1}}\left[{} > 0\right]", "({} > 0).double()", "Heaviside({})", any_unit=True, flat=True),
+    Function("abs", abs, ("sign(x)",), "|{}|", r"\left|{}\right|", "torch.abs({})", "Abs({})", any_unit=True),
     Function("sign", _sign, ("0*x",), "sign({})", r"\operatorname{{sign}}\left({}\right)",
-             "torch.sign({})", "sign({})", flat=True),
+             "torch.sign({})", "sign({})", any_unit=True, flat=True),
+    Function("min", min, ("at_most(x, y)", "1-at_most(x, y)"), "min({})", r"\min\left({}\right)",
+             "torch.minimum({})", "Min({})", any_unit=True),
+    Function("at_most", lambda x, y: float(x <= y), ("0*x", "0*y"), "1[{}]", r"\mathbf{{1}}\left[{}\right]",
+             "at_most({})", "", any_unit=True, flat=True),
+    Function("tanh", math.tanh, ("1-tanh(x)**2",), "tanh({})", r"\tanh\left({}\right)", "torch.tanh({})", "tanh({})"),
+    Function("sqrt", _sqrt, ("1/(2*sqrt(x))",), "√({})", r"\sqrt{{{}}}", "torch.sqrt({})", "sqrt({})"),
+    Function("expm1", _expm1, ("exp(x)",), "(exp({}) − 1)", r"\left(e^{{{}}} - 1\right)",
+             "torch.expm1({})", "(exp({})-1)"),
 )  # fmt: skip
 
 FUNCTIONS: Mapping[str, Function] = {row.name: row for row in _ROWS}

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import ast
 
-from alignc.graph.build import ONE, ZERO, add, apply, constant, multiply, negate, power
+from alignc.graph.build import ONE, ZERO, add, apply, constant, divide, multiply, negate, power, subtract
 from alignc.graph.functions import FUNCTIONS
-from alignc.graph.nodes import Add, Apply, Multiply, Named, Node, Power, Reduce, children, walk
+from alignc.graph.nodes import Add, Apply, GroupSize, Multiply, Named, Node, Power, Reduce, children, walk
 from alignc.spec.formula import parse
 
 __all__ = ["from_formula", "gradient"]
@@ -41,7 +41,10 @@ def _slopes(node: Node) -> list[tuple[Node, Node]]:
             rows = FUNCTIONS[function].derivative
             names = dict(zip("xy", arguments, strict=False))
             return [(a, from_formula(rows[i], names)) for i, a in enumerate(arguments)]
-        case Reduce(kind="sum", argument=argument) | Named(argument=argument):
+        case Reduce(kind="pairs", argument=argument):
+            away = subtract(argument, divide(Reduce("sum", "group", argument), GroupSize()))
+            return [(argument, multiply(constant(2), GroupSize(), away))]
+        case Reduce(kind="sum", over="token" | "group", argument=argument) | Named(argument=argument):
             return [(argument, ONE)]
     if any(c.type.trained for c in children(node)):
         raise TypeError(f"no derivative of {type(node).__name__}")

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from alignc.graph.nodes import Logp, Named, Node, Parameter, Reduce, walk
 from alignc.graph.rewrite import inputs, rebuilt, substitute, without_names
+from alignc.spec.views import View
 
 __all__ = ["Loss", "Metric", "TermLoss", "alone", "at_reference"]
 
@@ -38,6 +39,7 @@ class Loss:
     root: Node
     terms: tuple[TermLoss, ...]
     metrics: tuple[Metric, ...]
+    view: View
 
     @property
     def models(self) -> tuple[str, ...]:
@@ -67,7 +69,9 @@ class Loss:
 
 
 def _step(node: Node) -> str:
-    return node.name if isinstance(node, Named) and node.meaning in ("margin", "loss by row") else ""
+    return (
+        node.name if isinstance(node, Named) and node.meaning in ("margin", "distance", "loss by row") else ""
+    )
 
 
 def at_reference(node: Node) -> Node:

@@ -4,53 +4,113 @@ from __future__ import annotations
 
 from alignc.graph import build as b
 from alignc.graph.loss import Metric
-from alignc.graph.nodes import Length, Logp, Named, Node
-from alignc.spec.objective import Likelihood, Preference
+from alignc.graph.nodes import Column, GroupSize, Logp, Node
+from alignc.graph.scope import Scope
+from alignc.graph.scores import log_ratio
+from alignc.graph.types import Unit
+from alignc.spec.objective import Likelihood, Pointwise, Preference
+from alignc.spec.views import View
 
-__all__ = ["likelihood_metrics", "preference_metrics"]
+__all__ = ["group_metrics", "likelihood_metrics", "pointwise_metrics", "preference_metrics"]
+
+PAIR = ("chosen", "rejected")
+
+
+def _mean(name: str, rows: Node) -> Metric:
+    return Metric(name, b.mean_over("batch", rows))
 
 
 def preference_metrics(
-    term: Preference, scores: dict[str, Node], beta: Node, value: Node | None
+    term: Preference, raw: dict[str, Node], beta: Node, scope: Scope, value: Node | None
 ) -> list[Metric]:
-    """List rewards (β times the log-ratio, summed over tokens as in TRL), accuracies and log-probabilities."""
-    rewards = {y: b.multiply(beta, _summed(term, scores[y], y)) for y in scores}
-    margin = b.subtract(rewards["chosen"], rewards["rejected"])
-    plain = b.subtract(
-        _summed(term, scores["chosen"], "chosen"), _summed(term, scores["rejected"], "rejected")
-    )
-    rows = {
-        "rewards/chosen": rewards["chosen"],
-        "rewards/rejected": rewards["rejected"],
-        "rewards/margins": margin,
-        "rewards/accuracies": b.apply("step", _bare(plain)),
-        **{f"logps/{y}": b.sum_over("token", Logp("policy", y)) for y in scores},
-    }
-    return [*_own_loss(term.kind, value), *(Metric(n, b.mean_over("batch", r)) for n, r in rows.items())]
+    """List rewards (β times the summed log-ratio, as in TRL, else the score), accuracies and log-probabilities."""
+    if term.score.of == "scalar_head":
+        return [*own_loss(term.kind, value), *_reward_model_metrics(raw)]
+    ratio = term.score.of in ("log_ratio", "f_ratio")
+    worth = {y: log_ratio(term.score, y, scope) if ratio else raw[y] for y in PAIR}
+    rewards = {y: b.multiply(beta, worth[y]) for y in PAIR}
+    gap = b.subtract(worth["chosen"], worth["rejected"])
+    return [
+        *own_loss(term.kind, value),
+        *(_mean(f"rewards/{y}", rewards[y]) for y in PAIR),
+        _mean("rewards/margins", b.subtract(rewards["chosen"], rewards["rejected"])),
+        _mean("rewards/accuracies", b.apply("step", gap)),
+        *(_mean(f"logps/{y}", b.sum_over("token", Logp("policy", y))) for y in PAIR),
+    ]
 
 
-def _bare(node: Node) -> Node:
-    """Take a difference's unit away: only its sign is read."""
-    from alignc.graph.nodes import Parameter
-
-    carrier = Parameter("unit", "", 1.0, node.type.unit**-1, "")
-    return node if not node.type.unit.powers else b.multiply(carrier, node)
+def _reward_model_metrics(raw: dict[str, Node]) -> list[Metric]:
+    gap = b.subtract(raw["chosen"], raw["rejected"])
+    mean = b.multiply(b.constant(0.5), b.add(*raw.values()))
+    return [_mean("accuracy", b.apply("step", gap)), _mean("margin", gap), _mean("mean_reward", mean)]
 
 
-def _summed(term: Preference, score: Node, response: str) -> Node:
-    """Undo a mean over tokens for a log-ratio: rewards are sums whatever the loss averages."""
-    if term.score.of != "log_ratio" or term.score.reduce == "sum" or not isinstance(score, Named):
-        return score
-    return b.multiply(score.argument, Length(response))
+def pointwise_metrics(
+    term: Pointwise, raw: dict[str, Node], beta: Node, point: Node | None, seen: View, value: Node | None
+) -> list[Metric]:
+    """List the rewards of desirable and undesirable responses, and the reference point."""
+    found = own_loss(term.kind, value)
+    if point is not None:
+        found.append(Metric("kl" if term.reference_point.kind == "batch_kl" else "delta", point))
+    if seen.group:
+        return [*found, *group_metrics(beta, raw["completions"], term.kind, None)]
+    if seen.pair:
+        return [
+            *found,
+            *(_mean(f"rewards/{y}", b.multiply(beta, s)) for y, s in raw.items()),
+            *_pair_gap(raw, beta),
+        ]
+    score = b.multiply(beta, raw["completion"])
+    if term.direction == "label" and term.target.kind == "none":
+        return [
+            *found,
+            *_by_label(score),
+            _mean("logps/completion", b.sum_over("token", Logp("policy", "completion"))),
+        ]
+    return [*found, _mean("rewards/mean", score), _mean("logps/completion", _logp("completion"))]
+
+
+def _logp(response: str) -> Node:
+    return b.sum_over("token", Logp("policy", response))
+
+
+def _pair_gap(raw: dict[str, Node], beta: Node) -> list[Metric]:
+    if set(raw) != set(PAIR):
+        return []
+    gap = b.subtract(raw["chosen"], raw["rejected"])
+    return [
+        _mean("rewards/margins", b.multiply(beta, gap)),
+        _mean("rewards/accuracies", b.apply("step", gap)),
+        *(_mean(f"logps/{y}", _logp(y)) for y in PAIR),
+    ]
+
+
+def _by_label(score: Node) -> list[Metric]:
+    """Average a score over the rows of each label."""
+    label = Column("label", None, Unit())
+    groups = {"chosen": label, "rejected": b.subtract(b.ONE, label)}
+    return [
+        Metric(
+            f"rewards/{name}",
+            b.divide(b.sum_over("batch", b.multiply(rows, score)), b.sum_over("batch", rows)),
+        )
+        for name, rows in groups.items()
+    ]
+
+
+def group_metrics(beta: Node, raw: Node, kind: str, value: Node | None) -> list[Metric]:
+    """List a group's mean implicit reward and mean log-probability."""
+    rows = {"rewards/mean": b.multiply(beta, raw), "logps/completions": _logp("completions")}
+    means = [_mean(n, b.divide(b.sum_over("group", r), GroupSize())) for n, r in rows.items()]
+    return [*own_loss(kind, value), *means]
 
 
 def likelihood_metrics(term: Likelihood, logp: Node, value: Node | None) -> list[Metric]:
     """List the term's own loss where there are several, and the log-probability of the response."""
-    return [*_own_loss(term.kind, value),
-            Metric(f"logps/{term.on}", b.mean_over("batch", logp))]  # fmt: skip
+    return [*own_loss(term.kind, value), _mean(f"logps/{term.on}", logp)]
 
 
-def _own_loss(kind: str, value: Node | None) -> list[Metric]:
+def own_loss(kind: str, value: Node | None) -> list[Metric]:
     """Log a term's own loss where there are several; the name is the compiler's, never the spec's."""
     if value is None:
         return []

@@ -30,20 +30,25 @@ __all__ = [
     "Apply",
     "Column",
     "Constant",
+    "GroupSize",
     "Length",
     "Logp",
+    "Matched",
     "Multiply",
     "Named",
     "Node",
+    "Output",
     "Parameter",
+    "Position",
     "Power",
     "Reduce",
+    "Running",
     "Stop",
     "children",
     "walk",
 ]
 
-NAT, TOKEN = Unit.of("nat"), Unit.of("token")
+NAT, TOKEN, REWARD = Unit.of("nat"), Unit.of("token"), Unit.of("reward")
 
 
 class _Interned(type):
@@ -67,9 +72,9 @@ class Node(metaclass=_Interned):
         return found
 
     def __post_init__(self) -> None:
-        self.__dict__["_type"] = self.infer()
+        self.__dict__["_type"] = self._infer()
 
-    def infer(self) -> Type:
+    def _infer(self) -> Type:
         """Find the type from the children's. Raises GraphTypeError."""
         raise TypeError(f"{type(self).__name__} is abstract")
 
@@ -84,7 +89,7 @@ class Constant(Node):
 
     value: float
 
-    def infer(self) -> Type:  # noqa: D102
+    def _infer(self) -> Type:
         return Type(CONSTANT, NONE, False)
 
 
@@ -98,7 +103,7 @@ class Parameter(Node):
     unit: Unit
     path: str
 
-    def infer(self) -> Type:  # noqa: D102
+    def _infer(self) -> Type:
         return Type(CONSTANT, self.unit, False)
 
 
@@ -110,7 +115,7 @@ class Column(Node):
     response: str | None
     unit: Unit
 
-    def infer(self) -> Type:  # noqa: D102
+    def _infer(self) -> Type:
         return Type(GROUP if self.response == "completions" else SEQUENCE, self.unit, False)
 
 
@@ -120,8 +125,45 @@ class Length(Node):
 
     response: str
 
-    def infer(self) -> Type:  # noqa: D102
+    def _infer(self) -> Type:
         return Type(GROUP if self.response == "completions" else SEQUENCE, TOKEN, False)
+
+
+@dataclass(frozen=True, eq=False)
+class GroupSize(Node):
+    """The number of responses in a row's group."""
+
+    def _infer(self) -> Type:
+        return Type(SEQUENCE, NONE, False)
+
+
+@dataclass(frozen=True, eq=False)
+class Position(Node):
+    """The place of each token in its response, counted from 1."""
+
+    response: str
+
+    def _infer(self) -> Type:
+        return Type(token_axis(self.response), TOKEN, False)
+
+
+@dataclass(frozen=True, eq=False)
+class Output(Node):
+    """Another output of a model: `score` and `value` are one number, `log_sum_squares` one a token.
+
+    A value is the prompt's, whatever the response.
+    """
+
+    quantity: str
+    model: str
+    response: str
+
+    def _infer(self) -> Type:
+        if self.quantity == "log_sum_squares":
+            return Type(token_axis(self.response), NAT, False)
+        if self.quantity == "value":
+            return Type(SEQUENCE, REWARD, True)
+        return Type(GROUP if self.response == "completions" else SEQUENCE, NONE, True)
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,7 +173,7 @@ class Logp(Node):
     model: str
     response: str
 
-    def infer(self) -> Type:  # noqa: D102
+    def _infer(self) -> Type:
         return Type(token_axis(self.response), NAT, self.model == "policy")
 
 
@@ -141,7 +183,7 @@ class Add(Node):
 
     terms: tuple[Node, ...]
 
-    def infer(self) -> Type:  # noqa: D102
+    def _infer(self) -> Type:
         units = {t.type.unit for t in self.terms}
         if len(units) > 1:
             named = " and ".join(sorted(str(u) for u in units))
@@ -155,7 +197,7 @@ class Multiply(Node):
 
     factors: tuple[Node, ...]
 
-    def infer(self) -> Type:  # noqa: D102
+    def _infer(self) -> Type:
         unit = NONE
         for factor in self.factors:
             unit = unit * factor.type.unit
@@ -169,7 +211,7 @@ class Power(Node):
     base: Node
     exponent: int
 
-    def infer(self) -> Type:  # noqa: D102
+    def _infer(self) -> Type:
         inner = self.base.type
         return Type(inner.axis, inner.unit**self.exponent, inner.trained)
 
@@ -181,11 +223,15 @@ class Apply(Node):
     function: str
     arguments: tuple[Node, ...]
 
-    def infer(self) -> Type:  # noqa: D102
+    def _infer(self) -> Type:
         row = FUNCTIONS[self.function]
         units = {a.type.unit for a in self.arguments}
-        if row.keeps_unit:
-            return Type(_axis(self.arguments), _one(units, self.function), self._trained(row.flat))
+        if row.any_unit:
+            return Type(
+                _axis(self.arguments),
+                NONE if row.flat else _one(units, self.function),
+                self._trained(row.flat),
+            )
         for unit in units - {NONE}:
             raise GraphTypeError(f"`{row.name}` takes a number without a unit, not {unit}")
         return Type(_axis(self.arguments), NONE, self._trained(row.flat))
@@ -196,15 +242,19 @@ class Apply(Node):
 
 @dataclass(frozen=True, eq=False)
 class Reduce(Node):
-    """A sum or mean over tokens, over a group, or over the rows of the global batch."""
+    """A `sum` or `mean` over tokens, over a group, or over the rows of the global batch.
+
+    `pairs` over a group is the sum of squared differences of all pairs.
+    """
 
     kind: str
     over: str
     argument: Node
 
-    def infer(self) -> Type:  # noqa: D102
+    def _infer(self) -> Type:
         inner = self.argument.type
-        return Type(_outer(inner.axis, self.over), inner.unit, inner.trained)
+        unit = inner.unit**2 if self.kind == "pairs" else inner.unit
+        return Type(_outer(inner.axis, self.over), unit, inner.trained)
 
 
 @dataclass(frozen=True, eq=False)
@@ -213,9 +263,34 @@ class Stop(Node):
 
     argument: Node
 
-    def infer(self) -> Type:  # noqa: D102
+    def _infer(self) -> Type:
         inner = self.argument.type
         return Type(inner.axis, inner.unit, False)
+
+
+@dataclass(frozen=True, eq=False)
+class Matched(Node):
+    """For each row of the global batch, the value of `argument` that has the rank of the row's `like`.
+
+    No gradient passes: the order is that of this step.
+    """
+
+    argument: Node
+    like: Node
+
+    def _infer(self) -> Type:
+        inner = self.argument.type
+        return Type(SEQUENCE, inner.unit, False)
+
+
+@dataclass(frozen=True, eq=False)
+class Running(Node):
+    """The mean of a row's value over all rows that the job has seen, this batch included; no gradient passes."""
+
+    argument: Node
+
+    def _infer(self) -> Type:
+        return Type(BATCH, self.argument.type.unit, False)
 
 
 @dataclass(frozen=True, eq=False)
@@ -227,7 +302,7 @@ class Named(Node):
     meaning: str
     argument: Node
 
-    def infer(self) -> Type:  # noqa: D102
+    def _infer(self) -> Type:
         return self.argument.type
 
 
@@ -259,10 +334,16 @@ def children(node: Node) -> tuple[Node, ...]:
     match node:
         case Add(terms=inner) | Multiply(factors=inner) | Apply(arguments=inner):
             return inner
-        case Power(base=inner_one) | Reduce(argument=inner_one) | Stop(argument=inner_one):
-            return (inner_one,)
-        case Named(argument=inner_one):
-            return (inner_one,)
+        case (
+            Power(base=one)
+            | Reduce(argument=one)
+            | Stop(argument=one)
+            | Named(argument=one)
+            | Running(argument=one)
+        ):
+            return (one,)
+        case Matched(argument=one, like=other):
+            return (one, other)
     return ()
 
 

@@ -5,19 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from alignc.graph.build import constant
 from alignc.graph.evaluate import evaluate
 from alignc.graph.gradient import gradient
 from alignc.graph.loss import Loss, alone
-from alignc.graph.nodes import Column, Length, Logp, Node
-from alignc.graph.rewrite import inputs
+from alignc.graph.nodes import Column, GroupSize, Length, Logp, Named, Node, Output, Position, walk
+from alignc.graph.rewrite import inputs, substitute
+from alignc.graph.scope import carried
 
-__all__ = ["KEYS", "PointError", "at_point"]
+__all__ = ["PointError", "at_point"]
 
 KEYS = (
     "logp", "ref_logp", "old_logp", "length", "reward", "win_rate", "value", "advantage", "score", "return",
-    "old_value",
+    "old_value", "log_sum_squares",
 )  # fmt: skip
 """What a response of an example may give: sums over tokens in nat, or lists by token."""
+ROW_KEYS = ("label", "margin")
 
 
 class PointError(ValueError):
@@ -28,17 +31,29 @@ class PointError(ValueError):
         self.code, self.path = code, path
 
 
-def at_point(loss: Loss, responses: tuple[str, ...], point: Mapping[str, Any]) -> dict[str, Any]:
+def at_point(loss: Loss, point: Any) -> dict[str, Any]:
     """Evaluate a loss at given examples: the mean, and by example its loss and gradient.
 
-    Each example is a batch of its own. Raises PointError: E002 for unknown keys, E006 for missing ones, E003 and
-    E004 for values that are no finite numbers.
+    Each example is a batch of its own; the reference point of a batch is the point's `z0`, or 0. Raises PointError:
+    E002 for unknown keys, E006 for missing ones, E003 and E004 for values that are no finite numbers.
     """
+    responses = loss.view.responses
     examples = _examples(point, responses)
-    own = alone(loss.root)
-    slopes = {y: gradient(own, Logp("policy", y)) for y in responses}
+    own = _with_point(alone(loss.root), _number(point.get("z0", 0.0), "z0"))
+    trained = [n for n in inputs(own) if n.type.trained]
+    slopes = {node: gradient(own, node) for node in trained}
     done = [_one(own, slopes, example, f"examples[{i}]") for i, example in enumerate(examples)]
     return {"loss": sum(e["loss"] for e in done) / len(done), "examples": done}
+
+
+def _with_point(own: Node, z0: float) -> Node:
+    """Put the given number in the place of what only a batch can say."""
+    points: dict[Node, Node] = {
+        n: carried(constant(z0), n.type.unit)
+        for n in walk(own)
+        if isinstance(n, Named) and n.name.startswith("z0")
+    }
+    return substitute(own, points)
 
 
 def _examples(point: Any, responses: tuple[str, ...]) -> list[Mapping[str, Any]]:
@@ -58,13 +73,22 @@ def _examples(point: Any, responses: tuple[str, ...]) -> list[Mapping[str, Any]]
 def _check_example(example: Any, responses: tuple[str, ...], path: str) -> None:
     if not isinstance(example, dict):
         raise PointError("E003", "an example must be an object", path)
-    _known(example, (*responses, "label"), path)
+    _known(example, (*responses, *ROW_KEYS), path)
     for response in responses:
         if response not in example:
             raise PointError("E006", f"missing key `{response}`", path)
-        if not isinstance(example[response], dict):
-            raise PointError("E003", f"`{response}` must be an object", f"{path}.{response}")
-        _known(example[response], KEYS, f"{path}.{response}")
+        for inner, at in _members(example[response], response, f"{path}.{response}"):
+            if not isinstance(inner, dict):
+                raise PointError("E003", f"`{response}` must be an object", at)
+            _known(inner, KEYS, at)
+
+
+def _members(value: Any, response: str, path: str) -> list[tuple[Any, str]]:
+    if response != "completions":
+        return [(value, path)]
+    if not isinstance(value, list) or not value:
+        raise PointError("E003", "`completions` must be a list that is not empty", path)
+    return [(inner, f"{path}[{i}]") for i, inner in enumerate(value)]
 
 
 def _known(given: Mapping[str, Any], keys: tuple[str, ...], path: str) -> None:
@@ -73,24 +97,71 @@ def _known(given: Mapping[str, Any], keys: tuple[str, ...], path: str) -> None:
             raise PointError("E002", f"unknown key `{key}`; keys: {', '.join(keys)}", path)
 
 
-def _one(own: Node, slopes: dict[str, Node], example: Mapping[str, Any], path: str) -> dict[str, Any]:
-    given = dict(_given(own, slopes, example, path))
-    found = {y: {"logp": _unrowed(evaluate(slope, given))} for y, slope in slopes.items()}
-    return {"loss": _unrowed(evaluate(own, given)), "gradient": found}
+def _one(own: Node, slopes: dict[Node, Node], example: Mapping[str, Any], path: str) -> dict[str, Any]:
+    given = dict(_given([own, *slopes.values()], example, path))
+    value = _unrowed(evaluate(own, given))
+    found: dict[str, Any] = {}
+    for node, slope in slopes.items():
+        _lay(found, node, _spread(_unrowed(evaluate(slope, given)), node, example), example)
+    return {"loss": value, "gradient": found}
 
 
-def _given(
-    own: Node, slopes: dict[str, Node], example: Mapping[str, Any], path: str
-) -> Iterator[tuple[Node, Any]]:
-    for node in inputs(own, *slopes.values()):
-        match node:
-            case Logp(model=model, response=response):
-                key = {"policy": "logp", "rollout": "old_logp"}.get(model, "ref_logp")
-                yield node, [_tokens(example[response], key, f"{path}.{response}")]
-            case Length(response=response):
-                yield node, [_length(example[response], f"{path}.{response}")]
-            case Column(name=name, response=str() as response):
-                yield node, [_number(_needed(example[response], name, f"{path}.{response}"), path)]
+def _spread(slope: Any, node: Node, example: Mapping[str, Any]) -> Any:
+    """Repeat a slope that all responses of a group share."""
+    if isinstance(node, Logp | Output) and node.response == "completions" and not isinstance(slope, list):
+        return [slope] * len(example["completions"])
+    return slope
+
+
+def _lay(found: dict[str, Any], node: Node, slope: Any, example: Mapping[str, Any]) -> None:
+    """Put a slope where the example has the number it belongs to."""
+    assert isinstance(node, Logp | Output)
+    key = "logp" if isinstance(node, Logp) else node.quantity
+    if node.response == "completions":
+        rows = found.setdefault("completions", [{} for _ in example["completions"]])
+        for row, one in zip(rows, slope, strict=True):
+            row[key] = one
+        return
+    found.setdefault(node.response, {})[key] = slope
+
+
+def _given(roots: list[Node], example: Mapping[str, Any], path: str) -> Iterator[tuple[Node, Any]]:
+    for node in inputs(*roots):
+        if isinstance(node, GroupSize):
+            yield node, [float(len(example["completions"]))]
+        elif isinstance(node, Column) and node.response is None:
+            yield node, [_row_value(example, node.name, path)]
+        else:
+            yield node, [_of_response(node, example, path)]
+
+
+def _row_value(example: Mapping[str, Any], name: str, path: str) -> float:
+    value = _needed(example, name, path)
+    return float(value) if isinstance(value, bool) and name == "label" else _number(value, f"{path}.{name}")
+
+
+def _of_response(node: Any, example: Mapping[str, Any], path: str) -> Any:
+    name = node.response
+    members = _members(example[name], name, f"{path}.{name}")
+    values = [_read(node, response, at) for response, at in members]
+    return values if name == "completions" else values[0]
+
+
+def _read(node: Node, response: Mapping[str, Any], path: str) -> Any:
+    match node:
+        case Logp(model=model):
+            return _tokens(response, {"policy": "logp", "rollout": "old_logp"}.get(model, "ref_logp"), path)
+        case Length():
+            return _length(response, path)
+        case Position():
+            return [float(i + 1) for i in range(len(_tokens(response, "logp", path)))]
+        case Output(quantity="log_sum_squares"):
+            return _tokens(response, "log_sum_squares", path)
+        case Output(quantity=quantity):
+            return _number(_needed(response, quantity, path), f"{path}.{quantity}")
+        case Column(name=name):
+            return _number(_needed(response, name, path), f"{path}.{name}")
+    raise TypeError(type(node).__name__)
 
 
 def _needed(response: Mapping[str, Any], key: str, path: str) -> Any:
@@ -124,7 +195,8 @@ def _number(value: Any, path: str) -> float:
 
 
 def _unrowed(value: Any) -> Any:
-    """Take the one row, and the one token where the objective sees sums alone."""
-    while isinstance(value, list) and len(value) == 1:
-        value = value[0]
+    """Take the one row, and the one token of a response whose sum was given."""
+    if isinstance(value, list):
+        inner = [_unrowed(v) for v in value]
+        return inner[0] if len(inner) == 1 else inner
     return value

@@ -10,23 +10,30 @@ from alignc.graph.nodes import (
     Apply,
     Column,
     Constant,
+    GroupSize,
     Length,
     Logp,
+    Matched,
     Multiply,
     Named,
     Node,
+    Output,
+    Position,
     Power,
     Reduce,
+    Running,
     Stop,
     walk,
 )
+
+LEAVES = (Column, GroupSize, Length, Logp, Output, Position)
 
 __all__ = ["inputs", "rebuilt", "substitute", "without_names"]
 
 
 def inputs(*roots: Node) -> list[Node]:
     """List the inputs that a graph reads: columns, lengths and log-probabilities."""
-    return [n for n in walk(*roots) if isinstance(n, (Column, Length, Logp))]
+    return [n for n in walk(*roots) if isinstance(n, LEAVES)]
 
 
 def substitute(root: Node, replacements: Mapping[Node, Node]) -> Node:
@@ -53,6 +60,10 @@ def rebuilt(node: Node, done: Mapping[Node, Node]) -> Node:
             return _reduced(kind, over, done[argument])
         case Stop(argument=argument):
             return stop(done[argument])
+        case Matched(argument=argument, like=like):
+            return stop(done[like]) if done[argument] is done[like] else Matched(done[argument], done[like])
+        case Running(argument=argument):
+            return done[argument] if isinstance(done[argument], Constant) else Running(done[argument])
         case Named(name=name, symbol=symbol, meaning=meaning, argument=argument):
             return _named(name, symbol, meaning, done[argument])
     return node

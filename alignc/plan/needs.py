@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 from alignc.graph.evaluate import evaluate
 from alignc.graph.loss import Loss, at_reference
-from alignc.graph.nodes import Column, Length, Reduce, walk
+from alignc.graph.nodes import Column, Length, Output, Reduce, walk
 from alignc.graph.rewrite import inputs
+from alignc.graph.statistics import kind, loss_responses, statistic_responses, statistics
 from alignc.spec.job import Job
-from alignc.spec.sections import RESPONSES
 
 __all__ = ["Needs", "Role", "needs", "step_zero"]
 
@@ -35,6 +35,11 @@ class Needs:
     totals: tuple[str, ...]
     metrics: tuple[str, ...]
     coupled: bool
+    outputs: tuple[str, ...]
+    statistics: dict[str, str]
+    statistic_responses: tuple[str, ...]
+    loss_responses: tuple[str, ...]
+    convert: str | None
     reference: str
     roles: tuple[Role, ...]
     step0: dict[str, float]
@@ -43,25 +48,35 @@ class Needs:
 def needs(loss: Loss, job: Job) -> Needs:
     """Read the needs off a loss."""
     read = inputs(*loss.outputs)
-    responses = RESPONSES[job.data.kind]
+    seen = loss.view
+    responses = (*seen.responses, *(("mismatched",) if seen.mismatched else ()))
     anchors = tuple(m for m in loss.models if m != "policy")
     reference = reference_kind(job, anchors)
     return Needs(
         responses=responses,
         anchors=anchors,
         columns=tuple(sorted({n.name for n in read if isinstance(n, Column)})),
-        totals=("rows", *sorted({f"tokens/{n.response}" for n in _counted(loss)})),
+        totals=_totals(loss),
         metrics=tuple(m.name for m in loss.metrics),
         coupled=loss.coupled,
+        outputs=tuple(sorted({n.quantity for n in read if isinstance(n, Output)})),
+        statistics={f"s{i + 1}": kind(node) for i, node in enumerate(statistics(loss))},
+        statistic_responses=statistic_responses(loss),
+        loss_responses=loss_responses(loss),
+        convert=seen.convert,
         reference=reference,
         roles=_roles(len(responses), anchors, reference, job),
         step0=step_zero(loss) if reference in ("initial", "adapter_off") else {},
     )
 
 
-def _counted(loss: Loss) -> list[Length]:
-    batch = [n for n in walk(*loss.outputs) if isinstance(n, Reduce) and n.over == "batch"]
-    return [n.argument for n in batch if isinstance(n.argument, Length)]
+def _totals(loss: Loss) -> tuple[str, ...]:
+    """List what is counted over the global batch before any forward: rows, tokens, sums of columns."""
+    batch = [n.argument for n in walk(*loss.outputs) if isinstance(n, Reduce) and n.over == "batch"]
+    counted = [leaf for n in batch if not n.type.trained for leaf in inputs(n) if n.type.axis == "sequence"]
+    tokens = {f"tokens/{n.response}" for n in counted if isinstance(n, Length)}
+    columns = {f"column/{n.name}" for n in counted if isinstance(n, Column) and n.response is None}
+    return ("rows", *sorted(tokens), *sorted(columns))
 
 
 def reference_kind(job: Job, anchors: tuple[str, ...]) -> str:

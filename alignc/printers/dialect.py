@@ -37,6 +37,9 @@ class Dialect:
     brackets: str
     length: str
     stop: str
+    pairs: str
+    squares: str
+    """log Σ_v π_t(v)², of a response."""
     mean: str
     total: str
     over: Mapping[str, str]
@@ -65,7 +68,13 @@ TEXT = Dialect(
     name="text",
     number=number,
     symbol=_subscript,
-    response={"chosen": "y_w", "rejected": "y_l", "completion": "y", "completions": "y_i"},
+    response={
+        "chosen": "y_w",
+        "rejected": "y_l",
+        "completion": "y",
+        "completions": "y_i",
+        "mismatched": "y′",
+    },
     model=lambda m: {"policy": "π", "initial": "π_ref"}.get(m, f"π_{m}"),
     logp="log {}({}|x)",
     token_logp="log {}({},t)",
@@ -76,6 +85,8 @@ TEXT = Dialect(
     brackets="({})",
     length="|{}|",
     stop="sg({})",
+    pairs="Σ_i>j[({0}_i − {0}_j)²]",
+    squares="log Σ_v π({},t=v)²",
     mean="E{}[{}]",
     total="Σ{}[{}]",
     over={"batch": "", "group": "_i", "token": "_t"},
@@ -106,7 +117,13 @@ LATEX = Dialect(
     name="latex",
     number=_latex_number,
     symbol=_latex_symbol,
-    response={"chosen": "y_w", "rejected": "y_l", "completion": "y", "completions": "y_i"},
+    response={
+        "chosen": "y_w",
+        "rejected": "y_l",
+        "completion": "y",
+        "completions": "y_i",
+        "mismatched": "y′",
+    },
     model=_latex_model,
     logp=r"\log {}({} \mid x)",
     token_logp=r"\log {}({{{}}}_t)",
@@ -117,6 +134,8 @@ LATEX = Dialect(
     brackets=r"\left({}\right)",
     length=r"\left|{}\right|",
     stop=r"\operatorname{{sg}}\left({}\right)",
+    pairs=r"\sum_{{i>j}} \left({0}_i - {0}_j\right)^2",
+    squares=r"\log \sum_v \pi_\theta(v \mid {{{}}}_{{<t}})^2",
     mean=r"\mathbb{{E}}{}\left[{}\right]",
     total=r"\sum{}\left[{}\right]",
     over={"batch": "", "group": "_i", "token": "_t"},

@@ -13,14 +13,19 @@ from alignc.graph.nodes import (
     Apply,
     Column,
     Constant,
+    GroupSize,
     Length,
     Logp,
+    Matched,
     Multiply,
     Named,
     Node,
+    Output,
     Parameter,
+    Position,
     Power,
     Reduce,
+    Running,
     Stop,
 )
 from alignc.printers.dialect import LATEX, TEXT, Dialect
@@ -73,11 +78,31 @@ class Printer:
                 return self.show(argument) if name in self.expand else (spell.symbol(symbol), ATOM)
             case Stop(argument=argument):
                 return spell.stop.format(self.show(argument)[0]), ATOM
-        return self.compound(node)
+        return self.leaf(node) or self.compound(node)
+
+    def leaf(self, node: Node) -> Shown | None:
+        """Print the rarer inputs."""
+        spell = self.spell
+        match node:
+            case GroupSize():
+                return spell.symbol("k"), ATOM
+            case Position():
+                return spell.symbol("t"), ATOM
+            case Output(quantity="log_sum_squares", response=response):
+                return spell.squares.format(spell.response[response]), ATOM
+            case Output(quantity="value"):
+                return "V(x)", ATOM
+            case Output(response=response):
+                return f"r(x, {spell.response[response]})", ATOM
+        return None
 
     def compound(self, node: Node) -> Shown:
         """Print a node that has arguments."""
         match node:
+            case Matched(argument=argument, like=like):
+                return spell_call("sorted like", self.spell, self.show(argument)[0], self.show(like)[0]), ATOM
+            case Running(argument=argument):
+                return spell_call("running mean", self.spell, self.show(argument)[0]), ATOM
             case Add(terms=terms):
                 return self.addition(terms), SUM
             case Multiply(factors=factors):
@@ -104,15 +129,19 @@ class Printer:
     def product(self, factors: tuple[Node, ...]) -> Shown:
         """Print a product, negative powers below the line."""
         ordered = sorted(factors, key=rank)
-        sign = self.minus if isinstance(ordered[0], Constant) and ordered[0].value < 0 else ""
-        above = [shown for f in ordered for shown in self.above(f)]
+        above, negative = self.signed([shown for f in ordered for shown in self.above(f)])
+        negative ^= isinstance(ordered[0], Constant) and ordered[0].value < 0
+        sign = self.minus if negative else ""
         below = [shown for f in ordered for shown in self.below(f)]
+        if below and isinstance(ordered[0], Constant) and self.unit_fraction(ordered[0].value):
+            above, below = above[1:], [self.spell.number(round(1 / abs(ordered[0].value))), *below]
         if below:
             line = self.spell.times.join(above) or "1"
             return sign + self.spell.fraction(line, below), PRODUCT
         if sign or len(above) > 1:
             return sign + (self.spell.times.join(above) or "1"), PRODUCT
-        return (above[0] if above else "1"), self.single(ordered)
+        factor = next((f for f in ordered if self.above(f)), None)
+        return self.show(factor) if factor else ("1", ATOM)
 
     def above(self, factor: Node) -> list[str]:
         """Print a factor that stands above the line."""
@@ -120,7 +149,22 @@ class Printer:
             return [self.spell.number(abs(factor.value))] if abs(factor.value) != 1 else []
         carrier = isinstance(factor, Parameter) and not factor.symbol
         under = isinstance(factor, Power) and factor.exponent < 0
-        return [] if carrier or under else [self.bracketed(factor, PRODUCT)]
+        if carrier or under:
+            return []
+        shown, precedence = self.show(factor)
+        if shown.startswith(self.minus) and precedence == PRODUCT:
+            return [shown]
+        return [self.bracketed(factor, PRODUCT)]
+
+    def signed(self, above: list[str]) -> tuple[list[str], bool]:
+        """Take the signs of factors out of a product."""
+        negative = sum(shown.startswith(self.minus) for shown in above) % 2 == 1
+        return [shown.removeprefix(self.minus) for shown in above], negative
+
+    def unit_fraction(self, value: float) -> bool:
+        """Tell 1/2, 1/3, … from other numbers."""
+        inverse = 1 / abs(value)
+        return 1 < inverse <= 100 and inverse == round(inverse)
 
     def below(self, factor: Node) -> list[str]:
         """Print a factor that stands below the line."""
@@ -129,14 +173,12 @@ class Printer:
         base = factor.base if factor.exponent == -1 else Power(factor.base, -factor.exponent)
         return [self.show(base)[0] if self.spell is LATEX else self.bracketed(base, POWER)]
 
-    def single(self, factors: list[Node]) -> int:
-        """Find the precedence of a product of which one factor is printed."""
-        return max((self.show(f)[1] for f in factors if not isinstance(f, Constant)), default=ATOM)
-
     def reduction(self, kind: str, over: str, argument: Node) -> Shown:
         """Print a sum or a mean; a sign that the whole carries moves to the front."""
         if over == "token":
             return self.over_tokens(argument)
+        if kind == "pairs":
+            return self.spell.pairs.format(self.show(argument)[0].rpartition("_")[0] or "x"), ATOM
         shown, precedence = self.show(argument)
         if precedence == SUM and shown.startswith(self.minus):
             shown = self.minus + self.show(negate(self.opened(argument)))[0]
@@ -163,6 +205,14 @@ class Printer:
         if precedence >= at_least and not shown.startswith(self.minus):
             return shown
         return self.spell.brackets.format(shown)
+
+
+def spell_call(words: str, spell: Dialect, *arguments: str) -> str:
+    """Print a function that has a name of several words."""
+    shown = ", ".join(arguments)
+    if spell is TEXT:
+        return f"{words.replace(' ', '_')}({shown})"
+    return rf"\operatorname{{{words.replace(' ', '')}}}\left({shown}\right)"
 
 
 def spread(term: Node) -> Node:

@@ -1,12 +1,14 @@
 """Print a graph as torch source: the body of an emitted `loss.py`.
 
-Names and numbers in it are the compiler's own; no text of a spec ever gets here. Sums over a response are taken
-in float64, and every batch reduction becomes this micro-batch's share of the global one.
+Names and numbers in it are the compiler's own; no text of a spec ever gets here. Sums over a response are taken in
+float64, and every batch reduction at the root becomes this micro-batch's share of the global one. What a row's loss
+reads of other rows is a statistic: computed first, without gradient, over the whole global batch.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass
 
 from alignc.graph.functions import FUNCTIONS
 from alignc.graph.loss import Loss
@@ -15,158 +17,267 @@ from alignc.graph.nodes import (
     Apply,
     Column,
     Constant,
+    GroupSize,
     Length,
     Logp,
     Multiply,
     Named,
     Node,
+    Output,
     Parameter,
+    Position,
     Power,
     Reduce,
     Stop,
+    children,
     walk,
 )
+from alignc.graph.statistics import rows_of, statistics
 from alignc.printers.formula import text
 
 __all__ = ["TorchSource", "torch_source"]
 
 SUM, PRODUCT, UNARY, ATOM = range(4)
+Line = tuple[str, str, str]
+"""Name, expression, comment."""
 
 
 @dataclass(frozen=True)
 class TorchSource:
-    """The parts of `loss.py`: assignments in order, the returned loss, the metrics, and the tools they use."""
+    """The parts of `loss.py`."""
 
-    parameters: list[tuple[str, str, str]]
-    """Name, number, comment."""
-    lines: list[tuple[str, str, str]]
-    """Name, expression, comment."""
+    parameters: list[Line]
+    lines: list[Line]
     loss: str
     metrics: list[tuple[str, str]]
-    tools: list[str] = field(default_factory=list)
+    statistic_lines: list[Line]
+    statistics: list[tuple[str, str]]
+    """Key and row values of each statistic."""
+    tools: list[str]
 
 
 def torch_source(loss: Loss) -> TorchSource:
     """Print a loss. The order of lines is that of the graph; a name is assigned once."""
-    printer = _Printer()
+    known = statistics(loss)
+    printer = Printer({node: f"s{i + 1}" for i, node in enumerate(known)})
     parameters = [
-        (printer.parameter(p), repr(p.value), f"{p.symbol}, {p.unit}" if p.unit.powers else p.symbol)
-        for p in _first_of_each(loss)
+        _parameter(printer, p) for p in walk(*loss.outputs) if isinstance(p, Parameter) and p.symbol
     ]
-    lines = [
-        (n.name, printer.show(n.argument)[0], f"{n.symbol} = {text(n.argument)}  [{_shape(n)}]")
-        for n in walk(*loss.outputs)
-        if isinstance(n, Named)
-    ]
-    metrics = [(m.name, printer.show(m.value)[0]) for m in loss.metrics[1:]]
-    return TorchSource(parameters, lines, printer.show(loss.root)[0], metrics, sorted(printer.tools))
+    inner = [row for node in known for row in rows_of(node)]
+    lines = printer.lines(loss.outputs)
+    metrics = [(m.name, printer.metric(m.value)) for m in loss.metrics[1:]]
+    shown = printer.show(loss.root)[0]
+    first = Printer({})
+    first.names = printer.names
+    statistic_lines = first.lines(inner)
+    values = [(key, first.stacked(node)) for node, key in printer.statistics.items()]
+    tools = sorted(printer.tools | first.tools)
+    return TorchSource(parameters, lines, shown, metrics, statistic_lines, values, tools)
 
 
-def _first_of_each(loss: Loss) -> list[Parameter]:
-    return [n for n in walk(*loss.outputs) if isinstance(n, Parameter) and n.symbol]
+def _parameter(printer: Printer, p: Parameter) -> Line:
+    return printer.parameter(p), repr(p.value), f"{p.symbol}, {p.unit}" if p.unit.powers else p.symbol
 
 
 def _shape(node: Node) -> str:
     unit = f", {node.type.unit}" if node.type.unit.powers else ""
-    return f"rows{unit}" if node.type.axis == "sequence" else f"{node.type.axis}{unit}"
+    axes = {"sequence": "rows", "group": "rows, k", "batch": "one number", "constant": "one number"}
+    return f"[{axes.get(node.type.axis, 'rows, time')}{unit}]"
 
 
-class _Printer:
-    def __init__(self) -> None:
+class Printer:
+    """Prints expressions, and remembers which small functions they call."""
+
+    def __init__(self, known: dict[Node, str]) -> None:
+        self.statistics = known
         self.tools: set[str] = set()
         self.names: dict[Parameter, str] = {}
 
+    def lines(self, roots: Iterable[Node]) -> list[Line]:
+        """Print an assignment for every name below the roots; a statistic is a leaf."""
+        found: list[Line] = []
+        for node in self.below(tuple(roots)):
+            if isinstance(node, Named):
+                shown = self.show(node.argument)[0]
+                found.append((node.name, shown, f"{node.symbol} = {text(node.argument)}  {_shape(node)}"))
+        return found
+
+    def below(self, roots: tuple[Node, ...]) -> list[Node]:
+        """Walk what the roots need when statistics are given."""
+        needed = {n for root in roots for n in self.reached(root)}
+        return [n for n in walk(*roots) if n in needed]
+
+    def reached(self, root: Node) -> list[Node]:
+        """List what is reached without passing through a statistic."""
+        found, open_nodes = [], [root]
+        while open_nodes:
+            node = open_nodes.pop()
+            found.append(node)
+            if node not in self.statistics:
+                open_nodes.extend(children(node))
+        return found
+
     def parameter(self, node: Parameter) -> str:
-        """Choose a Python name: the last part of the field's name, numbered where two share it."""
+        """Choose a Python name: the field's, numbered where two share it."""
         if node not in self.names:
             base = node.name.rpartition(".")[2].rstrip("_") or "value"
             base = f"{base}_" if base in PYTHON_WORDS else base
             taken = set(self.names.values())
-            candidates = [base, *(f"{base}_{i}" for i in range(2, 100))]
-            self.names[node] = next(c for c in candidates if c not in taken)
+            self.names[node] = next(
+                c for c in (base, *(f"{base}_{i}" for i in range(2, 100))) if c not in taken
+            )
         return self.names[node]
+
+    def metric(self, node: Node) -> str:
+        """Print a metric's share; a number that is the whole batch's is spread over the rows."""
+        if any(
+            isinstance(n, Reduce) and n.over == "batch"
+            for n in self.reached(node)
+            if n not in self.statistics
+        ):
+            return self.show(node)[0]
+        self.tools.add("part")
+        return f"{self.bracketed(node, UNARY)} * part(batch, totals)"
+
+    def stacked(self, node: Node) -> str:
+        """Print the row values of a statistic: [rows], or [rows, 2] where two are matched."""
+        rows = [self.show(r)[0] for r in rows_of(node)]
+        return rows[0] if len(rows) == 1 else f"torch.stack([{', '.join(rows)}], -1)"
 
     def show(self, node: Node) -> tuple[str, int]:
         """Print a node, with the precedence of what was printed."""
+        if node in self.statistics:
+            return f'batch["statistic/{self.statistics[node]}"]', ATOM
         match node:
             case Constant(value=value):
-                return _plain(value), ATOM if value >= 0 else UNARY
+                return repr(float(value)), ATOM if value >= 0 else UNARY
             case Parameter():
                 return (self.parameter(node) if node.symbol else "1.0"), ATOM
             case Named(name=name):
                 return name, ATOM
+            case Stop(argument=argument):
+                return f"{self.bracketed(argument, ATOM)}.detach()", ATOM
+        return self.leaf(node) or self.compound(node)
+
+    def leaf(self, node: Node) -> tuple[str, int] | None:
+        """Print an input."""
+        match node:
             case Column(name=name, response=response):
                 return f'batch["column/{name}{f"/{response}" if response else ""}"]', ATOM
             case Length(response=response):
-                return self.length(response), ATOM
+                return self.tool("length", response), ATOM
+            case Position(response=response):
+                return self.tool("position", response), ATOM
+            case GroupSize():
+                return self.tool("group_size", "completions"), ATOM
             case Logp(model=model, response=response):
                 return f'batch["{model}/{response}"]', ATOM
-            case Stop(argument=argument):
-                return f"{self.bracketed(argument, ATOM)}.detach()", ATOM
-        return self.compound(node)
+            case Output(quantity=quantity, response=response):
+                return f'batch["{quantity}{"" if quantity == "value" else f"/{response}"}"]', ATOM
+        return None
+
+    def tool(self, name: str, response: str) -> str:
+        """Call a small function on a response's mask."""
+        self.tools.add(name)
+        return f'{name}(batch["mask/{response}"])'
 
     def compound(self, node: Node) -> tuple[str, int]:
+        """Print a node that has arguments."""
         match node:
             case Add(terms=terms):
-                return self.addition(terms), SUM
+                return self.addition([self.spread(t, node, SUM) for t in terms]), SUM
             case Multiply(factors=factors):
-                return self.product(factors), PRODUCT
+                return self.product(factors, node)
             case Power(base=base, exponent=n):
-                if n < 0:
-                    return self.product((node,)), PRODUCT
-                return f"{self.bracketed(base, ATOM)}**{n}", UNARY
+                return (
+                    (self.product((node,), node)) if n < 0 else (f"{self.bracketed(base, ATOM)}**{n}", UNARY)
+                )
             case Apply(function=function, arguments=arguments):
-                shown = ", ".join(self.show(a)[0] for a in arguments)
-                row = FUNCTIONS[function].torch.format(shown)
-                if function == "log1mexp":
-                    self.tools.add("log1mexp")
-                return row, UNARY if row.startswith("-") else ATOM
+                return self.call(function, arguments, node)
             case Reduce(kind=kind, over=over, argument=argument):
                 return self.reduction(kind, over, argument)
         raise TypeError(f"cannot print {type(node).__name__}")
 
-    def length(self, response: str) -> str:
-        self.tools.add("length")
-        return f'length(batch["mask/{response}"])'
+    def call(self, function: str, arguments: tuple[Node, ...], node: Node) -> tuple[str, int]:
+        """Print a call of a function of the table."""
+        shown = ", ".join(self.spread(a, node, SUM) for a in arguments)
+        self.tools |= {"log_odds": {"log_odds", "log1mexp"}}.get(
+            function, {function} & {"log1mexp", "at_most"}
+        )
+        row = FUNCTIONS[function].torch.format(shown)
+        return row, UNARY if row.startswith("-") else ATOM
 
-    def addition(self, terms: tuple[Node, ...]) -> str:
-        shown = sorted((self.show(t)[0] for t in terms), key=lambda s: s.startswith("-"))
-        first, *rest = shown
+    def spread(self, node: Node, into: Node, at_least: int) -> str:
+        """Print an argument, with axes added where it is spread over a finer one."""
+        missing = depth(into) - depth(node)
+        if missing <= 0 or node.type.axis in ("constant", "batch"):
+            return self.bracketed(node, at_least) if at_least else self.show(node)[0]
+        return f"{self.bracketed(node, ATOM)}[{', '.join([':'] * depth(node) + ['None'] * missing)}]"
+
+    def addition(self, shown: list[str]) -> str:
+        """Print a sum."""
+        first, *rest = sorted(shown, key=lambda s: s.startswith("-"))
         return first + "".join(f" - {s[1:]}" if s.startswith("-") else f" + {s}" for s in rest)
 
-    def product(self, factors: tuple[Node, ...]) -> str:
+    def product(self, factors: tuple[Node, ...], node: Node) -> tuple[str, int]:
+        """Print a product; negative powers become divisions."""
         kept = [f for f in factors if not (isinstance(f, Parameter) and not f.symbol)]
         if len(kept) == 1 and not isinstance(kept[0], Power):
-            return self.show(kept[0])[0]
+            return self.show(kept[0])
         sign = "-" if isinstance(factors[0], Constant) and factors[0].value < 0 else ""
         above, below = [], []
-        for factor in factors:
+        for factor in kept:
             if isinstance(factor, Constant):
-                above += [_plain(abs(factor.value))] if abs(factor.value) != 1 else []
+                above += [repr(abs(factor.value))] if abs(factor.value) != 1 else []
             elif isinstance(factor, Power) and factor.exponent < 0:
                 base = factor.base if factor.exponent == -1 else Power(factor.base, -factor.exponent)
-                below.append(self.bracketed(base, ATOM))
-            elif factor in kept:
-                above.append(self.bracketed(factor, UNARY))
-        return sign + " / ".join([" * ".join(above) or "1.0", *below])
+                below.append(self.spread(base, node, ATOM))
+            else:
+                above.append(self.spread(factor, node, UNARY))
+        return sign + " / ".join([" * ".join(above) or "1.0", *below]), PRODUCT
 
     def reduction(self, kind: str, over: str, argument: Node) -> tuple[str, int]:
+        """Print a sum over tokens or a group, or the share of a sum over the batch."""
         if over == "token":
             self.tools.add("token_sum")
-            response = next(n.response for n in walk(argument) if isinstance(n, (Logp, Length)))
+            response = argument.type.axis.removeprefix("token:")
             return f'token_sum({self.show(argument)[0]}, batch["mask/{response}"])', ATOM
-        if isinstance(argument, Length):
-            return f'totals["tokens/{argument.response}"]', ATOM
-        total = f"{self.bracketed(argument, ATOM)}.sum()"
-        return (f'{total} / totals["rows"]', PRODUCT) if kind == "mean" else (total, ATOM)
+        if over == "group":
+            name = "pair_sum" if kind == "pairs" else "group_sum"
+            self.tools |= {name, "group_sum"}
+            return f'{name}({self.show(argument)[0]}, batch["mask/completions"])', ATOM
+        if not argument.type.trained and (total := self.total(argument)):
+            return total
+        summed = f"{self.bracketed(argument, ATOM)}.sum()"
+        return (f'{summed} / totals["rows"]', PRODUCT) if kind == "mean" else (summed, ATOM)
+
+    def total(self, node: Node) -> tuple[str, int] | None:
+        """Print a sum over the global batch of what the data alone says."""
+        match node:
+            case Length(response=response):
+                return f'totals["tokens/{response}"]', ATOM
+            case Column(name=name, response=None):
+                return f'totals["column/{name}"]', ATOM
+            case Constant(value=1.0):
+                return 'totals["rows"]', ATOM
+            case Add(
+                terms=(Constant(value=1.0), Multiply(factors=(Constant(value=-1.0), Column() as column)))
+            ):
+                return f'(totals["rows"] - totals["column/{column.name}"])', ATOM
+        return None
 
     def bracketed(self, node: Node, at_least: int) -> str:
+        """Print a node, in brackets where it binds less than its surroundings need."""
         shown, precedence = self.show(node)
-        return shown if precedence >= at_least and not shown.startswith("-") else f"({shown})"
+        return shown if precedence >= at_least and not (at_least and shown.startswith("-")) else f"({shown})"
 
 
-PYTHON_WORDS = frozenset({"lambda", "batch", "totals", "torch", "loss", "length", "metrics"})
+def depth(node: Node) -> int:
+    """Count the axes of a value's tensor."""
+    axis = node.type.axis
+    return {"constant": 0, "batch": 0, "sequence": 1, "group": 2, "token:completions": 3}.get(axis, 2)
 
 
-def _plain(value: float) -> str:
-    return repr(float(value))
+PYTHON_WORDS = frozenset(
+    {"lambda", "batch", "totals", "torch", "loss", "length", "metrics", "part", "position"}
+)

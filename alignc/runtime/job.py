@@ -146,6 +146,11 @@ class Plan:
     responses: list[str]
     anchors: list[str]
     columns: list[str]
+    outputs: list[str]
+    statistics: Mapping[str, str]
+    statistic_responses: list[str]
+    loss_responses: list[str]
+    convert: str | None
     totals: list[str]
     coupled: bool
     metrics: list[str]

@@ -80,7 +80,10 @@ def _origin(spans: NodeSpan) -> Origin:
 
 
 def merge(base: Document, over: Document) -> Document:
-    """Lay one document over another: mappings merge key by key, everything else is replaced."""
+    """Lay one document over another: mappings merge key by key, everything else is replaced.
+
+    A mapping of another form (`{run: …}` over `{init: …}`) replaces the one below it as a whole.
+    """
     origins = dict(base.origins)
     data = _merge(base.data, over.data, (), origins, over.origins)
     origins[()] = over.origins.get((), origins.get((), Origin(over.file)))
@@ -99,8 +102,9 @@ def _merge(
     merged = dict(base)
     for key, value in over.items():
         at = (*path, key)
-        if isinstance(value, dict) and isinstance(merged.get(key), dict) and value:
-            merged[key] = _merge(merged[key], value, at, origins, new)
+        below = merged.get(key)
+        if isinstance(value, dict) and value and isinstance(below, dict) and not _another_form(below, value):
+            merged[key] = _merge(below, value, at, origins, new)
             origins[at] = new[at]
             continue
         merged[key] = value
@@ -108,6 +112,17 @@ def _merge(
             del origins[old]
         origins.update({p: o for p, o in new.items() if p[: len(at)] == at})
     return merged
+
+
+def _another_form(below: dict[str, Any], above: dict[str, Any]) -> bool:
+    """Tell whether one of two mappings is written in a form that the other excludes."""
+    listed = isinstance(below.get("terms"), list), isinstance(above.get("terms"), list)
+    if ("preset" in below and listed[1]) or (listed[0] and "preset" in above):
+        return True
+    return any(
+        (a in below and b in above) or (b in below and a in above)
+        for a, b in (("init", "run"), ("source", "fraction"))
+    )
 
 
 def leaves(value: Any, path: Path = ()) -> Iterator[tuple[Path, Any]]:

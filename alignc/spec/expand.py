@@ -57,6 +57,8 @@ def expand(document: Document) -> Expanded:
     if not isinstance(objective, dict) or not ({"preset", "terms"} & objective.keys()):
         return _without_preset(document, objective)
     if "preset" not in objective:
+        if guess := did_you_mean("preset", [k for k in objective if k != "terms"]):
+            raise DiagnosticError([unknown_field((*OBJECTIVE, guess), ["preset", "terms"], document)[0]])
         return Expanded(_named_terms(document), None, {})
     preset, places, texts = _find(document, objective["preset"])
     document = replace(document, texts={**document.texts, **texts})
@@ -145,8 +147,8 @@ def _out_of_range(name: str, value: float, parameter: Parameter) -> tuple[str, s
 def _expanded(document: Document, preset: Preset, parameters: dict[str, Bound], places: Places) -> Document:
     given = document.data["objective"]
     out = _Terms(document, preset, parameters, places)
-    for index, term in enumerate(preset.terms):
-        out.add(index, term)
+    for term in _applying(preset, parameters):
+        out.add(len(out.terms), term)
     out.lay_over(given.get("terms", {}))
     data = {**document.data, "objective": {"preset": given["preset"], "terms": out.terms}}
     given_train = data.get("train", {})
@@ -155,6 +157,16 @@ def _expanded(document: Document, preset: Preset, parameters: dict[str, Bound], 
     train: dict[Path, Origin] = {("train", k): places.get(("train", k), own) for k in preset.train}
     origins = {**train, **_outside_terms(document), **out.origins}
     return replace(document, data=data, origins=origins, bindings=out.bindings)
+
+
+def _applying(preset: Preset, parameters: dict[str, Bound]) -> list[dict[str, Any]]:
+    """Pick the terms whose `when` holds for the parameters."""
+    kept = []
+    for term in preset.terms:
+        wanted = term.get("when", {})
+        if all(parameters[name].value == value for name, value in wanted.items()):
+            kept.append({key: value for key, value in term.items() if key != "when"})
+    return kept
 
 
 def _outside_terms(document: Document) -> dict[Path, Origin]:
@@ -247,6 +259,8 @@ class _Terms:
     def _append(self, name: str, change: Any, source: Path) -> None:
         known = [str(t["name"]) for t in self.terms]
         if not isinstance(change, dict) or "kind" not in change:
+            if isinstance(change, dict) and (guess := did_you_mean("kind", list(change))):
+                raise DiagnosticError(unknown_field((*source, guess), ["kind"], self.document)[0])
             raise DiagnosticError([unknown_field(source, known, self.document)[0]])
         path: Path = (*OBJECTIVE, "terms", len(self.terms))
         self._copy_origins(source, path)
@@ -254,7 +268,8 @@ class _Terms:
 
     def _laid(self, base: Any, change: dict[str, Any], path: Path, source: Path) -> Any:
         same = not ("kind" in change and change["kind"] != base.get("kind"))
-        laid = dict(base) if same else {}
+        self._refuse_misspelt_kind(base, change, source)
+        laid = dict(base) if same else {k: v for k, v in base.items() if k == "name"}
         for key, value in change.items():
             at = (*path, key)
             nested = isinstance(value, dict) and isinstance(laid.get(key), dict)
@@ -266,6 +281,12 @@ class _Terms:
             self._forget(at)
             self._copy_origins((*source, key), at)
         return laid
+
+    def _refuse_misspelt_kind(self, base: Any, change: dict[str, Any], source: Path) -> None:
+        """Say only that: what stands beside a misspelt kind would be unknown to the kind below."""
+        for key in {"kind", "of"} & base.keys() - change.keys():
+            if guess := did_you_mean(key, [k for k in change if k not in base]):
+                raise DiagnosticError(unknown_field((*source, guess), [key], self.document)[0])
 
     def _forget(self, path: Path) -> None:
         self.origins = {p: o for p, o in self.origins.items() if p[: len(path)] != path}

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path as FilePath
 
 from pydantic import ValidationError
 
-from alignc.diagnostics import Diagnostic, DiagnosticError, Span
-from alignc.spec.check import diagnose
+from alignc.diagnostics import Diagnostic, DiagnosticError, Span, did_you_mean
+from alignc.spec.check import diagnose, unknown_field
 from alignc.spec.document import Document, Origin, Path, leaves, merge, of_source
 from alignc.spec.expand import Bound, Expanded, expand
+from alignc.spec.fields import field_names
 from alignc.spec.job import Job
 from alignc.spec.override import override
 from alignc.spec.paths import absolute
@@ -22,6 +24,7 @@ from alignc.spec.source import load_source
 __all__ = ["Loaded", "load"]
 
 MAX_EXTENDS = 16
+LONGEST_TEXT = 1000
 
 
 @dataclass(frozen=True)
@@ -64,6 +67,7 @@ def _read(path: FilePath, seen: tuple[FilePath, ...]) -> Document:
     document = of_source(load_source(path))
     base = document.data.get("extends")
     if base is None:
+        _refuse_misspelt_extends(document)
         return document
     span = document.span(("extends",))
     if not isinstance(base, str):
@@ -72,6 +76,13 @@ def _read(path: FilePath, seen: tuple[FilePath, ...]) -> Document:
         )
     del document.data["extends"]
     return merge(_base(base, path, (*seen, path.resolve()), span), document)
+
+
+def _refuse_misspelt_extends(document: Document) -> None:
+    """Say only that: without its base a spec lacks nearly everything."""
+    known = field_names(Job)
+    if guess := did_you_mean("extends", [key for key in document.data if key not in known]):
+        raise DiagnosticError(unknown_field((guess,), ["extends"], document)[0])
 
 
 def _base(name: str, path: FilePath, seen: tuple[FilePath, ...], span: Span) -> Document:
@@ -97,7 +108,7 @@ def _with_name(document: Document) -> Document:
 
 
 def _typed(document: Document, before: tuple[FilePath, ...]) -> Loaded:
-    infinite = _not_finite(document)
+    impossible = list(_impossible(document))
     try:
         expanded, found = expand(document), []
     except DiagnosticError as error:
@@ -109,19 +120,23 @@ def _typed(document: Document, before: tuple[FilePath, ...]) -> Loaded:
         others = diagnose(error, document, Job)
         mine = {id(d) for d in others if _in_objective(d, error, document)} if found else set()
         found += [d for d in others if id(d) not in mine]
-    if found or infinite:
-        taken = {d.span for d in infinite}
-        raise DiagnosticError(_ordered([*infinite, *(d for d in found if d.span not in taken)]))
+    if found or impossible:
+        taken = {d.span for d in impossible}
+        raise DiagnosticError(_ordered([*impossible, *(d for d in found if d.span not in taken)]))
     return Loaded(absolute(job, document, before), document, expanded.preset, expanded.parameters)
 
 
-def _not_finite(document: Document) -> list[Diagnostic]:
-    """List every `.nan` and `.inf`: no field of any type takes one."""
-    return [
-        Diagnostic("E004", f"`{path[-1]}` must be finite, found {value}", document.span(path))
-        for path, value in leaves(document.data)
-        if isinstance(value, float) and not math.isfinite(value)
-    ]
+def _impossible(document: Document) -> Iterator[Diagnostic]:
+    """Find what no field of any type takes: `.nan`, `.inf`, and text that is no name of anything."""
+    for path, value in leaves(document.data):
+        if isinstance(value, float) and not math.isfinite(value):
+            yield Diagnostic("E004", f"`{path[-1]}` must be finite, found {value}", document.span(path))
+        if isinstance(value, str) and re.search("[\0\ud800-\udfff]", value):
+            message = f"`{path[-1]}` holds a character that no text or path can"
+            yield Diagnostic("E004", message, document.span(path), help="delete the escape")
+        if isinstance(value, str) and len(value) > LONGEST_TEXT:
+            message = f"`{path[-1]}` has {len(value)} characters, more than {LONGEST_TEXT}"
+            yield Diagnostic("E004", message, document.span(path), help="no name or path is that long")
 
 
 def _in_objective(diagnostic: Diagnostic, error: ValidationError, document: Document) -> bool:

@@ -6,91 +6,18 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from alignc.spec.axes import Link, LogisticLink, Margin, NoMargin, Score, UtilityLink
 from alignc.spec.base import Spec, field
+from alignc.spec.targets import NoPoint, NoTarget, ReferencePoint, Target
 
-__all__ = [
-    "ConstantMargin",
-    "HingeLink",
-    "LengthMargin",
-    "Likelihood",
-    "Link",
-    "LogisticLink",
-    "Margin",
-    "NoMargin",
-    "Objective",
-    "Preference",
-    "Score",
-    "SquaredLink",
-    "Term",
-]
-
-
-class Score(Spec):
-    """What a response is worth to the policy."""
-
-    of: Literal["log_ratio", "log_prob"] = field(
-        "log_ratio", "`log_ratio` to an anchor, or the policy's own `log_prob`."
-    )
-    reduce: Literal["sum", "mean"] = field("sum", "How tokens become one number: their sum, or their mean.")
-    beta: float = field(1.0, "Factor of the score.", symbol="β", gt=0)
-    anchor: Literal["initial", "none"] = field(
-        "initial", "The model that `log_ratio` is taken to: the policy as it was at the start."
-    )
-
-
-class NoMargin(Spec):
-    """No margin between the two scores."""
-
-    kind: Literal["none"] = field("none", "No margin.")
-
-
-class ConstantMargin(Spec):
-    """A margin that is the same for every pair."""
-
-    kind: Literal["constant"] = field(..., "A constant, subtracted from the difference of scores.")
-    value: float = field(..., "The margin, in the unit of the score.", symbol="γ")
-
-
-class LengthMargin(Spec):
-    """A margin that pays a response for its length in advance (Park et al. 2024, eq. 9)."""
-
-    kind: Literal["length"] = field(..., "α for every token that the chosen response is longer.")
-    alpha: float = field(..., "Weight of one token of length.", symbol="α", unit="1/token")
-
-
-Margin = Annotated[NoMargin | ConstantMargin | LengthMargin, Field(discriminator="kind")]
-
-
-class LogisticLink(Spec):
-    """The negative log-likelihood of a Bradley-Terry preference."""
-
-    kind: Literal["logistic"] = field(..., "−log σ(z).")
-    label_smoothing: float = field(
-        0.0, "Probability that a label is flipped (conservative DPO).", symbol="ε", ge=0, lt=1
-    )
-
-
-class SquaredLink(Spec):
-    """The squared distance from the margin."""
-
-    kind: Literal["squared"] = field(..., "z².")
-
-
-class HingeLink(Spec):
-    """The hinge of a support-vector machine."""
-
-    kind: Literal["hinge"] = field(..., "max(0, δ − z).")
-    delta: float = field(1.0, "Where the hinge opens.", symbol="δ", gt=0)
-
-
-Link = Annotated[LogisticLink | SquaredLink | HingeLink, Field(discriminator="kind")]
+__all__ = ["Likelihood", "Objective", "Pointwise", "Preference", "Term"]
 
 
 class TermBase(Spec):
     """What every term has."""
 
     name: str = field(
-        ..., "Name of the term: overrides, logs and the formula use it.", pattern="^[a-z][a-z0-9_]*$"
+        ..., "Name of the term: overrides and messages use it.", pattern="^[a-z][a-z0-9_]*$", max_length=40
     )
     weight: float = field(1.0, "Factor of the term in the loss.", symbol="λ")
 
@@ -102,6 +29,36 @@ class Preference(TermBase):
     score: Score = field(Score(), "What a response is worth.")
     margin: Margin = field(NoMargin(), "What the chosen response must be ahead by.")
     link: Link = field(LogisticLink(kind="logistic"), "How the distance becomes a loss.")
+    pairs: Literal["best_worst", "all"] = field(
+        "best_worst", "Of `scored` rows: the best and the worst response, or every pair (squared link alone)."
+    )
+    order: Literal["row", "sorted"] = field(
+        "row", "Compare within the row, or sorted over the global batch (optimal transport)."
+    )
+    sample_weight: Literal["none", "likelihood"] = field(
+        "none", "Weigh a pair by how likely the policy finds both responses, without gradient."
+    )
+    center: float = field(
+        0.0, "Weight of (score(chosen) + score(rejected))², which holds scores around 0.", ge=0
+    )
+
+
+class Pointwise(TermBase):
+    """link of one response's score against a target and a reference point."""
+
+    kind: Literal["pointwise"] = field(..., "One response, judged by itself.")
+    on: Literal["completion", "chosen", "rejected", "completions"] = field(
+        "completion", "The response; of pairs, `completion` takes both, the chosen one as desirable."
+    )
+    direction: Literal["label", "up", "down"] = field(
+        "label", "Whether the score should rise: as the label says, always, or never."
+    )
+    score: Score = field(Score(), "What the response is worth.")
+    target: Target = field(NoTarget(), "What the score is compared with.")
+    reference_point: ReferencePoint = field(NoPoint(), "What is subtracted from every score of the batch.")
+    link: Link = field(UtilityLink(kind="utility"), "How the distance becomes a loss.")
+    desirable_weight: float = field(1.0, "Weight of responses whose score should rise.", symbol="λ_D", ge=0)
+    undesirable_weight: float = field(1.0, "Weight of responses whose score should fall.", symbol="λ_U", ge=0)
 
 
 class Likelihood(TermBase):
@@ -114,7 +71,7 @@ class Likelihood(TermBase):
     )
 
 
-Term = Annotated[Preference | Likelihood, Field(discriminator="kind")]
+Term = Annotated[Preference | Pointwise | Likelihood, Field(discriminator="kind")]
 
 
 class Objective(Spec):

@@ -10,7 +10,7 @@ from alignc.diagnostics.suggest import did_you_mean
 from alignc.spec.architectures import InitPolicy, InitPolicyBase
 from alignc.spec.base import Spec, field
 
-__all__ = ["RESPONSES", "Adapter", "Data", "Launch", "Model", "Reference", "RunPolicy", "Train"]
+__all__ = ["Adapter", "Data", "Launch", "Model", "Reference", "RunPolicy", "Train"]
 
 
 class RunPolicy(Spec):
@@ -34,12 +34,16 @@ def _policy_form(value: Any) -> str:
     )
 
 
+def _source_form(value: Any) -> str:
+    return "(run)" if isinstance(value, dict | RunPolicy) else "(id)"
+
+
 Policy = Annotated[
     Annotated[str, Tag("(id)")] | Annotated[RunPolicy, Tag("(run)")] | Annotated[InitPolicy, Tag("(init)")],
     Discriminator(_policy_form),
 ]
 ModelSource = Annotated[
-    Annotated[str, Tag("(id)")] | Annotated[RunPolicy, Tag("(run)")], Discriminator(_policy_form)
+    Annotated[str, Tag("(id)")] | Annotated[RunPolicy, Tag("(run)")], Discriminator(_source_form)
 ]
 
 
@@ -126,6 +130,9 @@ class PairwiseColumns(Spec):
     prompt: str = field("prompt", "The prompt.")
     chosen: str = field("chosen", "The response that is preferred.")
     rejected: str = field("rejected", "The other response.")
+    score_chosen: str = field("score_chosen", "Reward of the preferred response.")
+    score_rejected: str = field("score_rejected", "Reward of the other response.")
+    margin: str = field("margin", "What the preferred response should be ahead by.")
 
 
 class DemonstrationColumns(Spec):
@@ -150,14 +157,40 @@ class Demonstrations(Rows):
     columns: DemonstrationColumns = field(DemonstrationColumns(), "Names of the columns.")
 
 
-Data = Annotated[Pairwise | Demonstrations, Field(discriminator="kind")]
+class MarkedColumns(Spec):
+    """Where a judged response's parts stand; dotted paths reach into objects."""
+
+    prompt: str = field("prompt", "The prompt.")
+    completion: str = field("completion", "The response.")
+    label: str = field("label", "True where the response is desirable.")
+    reward: str = field("reward", "A number: the higher the better.")
+    win_rate: str = field("win_rate", "Probability that it beats the policy's own response.")
 
 
-RESPONSES: dict[str, tuple[str, ...]] = {
-    "pairwise": ("chosen", "rejected"),
-    "demonstrations": ("completion",),
-}
-"""The responses in a row, by kind of data."""
+class ScoredColumns(Spec):
+    """Where a group's parts stand; dotted paths reach into objects."""
+
+    prompt: str = field("prompt", "The prompt.")
+    completions: str = field("completions", "A list of responses.")
+    rewards: str = field("rewards", "A list of their rewards.")
+    win_rates: str = field("win_rates", "A list of their win rates.")
+
+
+class Marked(Rows):
+    """Single responses, each with a label, a reward or a win rate."""
+
+    kind: Literal["pointwise"] = field(..., "Rows of prompt, completion and label, reward or win_rate.")
+    columns: MarkedColumns = field(MarkedColumns(), "Names of the columns.")
+
+
+class Scored(Rows):
+    """Several responses to a prompt, each with a reward."""
+
+    kind: Literal["scored"] = field(..., "Rows of prompt, completions and rewards.")
+    columns: ScoredColumns = field(ScoredColumns(), "Names of the columns.")
+
+
+Data = Annotated[Pairwise | Demonstrations | Marked | Scored, Field(discriminator="kind")]
 
 
 class Train(Spec):

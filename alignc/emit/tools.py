@@ -1,0 +1,46 @@
+"""The small functions that an emitted `loss.py` may call; each job gets those it uses."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+__all__ = ["TOOLS"]
+
+TOOLS: Mapping[str, str] = {
+    "token_sum": '''def token_sum(values: Tensor, mask: Tensor) -> Tensor:
+    """Sum over a response's tokens [rows, time] -> [rows], in float64."""
+    return (values.double() * mask).sum(-1)''',
+    "length": '''def length(mask: Tensor) -> Tensor:
+    """Count a response's tokens [rows, time] -> [rows]."""
+    return mask.double().sum(-1).clamp(min=1.0)''',
+    "position": '''def position(mask: Tensor) -> Tensor:
+    """Number a response's tokens from 1 [rows, time] -> [rows, time]."""
+    return mask.double().cumsum(-1)''',
+    "group_sum": '''def group_sum(values: Tensor, mask: Tensor) -> Tensor:
+    """Sum over the responses of a row [rows, k] -> [rows]; places without a response count nothing."""
+    return torch.where(mask.any(-1), values, 0.0).sum(-1)''',
+    "pair_sum": '''def pair_sum(values: Tensor, mask: Tensor) -> Tensor:
+    """Sum the squared differences of all pairs of a row [rows, k] -> [rows], as k times the sum about the mean."""
+    count = mask.any(-1).double().sum(-1)
+    mean = group_sum(values, mask) / count
+    return count * group_sum((values - mean[:, None]) ** 2, mask)''',
+    "group_size": '''def group_size(mask: Tensor) -> Tensor:
+    """Count the responses of a row [rows, k, time] -> [rows]."""
+    return mask.any(-1).double().sum(-1)''',
+    "at_most": '''def at_most(left: Tensor, right: Tensor) -> Tensor:
+    """Tell by 1 and 0 where left <= right."""
+    return (left <= right).double()''',
+    "log1mexp": '''def log1mexp(x: Tensor) -> Tensor:
+    """log(1 - e^x) for x < 0, exact near 0 and far from it."""
+    near = x > -0.6931471805599453
+    above = torch.log(-torch.expm1(torch.where(near, x, -0.5)))
+    below = torch.log1p(-torch.exp(torch.where(near, -1.0, x)))
+    return torch.where(near, above, below)''',
+    "log_odds": '''def log_odds(a: Tensor) -> Tensor:
+    """Log-odds of a log-probability: a - log(1 - e^a)."""
+    return a - log1mexp(a)''',
+    "part": '''def part(batch: dict[str, Tensor], totals: dict[str, float]) -> float:
+    """Return the share of the global batch's rows that this micro-batch holds."""
+    mask = next(value for name, value in batch.items() if name.startswith("mask/"))
+    return mask.shape[0] / totals["rows"]''',
+}

@@ -1,0 +1,85 @@
+"""Lower the link: from a distance to a loss, by row."""
+
+from __future__ import annotations
+
+from alignc.graph import build as b
+from alignc.graph.functions import FUNCTIONS
+from alignc.graph.gradient import from_formula
+from alignc.graph.nodes import Node
+from alignc.graph.scope import Scope, bare
+from alignc.graph.types import GraphTypeError, Unit
+from alignc.spec import axes, formula
+
+__all__ = ["linked"]
+
+FORMULA_FUNCTIONS = frozenset(FUNCTIONS) - {"at_most", "min"}
+
+
+def linked(link: axes.Link, z: Node, scope: Scope) -> Node:
+    """Apply a link to a distance. `scope` stands at the link."""
+    match link:
+        case axes.LogisticLink(label_smoothing=smoothing):
+            return _logistic(z, smoothing, scope)
+        case axes.RobustLink(label_smoothing=smoothing):
+            return _robust(z, smoothing, scope)
+        case axes.SquaredLink():
+            return b.power(z, 2)
+        case axes.HingeLink(delta=delta):
+            return b.apply("relu", b.subtract(scope.number("delta", delta, "δ", z.type.unit), z))
+        case axes.ExponentialLink():
+            return b.apply("exp", b.negate(z))
+        case axes.UtilityLink():
+            return b.subtract(b.ONE, b.apply("sigmoid", z))
+        case axes.ExoLink(epsilon=epsilon):
+            return _exo(z, scope.number("epsilon", epsilon, "ε", Unit()))
+        case axes.DiscoPopLink(tau=tau):
+            return _discopop(z, scope.number("tau", tau, "τ", Unit()))
+        case axes.FormulaLink(formula=text):
+            return _formula(text, z, scope)
+    raise TypeError(type(link).__name__)
+
+
+def _logistic(z: Node, smoothing: float, scope: Scope) -> Node:
+    right = b.negate(b.apply("log_sigmoid", z))
+    if smoothing == 0:
+        return right
+    epsilon = scope.number("label_smoothing", smoothing, "ε", Unit())
+    wrong = b.negate(b.apply("log_sigmoid", b.negate(z)))
+    return b.add(b.multiply(b.subtract(b.ONE, epsilon), right), b.multiply(epsilon, wrong))
+
+
+def _robust(z: Node, smoothing: float, scope: Scope) -> Node:
+    """Write it as −log σ(z) − ε/(1−2ε)·z, which stays finite where σ(−z) underflows."""
+    right = b.negate(b.apply("log_sigmoid", z))
+    if smoothing == 0:
+        return right
+    if smoothing == 0.5:
+        raise GraphTypeError("the robust link divides by 1 − 2ε, which is 0 at ε = ½", "E404")
+    epsilon = scope.number("label_smoothing", smoothing, "ε", Unit())
+    slope = b.divide(epsilon, b.subtract(b.ONE, b.multiply(b.constant(2), epsilon)))
+    return b.subtract(right, b.multiply(slope, z))
+
+
+def _exo(z: Node, epsilon: Node) -> Node:
+    up = b.subtract(b.apply("log_sigmoid", z), b.apply("log", b.subtract(b.ONE, epsilon)))
+    down = b.subtract(b.apply("log_sigmoid", b.negate(z)), b.apply("log", epsilon))
+    return b.add(b.multiply(b.apply("sigmoid", z), up), b.multiply(b.apply("sigmoid", b.negate(z)), down))
+
+
+def _discopop(z: Node, tau: Node) -> Node:
+    blend = b.apply("sigmoid", b.divide(z, tau))
+    rest = b.apply("sigmoid", b.negate(b.divide(z, tau)))
+    logistic = b.negate(b.apply("log_sigmoid", z))
+    return b.add(b.multiply(rest, logistic), b.multiply(blend, b.apply("exp", b.negate(z))))
+
+
+def _formula(text: str, z: Node, scope: Scope) -> Node:
+    """Build the user's own link over z and the preset's parameters."""
+    known = {n: bare(scope.preset_parameter(n)) for n in scope.spec.parameters}
+    try:
+        tree = formula.parse(text, FORMULA_FUNCTIONS)
+        if unknown := formula.names(tree) - {"z", *known}:
+            raise formula.FormulaError(f"unknown name `{min(unknown)}`; a link is a formula over z")
+        return from_formula(text, {**known, "z": bare(z)})
+    except (formula.FormulaError, TypeError, IndexError) as error:
+        raise GraphTypeError(f"`{text}`: {error}", "E003") from None

@@ -1,0 +1,101 @@
+"""Where in the spec something is lowered: its numbers as parameters, its values under names of their own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from alignc.graph import build as b
+from alignc.graph.gradient import from_formula
+from alignc.graph.nodes import Node, Parameter
+from alignc.graph.types import GraphTypeError, Unit
+from alignc.spec.document import Path
+from alignc.spec.load import Loaded
+from alignc.spec.preset import preset_names
+
+__all__ = ["Names", "Scope", "bare", "carried"]
+
+
+def bare(node: Node) -> Node:
+    """Take a value's unit away, for a function that takes plain numbers."""
+    return carried(node, Unit())
+
+
+def carried(node: Node, unit: Unit) -> Node:
+    """Give a value a unit, whatever it had."""
+    if node.type.unit == unit:
+        return node
+    return b.multiply(node, Parameter("unit", "", 1.0, unit / node.type.unit, ""))
+
+
+@dataclass
+class Names:
+    """The names in use, shared by the terms of one loss."""
+
+    known: dict[str, Node] = field(default_factory=dict)
+
+    def value(self, short: str, symbol: str, meaning: str, argument: Node) -> Node:
+        """Give a value a name of its own: the one asked for, or numbered where another value has it."""
+        for number in range(1, 100):
+            suffix = f"{number}" if number > 1 else ""
+            mark = suffix and (suffix if "_" in symbol else f"_{suffix}")
+            node = b.name(short + suffix, symbol + mark, meaning, argument)
+            if self.known.setdefault(short + suffix, node) is node:
+                return node
+        raise GraphTypeError("more than 99 terms")
+
+    def parameter(self, short: str, symbol: str, value: float, unit: Unit, path: str) -> Node:
+        """Make a parameter whose symbol is its own: numbered where another parameter has it."""
+        for number in range(1, 100):
+            marked = f"{symbol}_{number}" if number > 1 else symbol
+            node = Parameter(short, marked, value, unit, path)
+            if self.known.setdefault(f"parameter {marked}", node) is node:
+                return node
+        raise GraphTypeError("more than 99 parameters of one name")
+
+
+@dataclass(frozen=True)
+class Scope:
+    """The place in the spec that is being lowered: a term, or a part of one."""
+
+    spec: Loaded
+    path: Path
+    many: bool
+    names: Names
+    grouped: bool = False
+    """Rows hold groups of responses (`scored` data taken as a group)."""
+
+    def inside(self, *steps: str | int) -> Scope:
+        """Step into a part of the term."""
+        return Scope(self.spec, (*self.path, *steps), self.many, self.names, self.grouped)
+
+    def given(self, step: str) -> bool:
+        """Tell whether a field was written, by the spec or its preset."""
+        return (*self.path, step) in self.spec.document.origins
+
+    def number(self, step: str, value: float, symbol: str, unit: Unit) -> Node:
+        """Make the node of a number of the spec: a parameter with its symbol, or a constant if it is a default."""
+        path = (*self.path, step)
+        if binding := self.spec.document.bindings.get(path):
+            if binding in self.spec.parameters:
+                return self.preset_parameter(binding)
+            return from_formula(binding, {n: self.preset_parameter(n) for n in self.spec.parameters})
+        origin = self.spec.document.origins.get(path)
+        if origin is None or origin.span is None:
+            return carried(b.constant(value), unit)
+        return self.names.parameter(step, symbol, float(value), unit, ".".join(map(str, path)))
+
+    def preset_parameter(self, name: str) -> Node:
+        """Make the node of a preset's parameter; a choice is none."""
+        bound = self.spec.parameters[name]
+        if not isinstance(bound.value, int | float):
+            return b.ZERO
+        unit = Unit.parse(bound.unit(self.spec.parameters))
+        own = self.spec.preset is not None and self.spec.preset.preset in preset_names()
+        short = name if own else f"p{list(self.spec.parameters).index(name) + 1}"
+        symbol = bound.parameter.symbol or "p"
+        return self.names.parameter(short, symbol, float(bound.value), unit, f"objective.{name}")
+
+    def weight(self, value: float, unit: Unit) -> Node:
+        """Make the node of a term's weight, which takes the unit away where terms are added."""
+        node = self.number("weight", value, "λ", unit**-1 if self.given("weight") else Unit())
+        return carried(node, unit**-1) if self.many else node

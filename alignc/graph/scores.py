@@ -1,0 +1,131 @@
+"""Lower the score of a response: from token log-probabilities to one number."""
+
+from __future__ import annotations
+
+from alignc.graph import build as b
+from alignc.graph.gradient import from_formula
+from alignc.graph.nodes import Length, Logp, Node, Output, Position
+from alignc.graph.scope import Scope, bare, carried
+from alignc.graph.types import GraphTypeError, Unit
+from alignc.spec.axes import Score
+from alignc.spec.objective import Preference
+
+__all__ = ["SUFFIX", "anchor_of", "log_ratio", "raw_score"]
+
+SUFFIX = {"chosen": "w", "rejected": "l", "completion": "y", "completions": "i", "mismatched": "m"}
+RATIOS = ("log_ratio", "f_ratio")
+
+
+def anchor_of(score: Score) -> str:
+    """Find the model that a score is taken relative to; `none` for a score of the policy alone."""
+    return score.anchor or ("initial" if score.of in RATIOS else "none")
+
+
+def raw_score(score: Score, response: str, scope: Scope) -> Node:
+    """Lower a score without its factor β.
+
+    Raises GraphTypeError: E402 for log-odds of a sum, E403 for log-odds of a ratio.
+    """
+    if score.of == "scalar_head":
+        node: Node = Output("score", "policy", response)
+        return scope.names.value(
+            f"s_{SUFFIX[response]}", f"s_{SUFFIX[response]}", "score of the reward model", node
+        )
+    if score.of == "log_odds":
+        return _log_odds(score, response, scope)
+    reduced = _reduced(score, response, scope)
+    if score.of == "f_ratio":
+        reduced = _f_prime(score, reduced, response, scope)
+    return reduced if score.transform is None else _transformed(score.transform, reduced, response, scope)
+
+
+def log_ratio(score: Score, response: str, scope: Scope) -> Node:
+    """Lower the summed log-ratio of a response, whatever the score makes of it: rewards are made of this."""
+    plain = Score(of="log_ratio", anchor=score.anchor, tail_weight=score.tail_weight, tail_of=score.tail_of)
+    return _reduced(plain, response, scope)
+
+
+def _reduced(score: Score, response: str, scope: Scope) -> Node:
+    anchor = anchor_of(score)
+    ratio = anchor != "none"
+    total = b.sum_over("token", _tokens(score, response, anchor if ratio else None, scope))
+    mean = score.reduce == "mean"
+    if mean:
+        total = b.divide(total, Length(response))
+    letter = {(True, False): "u", (True, True): "ū", (False, False): "l", (False, True): "a"}[(ratio, mean)]
+    what = "log-ratio" if ratio else "log-probability"
+    how = "mean over tokens" if mean else "sum over tokens"
+    name = f"{letter.replace('ū', 'v')}_{SUFFIX[response]}"
+    return scope.names.value(name, f"{letter}_{SUFFIX[response]}", f"{what}, {how}", total)
+
+
+def _tokens(score: Score, response: str, anchor: str | None, scope: Scope) -> Node:
+    policy: Node = Logp("policy", response)
+    reference: Node | None = Logp(anchor, response) if anchor else None
+    if score.tail_weight == 1:
+        return policy if reference is None else b.subtract(policy, reference)
+    weight = _tail(score, response, scope.inside("score"))
+    policy = b.multiply(weight, policy)
+    if reference is None:
+        return policy
+    return b.subtract(policy, b.multiply(weight, reference) if score.tail_of == "both" else reference)
+
+
+def _tail(score: Score, response: str, scope: Scope) -> Node:
+    """Weigh tokens beyond the shorter response's length by α, the others by 1 (Liu et al. 2024, LD-DPO)."""
+    if response not in ("chosen", "rejected"):
+        raise GraphTypeError(
+            "`tail_weight` compares the lengths of a pair: it needs a chosen and a rejected response"
+        )
+    shorter = b.apply("min", Length("chosen"), Length("rejected"))
+    inside = b.apply("at_most", Position(response), shorter)
+    alpha = scope.number("tail_weight", score.tail_weight, "α", Unit())
+    return b.add(alpha, b.multiply(b.subtract(b.ONE, alpha), inside))
+
+
+def _log_odds(score: Score, response: str, scope: Scope) -> Node:
+    if score.anchor not in (None, "none"):
+        raise GraphTypeError("log-odds of a ratio: a ratio above 1 has no odds", "E403")
+    if score.reduce == "sum":
+        raise GraphTypeError("log-odds of a summed log-probability: e^l is 0 for any real response", "E402")
+    mean = _reduced(Score(of="log_prob", reduce="mean"), response, scope)
+    odds = b.apply("log_odds", bare(mean))
+    name = f"o_{SUFFIX[response]}"
+    return scope.names.value(name, name, "log-odds of the mean token probability: a − log(1 − e^a)", odds)
+
+
+def _f_prime(score: Score, reduced: Node, response: str, scope: Scope) -> Node:
+    """Apply f′ to the ratio (Wang et al. 2023, f-DPO)."""
+    u, unit = bare(reduced), reduced.type.unit
+    match score.divergence:
+        case "reverse_kl":
+            return reduced
+        case "forward_kl":
+            slope = b.negate(b.apply("exp", b.negate(u)))
+        case "js":
+            slope = b.apply("log_sigmoid", u)
+        case _:
+            alpha = scope.inside("score").number("divergence_alpha", score.divergence_alpha, "α", Unit())
+            power = b.subtract(alpha, b.ONE)
+            slope = b.divide(b.apply("exp", b.multiply(power, u)), power)
+    name = f"f_{SUFFIX[response]}"
+    return scope.names.value(name, name, f"f′ of the ratio, {score.divergence}", carried(slope, unit))
+
+
+def _transformed(formula: str, reduced: Node, response: str, scope: Scope) -> Node:
+    known = {n: bare(scope.preset_parameter(n)) for n in scope.spec.parameters}
+    node = from_formula(formula, {**known, "x": bare(reduced)})
+    name = f"t_{SUFFIX[response]}"
+    return scope.names.value(name, name, "transformed score", carried(node, reduced.type.unit))
+
+
+def likelihood_weight(term: Preference, scope: Scope) -> Node:
+    """Weigh a pair by the policy's own likelihood of both responses, without gradient (Zhou et al. 2024, WPO)."""
+    logs = []
+    for response in ("chosen", "rejected"):
+        tokens = b.subtract(Logp("policy", response), Output("log_sum_squares", "policy", response))
+        logs.append(b.divide(b.sum_over("token", tokens), Length(response)))
+    weight = b.stop(b.apply("exp", bare(b.add(*logs))))
+    return scope.names.value(
+        "weight_wl", "w", f"how likely the policy finds both responses of `{term.kind}`", weight
+    )

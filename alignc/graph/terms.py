@@ -1,0 +1,244 @@
+"""Lower the terms: score, margin and link put together, by row and over the global batch."""
+
+from __future__ import annotations
+
+from alignc.graph import build as b
+from alignc.graph.links import linked
+from alignc.graph.loss import Metric, TermLoss
+from alignc.graph.metrics import group_metrics, likelihood_metrics, pointwise_metrics, preference_metrics
+from alignc.graph.nodes import Column, GroupSize, Length, Logp, Matched, Node, Output, Reduce, Running
+from alignc.graph.scope import Scope, carried
+from alignc.graph.scores import SUFFIX, anchor_of, likelihood_weight, log_ratio, raw_score
+from alignc.graph.types import GraphTypeError, Unit
+from alignc.spec import axes, targets
+from alignc.spec.objective import Likelihood, Pointwise, Preference, Term
+from alignc.spec.views import View
+
+__all__ = ["Lowered", "lower_term"]
+
+Lowered = tuple[TermLoss, list[Metric]]
+PAIR = ("chosen", "rejected")
+REWARD, PROBABILITY, TOKEN = Unit.of("reward"), Unit.of("probability"), Unit.of("token")
+
+
+def lower_term(term: Term, scope: Scope, seen: View) -> Lowered:
+    """Lower one term. Raises GraphTypeError where its parts do not go together."""
+    match term:
+        case Preference() if seen.group:
+            return _group_preference(term, scope)
+        case Preference():
+            return _preference(term, scope)
+        case Pointwise():
+            return _pointwise(term, scope, seen)
+        case Likelihood():
+            return _likelihood(term, scope)
+    raise TypeError(type(term).__name__)
+
+
+def _finished(
+    term: Term, scope: Scope, rows: Node, named: tuple[Node, ...], over: tuple[str, ...]
+) -> TermLoss:
+    value = b.mean_over("batch", rows)
+    return TermLoss(term.name, term.kind, scope.weight(term.weight, rows.type.unit), value, rows, named, over)
+
+
+# ---- preference -----------------------------------------------------------------------------------------------
+
+
+def _preference(term: Preference, scope: Scope) -> Lowered:
+    raw = {y: raw_score(term.score, y, scope) for y in PAIR}
+    beta = _beta(term.score, term.link, raw["chosen"].type.unit, scope)
+    difference = b.subtract(raw["chosen"], raw["rejected"]) if term.order == "row" else _sorted(term, scope)
+    contrast = b.multiply(beta, difference)
+    margin = _margin(term, contrast.type.unit, beta, scope.inside("margin"))
+    z = scope.names.value("z", "z", "margin", b.subtract(contrast, margin))
+    loss = linked(term.link, z, scope.inside("link"))
+    named: tuple[Node, ...] = (*raw.values(), z)
+    if term.sample_weight == "likelihood":
+        weight = likelihood_weight(term, scope)
+        loss, named = b.multiply(weight, loss), (*named, weight)
+    if term.center:
+        total = b.multiply(beta, b.add(*raw.values()))
+        factor = scope.number("center", term.center, "c", loss.type.unit / total.type.unit**2)
+        loss = b.add(loss, b.multiply(factor, b.power(total, 2)))
+    rows = scope.names.value("row_loss", "ℓ", "loss by row", loss)
+    lowered = _finished(term, scope, rows, named, PAIR)
+    return lowered, preference_metrics(term, raw, beta, scope, lowered.value if scope.many else None)
+
+
+def _beta(score: axes.Score, link: axes.Link, unit: Unit, scope: Scope) -> Node:
+    """Make the factor of a score; where no preset says its unit, it takes the unit away that the link cannot take."""
+    inner = scope.inside("score")
+    plain = isinstance(link, axes.SquaredLink) or (
+        isinstance(link, axes.HingeLink) and not inner.given("beta")
+    )
+    return inner.number("beta", score.beta, "β", Unit() if plain else unit**-1)
+
+
+def _sorted(term: Preference, scope: Scope) -> Node:
+    """Compare sorted policy differences with sorted reference differences (Melnyk et al. 2024, AOT)."""
+    anchor = anchor_of(term.score)
+    if anchor == "none" or term.score.of != "log_ratio" or term.score.reduce != "sum":
+        raise GraphTypeError("`order: sorted` compares summed log-ratios to an anchor")
+    policy, reference = (
+        b.subtract(*(b.sum_over("token", Logp(model, y)) for y in PAIR)) for model in ("policy", anchor)
+    )
+    policy = scope.names.value("d_policy", "Δ_π", "log π(y_w) − log π(y_l)", policy)
+    reference = scope.names.value("d_reference", "Δ_r", "the same under the reference", reference)
+    return b.subtract(policy, Matched(reference, policy))
+
+
+def _margin(term: Preference, unit: Unit, beta: Node, scope: Scope) -> Node:
+    match term.margin:
+        case axes.ConstantMargin(value=value):
+            return scope.number("value", value, "γ", unit)
+        case axes.LengthMargin(alpha=alpha):
+            longer = b.subtract(Length("chosen"), Length("rejected"))
+            return b.negate(b.multiply(scope.number("alpha", alpha, "α", unit / TOKEN), longer))
+        case axes.RewardGapMargin(scale=scale):
+            gap = b.subtract(*(Column("reward", y, REWARD) for y in PAIR))
+            return b.multiply(scope.number("scale", scale, "κ", unit / REWARD), gap)
+        case axes.ColumnMargin():
+            return Column("margin", None, unit)
+        case axes.DropMargin(weight=weight):
+            drop = b.apply("relu", b.negate(log_ratio(term.score, "chosen", scope)))
+            return b.multiply(beta, scope.number("weight", weight, "λ", Unit()), drop)
+    return b.ZERO
+
+
+def _group_preference(term: Preference, scope: Scope) -> Lowered:
+    """Compare every pair of a group: Σ_{i>j} (x_i − x_j)² / (k − 1)."""
+    if not isinstance(term.link, axes.SquaredLink):
+        raise GraphTypeError("`pairs: all` is for the squared link; take `pairs: best_worst` for this one")
+    raw = raw_score(term.score, "completions", scope)
+    beta = _beta(term.score, term.link, raw.type.unit, scope)
+    x = b.multiply(beta, raw)
+    if isinstance(term.margin, axes.RewardGapMargin):
+        scale = scope.inside("margin").number("scale", term.margin.scale, "κ", x.type.unit / REWARD)
+        x = b.subtract(x, b.multiply(scale, Column("reward", "completions", REWARD)))
+    elif not isinstance(term.margin, axes.NoMargin):
+        raise GraphTypeError(
+            f"`margin: {term.margin.kind}` compares two responses; a group has the reward gap or none"
+        )
+    x = scope.names.value("x", "x_i", "what a response is ahead or behind", x)
+    pairs = Reduce("pairs", "group", x)
+    rows = scope.names.value("row_loss", "ℓ", "loss by row", b.divide(pairs, b.subtract(GroupSize(), b.ONE)))
+    lowered = _finished(term, scope, rows, (raw, x), ("completions",))
+    return lowered, group_metrics(beta, raw, term.kind, lowered.value if scope.many else None)
+
+
+# ---- pointwise ------------------------------------------------------------------------------------------------
+
+
+def _pointwise(term: Pointwise, scope: Scope, seen: View) -> Lowered:
+    over = _responses(term, seen)
+    raw = {y: raw_score(term.score, y, scope) for y in over}
+    first = raw[over[0]]
+    beta = _beta(term.score, term.link, first.type.unit, scope)
+    point = _reference_point(term, raw, beta, scope)
+    distance = {}
+    for y in over:
+        away = b.subtract(
+            b.multiply(beta, raw[y]), _target(term, y, b.multiply(beta, first).type.unit, scope)
+        )
+        symbol = f"z_{SUFFIX[y]}" if len(over) > 1 else "z"
+        distance[y] = scope.names.value(
+            symbol, symbol, "distance", b.subtract(away, point) if point else away
+        )
+    parts = [_judged(term, distance[y], y, scope) for y in over]
+    loss = parts[0] if len(parts) == 1 else b.multiply(b.constant(1 / len(parts)), b.add(*parts))
+    if over == ("completions",):
+        loss = b.divide(b.sum_over("group", loss), GroupSize())
+    rows = scope.names.value("row_loss", "ℓ", "loss by row", loss)
+    lowered = _finished(term, scope, rows, (*raw.values(), *distance.values()), over)
+    return lowered, pointwise_metrics(term, raw, beta, point, seen, lowered.value if scope.many else None)
+
+
+def _responses(term: Pointwise, seen: View) -> tuple[str, ...]:
+    """Find the responses that a term judges; of a pair, `completion` means both."""
+    if term.on == "completion":
+        return seen.responses
+    if term.on not in seen.responses:
+        raise GraphTypeError(f"rows have {', '.join(seen.responses)}, not `{term.on}`", "E106")
+    return (term.on,)
+
+
+def _reference_point(term: Pointwise, raw: dict[str, Node], beta: Node, scope: Scope) -> Node | None:
+    match term.reference_point:
+        case targets.BatchKL():
+            ratio = log_ratio(term.score, "mismatched", scope)
+            mean = b.stop(b.apply("relu", b.mean_over("batch", ratio)))
+            z0 = scope.names.value(
+                "z0", "z₀", "reference point: mean log-ratio of mismatched rows, at least 0", mean
+            )
+            return b.multiply(beta, z0)
+        case targets.RunningMean():
+            mine = b.multiply(b.constant(1 / len(raw)), b.add(*(b.multiply(beta, s) for s in raw.values())))
+            return scope.names.value("z0", "δ", "reference point: mean of all scores seen", Running(mine))
+    return None
+
+
+def _target(term: Pointwise, response: str, unit: Unit, scope: Scope) -> Node:
+    inner = scope.inside("target")
+    match term.target:
+        case targets.ConstantTarget(value=value):
+            return inner.number("value", value, "m", unit)
+        case targets.RewardTarget(scale=scale, baseline=baseline):
+            reward: Node = Column("reward", response, REWARD)
+            if baseline == "value":
+                value = scope.names.value(
+                    "v", "V", "learned value of the prompt", Output("value", "policy", response)
+                )
+                reward = b.subtract(reward, value)
+            return b.multiply(inner.number("scale", scale, "κ", unit / REWARD), reward)
+        case targets.WinRateTarget(eta=eta, baseline=baseline, outcome=outcome):
+            average = inner.number("baseline", baseline, "b", PROBABILITY)
+            known = {"won": b.ONE, "lost": b.ZERO}.get(outcome)
+            rate = Column("win_rate", response, PROBABILITY) if known is None else carried(known, PROBABILITY)
+            ahead = b.subtract(rate, average)
+            return b.multiply(inner.number("eta", eta, "η", unit / PROBABILITY), ahead)
+    return b.ZERO
+
+
+def _judged(term: Pointwise, z: Node, response: str, scope: Scope) -> Node:
+    """Judge one response: up, down, or as its label says. A target makes the direction moot."""
+    up = _weighted(
+        linked(term.link, z, scope.inside("link")), "desirable_weight", term.desirable_weight, "λ_D", scope
+    )
+    below = linked(term.link, b.negate(z), scope.inside("link"))
+    down = _weighted(below, "undesirable_weight", term.undesirable_weight, "λ_U", scope)
+    direction = term.direction
+    if direction == "label" and response in PAIR:
+        direction = "up" if response == "chosen" else "down"
+    if direction != "label" or term.target.kind != "none":
+        return down if direction == "down" else up
+    label = Column("label", response if response == "completions" else None, Unit())
+    return b.add(b.multiply(label, up), b.multiply(b.subtract(b.ONE, label), down))
+
+
+def _weighted(loss: Node, step: str, weight: float, symbol: str, scope: Scope) -> Node:
+    return loss if weight == 1 else b.multiply(scope.number(step, weight, symbol, Unit()), loss)
+
+
+# ---- likelihood -----------------------------------------------------------------------------------------------
+
+
+def _likelihood(term: Likelihood, scope: Scope) -> Lowered:
+    logp = log_prob(term.on, scope)
+    loss: Node = b.negate(logp)
+    if term.reduce == "response_mean":
+        loss = b.divide(loss, Length(term.on))
+    rows = scope.names.value("row_loss", "ℓ", "loss by row", loss)
+    value = b.mean_over("batch", rows)
+    if term.reduce == "token_mean":
+        value = b.divide(Reduce("sum", "batch", rows), Reduce("sum", "batch", Length(term.on)))
+    weight = scope.weight(term.weight, value.type.unit)
+    lowered = TermLoss(term.name, term.kind, weight, value, rows, (logp,), (term.on,))
+    return lowered, likelihood_metrics(term, logp, value if scope.many else None)
+
+
+def log_prob(response: str, scope: Scope) -> Node:
+    """Lower the policy's summed log-probability of a response."""
+    name = f"l_{SUFFIX[response]}"
+    total = b.sum_over("token", Logp("policy", response))
+    return scope.names.value(name, name, "log-probability, sum over tokens", total)

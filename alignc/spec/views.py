@@ -1,0 +1,55 @@
+"""How rows of data are seen by an objective: which responses a row has, and what is done to get them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from alignc.spec.objective import Pointwise, Preference, Term
+
+__all__ = ["View", "view"]
+
+RESPONSES: dict[str, tuple[str, ...]] = {
+    "pairwise": ("chosen", "rejected"),
+    "pointwise": ("completion",),
+    "demonstrations": ("completion",),
+    "scored": ("completions",),
+}
+
+
+@dataclass(frozen=True)
+class View:
+    """The responses in a row as the loss sees it; `convert` names what turns the data's rows into such rows."""
+
+    responses: tuple[str, ...]
+    convert: str | None = None
+    mismatched: bool = False
+
+    @property
+    def group(self) -> bool:
+        """Whether a row is a group of responses of any number."""
+        return self.responses == ("completions",)
+
+    @property
+    def pair(self) -> bool:
+        """Whether a row is a chosen and a rejected response."""
+        return self.responses == ("chosen", "rejected")
+
+
+def view(kind: str, terms: Sequence[Term]) -> View:
+    """See rows of a kind through the eyes of an objective.
+
+    Groups become pairs of their best and worst response where a term compares those. KTO's reference point takes
+    the completion of another row (`mismatched`).
+    """
+    pairs = any(_takes_pairs(t) for t in terms)
+    mismatched = any(isinstance(t, Pointwise) and t.reference_point.kind == "batch_kl" for t in terms)
+    if kind == "scored" and pairs:
+        return View(("chosen", "rejected"), "best_worst", mismatched)
+    return View(RESPONSES[kind], None, mismatched)
+
+
+def _takes_pairs(term: Term) -> bool:
+    if isinstance(term, Preference):
+        return term.pairs == "best_worst"
+    return term.on in ("chosen", "rejected")
