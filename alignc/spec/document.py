@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from alignc.diagnostics import Span
+from alignc.diagnostics import Span, did_you_mean
 from alignc.spec.source import NodeSpan, Source
 
 __all__ = ["Document", "Origin", "Path", "leaves", "merge", "of_source"]
@@ -119,10 +119,12 @@ def _another_form(below: dict[str, Any], above: dict[str, Any]) -> bool:
     listed = isinstance(below.get("terms"), list), isinstance(above.get("terms"), list)
     if ("preset" in below and listed[1]) or (listed[0] and "preset" in above):
         return True
-    return any(
-        (a in below and b in above) or (b in below and a in above)
-        for a, b in (("init", "run"), ("source", "fraction"))
-    )
+    pairs = (("init", "run"), ("run", "init"), ("source", "fraction"), ("fraction", "source"))
+    return any(mine in below and mine not in above and _meant(other, above) for mine, other in pairs)
+
+
+def _meant(name: str, given: dict[str, Any]) -> bool:
+    return name in given or did_you_mean(name, given) is not None
 
 
 def leaves(value: Any, path: Path = ()) -> Iterator[tuple[Path, Any]]:

@@ -12,6 +12,7 @@ from alignc.diagnostics import Diagnostic, DiagnosticError
 from alignc.diagnostics.suggest import did_you_mean
 from alignc.spec import formula
 from alignc.spec.check import missing_field, unknown_field
+from alignc.spec.disk import is_file
 from alignc.spec.document import Document, Origin, Path, leaves, of_source
 from alignc.spec.preset import Parameter, Preset, built_in, load_preset, not_a_preset, preset_names
 
@@ -85,7 +86,7 @@ def _find(document: Document, name: Any) -> tuple[Preset, Places, dict[str, str]
     if not name.endswith((".yaml", ".yml")):
         raise DiagnosticError([not_a_preset(name, span)])
     path = FilePath(span.file).parent / name
-    if not path.is_file():
+    if not is_file(path):
         raise DiagnosticError(
             [Diagnostic("E008", f"no file `{name}`", span, help="paths start at the spec's folder")]
         )

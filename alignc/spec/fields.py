@@ -27,7 +27,8 @@ def model_at(model: type[BaseModel], location: Sequence[str | int]) -> type[Base
 
 def _step(annotation: Any, step: str | int) -> Any:
     choices = members(annotation)
-    if (model := _as_model(annotation)) is not None:
+    model = _as_model(annotation)
+    if model is not None and (len(choices) == 1 or str(step) in model.model_fields):
         info = model.model_fields.get(str(step))
         return _annotation(info) if info else None
     if isinstance(step, int):

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from alignc.diagnostics import Diagnostic, DiagnosticError, Span, did_you_mean
 from alignc.spec.check import diagnose, unknown_field
+from alignc.spec.disk import is_file, real
 from alignc.spec.document import Document, Origin, Path, leaves, merge, of_source
 from alignc.spec.expand import Bound, Expanded, expand
 from alignc.spec.fields import field_names
@@ -60,7 +61,7 @@ def load(path: str | FilePath, overrides: Sequence[str] = (), *, before: tuple[F
     document = replace(document, file=str(path))
     if overrides:
         document = replace(document, texts={**document.texts, "--set": "\n".join(overrides)})
-    return _typed(_with_name(document), (*before, FilePath(path).resolve()))
+    return _typed(_with_name(document), (*before, real(path)))
 
 
 def _read(path: FilePath, seen: tuple[FilePath, ...]) -> Document:
@@ -75,7 +76,7 @@ def _read(path: FilePath, seen: tuple[FilePath, ...]) -> Document:
             [Diagnostic("E003", "`extends` must be a text: a file, or `preset:NAME`", span)]
         )
     del document.data["extends"]
-    return merge(_base(base, path, (*seen, path.resolve()), span), document)
+    return merge(_base(base, path, (*seen, real(path)), span), document)
 
 
 def _refuse_misspelt_extends(document: Document) -> None:
@@ -92,9 +93,9 @@ def _base(name: str, path: FilePath, seen: tuple[FilePath, ...], span: Span) -> 
         }
         return Document({"objective": {"preset": name.removeprefix("preset:")}}, origins, span.file)
     target = path.parent / name
-    if target.resolve() in seen or len(seen) > MAX_EXTENDS:
+    if real(target) in seen or len(seen) > MAX_EXTENDS:
         raise DiagnosticError([Diagnostic("E001", f"`extends: {name}` comes back to this file", span)])
-    if not target.is_file():
+    if not is_file(target):
         raise DiagnosticError(
             [Diagnostic("E008", f"no file `{name}`", span, help="paths start at the spec's folder")]
         )

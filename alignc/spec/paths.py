@@ -7,6 +7,7 @@ from pathlib import Path as FilePath
 from typing import Any
 
 from alignc.diagnostics import Diagnostic, DiagnosticError, Span
+from alignc.spec.disk import exists, is_file, real
 from alignc.spec.document import Document, Path
 from alignc.spec.job import Job
 
@@ -22,7 +23,7 @@ def looks_local(name: str, folder: FilePath) -> bool:
     """Tell a path from a hub id: `x/y` without a data suffix and not on disk is a hub id."""
     if name.startswith((".", "/", "~")) or name.endswith(DATA_SUFFIXES):
         return True
-    return (folder / name).exists()
+    return exists(folder / name)
 
 
 def absolute(job: Job, document: Document, before: tuple[FilePath, ...]) -> Job:
@@ -70,10 +71,10 @@ def _replace_run(data: Any, path: Path, document: Document, before: tuple[FilePa
     value = parent.get(path[-1]) if isinstance(parent, dict) else None
     if isinstance(value, dict) and "run" in value:
         spec = _base(document, (*path, "run")) / value["run"]
-        if spec.resolve() in before:
+        if real(spec) in before:
             message = f"`run: {value['run']}` comes back to this spec"
             raise DiagnosticError(Diagnostic("E001", message, document.span((*path, "run"))))
-        parent[path[-1]] = os.path.join(_output_dir(spec, before), "model") if spec.is_file() else value
+        parent[path[-1]] = os.path.join(_output_dir(spec, before), "model") if is_file(spec) else value
 
 
 def _output_dir(spec: FilePath, before: tuple[FilePath, ...]) -> str:
@@ -90,7 +91,7 @@ def missing_files(job: Job, document: Document) -> list[Diagnostic]:
     found = []
     for path in (*SOURCES, *FILES):
         name = _at(job.model_dump(), path)
-        if isinstance(name, str) and name.startswith("/") and not os.path.exists(name):
+        if isinstance(name, str) and name.startswith("/") and not exists(name):
             found.append(_missing(name, document.span(path)))
     for path in MODELS:
         value = _at(job.model_dump(), path)
