@@ -138,13 +138,10 @@ def _pointwise(term: Pointwise, scope: Scope, seen: View) -> Lowered:
     point = _reference_point(term, raw, beta, scope)
     distance = {}
     for y in over:
-        away = b.subtract(
-            b.multiply(beta, raw[y]), _target(term, y, b.multiply(beta, first).type.unit, scope)
-        )
+        target = _target(term, y, b.multiply(beta, first).type.unit, scope)
         symbol = f"z_{SUFFIX[y]}" if len(over) > 1 else "z"
-        distance[y] = scope.names.value(
-            symbol, symbol, "distance", b.subtract(away, point) if point else away
-        )
+        away = b.subtract(_placed(raw[y], beta, point), target)
+        distance[y] = scope.names.value(symbol, symbol, "distance", away)
     parts = [_judged(term, distance[y], y, scope) for y in over]
     loss = parts[0] if len(parts) == 1 else b.multiply(b.constant(1 / len(parts)), b.add(*parts))
     if over == ("completions",):
@@ -152,6 +149,15 @@ def _pointwise(term: Pointwise, scope: Scope, seen: View) -> Lowered:
     rows = scope.names.value("row_loss", "ℓ", "loss by row", loss)
     lowered = _finished(term, scope, rows, (*raw.values(), *distance.values()), over)
     return lowered, pointwise_metrics(term, raw, beta, point, seen, lowered.value if scope.many else None)
+
+
+def _placed(raw: Node, beta: Node, point: Node | None) -> Node:
+    """Place a score relative to the reference point, which is a log-ratio or a score."""
+    if point is None:
+        return b.multiply(beta, raw)
+    if point.type.unit == raw.type.unit:
+        return b.multiply(beta, b.subtract(raw, point))
+    return b.subtract(b.multiply(beta, raw), point)
 
 
 def _responses(term: Pointwise, seen: View) -> tuple[str, ...]:
@@ -168,10 +174,8 @@ def _reference_point(term: Pointwise, raw: dict[str, Node], beta: Node, scope: S
         case targets.BatchKL():
             ratio = log_ratio(term.score, "mismatched", scope)
             mean = b.stop(b.apply("relu", b.mean_over("batch", ratio)))
-            z0 = scope.names.value(
-                "z0", "z₀", "reference point: mean log-ratio of mismatched rows, at least 0", mean
-            )
-            return b.multiply(beta, z0)
+            words = "reference point: mean log-ratio of mismatched rows, at least 0"
+            return scope.names.value("z0", "z₀", words, mean)
         case targets.RunningMean():
             mine = b.multiply(b.constant(1 / len(raw)), b.add(*(b.multiply(beta, s) for s in raw.values())))
             return scope.names.value("z0", "δ", "reference point: mean of all scores seen", Running(mine))
@@ -186,10 +190,10 @@ def _target(term: Pointwise, response: str, unit: Unit, scope: Scope) -> Node:
         case targets.RewardTarget(scale=scale, baseline=baseline):
             reward: Node = Column("reward", response, REWARD)
             if baseline == "value":
-                value = scope.names.value(
-                    "v", "V", "learned value of the prompt", Output("value", "policy", response)
+                learned = Output("value", "policy", response)
+                reward = b.subtract(
+                    reward, scope.names.value("v", "V", "learned value of the prompt", learned)
                 )
-                reward = b.subtract(reward, value)
             return b.multiply(inner.number("scale", scale, "κ", unit / REWARD), reward)
         case targets.WinRateTarget(eta=eta, baseline=baseline, outcome=outcome):
             average = inner.number("baseline", baseline, "b", PROBABILITY)
