@@ -11,6 +11,8 @@ from pydantic.fields import FieldInfo
 
 __all__ = ["field_models", "field_names", "members", "model_at", "plain", "tags"]
 
+DISCRIMINATORS = ("kind", "of", "init")
+
 
 def field_names(model: type[BaseModel] | None) -> list[str]:
     """List the keys that a model takes."""
@@ -81,12 +83,13 @@ def _has_tag(annotation: Any) -> bool:
 
 
 def tags(member: Any) -> set[str]:
-    """Collect what names a member in its union: its tag, or the values of its literal fields."""
+    """Collect what names a member in its union: its tag, or the values of its discriminator."""
     if get_origin(member) is Annotated:
         own = {m.tag for m in get_args(member)[1:] if isinstance(m, Tag)}
         return own or tags(get_args(member)[0])
     if isinstance(member, type) and issubclass(member, BaseModel):
-        return {str(v) for f in member.model_fields.values() for v in _literals(f.annotation)}
+        fields = [f for name, f in member.model_fields.items() if name in DISCRIMINATORS]
+        return {str(v) for f in fields for v in _literals(f.annotation)}
     return set()
 
 
