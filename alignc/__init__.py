@@ -8,9 +8,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from alignc.api import compile, evaluate, explain, load, validate  # noqa: A004
+    from alignc.api import compile, evaluate, explain, load, run, validate  # noqa: A004
 
-__all__ = ["__version__", "compile", "evaluate", "explain", "load", "validate"]
+__all__ = ["__version__", "compile", "evaluate", "explain", "load", "run", "validate"]
 __version__ = "0.1.0"
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
@@ -19,7 +20,18 @@ from alignc.plan import Needs, needs
 from alignc.spec.load import Loaded, load
 from alignc.spec.paths import missing_files
 
-__all__ = ["Compiled", "Report", "compile", "evaluate", "explain", "load", "lowered", "validate"]
+__all__ = [
+    "Compiled",
+    "Ran",
+    "Report",
+    "compile",
+    "evaluate",
+    "explain",
+    "load",
+    "lowered",
+    "run",
+    "validate",
+]
 
 Spec = str | PathLike[str]
 
@@ -106,3 +118,54 @@ def compile(  # noqa: A001
     folder = lowered(path, overrides, files=False).folder(standalone=standalone)
     write(folder, Path(target))
     return folder
+
+
+@dataclass(frozen=True)
+class Ran:
+    """How a run ended: its exit code, what it did, and its findings in the shape of `validate`'s JSON."""
+
+    exit_code: int
+    action: str
+    output_dir: str
+    diagnostics: tuple[Mapping[str, Any], ...] = ()
+
+
+def run(
+    path: Spec,
+    overrides: Sequence[str] = (),
+    *,
+    resume: bool = False,
+    overwrite: bool = False,
+    max_steps: int | None = None,
+    limit: int | None = None,
+    show: Callable[[str], None] = print,
+) -> Ran:
+    """Compile a spec into `output_dir/job` and run it to its end.
+
+    A finished run of the same spec and inputs is up to date. Raises DiagnosticError for a spec with errors, and
+    E603 or E604 where `output_dir` holds something else. `max_steps` and `limit` (rows) bound a smoke run.
+    """
+    from alignc import launch
+
+    compiled = lowered(path, overrides)
+    folder, output = compiled.folder(), Path(compiled.spec.job.output_dir)
+    job = json.loads(folder.files["job.json"])
+    identity = launch.fingerprint(job, folder.files["loss.py"], max_steps=max_steps, limit=limit)
+    decision = launch.decide(launch.inspect(output), identity, resume=resume, overwrite=overwrite)
+    if decision.action == "refuse":
+        span = compiled.spec.document.span(("output_dir",))
+        raise DiagnosticError(Diagnostic(str(decision.code), decision.message, span, help=decision.help))
+    if decision.action == "up_to_date":
+        return Ran(0, decision.action, str(output))
+    if decision.action == "start":
+        launch.clear(output)
+    write(folder, output / "job")
+    ended = launch.launch(
+        output / "job",
+        fingerprint=identity,
+        show=show,
+        resume=decision.action == "resume",
+        max_steps=max_steps,
+        limit=limit,
+    )
+    return Ran(ended.exit_code, decision.action, str(output), ended.diagnostics)

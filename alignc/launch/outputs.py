@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from alignc.launch.inputs import digests
+
 __all__ = ["Decision", "Existing", "clear", "decide", "fingerprint", "inspect"]
 
 RUN = "run.json"
@@ -51,11 +53,12 @@ class Decision:
 def fingerprint(
     job: Mapping[str, Any], loss: str, *, max_steps: int | None = None, limit: int | None = None
 ) -> str:
-    """Hash what makes a run this run: the resolved spec, the plan, the loss and a smoke run's bounds.
+    """Hash what makes a run this run: resolved spec, plan, loss, local inputs by content, a smoke run's bounds.
 
     Where a value was written (its origin) does not count.
     """
-    parts = [job.get("alignc"), job.get("spec"), job.get("plan"), loss, max_steps, limit]
+    spec = job.get("spec") or {}
+    parts = [job.get("alignc"), spec, job.get("plan"), loss, digests(spec), max_steps, limit]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
