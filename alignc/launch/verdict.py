@@ -51,6 +51,8 @@ def verdict(
     if failed:
         first = min(failed, key=lambda rank: rank.ended)
         return Outcome(int(first.exit or RUN_FAILED), first.diagnostics)
+    if status.get("exit") is not None:
+        return Outcome(int(status["exit"]), tuple(status.get("diagnostics", ())))
     if signum:
         return Outcome(130 if signum == signal.SIGINT else 75)
     ended = diagnostic("E806", f"the job ended with status {returned} and left no reason", why=f"see {log}")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import json
 import os
 import sys
 import traceback
@@ -64,6 +66,7 @@ def conduct(folder: Path, main: Callable[[Run], None], arguments: Sequence[str] 
         job = read_job(folder / "job.json")
     except Failure as failure:
         say(told(failure))
+        leave_word(folder, failure)
         return failure.exit_code
     job.output_dir.mkdir(parents=True, exist_ok=True)
     run = Run(job, folder, options, Pulse(job.output_dir, rank))
@@ -73,6 +76,13 @@ def conduct(folder: Path, main: Callable[[Run], None], arguments: Sequence[str] 
     if rank == 0:
         write_status(job.output_dir, exit_code, diagnostics, finished=exit_code == 0, step=run.step)
     return exit_code
+
+
+def leave_word(folder: Path, failure: Failure) -> None:
+    """Write `status.json` for a job that could not be read, where at least its output folder can."""
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+        output = Path(json.loads((folder / "job.json").read_text(encoding="utf-8"))["spec"]["output_dir"])
+        write_status(output, failure.exit_code, failure.diagnostics(), finished=False, step=0)
 
 
 def ending(run: Run, main: Callable[[Run], None]) -> tuple[int, list[dict[str, Any]]]:

@@ -78,10 +78,13 @@ def tolerance(dtype: torch.dtype) -> float:
 def check_step0(values: Mapping[str, float], expected: Mapping[str, float], dtype: torch.dtype) -> None:
     """Compare the first step's values with those that the loss must have there (Failure E802)."""
     limit = tolerance(dtype)
+    # Accuracies jump where a margin of 0 is rounded to either side; everything else moves with the rounding.
     off = {
         name: (values[name], wanted)
         for name, wanted in expected.items()
-        if name in values and not abs(values[name] - wanted) <= limit * max(1.0, abs(wanted))
+        if name in values
+        and not name.endswith("accuracies")
+        and not abs(values[name] - wanted) <= limit * max(1.0, abs(wanted))
     }
     if off:
         told = ", ".join(f"{name} is {value:.6g}, not {wanted:.6g}" for name, (value, wanted) in off.items())

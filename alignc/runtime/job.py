@@ -156,6 +156,14 @@ class Plan:
     metrics: list[str]
     step0: Mapping[str, float]
 
+    def __post_init__(self) -> None:
+        """Refuse what this runtime does not compute, rather than leave it out."""
+        asked = [*self.outputs, *self.statistics, *(set(self.anchors) - {"initial"})]
+        if self.coupled or asked:
+            raise Failure(
+                "E806", f"this runtime does not compute what the objective needs: {', '.join(asked)}"
+            )
+
 
 @dataclass(frozen=True)
 class Formula:
@@ -186,7 +194,7 @@ def read_job(path: Path) -> Job:
     """Read a `job.json`. Failure E806 where it is not one that this runtime knows."""
     try:
         return job_from(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError) as problem:
+    except (AttributeError, OSError, TypeError, ValueError) as problem:
         raise Failure("E806", f"cannot read {path.name}: {problem}", file=str(path)) from problem
 
 

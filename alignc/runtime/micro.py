@@ -68,11 +68,17 @@ def arrange(
 
 
 def totals_of(plan: Plan, examples: Sequence[Example]) -> dict[str, float]:
-    """Count what the loss divides by, over a whole global batch: rows, and tokens of each response."""
-    counts = {"rows": float(len(examples))}
-    for place, name in enumerate(plan.responses):
-        counts[f"tokens/{name}"] = float(sum(len(example.responses[place]) for example in examples))
-    return counts
+    """Count what the loss divides by over a whole global batch: rows, tokens of a response, sums of a column."""
+    return {name: float(total(plan, name, examples)) for name in plan.totals}
+
+
+def total(plan: Plan, name: str, examples: Sequence[Example]) -> float:
+    """Count one total by its name: `rows`, `tokens/RESPONSE` or `column/NAME`."""
+    kind, _, of = name.partition("/")
+    if kind == "tokens":
+        place = plan.responses.index(of)
+        return sum(len(example.responses[place]) for example in examples)
+    return sum(example.columns[of] for example in examples) if kind == "column" else len(examples)
 
 
 def tokens_of(examples: Sequence[Example]) -> int:

@@ -130,7 +130,10 @@ def job_data(
     data_kind = "pairwise" if kind == "dpo" else "demonstrations"
     reference = {"kind": "initial" if kind == "dpo" else "none", "path": None}
     columns = {"pairwise": ["prompt", "chosen", "rejected"], "demonstrations": ["prompt", "completion"]}
-    plan = {"columns": [], "coupled": False, "metrics": ["loss"]} | PLANS[kind]
+    plan = {"columns": [], "coupled": False, "metrics": ["loss"], "outputs": [], "statistics": {}} | PLANS[
+        kind
+    ]
+    plan |= {"statistic_responses": [], "loss_responses": plan["responses"], "convert": None}
     return {
         "alignc": "0.1.0",
         "name": f"{kind}-test",
