@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from .attention import takes_packed, use_packed
+from .conduct import quiet
 from .data.dataset import load_examples
 from .data.example import Example
 from .data.settings import DataSettings
@@ -59,6 +60,7 @@ class Figures:
 
 def compare(folders: Sequence[Path], questions: Questions) -> list[Figures]:
     """Ask every model the same; the first is the one that others are held against. Raises Failure."""
+    quiet()
     found: list[Figures] = []
     first: np.ndarray | None = None
     for folder in folders:
