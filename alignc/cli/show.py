@@ -14,6 +14,9 @@ from alignc.diagnostics import Diagnostic, Span, render
 
 __all__ = ["colored", "show_diagnostics", "show_failure"]
 
+SHOWN = 20
+"""Findings that led to a failure; a file may have thousands of bad rows."""
+
 
 def colored(stream: Any) -> bool:
     """Decide on colour: a terminal, and no NO_COLOR."""
@@ -38,13 +41,11 @@ def _texts(found: list[Diagnostic]) -> dict[str, str]:
 
 
 def show_failure(failure: Any) -> None:
-    """Print what stopped a part of the runtime."""
-    show_diagnostics([diagnostic(d) for d in [failure.as_dict(), *related(failure)]])
-
-
-def related(failure: Any) -> list[dict[str, Any]]:
-    """List the findings that led to a failure."""
-    return [d if isinstance(d, dict) else d.as_dict() for d in getattr(failure, "diagnostics", ()) or ()]
+    """Print what stopped a part of the runtime, and the first findings that led to it."""
+    found = [diagnostic(d) for d in failure.diagnostics()]
+    show_diagnostics([*found[:-1][:SHOWN], found[-1]])
+    if len(found) > SHOWN + 1:
+        click.echo(f"and {len(found) - 1 - SHOWN} more like these", err=True)
 
 
 def diagnostic(data: Mapping[str, Any]) -> Diagnostic:

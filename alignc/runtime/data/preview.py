@@ -20,11 +20,15 @@ __all__ = ["Preview", "Quantiles", "ShownRow", "preview"]
 
 @dataclass(frozen=True)
 class ShownRow:
-    """A row's tokens as strings: those of the prompt are context, those of the responses are supervised."""
+    """A row's tokens as strings: those of the prompt are context, those of the responses are supervised.
+
+    ``ids`` are their numbers, by "prompt" and response.
+    """
 
     origin: str
     prompt: tuple[str, ...]
     responses: dict[str, tuple[str, ...]]
+    ids: dict[str, tuple[int, ...]]
 
 
 @dataclass(frozen=True)
@@ -80,7 +84,9 @@ def preview(settings: DataSettings, tokenizer: Any, *, rows: int = 3, limit: int
 
 def _shown(example: Example, names: Sequence[str], tokenizer: Any) -> ShownRow:
     responses = {name: _strings(ids, tokenizer) for name, ids in _named(example, names)}
-    return ShownRow(example.origin, _strings(example.prompt, tokenizer), responses)
+    parts = (("prompt", example.prompt), *_named(example, names))
+    ids = {name: tuple(tokens.tolist()) for name, tokens in parts}
+    return ShownRow(example.origin, _strings(example.prompt, tokenizer), responses, ids)
 
 
 def _named(example: Example, names: Sequence[str]) -> Iterable[tuple[str, Tokens]]:

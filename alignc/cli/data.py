@@ -1,0 +1,138 @@
+"""`alignc data`: show how rows become tokens."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from alignc.api import Compiled, lowered
+from alignc.cli.codes import FINDINGS, SOUND
+from alignc.cli.options import overrides, spec_argument
+from alignc.cli.show import colored, diagnostic, show_diagnostics
+from alignc.emit.job_json import job_data
+
+if TYPE_CHECKING:
+    from alignc.runtime.data import DataSettings, Preview
+
+__all__ = ["command"]
+
+SHOWN_REFUSALS = 20
+WIDTH = 12
+
+
+@click.command("data")
+@spec_argument
+@overrides
+@click.option("--rows", type=click.IntRange(0), default=3, show_default=True, help="Rows to show.")
+@click.option("--limit", type=click.IntRange(1), help="Read this many rows at the most.")
+@click.option("--ids", is_flag=True, help="Show token ids too.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def command(
+    spec: str, overrides: Sequence[str], rows: int, limit: int | None, ids: bool, as_json: bool
+) -> int:
+    """Show how the rows of SPEC become tokens: what is in the loss, what is cut or refused, how long they are.
+
+    Exits 1 where rows are refused or too many are cut.
+    """
+    compiled = lowered(spec, overrides)
+    settings, tokenizer = _prepared(compiled)
+    seen, stop = _previewed(settings, tokenizer, rows, limit)
+    if as_json:
+        click.echo(json.dumps(_as_json(seen, stop, ids), ensure_ascii=False))
+    else:
+        click.echo("\n".join(_lines(seen, ids, colored(sys.stdout))))
+        _show_refusals(seen, stop)
+    return FINDINGS if seen.refused or stop else SOUND
+
+
+def _prepared(compiled: Compiled) -> tuple[DataSettings, Any]:
+    from alignc.runtime.data import settings_from_job
+    from alignc.runtime.job import job_from
+    from alignc.runtime.tokenizer import load_tokenizer
+
+    data = job_data(compiled.spec, compiled.loss, compiled.needs, compiled.explanation)
+    job = job_from(data)
+    return settings_from_job(job), load_tokenizer(job.spec.model, job.spec.data.chat_template)
+
+
+def _previewed(
+    settings: DataSettings, tokenizer: Any, rows: int, limit: int | None
+) -> tuple[Preview, Any | None]:
+    """Preview the rows, and say why a run would stop at them, if it would."""
+    from alignc.runtime.data import preview
+    from alignc.runtime.data.judge import judge
+    from alignc.runtime.failure import Failure
+
+    seen = preview(settings, tokenizer, rows=rows, limit=limit)
+    try:
+        judge(seen.counts, seen.refused, settings)
+    except Failure as failure:
+        return seen, failure
+    return seen, None
+
+
+def _show_refusals(seen: Preview, stop: Any | None) -> None:
+    found = [diagnostic(f.as_dict()) for f in seen.refused[:SHOWN_REFUSALS]]
+    if stop is not None and not any(d.message == stop.message for d in found):
+        found.append(diagnostic(stop.as_dict()))
+    if found:
+        show_diagnostics(found, {})
+    if len(seen.refused) > SHOWN_REFUSALS:
+        click.echo(f"and {len(seen.refused) - SHOWN_REFUSALS} more refused rows", err=True)
+
+
+def _as_json(seen: Preview, stop: Any | None, ids: bool) -> dict[str, Any]:
+    data = {**seen.as_dict(), "stops": None if stop is None else stop.as_dict()}
+    for row in data["rows"] if not ids else ():
+        del row["ids"]
+    return data
+
+
+def _lines(seen: Preview, ids: bool, color: bool) -> Iterator[str]:
+    for row in seen.rows:
+        counts = " | ".join(
+            [
+                f"prompt {len(row.prompt)} tok",
+                *(f"{n} {len(t)} tok in the loss" for n, t in row.responses.items()),
+            ]
+        )
+        yield f"{row.origin}   {counts}"
+        yield from _parts({"prompt": row.prompt}, color, "bright_black")
+        yield from _parts(row.responses, color, "green")
+        yield from (
+            f" {name:<{WIDTH}} {' '.join(map(str, tokens))}" for name, tokens in row.ids.items() if ids
+        )
+        yield ""
+    yield from _summary(seen)
+
+
+def _parts(parts: Mapping[str, Sequence[str]], color: bool, fg: str) -> Iterator[str]:
+    for name, tokens in parts.items():
+        text = "|".join(_visible(token) for token in tokens)
+        yield f" {name:<{WIDTH}} " + (click.style(text, fg=fg) if color else f"[{text}]")
+
+
+def _visible(token: str) -> str:
+    shown = token.replace("\n", "⏎").replace("\t", "⇥")
+    return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in shown)
+
+
+def _summary(seen: Preview) -> Iterator[str]:
+    c = seen.counts
+    yield (
+        f"rows      {c.rows} read, {c.kept} kept, {c.refused} refused; "
+        f"{c.prompts_cut} prompts cut on the left, {c.completions_cut} completions cut on the right"
+    )
+    if seen.lengths:
+        parts = [f"{name} p50 {q.p50}, p95 {q.p95}, max {q.max}" for name, q in seen.lengths.items()]
+        yield f"lengths   {' | '.join(parts)} tokens"
+    if seen.length_gap is not None:
+        yield f"          mean chosen − rejected {seen.length_gap:+.1f} tokens"
+    checks = ((seen.duplicates, "rows that repeat another"), (seen.identical, "rows whose responses are the same"),
+              (seen.prefixes, "rows where one response begins another"))  # fmt: skip
+    noted = [f"! {n} {what}" for n, what in checks if n]
+    yield f"checks    {'; '.join(noted) or 'each row has a prompt, supervised responses that differ, and no twin'}"

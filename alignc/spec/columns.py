@@ -1,0 +1,92 @@
+"""Which columns of given rows play which part: sniffed for a first spec, never taken silently in a run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from alignc.diagnostics import did_you_mean
+
+__all__ = ["KINDS", "Guess", "guess_columns"]
+
+SYNONYMS: Mapping[str, tuple[str, ...]] = {
+    "prompt": ("question", "instruction", "query", "input", "problem", "context", "user"),
+    "completion": ("response", "output", "answer", "solution", "target", "reply", "assistant"),
+    "chosen": ("good", "better", "preferred", "accepted", "positive", "winner", "win", "response_chosen"),
+    "rejected": ("bad", "worse", "dispreferred", "negative", "loser", "lose", "response_rejected", "rejected_response"),
+    "messages": ("conversations", "conversation", "dialog", "dialogue", "turns", "chat"),
+    "completions": ("responses", "outputs", "answers", "candidates", "samples"),
+    "rewards": ("scores", "ratings"),
+    "label": ("kto_tag", "labels", "desirable", "is_desirable", "thumbs_up"),
+    "reward": ("score", "rating", "value"),
+    "win_rate": ("winrate", "win_prob", "probability"),
+}  # fmt: skip
+KINDS: Mapping[str, tuple[tuple[str, ...], ...]] = {
+    "pairwise": (("prompt", "chosen", "rejected"), ("chosen", "rejected")),
+    "demonstrations": (("messages",), ("prompt", "completion")),
+    "pointwise": tuple(("prompt", "completion", mark) for mark in ("label", "reward", "win_rate")),
+    "scored": (("prompt", "completions", "rewards"), ("prompt", "completions", "win_rates")),
+    "prompts": (("prompt",),),
+    "self_play": (("prompt",),),
+}  # fmt: skip
+"""The parts of a row by kind of data: sets of which one must be there."""
+
+
+@dataclass(frozen=True)
+class Guess:
+    """A kind of data, and the column that plays each part."""
+
+    kind: str
+    columns: Mapping[str, str]
+
+    @property
+    def renamed(self) -> dict[str, str]:
+        """Keep the parts whose column has another name: what a spec must say."""
+        return {part: column for part, column in self.columns.items() if part != column}
+
+
+def guess_columns(rows: Sequence[Mapping[str, Any]], kinds: Sequence[str]) -> Guess | None:
+    """Find the first of the kinds whose parts the rows have, by name or by a usual other name."""
+    there = list(dict.fromkeys(name for row in rows for name in _names(row)))
+    for kind in kinds:
+        for parts in KINDS.get(kind, ()):
+            columns = _assigned(parts, there)
+            if columns is not None:
+                return Guess(kind, columns)
+    return None
+
+
+def _names(value: Mapping[str, Any], before: str = "") -> list[str]:
+    """List a row's columns, objects inside it by their dotted paths."""
+    found = []
+    for name, inner in value.items():
+        found.append(before + str(name))
+        if isinstance(inner, Mapping) and before.count(".") < 3:
+            found += _names(inner, f"{before}{name}.")
+    return found
+
+
+def _assigned(parts: Sequence[str], there: Sequence[str]) -> dict[str, str] | None:
+    columns: dict[str, str] = {}
+    for part in parts:
+        left = [name for name in there if name not in columns.values()]
+        found = _column(part, left)
+        if found is None:
+            return None
+        columns[part] = found
+    return columns
+
+
+def _column(part: str, there: Sequence[str]) -> str | None:
+    """Find a part's column: its own name, a usual other one, a near spelling, or one of these inside an object."""
+    words = (part, *SYNONYMS.get(part, ()))
+    last = {name: name.rpartition(".")[2].lower() for name in there}
+    for word in words:
+        if found := next((name for name in there if last[name] == word), None):
+            return found
+    plain = [name for name in there if last[name] not in _TAKEN]
+    return did_you_mean(part, plain)
+
+
+_TAKEN = {word for part, words in SYNONYMS.items() for word in (part, *words)}
