@@ -90,7 +90,8 @@ def ending(run: Run, main: Callable[[Run], None]) -> tuple[int, list[dict[str, A
     try:
         main(run)
     except Interrupted as wish:
-        say(f"interrupted; {wish.saved or 'no step was done yet'}; go on with --resume")
+        if run.pulse.rank == 0:
+            say(f"interrupted; {wish.saved or 'no step was done yet'}; go on with --resume")
         return wish.exit_code, []
     except Failure as failure:
         return failure.exit_code, reported(failure)

@@ -16,8 +16,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from alignc.runtime.attention import Segments
-from alignc.runtime.data.example import Example
+from .attention import Segments
+from .data.example import Example
 
 __all__ = ["Batch", "pack", "pad"]
 

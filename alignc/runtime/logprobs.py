@@ -28,7 +28,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from alignc.runtime.tiles import TILE_WIDTH, Head, LogitRule, Normalizer, again, exponentials, pick, reduce
+from .tiles import TILE_WIDTH, Head, LogitRule, Normalizer, again, exponentials, pick, reduce
 
 __all__ = ["KEEP_BYTES", "LogitRule", "token_log_probs"]
 

@@ -8,10 +8,10 @@ from typing import Any
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from alignc.runtime.attention import causal_lm
-from alignc.runtime.failure import Failure
-from alignc.runtime.layout import Batch
-from alignc.runtime.logprobs import KEEP_BYTES, LogitRule, token_log_probs
+from .attention import causal_lm
+from .failure import Failure
+from .layout import Batch
+from .logprobs import KEEP_BYTES, LogitRule, token_log_probs
 
 __all__ = ["Scorer"]
 
