@@ -55,7 +55,7 @@ def needs(loss: Loss, job: Job) -> Needs:
     return Needs(
         responses=responses,
         anchors=anchors,
-        columns=tuple(sorted({n.name for n in read if isinstance(n, Column)})),
+        columns=tuple(sorted({_column(n) for n in read if isinstance(n, Column)})),
         totals=_totals(loss),
         metrics=tuple(m.name for m in loss.metrics),
         coupled=loss.coupled,
@@ -68,6 +68,11 @@ def needs(loss: Loss, job: Job) -> Needs:
         roles=_roles(len(responses), anchors, reference, job),
         step0=step_zero(loss) if reference in ("initial", "adapter_off") else {},
     )
+
+
+def _column(node: Column) -> str:
+    """Name a column as `loss.py` does: `label`, or `reward/chosen` where it is one response's."""
+    return f"{node.name}/{node.response}" if node.response else node.name
 
 
 def _totals(loss: Loss) -> tuple[str, ...]:

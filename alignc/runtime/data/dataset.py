@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
@@ -15,6 +15,7 @@ from .cut import Cut, cut
 from .example import Example
 from .format import Parsed, parse_row
 from .judge import Counts, judge
+from .mismatch import with_mismatched
 from .quarantine import write_quarantine
 from .render import Rendered, read_template, render
 from .rows import Row
@@ -67,6 +68,10 @@ def load_examples(
     """
     loaded = _load(settings, tokenizer, which, limit)
     dataset = _dataset(loaded)
+    if "mismatched" in settings.responses:
+        dataset = replace(
+            dataset, examples=with_mismatched(dataset.examples, settings.seed, settings.max_length)
+        )
     if settings.on_bad_row == "quarantine" and settings.quarantine and dataset.refused:
         bad = [(item.failure, item.row) for item in loaded if item.failure is not None]
         write_quarantine(Path(settings.quarantine), bad)

@@ -19,11 +19,12 @@ class Example:
 
     ``prompt`` is never empty and begins with BOS where the tokenizer puts one; ``responses`` stand in the
     order that the objective names them (chosen, rejected), each non-empty, ending with EOS unless it was
-    cut. ``origin`` is "pairs.jsonl:18" or "ID[train]#18"; ``row`` counts the kept rows from 0.
+    cut. ``columns`` holds a number of the row or of one response, or a number for each response of a group.
+    ``origin`` is "pairs.jsonl:18" or "ID[train]#18"; ``row`` counts the kept rows from 0.
     """
 
     row: int
     origin: str
     prompt: Tokens
     responses: tuple[Tokens, ...]
-    columns: Mapping[str, float] = field(default_factory=dict)
+    columns: Mapping[str, float | tuple[float, ...]] = field(default_factory=dict)

@@ -34,7 +34,7 @@ class Parsed:
 
     prompt: Text
     responses: tuple[Text, ...]
-    columns: Mapping[str, float] = field(default_factory=dict)
+    columns: Mapping[str, float | tuple[float, ...]] = field(default_factory=dict)
     tools: Any = None
 
 
@@ -60,14 +60,20 @@ def _pointwise(fields: Fields, settings: DataSettings) -> Parsed:
 
 def _one_response(fields: Fields, needed: tuple[str, ...]) -> Parsed:
     prompt, responses = _explicit(fields, ("completion",))
-    return Parsed(prompt, responses, {name: _number(fields, name) for name in needed})
+    return Parsed(prompt, responses, {name: _number(fields, name.partition("/")[0]) for name in needed})
+
+
+# A pair's rewards stand in two columns, a group's in a list.
+_PAIR_COLUMNS = {"reward/chosen": "score_chosen", "reward/rejected": "score_rejected"}
+_GROUP_COLUMNS = {"reward": "rewards", "win_rate": "win_rates", "label": "labels"}
 
 
 def _pairwise(fields: Fields, settings: DataSettings) -> Parsed:
     names = ("chosen", "rejected")
     explicit = fields.has("prompt")
     prompt, responses = _explicit(fields, names) if explicit else _implicit(fields)
-    return Parsed(prompt, responses, {name: _number(fields, name) for name in settings.needed})
+    found = {name: _number(fields, _PAIR_COLUMNS.get(name, name)) for name in settings.needed}
+    return Parsed(prompt, responses, found)
 
 
 def _scored(fields: Fields, settings: DataSettings) -> Parsed:
@@ -76,14 +82,17 @@ def _scored(fields: Fields, settings: DataSettings) -> Parsed:
     prompt, responses = _answers(
         fields, [(f"completions[{index}]", value) for index, value in enumerate(completions)]
     )
-    if settings.responses != ("chosen", "rejected"):
-        pairs = [(name, _scores(fields, name, len(responses))) for name in settings.needed]
-        return Parsed(prompt, responses, {f"{name}/{i}": x for name, xs in pairs for i, x in enumerate(xs)})
+    if settings.responses[:2] != ("chosen", "rejected"):
+        lists = {name: _GROUP_COLUMNS[name.partition("/")[0]] for name in settings.needed}
+        found = {name: tuple(_scores(fields, column, len(responses))) for name, column in lists.items()}
+        return Parsed(prompt, responses, found)
     name = "win_rates" if fields.has("win_rates") and not fields.has("rewards") else "rewards"
     scores = _scores(fields, name, len(responses))
     if max(scores) == min(scores):
         raise fields.wrong(name, "are all equal, so no response is the better one")
-    return Parsed(prompt, (responses[scores.index(max(scores))], responses[scores.index(min(scores))]))
+    best, worst = scores.index(max(scores)), scores.index(min(scores))
+    known = {"reward/chosen": scores[best], "reward/rejected": scores[worst]}
+    return Parsed(prompt, (responses[best], responses[worst]), {n: known[n] for n in settings.needed})
 
 
 def _prompts(fields: Fields, settings: DataSettings) -> Parsed:

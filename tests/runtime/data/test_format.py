@@ -102,19 +102,24 @@ def test_demonstrations(row: dict[str, Any], expected: tuple[Any, ...]) -> None:
 def test_pointwise_reads_the_columns_that_the_objective_needs() -> None:
     row = {"prompt": "p", "completion": "c", "label": True, "reward": -1.5}
     assert parse(row, "pointwise", needed=("label",)).columns == {"label": 1.0}
-    assert parse(row, "pointwise", needed=("label", "reward")).columns == {"label": 1.0, "reward": -1.5}
+    assert parse(row, "pointwise", needed=("label", "reward/completion")).columns == {
+        "label": 1.0,
+        "reward/completion": -1.5,
+    }
 
 
 def test_scored_keeps_all_responses_with_their_rewards() -> None:
     row = {"prompt": "p", "completions": ["a", "b", "c"], "rewards": [0, 1, 0.5]}
-    parsed = parse(row, "scored", needed=("rewards",))
+    parsed = parse(row, "scored", needed=("reward/completions",))
     assert texts(parsed) == ("p", "a", "b", "c")
-    assert parsed.columns == {"rewards/0": 0.0, "rewards/1": 1.0, "rewards/2": 0.5}
+    assert parsed.columns == {"reward/completions": (0.0, 1.0, 0.5)}
 
 
 def test_scored_serves_pairs_with_the_best_and_the_worst() -> None:
     row = {"prompt": "p", "completions": ["a", "b", "c"], "rewards": [0, 1, 0.5]}
-    assert texts(parse(row, "scored", responses=PAIR)) == ("p", "b", "a")
+    parsed = parse(row, "scored", responses=PAIR, needed=("reward/chosen", "reward/rejected"))
+    assert texts(parsed) == ("p", "b", "a")
+    assert parsed.columns == {"reward/chosen": 1.0, "reward/rejected": 0.0}
     by_rate = {"prompt": "p", "completions": ["a", "b"], "win_rates": [0.2, 0.8]}
     assert texts(parse(by_rate, "scored", responses=PAIR)) == ("p", "b", "a")
 
