@@ -46,9 +46,9 @@ def _finding(found: Diagnostic, lines: Sequence[str], color: bool) -> str:
     level = _LEVELS[found.severity]
     margin = " " * (len(str(found.span.line)) + 1)
     head = paint(level, f"{found.severity}[{found.code}]") + paint(_BOLD, f": {plain(found.message)}")
-    arrow = f"{margin}{paint(_BLUE, '-->')} {plain(str(found.span))}"
+    arrow = [f"{margin}{paint(_BLUE, '-->')} {plain(str(found.span))}"] if found.span.file else []
     bar = f"{margin} {paint(_BLUE, '|')}"
-    parts = [head, arrow]
+    parts = [head, *arrow]
     if found.span.line <= len(lines):
         line, carets = _marked(lines[found.span.line - 1], found.span)
         number = paint(_BLUE, f" {found.span.line} |")

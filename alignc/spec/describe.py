@@ -14,7 +14,7 @@ from alignc.spec.fields import field_models, members, plain, tags
 from alignc.spec.job import Job
 from alignc.spec.preset import Parameter, built_in, preset_names
 
-__all__ = ["FieldText", "describe", "fields_below"]
+__all__ = ["FieldText", "describe", "fields_below", "fields_of", "parameter_text"]
 
 
 @dataclass(frozen=True)
@@ -48,13 +48,14 @@ def _parameters(steps: list[str]) -> list[FieldText]:
     presets = [steps[0]] if len(steps) == 2 else preset_names() if len(steps) == 1 else []
     known = [built_in(p) for p in presets if p in preset_names()]
     return [
-        _parameter(f"objective.{p.preset}.{steps[-1]}", p.parameters[steps[-1]])
+        parameter_text(f"objective.{p.preset}.{steps[-1]}", p.parameters[steps[-1]])
         for p in known
         if steps[-1] in p.parameters
     ]
 
 
-def _parameter(path: str, p: Parameter) -> FieldText:
+def parameter_text(path: str, p: Parameter) -> FieldText:
+    """Describe a preset's parameter."""
     kind = " | ".join(p.choices) if p.choices else p.type
     limits = _range(p.gt, p.ge, p.lt, p.le)
     unit = (
@@ -84,7 +85,7 @@ def _field(path: str, info: FieldInfo) -> FieldText:
     return FieldText(
         path,
         _type(info.annotation),
-        _default(info),
+        DERIVED.get(path) or _default(info),
         _range(*(limits.get(k) for k in ("gt", "ge", "lt", "le"))),
         str(extra.get("unit", "")),
         str(extra.get("symbol", "")),
@@ -111,6 +112,7 @@ def _number(value: float) -> str:
     return str(value) if isinstance(value, int) else f"{value:g}"
 
 
+DERIVED = {"name": "the file's name", "output_dir": "runs/NAME"}
 NAMES = {float: "number", int: "whole number", bool: "true | false", str: "text"}
 
 
@@ -128,6 +130,11 @@ def _member(member: Any) -> str:
         named = [t for t in tags(bare) if not t.startswith("(")]
         return f"{{{named[0]}}}" if len(named) == 1 else "mapping"
     return NAMES.get(bare, str(bare))
+
+
+def fields_of(model: type[BaseModel], path: str = "") -> list[FieldText]:
+    """Describe the fields of one model that stands at a path."""
+    return [_field(f"{path}.{n}" if path else n, info) for n, info in model.model_fields.items()]
 
 
 def fields_below(path: str = "") -> Iterator[FieldText]:

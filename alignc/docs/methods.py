@@ -1,0 +1,119 @@
+"""docs/methods: a page a method, from its preset and the explanation of its smallest spec."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from alignc.api import Compiled
+from alignc.checks import check
+from alignc.docs.markdown import GENERATED, bullets, code, table
+from alignc.emit.job_json import formula_latex
+from alignc.explain import Explanation, citation, explanation
+from alignc.graph.lower import lower
+from alignc.plan import needs
+from alignc.printers.dialect import number
+from alignc.spec.describe import parameter_text
+from alignc.spec.load import load
+from alignc.spec.preset import Preset
+from alignc.spec.starter import smallest
+
+__all__ = ["index_page", "method_page"]
+
+PARAMETERS = ("parameter", "symbol", "default", "type", "range", "unit", "meaning")
+
+
+def index_page(presets: Sequence[Preset]) -> str:
+    """List the methods."""
+    rows = [[f"[{p.preset}]({p.preset}.md)", p.title, ", ".join(p.data), p.summary] for p in presets]
+    return f"{GENERATED}\n# Methods\n\n{table(('preset', 'method', 'data', 'what it does'), rows)}"
+
+
+def method_page(preset: Preset) -> str:
+    """Write a method's page; raises DiagnosticError where its smallest spec does not lower."""
+    compiled = _compiled(preset)
+    said = compiled.explanation
+    parts = [
+        f"{GENERATED}\n# {preset.title} (`{preset.preset}`)\n\n{_introduction(preset)}",
+        f"## Loss\n\n{_loss(compiled)}",
+        f"## Parameters\n\n{_parameters(preset)}",
+        f"## Gradient\n\n{bullets(_gradient(said))}",
+        f"## What runs\n\n{bullets(_runs(said))}",
+        f"## What to watch\n\n{bullets(_watched(said))}",
+        f"## What the checks say\n\n{bullets(_findings(compiled))}" if compiled.warnings else "",
+        f"## Deviations\n\n{bullets(said.deviations)}" if said.deviations else "",
+        f"## Smallest spec\n\n```yaml\n{smallest(preset)}```\n",
+    ]
+    return "\n".join(part for part in parts if part)
+
+
+def _compiled(preset: Preset) -> Compiled:
+    with TemporaryDirectory() as folder:
+        spec = Path(folder) / f"{preset.preset}.yaml"
+        spec.write_text(smallest(preset), "utf-8")
+        loaded = load(spec)
+        loss = lower(loaded)
+        wanted = needs(loss, loaded.job)
+        found = tuple(check(loaded, loss))
+        return Compiled(loaded, loss, wanted, explanation(loaded, loss, wanted), found)
+
+
+def _findings(compiled: Compiled) -> list[str]:
+    return [f"[{d.code}](../diagnostics.md#{d.code.lower()}): {d.message}" for d in compiled.warnings]
+
+
+def _introduction(preset: Preset) -> str:
+    lines = [preset.summary]
+    if preset.when:
+        lines.append(f"**When to use it:** {preset.when}")
+    if preset.paper:
+        link = f" <https://arxiv.org/abs/{preset.paper.arxiv}>" if preset.paper.arxiv else ""
+        lines.append(f"**Paper:** {citation(preset.paper)}: *{preset.paper.title}*.{link}")
+    return "\n\n".join(lines) + "\n"
+
+
+def _loss(compiled: Compiled) -> str:
+    said = compiled.explanation
+    where = table(
+        ("symbol", "is", "note"), [[code(w.symbol), code(w.definition), w.note] for w in said.where]
+    )
+    return f"```math\n{formula_latex(compiled.loss)}\n```\n\n```text\n{said.formula}\n```\n\n{where}"
+
+
+def _parameters(preset: Preset) -> str:
+    if not preset.parameters:
+        return "It has none.\n"
+    described = [(n, parameter_text(n, p)) for n, p in preset.parameters.items()]
+    rows = [
+        [code(n), f.symbol, code(f.default), f.type, f.limits, f.unit, f.description] for n, f in described
+    ]
+    return table(PARAMETERS, rows) + _train(preset)
+
+
+def _train(preset: Preset) -> str:
+    if not preset.train:
+        return ""
+    given = ", ".join(f"`{name}: {value}`" for name, value in preset.train.items())
+    return f"\nIt also sets, unless the spec says otherwise, under `train`: {given}.\n"
+
+
+def _gradient(said: Explanation) -> list[str]:
+    rows = []
+    for c in said.gradient:
+        start = "" if c.at_start is None else f" ({number(round(c.at_start, 6))} at the start)"
+        rows.append(f"`∂L/∂log π({c.response}) = {c.formula}`: {c.words}{start}")
+    return [*rows, *([said.gauge] if said.gauge else [])]
+
+
+def _runs(said: Explanation) -> list[str]:
+    return [*(f"{role}: {text}" for role, text in said.roles), f"data: {said.data}", said.scaling]
+
+
+def _watched(said: Explanation) -> list[str]:
+    start = ", ".join(f"`{name}` {number(round(value, 6))}" for name, value in said.step0)
+    return [
+        *([f"at step 0: {start}"] if start else []),
+        *(f"`{name}` {text}" for name, text in said.healthy),
+        f"logged: {', '.join(code(name) for name in said.metrics)}",
+    ]

@@ -1,0 +1,67 @@
+"""docs/spec.md: every field of a spec, section by section."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from pydantic import BaseModel
+
+from alignc.docs.markdown import GENERATED, code, table
+from alignc.spec.describe import FieldText, fields_of
+from alignc.spec.fields import field_models, tags
+from alignc.spec.job import Job
+
+__all__ = ["spec_page"]
+
+INTRO = """\
+# The spec
+
+A spec is one YAML file; `alignc describe FIELD` prints what stands here. Every name below is the whole path
+of a field. Beside these, a spec may begin with `extends: FILE` or `extends: preset:NAME`, and any value can be
+overridden with `--set PATH=VALUE`. `objective` is a preset with its parameters ([methods](methods/README.md)),
+or `terms` as below; beside a preset, `terms: {NAME: {…}}` changes a term of the preset or adds one.
+"""
+HEAD = ("field", "type", "default", "range", "unit", "symbol", "meaning")
+
+
+def spec_page() -> str:
+    """Write the page."""
+    seen: dict[type[BaseModel], str] = {}
+    return GENERATED + "\n" + INTRO + "".join(_sections(Job, "", seen))
+
+
+def _sections(model: type[BaseModel], path: str, seen: dict[type[BaseModel], str]) -> Iterator[str]:
+    """Write a model's table, then those of the models inside it; one that was shown is referred to."""
+    seen[model] = path
+    yield f"\n## {_heading(model, path)}\n\n{_sentence(model.__doc__)}\n\n"
+    yield table(HEAD, [_row(f) for f in fields_of(model, path)])
+    for name, info in model.model_fields.items():
+        at = f"{path}.{name}" if path else name
+        for inner in field_models(info):
+            if inner not in seen:
+                yield from _sections(inner, at, seen)
+            elif seen[inner] != at:
+                yield f"\n`{at}` takes what `{seen[inner]}` takes.\n"
+
+
+def _heading(model: type[BaseModel], path: str) -> str:
+    if not path:
+        return "The whole"
+    named = sorted(tags(model))
+    kind = next((k for k in ("kind", "of", "init") if k in model.model_fields), "")
+    if kind and len(named) == 1:
+        return f"{path} ({kind}: {named[0]})"
+    words = _words(model.__name__)
+    return path if words == path.rpartition(".")[2] else f"{path}: {words}"
+
+
+def _words(name: str) -> str:
+    return "".join(f" {c.lower()}" if c.isupper() else c for c in name).strip()
+
+
+def _row(f: FieldText) -> list[str]:
+    return [code(f.path), f.type, code(f.default), f.limits, f.unit, f.symbol, f.description]
+
+
+def _sentence(text: str | None) -> str:
+    return " ".join((text or "").split())
