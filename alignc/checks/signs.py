@@ -18,15 +18,22 @@ __all__ = ["descent_direction", "rewarded_length", "smoothing"]
 
 POINTS = ((-20.0, 11.0, -26.0, 14.0), (-31.0, 18.0, -12.0, 6.0), (-15.0, 9.0, -15.0, 9.0))
 """log π and length of chosen and of rejected, in nat and token: shorter, longer and alike."""
+DISTANCES = (-300.0, -100.0, -30.0, 30.0, 100.0, 300.0)
+"""Nats by which the policy is moved from the reference, up on the chosen and down on the rejected response."""
 
 
 def descent_direction(checked: Checked) -> Iterator[Diagnostic]:
-    """E501: at π = ref a step must raise the chosen response and must not raise the rejected one."""
+    """E501: at π = ref a step must raise the chosen response and must not raise the rejected one.
+
+    A loss that has a dent at the start and yet falls from a pair ranked wrong to one ranked right (DiscoPOP) has no
+    sign error.
+    """
     if not checked.loss.view.pair:
         return
-    slopes = [_slopes(alone(checked.loss.root), point) for point in POINTS]
+    root = alone(checked.loss.root)
+    slopes = [_slopes(root, point) for point in POINTS]
     wrong = [(w, l) for w, l in slopes if w > 0 or l < 0 or w == l == 0]
-    if wrong:
+    if wrong and not all(_ranks(root, point) for point in POINTS):
         chosen, rejected = wrong[0]
         message = (
             f"the first step goes the wrong way: ∂L/∂log π is {chosen:.3g} on the chosen response"
@@ -36,10 +43,27 @@ def descent_direction(checked: Checked) -> Iterator[Diagnostic]:
 
 
 def _slopes(root: Node, point: tuple[float, ...]) -> tuple[float, float]:
-    values = dict(zip(("chosen", "rejected"), ((point[0], point[1]), (point[2], point[3])), strict=True))
+    values = _values(point)
     found = [at_reference(gradient(root, trained_output(root, y))) for y in values]
     given = {n: [_given(n, values)] for node in found for n in inputs(node)}
     return _number(evaluate(found[0], given)), _number(evaluate(found[1], given))
+
+
+def _values(point: tuple[float, ...]) -> dict[str, tuple[float, float]]:
+    return {"chosen": (point[0], point[1]), "rejected": (point[2], point[3])}
+
+
+def _ranks(root: Node, point: tuple[float, ...]) -> bool:
+    """Tell whether the loss is lower, and ever lower, the further the policy ranks the pair right and not wrong."""
+    losses = []
+    for nats in DISTANCES:
+        moved = {"chosen": (point[0] + nats, point[1]), "rejected": (point[2] - nats, point[3])}
+        given = {
+            n: [_given(n, moved if isinstance(n, Logp) and n.model == "policy" else _values(point))]
+            for n in inputs(root)
+        }
+        losses.append(_number(evaluate(root, given)))
+    return losses == sorted(losses, reverse=True) and losses[0] > losses[-1]
 
 
 def trained_output(root: Node, response: str) -> Node:
@@ -58,7 +82,7 @@ def _given(node: Node, values: dict[str, tuple[float, float]]) -> object:
             return [1.0]
         case Output(quantity="log_sum_squares", response=response):
             return [2 * values[response][0]]
-        case Column(name="margin") | Output(quantity="score"):
+        case Column(name="margin") | Output(quantity="score") | Column(response="rejected"):
             return 0.0
     return 1.0
 

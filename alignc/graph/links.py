@@ -67,10 +67,10 @@ def _exo(z: Node, epsilon: Node) -> Node:
 
 
 def _discopop(z: Node, tau: Node) -> Node:
-    blend = b.apply("sigmoid", b.divide(z, tau))
-    rest = b.apply("sigmoid", b.negate(b.divide(z, tau)))
-    logistic = b.negate(b.apply("log_sigmoid", z))
-    return b.add(b.multiply(rest, logistic), b.multiply(blend, b.apply("exp", b.negate(z))))
+    """Write m·exp(−z) as exp(log m − z), which stays finite where m underflows and exp(−z) overflows."""
+    scaled = b.divide(z, tau)
+    logistic = b.multiply(b.apply("sigmoid", b.negate(scaled)), b.negate(b.apply("log_sigmoid", z)))
+    return b.add(logistic, b.apply("exp", b.subtract(b.apply("log_sigmoid", scaled), z)))
 
 
 def _formula(text: str, z: Node, scope: Scope) -> Node:

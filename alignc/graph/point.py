@@ -9,7 +9,7 @@ from alignc.graph.build import constant
 from alignc.graph.evaluate import evaluate
 from alignc.graph.gradient import gradient
 from alignc.graph.loss import Loss, alone
-from alignc.graph.nodes import Column, GroupSize, Length, Logp, Named, Node, Output, Position, walk
+from alignc.graph.nodes import Column, GroupSize, Length, Logp, Named, Node, Output, Position, Reduce, walk
 from alignc.graph.rewrite import inputs, substitute
 from alignc.graph.scope import carried
 
@@ -35,11 +35,14 @@ def at_point(loss: Loss, point: Any) -> dict[str, Any]:
     """Evaluate a loss at given examples: the mean, and by example its loss and gradient.
 
     Each example is a batch of its own; the reference point of a batch is the point's `z0`, or 0. Raises PointError:
-    E002 for unknown keys, E006 for missing ones, E003 and E004 for values that are no finite numbers.
+    E002 for unknown keys, E006 for missing ones, E003 and E004 for values that are no finite numbers, E105 for a group of
+    one.
     """
     responses = loss.view.responses
     examples = _examples(point, responses)
     own = _with_point(alone(loss.root), _number(point.get("z0", 0.0), "z0"))
+    if any(isinstance(n, Reduce) and n.kind == "pairs" for n in walk(own)):
+        _check_groups(examples)
     trained = [n for n in inputs(own) if n.type.trained]
     slopes = {node: gradient(own, node) for node in trained}
     done = [_one(own, slopes, example, f"examples[{i}]") for i, example in enumerate(examples)]
@@ -83,6 +86,13 @@ def _check_example(example: Any, responses: tuple[str, ...], path: str) -> None:
             _known(inner, KEYS, at)
 
 
+def _check_groups(examples: list[Mapping[str, Any]]) -> None:
+    for index, example in enumerate(examples):
+        if len(example["completions"]) < 2:
+            message = "a response is compared with the others of its group: give two or more"
+            raise PointError("E105", message, f"examples[{index}].completions")
+
+
 def _members(value: Any, response: str, path: str) -> list[tuple[Any, str]]:
     if response != "completions":
         return [(value, path)]
@@ -99,30 +109,36 @@ def _known(given: Mapping[str, Any], keys: tuple[str, ...], path: str) -> None:
 
 def _one(own: Node, slopes: dict[Node, Node], example: Mapping[str, Any], path: str) -> dict[str, Any]:
     given = dict(_given([own, *slopes.values()], example, path))
-    value = _unrowed(evaluate(own, given))
+    value = _of_row(evaluate(own, given))
     found: dict[str, Any] = {}
     for node, slope in slopes.items():
-        _lay(found, node, _spread(_unrowed(evaluate(slope, given)), node, example), example)
+        _lay(found, node, _of_row(evaluate(slope, given)), example)
     return {"loss": value, "gradient": found}
 
 
-def _spread(slope: Any, node: Node, example: Mapping[str, Any]) -> Any:
-    """Repeat a slope that all responses of a group share."""
-    if isinstance(node, Logp | Output) and node.response == "completions" and not isinstance(slope, list):
-        return [slope] * len(example["completions"])
-    return slope
+def _of_row(value: Any) -> Any:
+    return value[0] if isinstance(value, list) else value
 
 
 def _lay(found: dict[str, Any], node: Node, slope: Any, example: Mapping[str, Any]) -> None:
-    """Put a slope where the example has the number it belongs to."""
+    """Put a slope where the example has the number it belongs to, and in its shape."""
     assert isinstance(node, Logp | Output)
-    key = "logp" if isinstance(node, Logp) else node.quantity
-    if node.response == "completions":
-        rows = found.setdefault("completions", [{} for _ in example["completions"]])
-        for row, one in zip(rows, slope, strict=True):
-            row[key] = one
+    key, name = "logp" if isinstance(node, Logp) else node.quantity, node.response
+    if name != "completions":
+        found.setdefault(name, {})[key] = _mirrored(slope, example[name][key])
         return
-    found.setdefault(node.response, {})[key] = slope
+    members = example[name]
+    rows = found.setdefault(name, [{} for _ in members])
+    slopes = slope if isinstance(slope, list) else [slope] * len(members)
+    for row, one, member in zip(rows, slopes, members, strict=True):
+        row[key] = _mirrored(one, member[key])
+
+
+def _mirrored(slope: Any, given: Any) -> Any:
+    """Give one slope a token where tokens were given, and one number where their sum was."""
+    if isinstance(given, list):
+        return slope if isinstance(slope, list) else [slope] * len(given)
+    return slope[0] if isinstance(slope, list) else slope
 
 
 def _given(roots: list[Node], example: Mapping[str, Any], path: str) -> Iterator[tuple[Node, Any]]:
@@ -192,11 +208,3 @@ def _number(value: Any, path: str) -> float:
     if not -1e300 < value < 1e300:
         raise PointError("E004", f"must be a finite number, found {value}", path)
     return float(value)
-
-
-def _unrowed(value: Any) -> Any:
-    """Take the one row, and the one token of a response whose sum was given."""
-    if isinstance(value, list):
-        inner = [_unrowed(v) for v in value]
-        return inner[0] if len(inner) == 1 else inner
-    return value

@@ -143,7 +143,11 @@ def _pointwise(term: Pointwise, scope: Scope, seen: View) -> Lowered:
         away = b.subtract(_placed(raw[y], beta, point), target)
         distance[y] = scope.names.value(symbol, symbol, "distance", away)
     parts = [_judged(term, distance[y], y, scope) for y in over]
-    loss = parts[0] if len(parts) == 1 else b.multiply(b.constant(1 / len(parts)), b.add(*parts))
+    loss = b.add(*parts)
+    if (
+        term.target.kind != "none"
+    ):  # targets are regressed on one by one; a marked pair is one loss, the sum of both
+        loss = b.multiply(b.constant(1 / len(parts)), loss)
     if over == ("completions",):
         loss = b.divide(b.sum_over("group", loss), GroupSize())
     rows = scope.names.value("row_loss", "ℓ", "loss by row", loss)
