@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 __all__ = ["rendered", "templates_folder"]
 
@@ -19,6 +20,8 @@ def templates_folder() -> Path:
 
 @cache
 def _environment() -> Environment:
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined  # `validate` renders nothing
+
     return Environment(
         loader=FileSystemLoader(templates_folder()),
         undefined=StrictUndefined,

@@ -14,7 +14,8 @@ REQUIRED: Any = ...
 class Spec(BaseModel):
     """A section of a spec: strict types, no unknown keys, immutable."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+    # Built when first used: only the whole spec and presets are validated by themselves.
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False, defer_build=True)
 
 
 def field(
