@@ -66,7 +66,7 @@ class Compiled:
 
 def validate(path: Spec, overrides: Sequence[str] = ()) -> Report:
     """Check a spec without opening data or models. Never raises for what is wrong with it."""
-    texts = _texts(path)
+    texts = {**_texts(path), **({"--set": "\n".join(overrides)} if overrides else {})}
     try:
         spec = load(Path(path), overrides)
         texts = {**texts, **spec.document.texts}

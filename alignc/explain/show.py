@@ -73,7 +73,7 @@ def _section(label: str, lines: object, *, wrap: bool = True) -> Iterator[str]:
     shown = [str(line) for line in lines]  # type: ignore[attr-defined]
     first = True
     for line in shown:
-        parts = textwrap.wrap(line, WIDTH - LABEL, subsequent_indent="  ") if wrap else [line]
+        parts = textwrap.wrap(line, WIDTH - LABEL - 1, subsequent_indent="  ") if wrap else [line]
         for part in parts or [""]:
             yield f"{label if first else '':<{LABEL}} {part}"
             first = False
