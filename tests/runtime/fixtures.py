@@ -8,7 +8,7 @@ import random
 from pathlib import Path
 from typing import Any
 
-import jinja2
+from alignc.emit.render import rendered
 
 __all__ = ["job_data", "train_section", "write_job", "write_pairs"]
 
@@ -44,6 +44,14 @@ def loss(batch, totals):
     logps = (batch["policy/completion"] * batch["mask/completion"]).double()
     return -logps.sum() / totals["tokens/completion"], {}
 '''
+
+VALUES = {
+    "runtime": "alignc.runtime",
+    "formula": "a test",
+    "coupled": False,
+    "outputs": False,
+    "rewards": False,
+}
 
 PLANS: dict[str, dict[str, Any]] = {
     "dpo": {
@@ -203,10 +211,7 @@ def write_job(folder: Path, data: dict[str, Any]) -> Path:
     """Write a job folder, as `alignc compile` does."""
     folder.mkdir(parents=True, exist_ok=True)
     kind = data["spec"]["objective"]["preset"]
-    template = (ROOT / "templates" / "train.py.j2").read_text(encoding="utf-8")
-    script = jinja2.Template(template, undefined=jinja2.StrictUndefined).render(
-        runtime="alignc.runtime", formula="a test"
-    )
+    script = rendered("train.py.j2", **VALUES)
     (folder / "train.py").write_text(script, encoding="utf-8")
     (folder / "loss.py").write_text(DPO if kind == "dpo" else SFT, encoding="utf-8")
     (folder / "job.json").write_text(json.dumps(data), encoding="utf-8")
