@@ -35,8 +35,8 @@ def at_point(loss: Loss, point: Any) -> dict[str, Any]:
     """Evaluate a loss at given examples: the mean, and by example its loss and gradient.
 
     Each example is a batch of its own; the reference point of a batch is the point's `z0`, or 0. Raises PointError:
-    E002 for unknown keys, E006 for missing ones, E003 and E004 for values that are no finite numbers, E105 for a group of
-    one.
+    E002 for unknown keys, E006 for missing ones, E003 and E004 for values that are no finite numbers, E105 for a group
+    of one.
     """
     responses = loss.view.responses
     examples = _examples(point, responses)
