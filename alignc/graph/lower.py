@@ -11,7 +11,7 @@ from alignc.graph.terms import lower_term
 from alignc.graph.types import GraphTypeError
 from alignc.spec.document import Path
 from alignc.spec.load import Loaded
-from alignc.spec.objective import Pointwise, Preference
+from alignc.spec.objective import KLTerm, Pointwise, Preference
 from alignc.spec.views import view
 
 __all__ = ["lower"]
@@ -48,6 +48,8 @@ def _misfit(term: object, responses: tuple[str, ...], spec: Loaded, path: Path) 
             return None
         message = f"`{term.name}` compares a chosen with a rejected response, but `data.kind` is `{kind}`"
         return Diagnostic("E101", message, at)
+    if isinstance(term, KLTerm):
+        return None
     if isinstance(term, Pointwise):
         labelled = (
             kind in ("pointwise", "pairwise") or term.direction != "label" or term.target.kind != "none"
@@ -74,7 +76,9 @@ def _numbered(metrics: list[Metric]) -> list[Metric]:
 
 
 PLACES: dict[str, tuple[tuple[str, ...], ...]] = {
-    "E003": (("link", "formula"), ("link",), ("score", "transform")),
+    "E003": (("link", "formula"), ("link",), ("score", "transform"), ("estimator",), ("gradient",)),
+    "E004": (("estimator",), ("gradient",)),
+    "E106": (("on",),),
     "E402": (("score", "reduce"), ("score", "of")),
     "E403": (("score", "anchor"), ("score", "of")),
     "E404": (("link", "label_smoothing"), ("link",)),

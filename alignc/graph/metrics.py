@@ -11,7 +11,7 @@ from alignc.graph.types import Unit
 from alignc.spec.objective import Likelihood, Pointwise, Preference
 from alignc.spec.views import View
 
-__all__ = ["group_metrics", "likelihood_metrics", "pointwise_metrics", "preference_metrics"]
+__all__ = ["group_metrics", "kl_metrics", "likelihood_metrics", "pointwise_metrics", "preference_metrics"]
 
 PAIR = ("chosen", "rejected")
 
@@ -108,6 +108,11 @@ def group_metrics(beta: Node, raw: Node, kind: str, value: Node | None) -> list[
 def likelihood_metrics(term: Likelihood, logp: Node, value: Node | None) -> list[Metric]:
     """List the term's own loss where there are several, and the log-probability of the response."""
     return [*own_loss(term.kind, value), _mean(f"logps/{term.on}", logp)]
+
+
+def kl_metrics(estimate: Node, value: Node | None) -> list[Metric]:
+    """List the estimate itself, without importance weights, and the term's own loss where there are several."""
+    return [*own_loss("kl", value), _mean("kl", estimate)]
 
 
 def own_loss(kind: str, value: Node | None) -> list[Metric]:

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 from alignc.graph import build as b
+from alignc.graph.kl import estimate
 from alignc.graph.links import linked
 from alignc.graph.loss import Metric, TermLoss
-from alignc.graph.metrics import group_metrics, likelihood_metrics, pointwise_metrics, preference_metrics
+from alignc.graph.metrics import (
+    group_metrics,
+    kl_metrics,
+    likelihood_metrics,
+    pointwise_metrics,
+    preference_metrics,
+)
 from alignc.graph.nodes import Column, GroupSize, Length, Logp, Matched, Node, Output, Reduce, Running
 from alignc.graph.scope import Scope, carried
 from alignc.graph.scores import SUFFIX, anchor_of, likelihood_weight, log_ratio, raw_score
 from alignc.graph.types import GraphTypeError, Unit
 from alignc.spec import axes, targets
-from alignc.spec.objective import Likelihood, Pointwise, Preference, Term
+from alignc.spec.objective import KLTerm, Likelihood, Pointwise, Preference, Term
 from alignc.spec.views import View
 
 __all__ = ["Lowered", "lower_term"]
@@ -32,6 +39,8 @@ def lower_term(term: Term, scope: Scope, seen: View) -> Lowered:
             return _pointwise(term, scope, seen)
         case Likelihood():
             return _likelihood(term, scope)
+        case KLTerm():
+            return _kl(term, scope, seen)
     raise TypeError(type(term).__name__)
 
 
@@ -164,7 +173,7 @@ def _placed(raw: Node, beta: Node, point: Node | None) -> Node:
     return b.subtract(b.multiply(beta, raw), point)
 
 
-def _responses(term: Pointwise, seen: View) -> tuple[str, ...]:
+def _responses(term: Pointwise | KLTerm, seen: View) -> tuple[str, ...]:
     """Find the responses that a term judges; of a pair, `completion` means both."""
     if term.on == "completion":
         return seen.responses
@@ -226,6 +235,25 @@ def _judged(term: Pointwise, z: Node, response: str, scope: Scope) -> Node:
 
 def _weighted(loss: Node, step: str, weight: float, symbol: str, scope: Scope) -> Node:
     return loss if weight == 1 else b.multiply(scope.number(step, weight, symbol, Unit()), loss)
+
+
+# ---- kl -------------------------------------------------------------------------------------------------------
+
+
+def _kl(term: KLTerm, scope: Scope, seen: View) -> Lowered:
+    parts = {y: estimate(term, y, scope) for y in _responses(term, seen)}
+    loss, value = (_averaged([getattr(p, which) for p in parts.values()]) for which in ("loss", "value"))
+    rows = scope.names.value("row_loss", "ℓ", "loss by row", loss)
+    named = tuple(n for p in parts.values() for n in p.named)
+    lowered = _finished(term, scope, rows, named, tuple(parts))
+    return lowered, kl_metrics(value, lowered.value if scope.many else None)
+
+
+def _averaged(parts: list[Node]) -> Node:
+    """Average over a row's responses."""
+    if len(parts) == 1 and parts[0].type.axis in ("group", "token:completions"):
+        return b.divide(b.sum_over("group", parts[0]), GroupSize())
+    return parts[0] if len(parts) == 1 else b.multiply(b.constant(1 / len(parts)), b.add(*parts))
 
 
 # ---- likelihood -----------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from alignc.spec.axes import Link, LogisticLink, Margin, NoMargin, Score, Utilit
 from alignc.spec.base import Spec, field
 from alignc.spec.targets import NoPoint, NoTarget, ReferencePoint, Target
 
-__all__ = ["Likelihood", "Objective", "Pointwise", "Preference", "Term"]
+__all__ = ["KLTerm", "Likelihood", "Objective", "Pointwise", "Preference", "Term"]
 
 
 class TermBase(Spec):
@@ -71,7 +71,33 @@ class Likelihood(TermBase):
     )
 
 
-Term = Annotated[Preference | Pointwise | Likelihood, Field(discriminator="kind")]
+class KLTerm(TermBase):
+    """An estimate of the divergence to an anchor, in the loss; u = log π/anchor of a response or a token."""
+
+    kind: Literal["kl"] = field(..., "A pull to the anchor, by an estimator of the KL.")
+    on: Literal["completion", "chosen", "rejected", "completions"] = field(
+        "completion", "The response; of pairs, `completion` takes both."
+    )
+    estimator: str = field(
+        "k2", "`k1` u, `k2` u²/2, `k3` e^−u − 1 + u, `abs` |u|, or a formula κ(u).", max_length=400
+    )
+    gradient: str | None = field(
+        None, "An estimator that gives the gradient, where `estimator` gives the value alone.", max_length=400
+    )
+    granularity: Literal["token", "sequence"] = field(
+        "sequence", "An estimate of the whole response, or the sum of one for every token."
+    )
+    correction: Literal["none", "importance", "ratio"] = field(
+        "none",
+        "For responses of another policy: nothing, the importance ratio without gradient, or with its gradient.",
+    )
+    anchor: Literal["initial", "previous_iterate", "rollout"] | None = field(
+        None, "The model that the policy is held to. Left out: `initial`."
+    )
+    clamp: float | None = field(None, "Largest |u| that counts.", unit="nat", gt=0)
+
+
+Term = Annotated[Preference | Pointwise | Likelihood | KLTerm, Field(discriminator="kind")]
 
 
 class Objective(Spec):

@@ -1,0 +1,102 @@
+"""Lower a KL estimator: κ(u) of the log-ratio of a response or of each token, weighted by an importance ratio."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from alignc.graph import build as b
+from alignc.graph.functions import FUNCTIONS
+from alignc.graph.gradient import from_formula
+from alignc.graph.nodes import NAT, Logp, Node
+from alignc.graph.scope import Scope, bare, carried
+from alignc.graph.scores import SUFFIX, log_ratio
+from alignc.graph.types import GraphTypeError, Unit
+from alignc.spec import formula
+from alignc.spec.axes import Score
+from alignc.spec.objective import KLTerm
+
+__all__ = ["KAPPA", "Estimate", "estimate", "kappa", "weighted"]
+
+KAPPA: Mapping[str, str] = {"k1": "u", "k2": "u**2/2", "k3": "u+expm1(-u)", "abs": "abs(u)"}
+"""κ(u) of the estimators that have a name (Schulman 2020), u = log π/ref."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """An estimator's part of the loss, its own value without weights, and the names in it."""
+
+    loss: Node
+    value: Node
+    named: tuple[Node, ...]
+
+
+def kappa(estimator: str, u: Node) -> Node:
+    """Apply an estimator to a log-ratio without a unit.
+
+    Raises GraphTypeError: E004 for `full`, which no sample of tokens tells; E003 for what is no formula over u.
+    """
+    if estimator == "full":
+        message = (
+            "`estimator: full` needs the probability of every word at every token, which a job does not keep"
+        )
+        raise GraphTypeError(f"{message}; k2 has the same expected gradient token by token", "E004")
+    text = KAPPA.get(estimator, estimator)
+    try:
+        if unknown := formula.names(formula.parse(text, frozenset(FUNCTIONS))) - {"u"}:
+            raise formula.FormulaError(f"unknown name `{min(unknown)}`; an estimator is a formula over u")
+        return from_formula(text, {"u": u})
+    except (formula.FormulaError, TypeError, IndexError, ZeroDivisionError) as error:
+        raise GraphTypeError(f"`{estimator}`: {error}", "E003") from None
+
+
+def weighted(value: Node, rho: Node | None, correction: str) -> Node:
+    """Weigh an estimate by the importance ratio: with its gradient (`ratio`), or without (`importance`)."""
+    if rho is None:
+        return value
+    return b.multiply(rho if correction == "ratio" else b.stop(rho), value)
+
+
+def estimate(term: KLTerm, response: str, scope: Scope) -> Estimate:
+    """Lower the estimate of one response, in nat."""
+    u = _named_ratio(term, response, scope)
+    rho = _importance(term, response, scope) if term.correction != "none" else None
+    inside = bare(u) if term.clamp is None else _clamped(bare(u), term.clamp, scope)
+    value = kappa(term.estimator, inside)
+    through = value
+    if term.gradient is not None:
+        slope = kappa(term.gradient, inside)
+        through = b.add(slope, b.stop(b.subtract(value, slope)))
+    loss = weighted(through, rho, term.correction)
+    named = (u,) if rho is None else (u, rho)
+    return Estimate(_summed(loss, term), _summed(value, term), named)
+
+
+def _summed(node: Node, term: KLTerm) -> Node:
+    return carried(b.sum_over("token", node) if node.type.axis.startswith("token:") else node, NAT)
+
+
+def _named_ratio(term: KLTerm, response: str, scope: Scope) -> Node:
+    anchor = term.anchor or "initial"
+    if term.granularity == "sequence":
+        return log_ratio(Score(of="log_ratio", anchor=anchor), response, scope)
+    tokens = b.subtract(Logp("policy", response), Logp(anchor, response))
+    suffix = SUFFIX[response]
+    return scope.names.value(f"ut_{suffix}", f"u_{suffix},t", "log-ratio of a token", tokens)
+
+
+def _importance(term: KLTerm, response: str, scope: Scope) -> Node:
+    moved: Node = b.subtract(Logp("policy", response), Logp("rollout", response))
+    whole = term.granularity == "sequence"
+    rho = b.apply("exp", bare(b.sum_over("token", moved) if whole else moved))
+    suffix = SUFFIX[response] if whole else f"{SUFFIX[response]},t"
+    what = "the response" if whole else "the token"
+    return scope.names.value(
+        f"rho_{SUFFIX[response]}", f"ρ_{suffix}", f"how likelier {what} is than when it was sampled", rho
+    )
+
+
+def _clamped(u: Node, limit: float, scope: Scope) -> Node:
+    c = bare(scope.number("clamp", limit, "c", Unit()))
+    above = b.subtract(b.apply("relu", b.add(u, c)), c)
+    return b.apply("min", above, c)
