@@ -51,6 +51,9 @@ def job_folder(
         "machines": job.launch.num_machines,
         "engine": job.launch.engine,
         "standalone": standalone,
+        "coupled": bool(needs.statistics),
+        "outputs": bool(needs.outputs),
+        "rewards": "score" in needs.outputs,
     }
     files = {
         "train.py": rendered("train.py.j2", **values),

@@ -50,6 +50,7 @@ class TrainerState:
     stale: int = 0  # evaluations since the best one
     pending: Mapping[str, float] | None = None  # a step's metrics whose evaluation was interrupted
     stopped_early: bool = False
+    seen: Mapping[str, list[float]] | None = None  # the sums and counts of running means
 
 
 def commit(root: Path, state: TrainerState, write: Callable[[Path], None], keep: int) -> Path:

@@ -10,10 +10,11 @@ from torch import Tensor, nn
 
 from .batches import micro_batches
 from .checkpoint import TrainerState
+from .coupling import NOTHING, RowStatistics, Seen, statistics_of
 from .data.example import Example
 from .failure import Failure
 from .job import Job, Train
-from .micro import Anchors, Arrangement, loss_inputs, totals_of
+from .micro import Anchors, Arrangement, loss_inputs, narrowed, totals_of
 from .world import World
 
 __all__ = ["Loss", "add", "evaluate", "global_values", "judge", "rises"]
@@ -42,6 +43,8 @@ def evaluate(
     arrangement: Arrangement,
     world: World,
     each: Callable[[], bool],
+    statistics: RowStatistics | None = None,
+    seen: Seen = None,
 ) -> dict[str, float] | None:
     """Give the loss and metrics over all held-out rows, named ``eval_*``; None where ``each`` says stop."""
     size = job.spec.train.per_device_eval_batch_size
@@ -50,14 +53,21 @@ def evaluate(
     training = scorer.training
     scorer.eval()
     try:
-        for rows in micro_batches(range(len(examples)), size, world.rank, world.size):
+        mine = micro_batches(range(len(examples)), size, world.rank, world.size)
+        known, plan = NOTHING, job.plan
+        if statistics is not None:
+            known, _ = statistics_of(
+                plan, statistics, examples, mine, scorer, arrangement, anchors, world, seen, learning=False
+            )
+        for rows in mine:
             if world.agree(not each()):
                 return None
             taken = [examples[row] for row in rows] or [examples[0]]
-            batch = arrangement.batch(taken)
+            batch = arrangement.batch(narrowed(plan, taken, plan.loss_responses))
             with torch.no_grad(), arrangement.precision():
-                logps = scorer(batch)
-            share, metrics = loss(loss_inputs(job.plan, taken, batch, logps, anchors), totals)
+                found = scorer(batch)
+            inputs = loss_inputs(plan, taken, batch, found, anchors, plan.loss_responses)
+            share, metrics = loss(inputs | known.of(rows or [0], batch.mask.device), totals)
             weight = 1.0 if rows else 0.0  # a rank whose rows ran out goes along with one that counts nothing
             add(sums, share * weight, {name: value * weight for name, value in metrics.items()})
     finally:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from .data.example import Example
 from .failure import Failure
+from .micro import Found
 from .world import World
 
 __all__ = ["Evidence", "check_finite", "check_step0", "evidence_of", "tolerance"]
@@ -34,9 +35,11 @@ class Evidence:
         return [example.origin for example in self.examples]
 
 
-def evidence_of(examples: Sequence[Example], logps: Tensor, share: Tensor) -> Evidence:
+def evidence_of(examples: Sequence[Example], found: Found, share: Tensor) -> Evidence:
     """Keep what is needed to name rows later, without waiting for the device now."""
-    return Evidence(examples, torch.isfinite(logps.detach()).all(dim=2).all(dim=1), share.detach())
+    outputs = list(found.values()) if isinstance(found, Mapping) else [found]
+    finite = [torch.isfinite(each.detach()).flatten(1).all(dim=1) for each in outputs if each.dim() > 1]
+    return Evidence(examples, torch.stack(finite).all(dim=0), share.detach())
 
 
 def check_finite(

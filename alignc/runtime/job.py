@@ -139,6 +139,12 @@ class Spec:
     output_dir: str
 
 
+OUTPUTS = {"log_sum_squares", "score", "value"}
+STATISTICS = {"matched", "mean", "running"}
+ANCHORS = {"initial", "previous_iterate", "rollout"}
+"""On given data all three are the policy as training began."""
+
+
 @dataclass(frozen=True)
 class Plan:
     """What the loss needs: responses in order, anchors, columns, totals, and its values at step 0."""
@@ -158,8 +164,9 @@ class Plan:
 
     def __post_init__(self) -> None:
         """Refuse what this runtime does not compute, rather than leave it out."""
-        asked = [*self.outputs, *self.statistics, *(set(self.anchors) - {"initial"})]
-        if self.coupled or asked:
+        asked = [*(set(self.outputs) - OUTPUTS), *(set(self.statistics.values()) - STATISTICS)]
+        asked += set(self.anchors) - ANCHORS
+        if asked:
             raise Failure(
                 "E806", f"this runtime does not compute what the objective needs: {', '.join(asked)}"
             )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from .failure import Failure
 from .job import Job, Plan
 from .layout import Batch, pack, pad
 
-__all__ = ["Anchors", "Arrangement", "arrange", "loss_inputs", "tokens_of", "totals_of"]
+__all__ = ["Anchors", "Arrangement", "Found", "arrange", "loss_inputs", "narrowed", "tokens_of", "totals_of"]
 
 Anchors = Mapping[str, Sequence[tuple[np.ndarray, ...]]]
 """For each anchor the log-probabilities of every row's responses, per token, by ``Example.row``."""
@@ -32,10 +33,12 @@ class Arrangement:
     device: torch.device
     autocast: torch.dtype | None
     dtype: torch.dtype  # of the weights
+    whole: bool = False  # a reward model reads a response's last token too
 
     def batch(self, examples: Sequence[Example]) -> Batch:
         """Lay rows out on the device."""
-        return pack(examples, self.device) if self.packed else pad(examples, self.device, self.pad_id)
+        rows = [with_end(e) for e in examples] if self.whole else examples
+        return pack(rows, self.device) if self.packed else pad(rows, self.device, self.pad_id)
 
     def precision(self) -> AbstractContextManager[Any]:
         """Surround a forward with the type it computes in."""
@@ -64,7 +67,14 @@ def arrange(
     )
     if packed:
         use_packed(model)
-    return Arrangement(packed, tokenizer.pad_token_id or 0, device, autocast, next(model.parameters()).dtype)
+    dtype, whole = next(model.parameters()).dtype, "score" in job.plan.outputs
+    return Arrangement(packed, tokenizer.pad_token_id or 0, device, autocast, dtype, whole)
+
+
+def with_end(example: Example) -> Example:
+    """Add a token at the end of each response: as a target alone it makes the last real token an input."""
+    ended = tuple(np.append(response, response[-1]).astype(np.int32) for response in example.responses)
+    return dataclasses.replace(example, responses=ended)
 
 
 def totals_of(plan: Plan, examples: Sequence[Example]) -> dict[str, float]:
@@ -78,7 +88,10 @@ def total(plan: Plan, name: str, examples: Sequence[Example]) -> float:
     if kind == "tokens":
         place = plan.responses.index(of)
         return sum(len(example.responses[place]) for example in examples)
-    return sum(example.columns[of] for example in examples) if kind == "column" else len(examples)
+    if kind == "column":
+        numbers = [example.columns[of] for example in examples]
+        return max(1.0, sum(x for x in numbers if not isinstance(x, tuple)))
+    return len(examples)
 
 
 def tokens_of(examples: Sequence[Example]) -> int:
@@ -86,21 +99,68 @@ def tokens_of(examples: Sequence[Example]) -> int:
     return sum(len(e.prompt) + sum(len(response) for response in e.responses) for e in examples)
 
 
+Found = Tensor | Mapping[str, Tensor]
+"""What a scorer gave: log-probabilities [rows, k, T] alone, or several outputs by name."""
+
+
+def narrowed(plan: Plan, examples: Sequence[Example], names: Sequence[str]) -> list[Example]:
+    """Keep some of the rows' responses, those that a pass has to score."""
+    if list(names) == list(plan.responses) or plan.responses == ["completions"]:
+        return list(examples)
+    places = [plan.responses.index(name) for name in names]
+    return [dataclasses.replace(e, responses=tuple(e.responses[p] for p in places)) for e in examples]
+
+
 def loss_inputs(
-    plan: Plan, examples: Sequence[Example], batch: Batch, logps: Tensor, anchors: Anchors
+    plan: Plan,
+    examples: Sequence[Example],
+    batch: Batch,
+    found: Found,
+    anchors: Anchors,
+    names: Sequence[str] | None = None,
 ) -> dict[str, Tensor]:
-    """Name the tensors that the loss takes; log-probabilities and masks are [rows, T]."""
-    inputs: dict[str, Tensor] = {}
-    for place, name in enumerate(plan.responses):
-        inputs[f"policy/{name}"] = logps[:, place]
-        inputs[f"mask/{name}"] = batch.mask[:, place]
+    """Name the tensors that the loss takes; log-probabilities and masks are [rows, T], of a group [rows, k, T].
+
+    ``names`` are the responses that the batch holds, all of the plan's where left out.
+    """
+    outputs = found if isinstance(found, Mapping) else {"logps": found}
+    group = plan.responses == ["completions"]
+    device = batch.mask.device
+    inputs: dict[str, Tensor] = {"value": outputs["value"]} if "value" in outputs else {}
+    for at, name in enumerate(names or plan.responses):
+        which = slice(None) if group else at
+        inputs[f"mask/{name}"] = batch.mask[:, which]
+        for quantity in outputs.keys() - {"value"}:
+            kind = "policy" if quantity == "logps" else quantity
+            inputs[f"{kind}/{name}"] = outputs[quantity][:, which]
+        place = plan.responses.index(name)
         for anchor in plan.anchors:
-            rows = [anchors[anchor][example.row][place] for example in examples]
-            inputs[f"{anchor}/{name}"] = stack(rows, logps.shape[2]).to(logps)
+            rows = [anchors[anchor][example.row] for example in examples]
+            known = (
+                stack_groups(rows, batch.mask)
+                if group
+                else stack([r[place] for r in rows], batch.mask.shape[2])
+            )
+            inputs[f"{anchor}/{name}"] = known.to(outputs["logps"])
     for column in plan.columns:
-        values = [example.columns[column] for example in examples]
-        inputs[f"column/{column}"] = torch.tensor(values, dtype=torch.float64, device=logps.device)
+        inputs[f"column/{column}"] = column_tensor([e.columns[column] for e in examples]).to(device)
     return inputs
+
+
+def column_tensor(values: Sequence[float | tuple[float, ...]]) -> Tensor:
+    """Put a column's numbers into a tensor [rows], or [rows, k] with zeros where a group is smaller."""
+    if not isinstance(values[0], tuple):
+        return torch.tensor(values, dtype=torch.float64)
+    rows = [np.array(value, dtype=np.float64) for value in values]
+    return stack(rows, max(len(row) for row in rows))
+
+
+def stack_groups(rows: Sequence[tuple[np.ndarray, ...]], mask: Tensor) -> Tensor:
+    """Put groups of rows of different lengths into one tensor [rows, k, T]."""
+    whole = torch.zeros(mask.shape, dtype=torch.from_numpy(rows[0][0]).dtype)
+    for line, group in zip(whole, rows, strict=True):
+        line[: len(group)] = stack(group, mask.shape[2])
+    return whole
 
 
 def stack(rows: Sequence[np.ndarray], width: int) -> Tensor:

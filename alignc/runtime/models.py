@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from .failure import Failure
 from .hub import offline_unless_reachable
 from .job import Adapter, Job, Model
 from .seeds import derive
+from .value import with_value_head, write_value_head
 
 __all__ = [
     "autocast_dtype",
@@ -36,29 +38,48 @@ DTYPES = {
 
 def initial_model(job: Job, tokenizer: Any) -> nn.Module:
     """Make the policy as training begins, with a fresh adapter where the spec asks for one."""
-    section, seed = job.spec.model, job.spec.train.seed
+    section, seed, rewards = job.spec.model, job.spec.train.seed, is_reward_model(job)
     if isinstance(section.policy, str):
-        model = pretrained(section.policy, section, keep_adapter=section.adapter is not None)
+        keep = section.adapter is not None
+        with seeded(derive(seed, "head")):
+            model = pretrained(section.policy, section, keep_adapter=keep, rewards=rewards)
     else:
-        model = from_config(section.policy, section, tokenizer, derive(seed, "init"))
+        model = from_config(section.policy, section, tokenizer, derive(seed, "init"), rewards=rewards)
     if section.adapter is not None and not is_adapted(model):
-        model = with_adapter(model, section.adapter, derive(seed, "adapter"))
-    return model
+        model = with_adapter(model, section.adapter, derive(seed, "adapter"), rewards=rewards)
+    return with_value_head(model) if "value" in job.plan.outputs else model
 
 
 def resumed_model(job: Job, tokenizer: Any, folder: Path) -> nn.Module:
     """Read the policy from a checkpoint; under LoRA the base comes from where it came from before."""
-    section = job.spec.model
+    section, rewards = job.spec.model, is_reward_model(job)
     if section.adapter is None:
-        return read_folder(str(folder), section, saved_dtype(folder))
+        model = read_folder(str(folder), section, saved_dtype(folder), rewards=rewards)
+        return with_value_head(model, folder) if "value" in job.plan.outputs else model
     from peft import PeftModel
 
     if isinstance(section.policy, str):
-        base = pretrained(section.policy, section, keep_adapter=False, base_only=True)
+        with seeded(derive(job.spec.train.seed, "head")):
+            base = pretrained(section.policy, section, keep_adapter=False, base_only=True, rewards=rewards)
     else:
-        base = from_config(section.policy, section, tokenizer, derive(job.spec.train.seed, "init"))
-    model: nn.Module = PeftModel.from_pretrained(base, str(folder), is_trainable=True)
-    return model
+        base = from_config(
+            section.policy, section, tokenizer, derive(job.spec.train.seed, "init"), rewards=rewards
+        )
+    model = PeftModel.from_pretrained(base, str(folder), is_trainable=True)
+    return with_value_head(model, folder) if "value" in job.plan.outputs else model
+
+
+def is_reward_model(job: Job) -> bool:
+    """Tell whether a scalar head is trained in the place of the LM head."""
+    return "score" in job.plan.outputs
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Draw from a seed of our own, and leave torch's generator as it was."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        yield
 
 
 def ready(model: nn.Module, job: Job, device: torch.device) -> nn.Module:
@@ -91,20 +112,30 @@ def silence_dropout(model: nn.Module, *, keep_adapters: bool) -> None:
                 setattr(module, key, 0.0)
 
 
-def from_config(policy: Mapping[str, Any], section: Model, tokenizer: Any, seed: int) -> nn.Module:
+def from_config(
+    policy: Mapping[str, Any], section: Model, tokenizer: Any, seed: int, *, rewards: bool = False
+) -> nn.Module:
     """Make a model of an architecture with seeded weights; vocabulary and special ids are the tokenizer's."""
-    from transformers import AutoConfig, AutoModelForCausalLM
+    from transformers import AutoConfig
 
     fields = {key: value for key, value in policy.items() if key not in ("init", "tokenizer")}
     ids = {f"{name}_token_id": getattr(tokenizer, f"{name}_token_id") for name in ("bos", "eos", "pad")}
     config = AutoConfig.for_model(policy["init"], **({"vocab_size": len(tokenizer)} | ids | fields))
     dtype = DTYPES[section.dtype or "float32"]
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        model: nn.Module = AutoModelForCausalLM.from_config(
+    if rewards:
+        config.num_labels = 1
+    with seeded(seed):
+        model: nn.Module = auto_class(rewards).from_config(
             config, dtype=dtype, **attention(section.attn_implementation)
         )
     return model
+
+
+def auto_class(rewards: bool) -> Any:
+    """Pick the class that reads and makes models: with an LM head, or with a scalar head for rewards."""
+    import transformers
+
+    return transformers.AutoModelForSequenceClassification if rewards else transformers.AutoModelForCausalLM
 
 
 def attention(name: str | None) -> dict[str, Any]:
@@ -112,7 +143,9 @@ def attention(name: str | None) -> dict[str, Any]:
     return {} if name is None else {"attn_implementation": name}
 
 
-def pretrained(source: str, section: Model, *, keep_adapter: bool, base_only: bool = False) -> nn.Module:
+def pretrained(
+    source: str, section: Model, *, keep_adapter: bool, base_only: bool = False, rewards: bool = False
+) -> nn.Module:
     """Read a model from a folder or the hub.
 
     A folder may hold an adapter: then its base is read too, and the adapter kept on it, merged into it, or
@@ -120,10 +153,12 @@ def pretrained(source: str, section: Model, *, keep_adapter: bool, base_only: bo
     """
     dtype = DTYPES[section.dtype] if section.dtype else "auto"
     if not (Path(source) / "adapter_config.json").is_file():
-        return read_folder(source, section, dtype)
+        return read_folder(source, section, dtype, rewards=rewards)
     from peft import PeftConfig, PeftModel
 
-    base = read_folder(PeftConfig.from_pretrained(source).base_model_name_or_path, section, dtype)
+    base = read_folder(
+        PeftConfig.from_pretrained(source).base_model_name_or_path, section, dtype, rewards=rewards
+    )
     if base_only:
         return base
     model = PeftModel.from_pretrained(base, source, is_trainable=keep_adapter)
@@ -131,15 +166,14 @@ def pretrained(source: str, section: Model, *, keep_adapter: bool, base_only: bo
     return whole
 
 
-def read_folder(source: str, section: Model, dtype: torch.dtype | str) -> nn.Module:
-    """Call `from_pretrained`, and turn what it raises into a diagnostic."""
-    from transformers import AutoModelForCausalLM
-
+def read_folder(source: str, section: Model, dtype: torch.dtype | str, *, rewards: bool = False) -> nn.Module:
+    """Call `from_pretrained`, and turn what it raises into a diagnostic. A new scalar head is drawn at random."""
     local = Path(source).exists()
     reachable = local or (not Path(source).is_absolute() and offline_unless_reachable())
     try:
-        model: nn.Module = AutoModelForCausalLM.from_pretrained(
+        model: nn.Module = auto_class(rewards).from_pretrained(
             source,
+            **({"num_labels": 1} if rewards else {}),
             dtype=dtype,
             revision=None if local else section.revision,
             local_files_only=not reachable,
@@ -192,7 +226,7 @@ def first_line(problem: Exception) -> str:
     return (str(problem).strip().splitlines() or [type(problem).__name__])[0]
 
 
-def with_adapter(model: nn.Module, adapter: Adapter, seed: int) -> nn.Module:
+def with_adapter(model: nn.Module, adapter: Adapter, seed: int, *, rewards: bool = False) -> nn.Module:
     """Put a seeded low-rank adapter on a model whose own weights stay as they are."""
     from peft import LoraConfig, get_peft_model
 
@@ -201,10 +235,9 @@ def with_adapter(model: nn.Module, adapter: Adapter, seed: int) -> nn.Module:
         lora_alpha=adapter.alpha,
         lora_dropout=adapter.dropout,
         target_modules=adapter.target_modules,
-        task_type="CAUSAL_LM",
+        task_type="SEQ_CLS" if rewards else "CAUSAL_LM",
     )
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
+    with seeded(seed):
         adapted: nn.Module = get_peft_model(model, config)
     return adapted
 
@@ -223,7 +256,9 @@ def saved_dtype(folder: Path) -> torch.dtype:
 
 def save_model(model: nn.Module, weights: Mapping[str, Tensor], tokenizer: Any, folder: Path) -> None:
     """Write a model (or its adapter alone) and its tokenizer as `from_pretrained` reads them."""
-    model.save_pretrained(str(folder), state_dict=dict(weights))  # type: ignore[operator]
+    rest = {name: value for name, value in weights.items() if "value_head." not in name}
+    model.save_pretrained(str(folder), state_dict=rest)  # type: ignore[operator]
+    write_value_head(weights, folder)
     tokenizer.save_pretrained(str(folder))
 
 

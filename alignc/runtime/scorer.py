@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from functools import partial
 from typing import Any
 
@@ -12,6 +13,7 @@ from .attention import causal_lm
 from .failure import Failure
 from .layout import Batch
 from .logprobs import KEEP_BYTES, LogitRule, token_log_probs
+from .squares import log_sum_squares
 
 __all__ = ["Scorer"]
 
@@ -24,9 +26,9 @@ class Scorer(nn.Module):
     without them it is the ordinary linear map, so the model itself, and ``generate``, work as before.
     """
 
-    def __init__(self, model: nn.Module, *, budget: int = KEEP_BYTES) -> None:
+    def __init__(self, model: nn.Module, *, outputs: Collection[str] = (), budget: int = KEEP_BYTES) -> None:
         super().__init__()
-        self.model = model
+        self.model, self.outputs = model, frozenset(outputs)
         base = causal_lm(model)
         head = base.get_output_embeddings()
         if not isinstance(head, nn.Linear):
@@ -39,8 +41,12 @@ class Scorer(nn.Module):
         rule = _rule(base.config.get_text_config())
         head.forward = partial(_head_forward, head, rule, budget)  # type: ignore[method-assign]
 
-    def forward(self, batch: Batch) -> Tensor:
-        """Return log p of every response token, ``[rows, k, T]`` float32 (float64), 0 where there is none."""
+    def forward(self, batch: Batch) -> Tensor | dict[str, Tensor]:
+        """Return log p of every response token, ``[rows, k, T]`` float32 (float64), 0 where there is none.
+
+        With other ``outputs`` a dict: `logps`, `log_sum_squares` (log Σ_v π(v)² of every token, no gradient) and
+        `value` (of the prompt, ``[rows]``).
+        """
         base = causal_lm(self.model)
         places = {
             name: value
@@ -49,14 +55,37 @@ class Scorer(nn.Module):
         }
         hidden = base.base_model(input_ids=batch.input_ids, use_cache=False, **places).last_hidden_state
         scored = hidden.flatten(0, 1).index_select(0, batch.score_at)
-        found = base.get_output_embeddings()(scored, batch.targets)
-        answer = found.new_zeros(batch.mask.numel()).index_copy(0, batch.slots, found)
-        return answer.view(batch.mask.shape)
+        head = base.get_output_embeddings()
+        logps = laid(head(scored, batch.targets), batch)
+        if not self.outputs:
+            return logps
+        found = {"logps": logps}
+        if "log_sum_squares" in self.outputs:
+            found["log_sum_squares"] = laid(head(scored, squares=True), batch)
+        if "value" in self.outputs:
+            first = (
+                batch.slots % batch.mask[0].numel() == 0
+            )  # what predicts a row's first token ends its prompt
+            found["value"] = base.value_head(scored[first]).squeeze(-1).double()
+        return found
+
+
+def laid(values: Tensor, batch: Batch) -> Tensor:
+    """Put one value a scored token where its response has it ``[rows, k, T]``, 0 elsewhere."""
+    return values.new_zeros(batch.mask.numel()).index_copy(0, batch.slots, values).view(batch.mask.shape)
 
 
 def _head_forward(
-    head: nn.Linear, rule: LogitRule, budget: int, hidden: Tensor, targets: Tensor | None = None
+    head: nn.Linear,
+    rule: LogitRule,
+    budget: int,
+    hidden: Tensor,
+    targets: Tensor | None = None,
+    *,
+    squares: bool = False,
 ) -> Tensor:
+    if squares:
+        return log_sum_squares(hidden, head.weight, bias=head.bias, rule=rule)
     if targets is None:
         return F.linear(hidden, head.weight, head.bias)
     return token_log_probs(hidden, head.weight, targets, bias=head.bias, rule=rule, budget=budget)

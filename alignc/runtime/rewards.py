@@ -1,0 +1,42 @@
+"""Score whole responses with a reward model: the scalar head of a sequence classifier with one label."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from .attention import causal_lm
+from .layout import Batch
+
+__all__ = ["RewardScorer"]
+
+
+class RewardScorer(nn.Module):
+    """Wrap a sequence classifier with one label; a forward scores every response at its last token."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, batch: Batch) -> dict[str, Tensor]:
+        """Return the `score` of every response ``[rows, k]`` in float64. The batch is one of rows with an end."""
+        base = causal_lm(self.model)
+        places = {
+            name: value
+            for name in ("position_ids", "attention_mask", "segments")
+            if (value := getattr(batch, name)) is not None
+        }
+        hidden = base.base_model(input_ids=batch.input_ids, use_cache=False, **places).last_hidden_state
+        scored = hidden.flatten(0, 1).index_select(0, last_places(batch))
+        return {"score": base.score(scored).squeeze(-1).double().view(batch.mask.shape[:2])}
+
+
+def last_places(batch: Batch) -> Tensor:
+    """Find, for every response, the input that is its last token: what predicts the place after it.
+
+    Such a row has one more token than the response, which the response's last token predicts.
+    """
+    response = torch.div(batch.slots, batch.mask.shape[2], rounding_mode="floor")
+    last = torch.ones_like(response, dtype=torch.bool)
+    last[:-1] = response[1:] != response[:-1]
+    return batch.score_at[last]
