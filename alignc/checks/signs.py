@@ -11,8 +11,8 @@ from alignc.graph.gradient import gradient
 from alignc.graph.loss import alone, at_reference
 from alignc.graph.nodes import Column, Length, Logp, Node, Output, Position
 from alignc.graph.rewrite import inputs
-from alignc.spec.axes import LengthMargin, LogisticLink, RobustLink
-from alignc.spec.objective import Preference
+from alignc.spec.axes import FormulaLink, LengthMargin, LogisticLink, RobustLink
+from alignc.spec.objective import Pointwise, Preference, Term
 
 __all__ = ["descent_direction", "rewarded_length", "smoothing"]
 
@@ -28,7 +28,7 @@ def descent_direction(checked: Checked) -> Iterator[Diagnostic]:
     A loss that has a dent at the start and yet falls from a pair ranked wrong to one ranked right (DiscoPOP) has no
     sign error.
     """
-    if not checked.loss.view.pair:
+    if not checked.loss.view.pair or any(_half_flipped(t) for t in checked.spec.job.objective.terms):
         return
     root = alone(checked.loss.root)
     slopes = [_slopes(root, point) for point in POINTS]
@@ -99,7 +99,17 @@ def _blamed(checked: Checked) -> tuple[str | int, ...]:
     for index, term in enumerate(terms):
         if term.weight < 0:
             return (*term_path(index), "weight")
+    for index, term in enumerate(terms):
+        if isinstance(term, Preference | Pointwise) and isinstance(term.link, FormulaLink):
+            named = checked.spec.document.origins.get((*term_path(index), "link", "formula"))
+            return (*term_path(index), "link", "formula") if named else (*term_path(index), "link")
     return ("objective",)
+
+
+def _half_flipped(term: Term) -> bool:
+    """Tell whether E404 or W405 already says that the labels teach nothing or the reverse."""
+    link = getattr(term, "link", None)
+    return isinstance(link, LogisticLink | RobustLink) and link.label_smoothing >= 0.5
 
 
 def rewarded_length(checked: Checked) -> Iterator[Diagnostic]:

@@ -83,7 +83,10 @@ def _pairs(row: list[float]) -> float:
 def _power(x: float, n: int) -> float:
     if x == 0 and n < 0:
         return math.inf
-    return x**n
+    try:
+        return x**n
+    except OverflowError:
+        return -math.inf if x < 0 and n % 2 else math.inf
 
 
 def spread(function: Callable[..., float], *values: Any) -> Any:

@@ -11,7 +11,7 @@ import ast
 from alignc.graph.build import ONE, ZERO, add, apply, constant, divide, multiply, negate, power, subtract
 from alignc.graph.functions import FUNCTIONS
 from alignc.graph.nodes import Add, Apply, GroupSize, Multiply, Named, Node, Power, Reduce, children, walk
-from alignc.spec.formula import parse
+from alignc.spec.formula import FormulaError, parse, whole
 
 __all__ = ["from_formula", "gradient"]
 
@@ -66,11 +66,13 @@ def _built(tree: ast.expr, names: dict[str, Node]) -> Node:
             return negate(_built(operand, names))
         case ast.UnaryOp(operand=operand):
             return _built(operand, names)
-        case ast.BinOp(left=left, op=ast.Pow(), right=ast.Constant(value=int() as exponent)):
-            return power(_built(left, names), exponent)
+        case ast.BinOp(left=left, op=ast.Pow(), right=right):
+            return power(_built(left, names), whole(right))
         case ast.BinOp(left=left, op=op, right=right):
             return _combined(op, _built(left, names), _built(right, names))
         case ast.Call(func=ast.Name(id=function), args=args):
+            if len(args) != len(FUNCTIONS[function].derivative):
+                raise FormulaError(f"`{function}` does not take {len(args)} arguments", tree.col_offset + 1)
             return apply(function, *(_built(a, names) for a in args))
     raise TypeError(f"not in a formula: {ast.dump(tree)}")
 

@@ -6,13 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from alignc.graph import build as b
-from alignc.graph.functions import FUNCTIONS
-from alignc.graph.gradient import from_formula
+from alignc.graph.formulas import own_formula
 from alignc.graph.nodes import NAT, Logp, Node
 from alignc.graph.scope import Scope, bare, carried
 from alignc.graph.scores import SUFFIX, log_ratio
 from alignc.graph.types import GraphTypeError, Unit
-from alignc.spec import formula
 from alignc.spec.axes import Score
 from alignc.spec.objective import KLTerm
 
@@ -42,12 +40,7 @@ def kappa(estimator: str, u: Node) -> Node:
         )
         raise GraphTypeError(f"{message}; k2 has the same expected gradient token by token", "E004")
     text = KAPPA.get(estimator, estimator)
-    try:
-        if unknown := formula.names(formula.parse(text, frozenset(FUNCTIONS))) - {"u"}:
-            raise formula.FormulaError(f"unknown name `{min(unknown)}`; an estimator is a formula over u")
-        return from_formula(text, {"u": u})
-    except (formula.FormulaError, TypeError, IndexError, ZeroDivisionError) as error:
-        raise GraphTypeError(f"`{estimator}`: {error}", "E003") from None
+    return own_formula(text, {"u": u}, "an estimator is a formula over u")
 
 
 def weighted(value: Node, rho: Node | None, correction: str) -> Node:

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from alignc.graph import build as b
-from alignc.graph.functions import FUNCTIONS
-from alignc.graph.gradient import from_formula
+from alignc.graph.formulas import own_formula
 from alignc.graph.nodes import Node
 from alignc.graph.scope import Scope, bare
 from alignc.graph.types import GraphTypeError, Unit
-from alignc.spec import axes, formula
+from alignc.spec import axes
 
 __all__ = ["linked"]
-
-FORMULA_FUNCTIONS = frozenset(FUNCTIONS) - {"at_most", "min"}
 
 
 def linked(link: axes.Link, z: Node, scope: Scope) -> Node:
@@ -76,10 +73,4 @@ def _discopop(z: Node, tau: Node) -> Node:
 def _formula(text: str, z: Node, scope: Scope) -> Node:
     """Build the user's own link over z and the preset's parameters."""
     known = {n: bare(scope.preset_parameter(n)) for n in scope.spec.parameters}
-    try:
-        tree = formula.parse(text, FORMULA_FUNCTIONS)
-        if unknown := formula.names(tree) - {"z", *known}:
-            raise formula.FormulaError(f"unknown name `{min(unknown)}`; a link is a formula over z")
-        return from_formula(text, {**known, "z": bare(z)})
-    except (formula.FormulaError, TypeError, IndexError) as error:
-        raise GraphTypeError(f"`{text}`: {error}", "E003") from None
+    return own_formula(text, {**known, "z": bare(z)}, "a link is a formula over z")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from alignc.diagnostics import Diagnostic, DiagnosticError
+from dataclasses import replace
+
+from alignc.diagnostics import Diagnostic, DiagnosticError, Span
 from alignc.graph import build as b
 from alignc.graph.loss import Loss, Metric
 from alignc.graph.nodes import Node
@@ -85,11 +87,23 @@ PLACES: dict[str, tuple[tuple[str, ...], ...]] = {
 }
 
 
+def _narrowed(span: Span, column: int | None, spec: Loaded) -> Span:
+    """Point into a formula, where it stands as it was read: on one line, without escapes."""
+    lines = spec.document.texts.get(span.file, "").splitlines()
+    if column is None or span.line != span.end_line or span.line > len(lines):
+        return span
+    shown = lines[span.line - 1][span.column - 1 : span.end_column - 1]
+    quoted = shown[:1] in ("'", '"')
+    if quoted and ("\\" in shown or "''" in shown):
+        return span
+    return replace(span, column=span.column + quoted + column - 1, end_column=span.end_column - quoted)
+
+
 def _ill_typed(error: GraphTypeError, spec: Loaded, path: Path) -> Diagnostic:
     """Point at the part of a term that was most likely written wrong."""
     steps = (*PLACES.get(error.code, ()), ("score", "reduce"), ("score", "beta"), ("score",), ())
     for step in steps:
         origin = spec.document.origins.get((*path, *step))
         if origin and origin.span:
-            return Diagnostic(error.code, str(error), origin.span)
+            return Diagnostic(error.code, str(error), _narrowed(origin.span, error.column, spec))
     return Diagnostic(error.code, str(error), spec.document.span(("objective",)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from alignc.graph import build as b
-from alignc.graph.gradient import from_formula
+from alignc.graph.formulas import own_formula
 from alignc.graph.nodes import Length, Logp, Node, Output, Position
 from alignc.graph.scope import Scope, bare, carried
 from alignc.graph.types import GraphTypeError, Unit
@@ -114,7 +114,9 @@ def _f_prime(score: Score, reduced: Node, response: str, scope: Scope) -> Node:
 
 def _transformed(formula: str, reduced: Node, response: str, scope: Scope) -> Node:
     known = {n: bare(scope.preset_parameter(n)) for n in scope.spec.parameters}
-    node = from_formula(formula, {**known, "x": bare(reduced)})
+    node = own_formula(
+        formula, {**known, "x": bare(reduced)}, "a transform is a formula over x, the reduced score"
+    )
     name = f"t_{SUFFIX[response]}"
     return scope.names.value(name, name, "transformed score", carried(node, reduced.type.unit))
 

@@ -12,11 +12,11 @@ CONSTANT, BATCH, SEQUENCE, GROUP = "constant", "batch", "sequence", "group"
 
 
 class GraphTypeError(TypeError):
-    """An ill-typed graph: `code` is the diagnostic it becomes."""
+    """An ill-typed graph: `code` is the diagnostic it becomes, `column` the place in a formula of the spec's."""
 
-    def __init__(self, message: str, code: str = "E401") -> None:
+    def __init__(self, message: str, code: str = "E401", column: int | None = None) -> None:
         super().__init__(message)
-        self.code = code
+        self.code, self.column = code, column
 
 
 def token_axis(response: str) -> str:

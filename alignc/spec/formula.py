@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import ast
 import operator
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 
-__all__ = ["FormulaError", "names", "parse", "value_of"]
+__all__ = ["FormulaError", "names", "parse", "require", "value_of", "whole"]
 
-MAX_LENGTH = 400
+MAX_LENGTH, MAX_EXPONENT = 400, 64
 OPERATORS: dict[type[ast.AST], Callable[[float, float], float]] = {
     ast.Add: operator.add,
     ast.Sub: operator.sub,
@@ -40,9 +40,43 @@ def parse(text: str, functions: frozenset[str] = frozenset()) -> ast.expr:
     try:
         tree = ast.parse(text.strip(), mode="eval").body
     except (SyntaxError, ValueError, MemoryError, RecursionError) as error:
-        raise FormulaError("not a formula", getattr(error, "offset", 1) or 1) from None
-    _check(tree, functions, 0)
+        raise FormulaError("not a formula", _in_text(text, getattr(error, "offset", 1) or 1)) from None
+    try:
+        _check(tree, functions, 0)
+    except FormulaError as error:
+        raise FormulaError(str(error), _in_text(text, error.column)) from None
     return tree
+
+
+def _in_text(text: str, column: int) -> int:
+    """Count a column from where the text begins, blanks before the formula included."""
+    return column + len(text) - len(text.lstrip())
+
+
+def require(tree: ast.expr, known: Collection[str], what: str) -> None:
+    """Raise FormulaError at the first name that is not known; `what` says what the formula is.
+
+    Exponents must be whole numbers.
+    """
+    called = {id(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name) and id(node) not in called and node.id not in known:
+            raise FormulaError(f"unknown name `{node.id}`; {what}", node.col_offset + 1)
+        if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Pow):
+            whole(node.right)
+
+
+def whole(node: ast.expr) -> int:
+    """Read an exponent. Raises FormulaError where it is no whole number of at most 64."""
+    match node:
+        case ast.Constant(value=int() as value) if abs(value) <= MAX_EXPONENT:
+            return value
+        case ast.UnaryOp(op=ast.USub(), operand=ast.Constant(value=int() as value)) if value <= MAX_EXPONENT:
+            return -value
+    message = (
+        f"an exponent is a whole number of at most {MAX_EXPONENT}; a root is sqrt(…), a power exp(…·log(…))"
+    )
+    raise FormulaError(message, node.col_offset + 1)
 
 
 def _check(node: ast.expr, functions: frozenset[str], depth: int) -> None:

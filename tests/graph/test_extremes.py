@@ -18,7 +18,9 @@ def pair(preset: str, u_w: float, u_l: float, **given: Any) -> tuple[float, floa
         "chosen": {"logp": -20_000 + u_w, "ref_logp": -20_000, "length": 10},
         "rejected": {"logp": -20_000 + u_l, "ref_logp": -20_000, "length": 20},
     }
-    found = at_point(compiled(Variant(preset, "pairwise", given)).loss, {"examples": [example]})["examples"][0]
+    found = at_point(compiled(Variant(preset, "pairwise", given)).loss, {"examples": [example]})["examples"][
+        0
+    ]
     return found["loss"], found["gradient"]["chosen"]["logp"], found["gradient"]["rejected"]["logp"]
 
 

@@ -1,0 +1,148 @@
+"""Every check: a spec that it finds fault with, and the place, marked by ⟦ ⟧."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from alignc.api import validate
+from alignc.diagnostics import Diagnostic
+
+REST = "model: {policy: x/y}\ndata: {kind: pairwise, source: x/y}\n"
+PREF = "objective:\n  terms:\n  - name: pref\n    kind: preference\n"
+
+
+def found(marked: str, folder: Path) -> list[Diagnostic]:
+    file = folder / "spec.yaml"
+    file.write_text(re.sub("[⟦⟧]", "", marked), "utf-8")
+    return list(validate(file).diagnostics)
+
+
+def place(marked: str) -> tuple[int, int, int, int]:
+    """Find the marked span: lines and columns from 1, the end exclusive."""
+    before, _, rest = marked.partition("⟦")
+    inside = rest.partition("⟧")[0]
+    line, column = before.count("\n") + 1, len(before) - before.rfind("\n")
+    assert "\n" not in inside
+    return line, column, line, column + len(inside)
+
+
+CASES = [
+    ("E101", "objective: {preset: dpo}\nmodel: {policy: x/y}\ndata: {kind: ⟦demonstrations⟧, source: x/y}\n"),
+    ("E101", "objective: {preset: simpo}\nmodel: {policy: x/y}\ndata: {kind: ⟦pointwise⟧, source: x/y}\n"),
+    ("E102", "objective: {preset: kto}\nmodel: {policy: x/y}\ndata: {kind: ⟦demonstrations⟧, source: x/y}\n"),
+    ("E102", "objective: {preset: bco}\nmodel: {policy: x/y}\ndata: {kind: ⟦scored⟧, source: x/y}\n"),
+    (
+        "E106",
+        "objective:\n  preset: dpo\n  terms:\n    nll: {kind: likelihood, on: ⟦completion⟧}\n" + REST,
+    ),
+    (
+        "E110",
+        "objective: {preset: dpo}\nmodel: {policy: x/y, reference: {kind: ⟦none⟧}}\n"
+        "data: {kind: pairwise, source: x/y}\n",
+    ),
+    ("E401", "objective:\n  preset: dpo\n  terms: {pref: {score: {reduce: ⟦mean⟧}}}\n" + REST),
+    ("E401", "objective:\n  preset: ipo\n  terms: {pref: {score: {reduce: ⟦mean⟧}}}\n" + REST),
+    ("E401", "objective:\n  preset: r_dpo\n  terms:\n    pref:\n      score: {reduce: ⟦mean⟧}\n" + REST),
+    ("E401", "objective:\n  preset: simpo\n  terms: {pref: {score: {reduce: ⟦sum⟧}}}\n" + REST),
+    ("E402", PREF + "    score: {of: log_odds, reduce: ⟦sum⟧}\n" + REST),
+    ("E402", "objective:\n  preset: orpo\n  terms: {odds: {score: {reduce: ⟦sum⟧}}}\n" + REST),
+    ("E403", PREF + "    score: {of: log_odds, reduce: mean, anchor: ⟦initial⟧}\n" + REST),
+    ("E404", "objective: {preset: dpo, label_smoothing: ⟦0.6⟧}\n" + REST),
+    ("E404", "objective: {preset: robust_dpo, label_smoothing: ⟦0.5⟧}\n" + REST),
+    ("E404", "objective:\n  preset: robust_dpo\n  label_smoothing: ⟦0.7⟧\n" + REST),
+    ("W405", "objective: {preset: dpo, label_smoothing: ⟦0.5⟧}\n" + REST),
+    ("W406", PREF + "    score: {of: ⟦log_prob⟧, beta: 0.1}\n" + REST),
+    ("W502", "objective: {preset: r_dpo, alpha: ⟦-0.05⟧}\n" + REST),
+    ("E501", PREF + "    weight: ⟦-1⟧\n" + REST),
+    ("E501", PREF + "    link: ⟦softplus(z)⟧\n" + REST),
+    ("E501", PREF + "    link: {kind: formula, formula: ⟦sigmoid(z)⟧}\n" + REST),
+]
+
+
+@pytest.mark.parametrize(("code", "marked"), CASES, ids=[f"{c}-{i}" for i, (c, _) in enumerate(CASES)])
+def test_finding(code: str, marked: str, tmp_path: Path) -> None:
+    said = found(marked, tmp_path)
+    assert [d.code for d in said] == [code]
+    span = said[0].span
+    assert (span.line, span.column, span.end_line, span.end_column) == place(marked)
+
+
+SOUND = [
+    "objective: {preset: ipo, reduce: mean}\n" + REST,
+    "objective: {preset: dpo, label_smoothing: 0.49}\n" + REST,
+    "objective: {preset: robust_dpo, label_smoothing: 0.49}\n" + REST,
+    "objective: {preset: r_dpo, alpha: 0}\n" + REST,
+    "objective: {preset: cpo}\n" + REST,
+    "objective: {preset: simpo}\n" + REST,
+    "objective: {preset: discopop}\n" + REST,
+    "objective: {preset: apo_down}\n" + REST,
+    "objective: {preset: sppo}\n" + REST,
+    "objective: {preset: simpo}\nmodel: {policy: x/y, reference: {kind: none}}\n"
+    "data: {kind: pairwise, source: x/y}\n",
+    "objective: {preset: dpo}\nmodel: {policy: x/y}\ndata: {kind: scored, source: x/y}\n",
+    PREF + "    score: {of: log_prob, reduce: mean, beta: 2}\n    link: squared\n"
+    "    margin: {kind: constant, value: 1}\n" + REST,
+]
+
+
+@pytest.mark.parametrize("text", SOUND)
+def test_nothing_is_found_in_a_sound_spec(text: str, tmp_path: Path) -> None:
+    assert found(text, tmp_path) == []
+
+
+def test_a_warning_is_waived_by_a_comment_on_its_line(tmp_path: Path) -> None:
+    text = "objective:\n  preset: r_dpo\n  alpha: -0.05  # alignc: ignore[W502] wordy on purpose\n" + REST
+    assert found(text, tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("formula", "column"),
+    [
+        ("().__class__", 1),
+        ("z.real", 1),
+        ("1 + z[0]", 5),
+        ("(lambda: 1)()", 1),
+        ("exp(z) + open('x')", 10),
+        ("__import__('os').system('touch owned')", 1),
+        ("[z for z in (1, 2)]", 1),
+        ("z if z else 1", 1),
+        ("z and 1", 1),
+        ("1 + (z < 1)", 6),
+        ("z + 'a'", 5),
+        ("exp(x=z)", 1),
+        ("z // 2", 1),
+        ("z @ 2", 1),
+        ("True", 1),
+        ("(z := 1)", 2),
+        ("f'{z}'", 1),
+        ("2 * w", 5),
+    ],
+)
+def test_a_formula_outside_the_whitelist(formula: str, column: int, tmp_path: Path) -> None:
+    """E003 on the offending character, and nothing is run."""
+    text = PREF + f'    link: "{formula}"\n' + REST
+    said = found(text, tmp_path)
+    assert [d.code for d in said] == ["E003"]
+    assert (said[0].span.line, said[0].span.column) == (5, len('    link: "') + column)
+    assert list(tmp_path.iterdir()) == [tmp_path / "spec.yaml"]
+
+
+@pytest.mark.parametrize(
+    "formula",
+    [
+        "z" + "+z" * 300,
+        "exp(" * 60 + "z" + ")" * 60,
+        "-" * 120 + "z",
+        "9**9**9**9",
+        "z**1000000",
+        "z**-1.5",
+        "z +",
+    ],
+)
+def test_a_formula_too_large_or_broken_is_refused(formula: str, tmp_path: Path) -> None:
+    said = found(PREF + f"    link: {{kind: formula, formula: '{formula}'}}\n" + REST, tmp_path)
+    assert said
+    assert said[0].code in ("E003", "E004")
