@@ -36,12 +36,19 @@ TYPES = {
 }
 
 
-def diagnose(error: ValidationError, document: Document, model: type[BaseModel]) -> list[Diagnostic]:
-    """Turn a validation error into diagnostics, one a cause, in the order of the file."""
+def diagnose(
+    error: ValidationError, document: Document, model: type[BaseModel], *, skip: str | None = None
+) -> list[Diagnostic]:
+    """Turn a validation error into diagnostics, one a cause, in the order of the file.
+
+    `skip` names a section whose errors are known already.
+    """
     found: dict[tuple[str, Path], Diagnostic] = {}
     forgiven: set[Path] = set()
     for item in error.errors(include_url=False):
         location = item["loc"]
+        if skip is not None and location[:1] == (skip,):
+            continue
         path = data_path(location, document, str(item["type"]))
         diagnostic, guess = _one(item, location, path, document, model)
         found.setdefault((diagnostic.code, path), diagnostic)

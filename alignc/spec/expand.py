@@ -206,9 +206,13 @@ class _Terms:
             return self.parameters[text].value
         numbers = {n: float(b.value) for n, b in self.parameters.items() if isinstance(b.value, (int, float))}
         value, used = self._value(text, numbers, path)
-        written = [self.parameters[n].origin for n in used if ("parameters", n, "default") not in self.places]
-        self.origins[path] = next((o for o in written if o.span), self.origins[path])
+        given = [self.parameters[n].origin for n in used if self._is_given(n)]
+        self.origins[path] = next(iter(given), self.origins[path])
         return value
+
+    def _is_given(self, name: str) -> bool:
+        origin = self.parameters[name].origin
+        return origin.span is not None and origin != self.places.get(("parameters", name, "default"))
 
     def _value(self, text: str, numbers: dict[str, float], path: Path) -> tuple[float, list[str]]:
         """Evaluate a preset's formula; what is wrong with it is pointed at in the preset's own file."""

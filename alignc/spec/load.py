@@ -118,9 +118,7 @@ def _typed(document: Document, before: tuple[FilePath, ...]) -> Loaded:
     try:
         job = Job.model_validate(document.data)
     except ValidationError as error:
-        others = diagnose(error, document, Job)
-        mine = {id(d) for d in others if _in_objective(d, error, document)} if found else set()
-        found += [d for d in others if id(d) not in mine]
+        found += diagnose(error, document, Job, skip="objective" if found else None)
     if found or impossible:
         taken = {d.span for d in impossible}
         raise DiagnosticError(_ordered([*impossible, *(d for d in found if d.span not in taken)]))
@@ -138,15 +136,6 @@ def _impossible(document: Document) -> Iterator[Diagnostic]:
         if isinstance(value, str) and len(value) > LONGEST_TEXT:
             message = f"`{path[-1]}` has {len(value)} characters, more than {LONGEST_TEXT}"
             yield Diagnostic("E004", message, document.span(path), help="no name or path is that long")
-
-
-def _in_objective(diagnostic: Diagnostic, error: ValidationError, document: Document) -> bool:
-    origin = document.origins.get(("objective",))
-    if origin is None or origin.key is None:
-        return "objective" in diagnostic.message
-    start, end = origin.key, origin.value or origin.key
-    at = diagnostic.span
-    return (start.line, start.column) <= (at.line, at.column) < (end.end_line, end.end_column)
 
 
 def _ordered(diagnostics: list[Diagnostic]) -> list[Diagnostic]:

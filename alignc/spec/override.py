@@ -29,7 +29,8 @@ def override(text: str, line: int, document: Document) -> Document:
         raise DiagnosticError(Diagnostic("E001", message, _span(line, 1, len(text) + 1), help=help_))
     parsed = _parsed(value, line, len(key) + 1)
     path = _real_path(steps, document)
-    origins = _beside(path, document) | {path[:n]: origin for n in range(len(path) + 1)}
+    around = {path[:n]: document.origins.get(path[:n], origin) for n in range(len(path))}
+    origins = _beside(path, document) | around | {path: origin}
     inside = dict.fromkeys(_paths(parsed, path), origin)
     return Document(_wrapped(path, parsed, document), origins | inside, FILE)
 

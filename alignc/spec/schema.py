@@ -30,14 +30,21 @@ def _objective(term: dict[str, Any]) -> dict[str, Any]:
     plain = {
         "type": "object",
         "description": "A weighted sum of terms.",
-        "properties": {"terms": {"anyOf": [{"type": "array", "items": term, "minItems": 1}, named]}},
+        "properties": {
+            "terms": {
+                "description": "The terms of the loss: a list, or a mapping by name.",
+                "anyOf": [{"type": "array", "items": term, "minItems": 1}, named],
+            }
+        },
         "required": ["terms"],
         "additionalProperties": False,
     }
     own = {
         "type": "object",
         "description": "A preset of your own.",
-        "properties": {"preset": {"type": "string", "pattern": r"\.ya?ml$"}},
+        "properties": {
+            "preset": {"type": "string", "pattern": r"\.ya?ml$", "description": "Path of its file."}
+        },
         "required": ["preset"],
     }
     return {

@@ -23,7 +23,8 @@ SPECS = [
 PARTS, EACH = 8, 250
 VALUES: list[Any] = [
     None, True, False, 0, -1, 1, 7, 2.5, 1e308, -1e-300, 10**30, float("nan"), float("inf"), "", "x", "dpo",
-    "pairwise", "=1/0", "=beta", "a.yaml", "/", "..", "~", "bytes", "\0", "é" * 50, "x" * 900, "x/" * 450, "\ud800", "y" * 9000, [], [[]], [None], {}, {"": {}},
+    "pairwise", "=1/0", "=beta", "a.yaml", "/", "..", "~", "bytes", "\0", "é" * 50, "x" * 900, "x/" * 450,
+    "\ud800", "y" * 9000, [], [[]], [None], {}, {"": {}},
     {"kind": "none"}, {"kind": "preference"}, {"run": "."}, {"init": "llama"}, {"preset": "sft"},
     [{"name": "a"}], {"kind": ["x"]}, {"kind": None}, [1, "x", {}],
 ]  # fmt: skip
