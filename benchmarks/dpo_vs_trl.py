@@ -153,10 +153,10 @@ def report(
         f"\nhead's share of the unavoidable FLOP {flop[:, 1].sum() / flop.sum():.0%}; tokens a batch ", end=""
     )
     print("{:.0f}, {:.0f} with shared prompts\n".format(*count.mean(0)))
-    print(
-        f"| variant | s/step | tokens/s | {ours} is faster: wall | processor | step MiB | ratio | job MiB | ratio |"
-    )
-    print("| --- | --- | --- | --- | --- | --- | --- | --- | --- |")
+    titles = ["variant", "s/step", "tokens/s", f"{ours} is faster by: wall", "processor"]
+    titles += ["step MiB", "ours is", "job MiB", "ours is"] if memory else []
+    print("| " + " | ".join(titles) + " |")
+    print("| " + " | ".join("---" for _ in titles) + " |")
     for name, taken in seconds.items():
         ratios = taken / seconds[ours]
         cells = [f"{np.median(taken[:, 1]):.2f}", f"{np.median(count[:, 0] / taken[:, 1]):.0f}"]
