@@ -20,6 +20,7 @@ ORDER = (
     "cli",
     "docs",
     "launch",
+    "diff",
     "emit",
     "explain",
     "plan",
