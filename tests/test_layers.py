@@ -39,7 +39,7 @@ MAY: dict[str, set[str]] = {
 MAY["cli"] |= {"api", "printers", "runtime"}
 MAY["docs"] |= {"api", "printers"}
 MAY["docs"] -= {"launch"}
-for layer in ("emit", "explain"):
+for layer in ("diff", "emit", "explain"):
     MAY[layer] |= {"printers"}
 MAY["checks"] -= {"verify"}
 MAY["__main__"] = {"cli"}
