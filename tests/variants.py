@@ -44,7 +44,7 @@ def _all() -> list[Variant]:
         v("exo", given={"epsilon": 0.2}), v("discopop"), v("dpop"), v("ld_dpo"), v("wpo"), v("cal_dpo"),
         v("cal_dpo", given={"beta": 0.2}), v("alphapo"), v("alphapo", given={"alpha": -0.7}), v("aot"),
         v("aot", given={"label_smoothing": 0.1}), v("reward_model"), v("reward_model", given={"center": 0.1}),
-        v("kto"), v("bco"), v("sppo", given={"eta": 5}), v("sppo", given={"eta": 5, "hard": True}),
+        v("kto"), v("bco"), v("sppo", given={"eta": 5, "hard": True}),
     ]  # fmt: skip
     single = [
         v("sft", "demonstrations"), v("kto", "pointwise"),

@@ -10,6 +10,9 @@ TOOLS: Mapping[str, str] = {
     "token_sum": '''def token_sum(values: Tensor, mask: Tensor) -> Tensor:
     """Sum over a response's tokens [rows, time] -> [rows], in float64."""
     return (values.double() * mask).sum(-1)''',
+    "number": '''def number(value: float | Tensor) -> Tensor:
+    """Make a tensor of a number."""
+    return torch.as_tensor(value, dtype=torch.float64)''',
     "length": '''def length(mask: Tensor) -> Tensor:
     """Count a response's tokens [rows, time] -> [rows]."""
     return mask.double().sum(-1).clamp(min=1.0)''',

@@ -200,12 +200,20 @@ class Printer:
 
     def call(self, function: str, arguments: tuple[Node, ...], node: Node) -> tuple[str, int]:
         """Print a call of a function of the table."""
-        shown = ", ".join(self.spread(a, node, SUM) for a in arguments)
+        shown = ", ".join(self.argument(a, node) for a in arguments)
         self.tools |= {"log_odds": {"log_odds", "log1mexp"}}.get(
             function, {function} & {"log1mexp", "at_most"}
         )
         row = FUNCTIONS[function].torch.format(shown)
         return row, UNARY if row.startswith("-") else ATOM
+
+    def argument(self, node: Node, into: Node) -> str:
+        """Print an argument of a function; torch takes no plain number there."""
+        shown = self.spread(node, into, SUM)
+        if node.type.axis != "constant":
+            return shown
+        self.tools.add("number")
+        return f"number({shown})"
 
     def spread(self, node: Node, into: Node, at_least: int) -> str:
         """Print an argument, with axes added where it is spread over a finer one."""

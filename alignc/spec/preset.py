@@ -5,15 +5,21 @@ from __future__ import annotations
 from functools import cache
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import ValidationError
+from pydantic import StringConstraints, ValidationError
 
 from alignc.diagnostics import Diagnostic, DiagnosticError, Span
 from alignc.spec.base import Spec, field
 from alignc.spec.source import Source, load_source, parse_source
 
 __all__ = ["Paper", "Parameter", "Preset", "built_in", "load_preset", "preset_names"]
+
+
+UnitText = Annotated[
+    str, StringConstraints(pattern=r"^(1|[a-z]{1,20}(·[a-z]{1,20})*)(/[a-z]{1,20}(·[a-z]{1,20})*)?$")
+]
+"""`1`, `1/nat`, `nat/token`, `reward·nat`: names of base units alone, for they are shown in emitted source."""
 
 
 class Parameter(Spec):
@@ -26,8 +32,13 @@ class Parameter(Spec):
     ge: float | None = field(None, "Must be at least this.")
     lt: float | None = field(None, "Must be below this.")
     le: float | None = field(None, "Must be at most this.")
-    symbol: str | None = field(None, "The paper's symbol.")
-    unit: str | dict[str, str] | None = field(
+    symbol: str | None = field(
+        None,
+        "The paper's symbol: a letter, Latin or Greek, and what stands below it, such as λ or λ_D. "
+        "Formulas show it, also those in emitted source.",
+        pattern=r"^[A-Za-zΑ-ωℓ](_[A-Za-z0-9Α-ω]{1,8})?$",
+    )
+    unit: UnitText | dict[str, UnitText] | None = field(
         None, "Unit, such as `1/nat`; or by the value of the choice that decides it, `PARAMETER=VALUE`."
     )
     description: str = field("", "What it does.")

@@ -79,7 +79,7 @@ SOUND = [
     "objective: {preset: simpo}\n" + REST,
     "objective: {preset: discopop}\n" + REST,
     "objective: {preset: apo_down}\n" + REST,
-    "objective: {preset: sppo}\n" + REST,
+    "objective: {preset: sppo, hard: true}\n" + REST,
     "objective: {preset: simpo}\nmodel: {policy: x/y, reference: {kind: none}}\n"
     "data: {kind: pairwise, source: x/y}\n",
     "objective: {preset: dpo}\nmodel: {policy: x/y}\ndata: {kind: scored, source: x/y}\n",

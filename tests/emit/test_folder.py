@@ -1,0 +1,241 @@
+"""The job folder: the same bytes for the same spec, no text of a spec in source, files that tools accept."""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import py_compile
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from jinja2 import StrictUndefined
+
+from alignc.api import lowered
+from alignc.diagnostics import DiagnosticError
+from alignc.emit.render import _environment, templates_folder
+
+from ..variants import ALL, Variant, compiled
+
+PYTHON = [sys.executable]
+SPEC = """name: job
+objective: {preset: r_dpo, beta: 0.2}
+model: {policy: {init: llama, tokenizer: bytes}}
+data: {kind: pairwise, source: x/y, columns: {prompt: question}}
+train: {learning_rate: 1e-6}
+output_dir: /runs/job
+"""
+
+
+def test_the_same_spec_gives_the_same_bytes_anywhere(tmp_path: Path) -> None:
+    """Whatever the hash seed, working directory, locale and time zone; files are named as seen from the spec."""
+    spec = tmp_path / "spec.yaml"
+    spec.write_text(SPEC)
+    (tmp_path / "elsewhere").mkdir()
+    code = "import sys; from alignc.api import compile; compile(sys.argv[1], sys.argv[2])"
+    folders = []
+    for number, (seed, zone, lang, where) in enumerate(
+        [("0", "UTC", "C", tmp_path), ("77", "Asia/Kolkata", "tr_TR.UTF-8", tmp_path / "elsewhere")]
+    ):
+        env = {**os.environ, "PYTHONHASHSEED": seed, "TZ": zone, "LC_ALL": lang, "LANG": lang}
+        env["PYTHONPATH"] = str(Path(__file__).parents[2])
+        folder = tmp_path / f"job{number}"
+        name = os.path.relpath(spec, where)
+        subprocess.run([*PYTHON, "-c", code, name, str(folder)], cwd=where, env=env, check=True)
+        folders.append({p.name: p.read_bytes() for p in folder.iterdir()})
+    assert folders[0].keys() == folders[1].keys()
+    for name, content in folders[0].items():
+        assert content == folders[1][name], name
+
+
+HOSTILE = [
+    '"""\nimport os\nos.system("touch owned")\n"""',
+    "'; touch owned; echo '",
+    "$(touch owned)",
+    "`touch owned`",
+    "{{ 7 * 7 }}{% raw %}",
+    "a\\\nb",
+    "\u2028\u202e#",
+    '"); raise SystemExit(3) #',
+    "\nEOF\n",
+]
+PLAIN = {
+    "name": "name",
+    "objective": {
+        "terms": [
+            {"name": "pref", "kind": "preference", "score": {"of": "log_ratio", "beta": 0.1}},
+            {"name": "nll", "kind": "likelihood", "on": "chosen", "weight": 0.3},
+        ]
+    },
+    "model": {
+        "policy": "some/model",
+        "revision": "main",
+        "reference": {"kind": "path", "path": "other/model"},
+    },
+    "data": {
+        "kind": "pairwise",
+        "source": "some/data",
+        "split": "train",
+        "columns": {"prompt": "prompt", "chosen": "chosen", "rejected": "rejected"},
+    },
+    "output_dir": "/runs/out",
+}
+LEAVES = [
+    ("name",),
+    ("model", "policy"),
+    ("model", "revision"),
+    ("model", "reference", "path"),
+    ("data", "source"),
+    ("data", "split"),
+    ("data", "columns", "prompt"),
+    ("data", "columns", "chosen"),
+    ("output_dir",),
+]
+
+
+def changed(data: Any, path: tuple[str, ...], value: str) -> Any:
+    return {**data, path[0]: changed(data[path[0]], path[1:], value)} if path else value
+
+
+def files(spec: dict[str, Any], folder: Path) -> dict[str, str]:
+    file = folder / "spec.yaml"
+    file.write_text(json.dumps(spec), "utf-8")
+    return dict(lowered(file, files=False).folder().files)
+
+
+def source(emitted: dict[str, str]) -> dict[str, str]:
+    return {n: ast.dump(ast.parse(t.encode())) if n.endswith(".py") else t for n, t in emitted.items()}
+
+
+@pytest.mark.parametrize("path", LEAVES, ids=".".join)
+def test_no_text_of_a_spec_enters_source(path: tuple[str, ...], tmp_path: Path) -> None:
+    plain = files(PLAIN, tmp_path)
+    expected = source(plain)
+    for text in HOSTILE:
+        emitted = files(changed(PLAIN, path, text), tmp_path)
+        found = source(emitted)
+        assert {n: found[n] for n in found if n != "job.json"} == {
+            n: t for n, t in expected.items() if n != "job.json"
+        }
+        assert {n: t for n, t in emitted.items() if n.endswith((".py", ".sh", ".md"))} == {
+            n: t for n, t in plain.items() if n.endswith((".py", ".sh", ".md"))
+        }
+        assert json.loads(emitted["job.json"])
+
+
+def test_no_name_of_a_users_preset_enters_source(tmp_path: Path) -> None:
+    """Parameters of a preset of one's own are numbers to the loss; names, titles and symbols are not printed."""
+    emitted = [mine(tmp_path, word, text) for word, text in (("alpha", "plain"), ("import_os", HOSTILE[0]))]
+    first, second = ({n: t for n, t in e.items() if n.endswith((".py", ".sh"))} for e in emitted)
+    assert first == second
+
+
+def mine(folder: Path, word: str, text: str, symbol: str = "κ") -> dict[str, str]:
+    """Compile a preset of one's own with a text in every place that takes one."""
+    quoted = json.dumps(text)
+    (folder / "mine.yaml").write_text(
+        f"preset: mine\ntitle: {quoted}\nsummary: {quoted}\ndata: [pairwise]\n"
+        f"when: {quoted}\ndeviations: [{quoted}]\nhealthy: {{loss: {quoted}}}\n"
+        f"paper: {{authors: {quoted}, year: 2024, title: {quoted}, arxiv: {quoted}, where: {quoted}}}\n"
+        f"parameters:\n  {word}: {{default: 2, symbol: {json.dumps(symbol)}, unit: 1/nat, description: {quoted}}}\n"
+        f"terms:\n  - {{name: {word}, kind: preference, score: {{beta: ={word}}}}}\n"
+    )
+    return files({**PLAIN, "objective": {"preset": "mine.yaml"}}, folder)
+
+
+@pytest.mark.parametrize("symbol", ['"""', "λ\n", "a b", "λ_D_D", "$x", "x;", "\\", "λ_{x}", ""])
+def test_a_symbol_is_a_letter(symbol: str, tmp_path: Path) -> None:
+    with pytest.raises(DiagnosticError) as raised:
+        mine(tmp_path, "alpha", "plain", symbol)
+    assert {d.code for d in raised.value.diagnostics} == {"E004"}
+
+
+@pytest.mark.parametrize("unit", ['"""', "nat\n", "$x", "1/nat/token", "nat;"])
+def test_a_unit_is_made_of_names(unit: str, tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text(
+        "preset: mine\ntitle: T\nsummary: S\ndata: [pairwise]\n"
+        f"parameters:\n  beta: {{default: 2, unit: {json.dumps(unit)}}}\n"
+        "terms:\n  - {name: pref, kind: preference, score: {beta: =beta}}\n"
+    )
+    with pytest.raises(DiagnosticError):
+        files({**PLAIN, "objective": {"preset": "mine.yaml"}}, tmp_path)
+
+
+def test_templates_fail_on_unknown_names() -> None:
+    environment = _environment()
+    assert environment.undefined is StrictUndefined
+    assert {p.name for p in templates_folder().glob("*.j2")} == {
+        "README.md.j2", "launch.sh.j2", "loss.py.j2", "slurm.sh.j2", "train.py.j2",
+    }  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("jobs")
+    for variant in ALL:
+        for name, text in compiled(variant).folder().files.items():
+            path = root / variant.name / name
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(text, "utf-8")
+    return root
+
+
+def test_emitted_python_compiles_and_is_clean(folders: Path) -> None:
+    for path in folders.rglob("*.py"):
+        py_compile.compile(str(path), doraise=True)
+    ruff = Path(sys.executable).with_name("ruff")
+    rules = ["check", "--isolated", "--select", "F,E7,E9", "--no-cache", str(folders)]
+    ran = subprocess.run([str(ruff), *rules], capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stdout
+
+
+def test_emitted_shell_is_well_formed(folders: Path) -> None:
+    for path in folders.rglob("*.sh"):
+        subprocess.run(["bash", "-n", str(path)], check=True)
+
+
+def test_emitted_numbers_are_the_specs() -> None:
+    made = compiled(Variant("r_dpo", given={"alpha": 0.2}))
+    text = made.folder().files["loss.py"]
+    assert "beta = 0.1  # β, 1/nat" in text
+    assert "alpha = 0.2  # α, 1/token" in text
+
+
+BLOCKED = """
+import sys
+class Wall:
+    def find_spec(self, name, path=None, target=None):
+        if name == "alignc" or name.startswith("alignc."):
+            raise ImportError(f"{name} is not installed here")
+sys.meta_path.insert(0, Wall())
+sys.path.insert(0, sys.argv[1])
+import pkgutil, importlib, runtime
+for found in pkgutil.walk_packages(runtime.__path__, "runtime."):
+    importlib.import_module(found.name)
+import torch, loss
+share, metrics = loss.loss(
+    {f"{m}/{y}": torch.full((2, 3), -1.0) for m in ("policy", "initial") for y in ("chosen", "rejected")}
+    | {f"mask/{y}": torch.ones(2, 3, dtype=torch.bool) for y in ("chosen", "rejected")},
+    {"rows": 2.0},
+)
+assert abs(float(share) - 0.6931471805599453) < 1e-12
+compile(open(sys.argv[1] + "/train.py").read(), "train.py", "exec")
+assert not any(name.split(".")[0] == "alignc" for name in sys.modules)
+"""
+
+
+def test_a_standalone_folder_needs_no_alignc(tmp_path: Path) -> None:
+    from alignc.emit import write
+
+    write(compiled(Variant("dpo")).folder(standalone=True), tmp_path / "job")
+    assert "alignc" not in (tmp_path / "job" / "train.py").read_text().replace("`alignc run`", "")
+    ran = subprocess.run(
+        [*PYTHON, "-W", "ignore", "-c", BLOCKED, str(tmp_path / "job")],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stderr
