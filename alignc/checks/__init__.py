@@ -2,6 +2,17 @@
 
 from __future__ import annotations
 
+from alignc.checks.data import batch_of_one, rewards, win_rates
+from alignc.checks.kl import clamped, kl_soundness, straight_through
+from alignc.checks.optima import (
+    constant_baseline,
+    deterministic_labels,
+    large_steps,
+    length_tilt,
+    linear,
+    saturating,
+    unbounded,
+)
 from alignc.checks.reference import anchor_without_reference, no_anchor
 from alignc.checks.rule import Checked, Rule
 from alignc.checks.signs import descent_direction, rewarded_length, smoothing
@@ -12,8 +23,21 @@ from alignc.spec.load import Loaded
 __all__ = ["RULES", "check"]
 
 RULES: tuple[Rule, ...] = (
+    rewards,
+    win_rates,
+    batch_of_one,
     anchor_without_reference,
+    kl_soundness,
+    clamped,
+    straight_through,
+    linear,
+    constant_baseline,
     no_anchor,
+    deterministic_labels,
+    length_tilt,
+    saturating,
+    unbounded,
+    large_steps,
     smoothing,
     rewarded_length,
     descent_direction,

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from alignc.checks.rule import Checked, term_path
 from alignc.diagnostics import Diagnostic
-from alignc.spec.axes import NoMargin
+from alignc.spec.axes import ConstantMargin, NoMargin, SquaredLink
 from alignc.spec.objective import Preference
 
 __all__ = ["anchor_without_reference", "no_anchor"]
@@ -24,13 +24,16 @@ def anchor_without_reference(checked: Checked) -> Iterator[Diagnostic]:
 def no_anchor(checked: Checked) -> Iterator[Diagnostic]:
     """W406: a preference without a reference, a margin or a likelihood term has no optimum."""
     terms = checked.spec.job.objective.terms
-    anchored = any(t.kind == "likelihood" for t in terms)
+    anchored = any(t.kind in ("likelihood", "kl") for t in terms)
     for index, term in enumerate(terms):
-        free = (
-            isinstance(term, Preference) and term.score.of == "log_prob" and isinstance(term.margin, NoMargin)
-        )
-        if free and not anchored:
+        if isinstance(term, Preference) and _free(term) and not anchored:
             message = (
                 f"`{term.name}` has neither reference, margin nor likelihood term: nothing bounds the policy"
             )
             yield checked.finding("W406", message, (*term_path(index), "score", "of"))
+
+
+def _free(term: Preference) -> bool:
+    margin = term.margin
+    none = isinstance(margin, NoMargin) or (isinstance(margin, ConstantMargin) and margin.value == 0)
+    return term.score.of in ("log_prob", "log_odds") and none and not isinstance(term.link, SquaredLink)

@@ -10,7 +10,7 @@ _HEAD = """\
 What `alignc` says when something is wrong, code by code. `alignc rule CODE` prints one entry.
 Codes that begin with E are errors, those with W warnings. A comment `# alignc: ignore[CODE] reason` at the
 end of a line, or alone on the line above it, waives a code there; `# alignc: ignore-file[CODE] reason` above
-the first key waives it in the whole file. Warnings and errors of soundness (E2xx, E3xx) can be waived.
+the first key waives it in the whole file. Warnings, and errors of soundness and sign (E2xx, E3xx, E5xx), can be waived.
 
 <!-- Generated from alignc/diagnostics/catalogue; a test holds this page to it. -->
 """

@@ -20,8 +20,8 @@ class Code:
 
     @property
     def waivable(self) -> bool:
-        """Say whether a comment may silence it: warnings, and errors of soundness (E2xx, E3xx)."""
-        return self.code.startswith(("W", "E2", "E3"))
+        """Say whether a comment may silence it: warnings, and errors of soundness and sign (E2xx, E3xx, E5xx)."""
+        return self.code.startswith(("W", "E2", "E3", "E5"))
 
 
 __all__ = ["Code"]

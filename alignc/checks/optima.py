@@ -1,0 +1,151 @@
+"""Is there an optimum, is it the one that is meant, and can a step be taken towards it?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from alignc.checks.rule import Checked, term_path
+from alignc.diagnostics import Diagnostic
+from alignc.graph import build as b
+from alignc.graph.evaluate import evaluate
+from alignc.graph.gradient import gradient
+from alignc.graph.loss import TermLoss, alone
+from alignc.graph.nodes import Column, Length, Logp, Node
+from alignc.graph.rewrite import inputs
+from alignc.spec.axes import (
+    ConstantMargin,
+    ExponentialLink,
+    FormulaLink,
+    LogisticLink,
+    RobustLink,
+    SquaredLink,
+)
+from alignc.spec.objective import Pointwise, Preference
+from alignc.spec.targets import RewardTarget, WinRateTarget
+
+__all__ = [
+    "constant_baseline",
+    "deterministic_labels",
+    "large_steps",
+    "length_tilt",
+    "linear",
+    "saturating",
+    "unbounded",
+]
+
+
+def linear(checked: Checked) -> Iterator[Diagnostic]:
+    """E302: a constant push down on a given response never ends."""
+    terms = checked.spec.job.objective.terms
+    for index, (lowered, term) in enumerate(zip(checked.loss.terms, terms, strict=True)):
+        if term.kind == "kl":
+            continue
+        for response in lowered.responses:
+            if _pushed_down(lowered, response):
+                negative = term.weight < 0
+                formula = isinstance(getattr(term, "link", None), FormulaLink)
+                step = ("weight",) if negative else ("link", "formula") if formula else ()
+                message = f"`{term.name}` lowers log π of the {response} response without bound"
+                yield checked.finding("E302", message, (*term_path(index), *step))
+                break
+
+
+def _pushed_down(lowered: TermLoss, response: str) -> bool:
+    """Tell whether the coefficient on ∇log π is free of the policy, and positive somewhere."""
+    slope = b.multiply(lowered.weight, gradient(alone(lowered.rows), Logp("policy", response)))
+    if response == "completions" or any(isinstance(n, Logp) for n in inputs(slope)):
+        return False
+    return any(_value(slope, label) > 1e-12 for label in (0.0, 1.0))
+
+
+def _value(slope: Node, label: float) -> float:
+    """Evaluate a coefficient for responses of ten tokens with reward 1."""
+    given = {n: [10.0 if isinstance(n, Length) else label if _is_label(n) else 1.0] for n in inputs(slope)}
+    found = evaluate(slope, given)
+    while isinstance(found, list):
+        found = found[0]
+    return float(found)
+
+
+def _is_label(node: Node) -> bool:
+    return isinstance(node, Column) and node.name == "label"
+
+
+def constant_baseline(checked: Checked) -> Iterator[Diagnostic]:
+    """W306: a squared loss of single responses around a constant; `sppo` says so itself."""
+    for index, term in enumerate(checked.spec.job.objective.terms):
+        if not (isinstance(term, Pointwise) and isinstance(term.link, SquaredLink)):
+            continue
+        target, own = term.target, checked.spec.preset is None
+        rewarded = isinstance(target, RewardTarget) and target.baseline == "none"
+        if rewarded or (own and isinstance(target, WinRateTarget)):
+            message = f"`{term.name}` has a constant for a baseline: its optimum is not ref·exp(R/β)"
+            yield checked.finding("W306", message, (*term_path(index), "target"))
+
+
+def deterministic_labels(checked: Checked) -> Iterator[Diagnostic]:
+    """W407: the best and the worst of scored responses, where the reward decides every label.
+
+    Of given pairs the labels may well be noisy, and `explain` says what follows where they are not.
+    """
+    if checked.spec.job.data.kind != "scored":
+        return
+    for index, term in enumerate(checked.spec.job.objective.terms):
+        if isinstance(term, Preference) and term.pairs == "best_worst" and _endless(term):
+            message = "the rewards decide every label, so the margin has no finite optimum"
+            yield checked.finding("W407", message, (*term_path(index), "link"))
+
+
+def _endless(term: Preference) -> bool:
+    link = term.link
+    if isinstance(link, LogisticLink):
+        return link.label_smoothing == 0
+    return isinstance(link, ExponentialLink | RobustLink)
+
+
+def length_tilt(checked: Checked) -> Iterator[Diagnostic]:
+    """W408: log-ratios averaged over tokens, where theory wants their sum."""
+    for index, term in enumerate(checked.spec.job.objective.terms):
+        if not isinstance(term, Preference | Pointwise):
+            continue
+        score = term.score
+        averaged = score.of in ("log_ratio", "f_ratio") and score.reduce == "mean"
+        margin = getattr(term, "margin", None)
+        calibrated = isinstance(margin, ConstantMargin) and isinstance(term.link, SquaredLink)
+        if averaged and not calibrated:
+            message = f"`{term.name}` averages log-ratios over tokens: long responses feel the reward n times"
+            yield checked.finding("W408", message, (*term_path(index), "score", "reduce"))
+
+
+def saturating(checked: Checked) -> Iterator[Diagnostic]:
+    """W409: f′ that is flat for likely responses and steep for unlikely ones."""
+    for index, term in enumerate(checked.spec.job.objective.terms):
+        if isinstance(term, Preference | Pointwise) and term.score.of == "f_ratio":
+            divergence = term.score.divergence
+            if divergence in ("forward_kl", "alpha"):
+                name = "KL(ref‖π)" if divergence == "forward_kl" else "the α-divergence"
+                message = f"f′ of {name} vanishes as π/ref grows, and explodes as it falls"
+                yield checked.finding("W409", message, (*term_path(index), "score", "divergence"))
+
+
+def unbounded(checked: Checked) -> Iterator[Diagnostic]:
+    """W410: the robust link falls forever."""
+    for index, term in enumerate(checked.spec.job.objective.terms):
+        link = getattr(term, "link", None)
+        if isinstance(link, RobustLink) and 0 < link.label_smoothing < 0.5:
+            slope = link.label_smoothing / (1 - 2 * link.label_smoothing)
+            message = f"each pair's loss falls by {slope:.3g} for every unit of margin, without end"
+            yield checked.finding("W410", message, (*term_path(index), "link", "label_smoothing"))
+
+
+def large_steps(checked: Checked) -> Iterator[Diagnostic]:
+    """W411: coefficients of η/2 under an optimizer that takes them as they are."""
+    train = checked.spec.job.train
+    plain = train.optim == "sgd" and not train.max_grad_norm
+    for index, term in enumerate(checked.spec.job.objective.terms):
+        target = term.target if isinstance(term, Pointwise) else None
+        if isinstance(target, WinRateTarget) and target.eta >= 100 and plain:
+            message = (
+                f"η = {target.eta:g} makes coefficients of about {target.eta / 2:g}, and nothing limits them"
+            )
+            yield checked.finding("W411", message, (*term_path(index), "target", "eta"))
