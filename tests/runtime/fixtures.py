@@ -180,7 +180,7 @@ def job_data(
                 "zero_stage": 2,
                 "offload": None,
                 "mixed_precision": None,
-                "timeout": 60,
+                "timeout": 300,
             }
             | (launch or {}),
             "output_dir": str(output_dir),
