@@ -86,9 +86,10 @@ def constant_baseline(checked: Checked) -> Iterator[Diagnostic]:
 def deterministic_labels(checked: Checked) -> Iterator[Diagnostic]:
     """W407: the best and the worst of scored responses, where the reward decides every label.
 
-    Of given pairs the labels may well be noisy, and `explain` says what follows where they are not.
+    Of given pairs the labels may well be noisy; `explain` says what follows where they are not, and what a preset
+    of ours is known to do.
     """
-    if checked.spec.job.data.kind != "scored":
+    if checked.spec.job.data.kind != "scored" or checked.spec.preset is not None:
         return
     for index, term in enumerate(checked.spec.job.objective.terms):
         if isinstance(term, Preference) and term.pairs == "best_worst" and _endless(term):

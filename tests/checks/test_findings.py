@@ -73,7 +73,6 @@ def test_finding(code: str, marked: str, tmp_path: Path) -> None:
 SOUND = [
     "objective: {preset: ipo, reduce: mean}\n" + REST,
     "objective: {preset: dpo, label_smoothing: 0.49}\n" + REST,
-    "objective: {preset: robust_dpo, label_smoothing: 0.49}\n" + REST,
     "objective: {preset: r_dpo, alpha: 0}\n" + REST,
     "objective: {preset: cpo}\n" + REST,
     "objective: {preset: simpo}\n" + REST,
@@ -82,7 +81,6 @@ SOUND = [
     "objective: {preset: sppo, hard: true}\n" + REST,
     "objective: {preset: simpo}\nmodel: {policy: x/y, reference: {kind: none}}\n"
     "data: {kind: pairwise, source: x/y}\n",
-    "objective: {preset: dpo}\nmodel: {policy: x/y}\ndata: {kind: scored, source: x/y}\n",
     PREF + "    score: {of: log_prob, reduce: mean, beta: 2}\n    link: squared\n"
     "    margin: {kind: constant, value: 1}\n" + REST,
 ]
