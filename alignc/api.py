@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from alignc.checks import check
 from alignc.diagnostics import Diagnostic, DiagnosticError, apply_waivers, in_reading_order
@@ -20,11 +20,15 @@ from alignc.plan import Needs, needs
 from alignc.spec.load import Loaded, load
 from alignc.spec.paths import missing_files
 
+if TYPE_CHECKING:
+    from alignc.diff import Difference
+
 __all__ = [
     "Compiled",
     "Ran",
     "Report",
     "compile",
+    "diff",
     "evaluate",
     "explain",
     "load",
@@ -109,6 +113,14 @@ def evaluate(path: Spec, point: Mapping[str, Any], overrides: Sequence[str] = ()
     """Evaluate a spec's loss and gradient at given examples, in float64."""
     compiled = lowered(path, overrides, files=False)
     return at_point(compiled.loss, point)
+
+
+def diff(a: Spec, b: Spec, set_a: Sequence[str] = (), set_b: Sequence[str] = ()) -> Difference:
+    """Compare what two specs mean: the verdict on their losses, what proves it, and what changes."""
+    from alignc.diff import compare
+
+    first, second = (lowered(p, o, files=False) for p, o in ((a, set_a), (b, set_b)))
+    return compare((first.spec, first.loss, first.needs), (second.spec, second.loss, second.needs))
 
 
 def compile(  # noqa: A001

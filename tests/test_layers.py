@@ -43,7 +43,7 @@ for layer in ("diff", "emit", "explain"):
     MAY[layer] |= {"printers"}
 MAY["checks"] -= {"verify"}
 MAY["__main__"] = {"cli"}
-LAZY = {("api", "launch"), ("api", "runtime"), ("cli", "runtime")}
+LAZY = {("api", "diff"), ("api", "launch"), ("api", "runtime"), ("cli", "runtime")}
 """Imports that are made inside a function alone: they load what the light commands do not need."""
 HEAVY = {
     "torch",
@@ -141,7 +141,7 @@ def test_all_is_sorted_and_there(path: Path) -> None:
         return
     assert listed == sorted(set(listed), key=sort_key)
     defined = set(dir(importlib.import_module(dotted(path))))
-    assert set(listed) - {"compile", "evaluate", "explain", "load", "run", "validate"} <= defined
+    assert set(listed) - {"compile", "diff", "evaluate", "explain", "load", "run", "validate"} <= defined
 
 
 @pytest.mark.parametrize("path", LIGHT, ids=dotted)

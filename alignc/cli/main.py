@@ -20,6 +20,7 @@ COMMANDS = {
     "init": "write a first spec for given data",
     "validate": "check specs, without data or models",
     "explain": "print the loss that a spec means",
+    "diff": "compare what two specs mean",
     "compile": "write the training job of a spec",
     "run": "train, one spec after another",
     "data": "show how rows become tokens",

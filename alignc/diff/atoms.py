@@ -1,0 +1,61 @@
+"""The atoms of a loss: the numbers of a row, under the names of the formulas."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+
+from alignc.graph.nodes import Column, GroupSize, Length, Logp, Node, Output, Position
+
+__all__ = ["SUFFIX", "Bond", "Bonds", "atom_name", "exact", "model_letter"]
+
+SUFFIX = {"chosen": "w", "rejected": "l", "completion": "y", "completions": "i", "mismatched": "m"}
+LETTERS = {"policy": "l", "initial": "r", "rollout": "o", "previous_iterate": "q"}
+COLUMNS = {"reward": "R", "win_rate": "P"}
+
+
+@dataclass(frozen=True)
+class Bond:
+    """What a condition makes of an atom: `scale · other + offset`, or a constant."""
+
+    to: str | None = None
+    scale: Fraction = Fraction(1)
+    offset: Fraction = Fraction(0)
+
+
+Bonds = Mapping[str, Bond]
+
+
+def model_letter(model: str) -> str:
+    """Name the log-probabilities of a model."""
+    return LETTERS.get(model, model)
+
+
+def atom_name(node: Node) -> str:
+    """Name an input of the graph; a model's token log-probabilities have the name of their sum."""
+    match node:
+        case Logp(model=model, response=response):
+            return f"{model_letter(model)}_{SUFFIX[response]}"
+        case Length(response=response):
+            return f"n_{SUFFIX[response]}"
+        case Column(name=name, response=response):
+            short = COLUMNS.get(name, name)
+            return f"{short}_{SUFFIX[response]}" if response else short
+        case Position(response=response):
+            return f"t_{SUFFIX[response]}"
+        case GroupSize():
+            return "k"
+        case Output(quantity="value"):
+            return "V"
+        case Output(quantity="score", response=response):
+            return f"s_{SUFFIX[response]}"
+        case Output(quantity=quantity, response=response):
+            return f"{quantity}_{SUFFIX[response]}"
+    return type(node).__name__.lower()
+
+
+def exact(value: float) -> Fraction:
+    """Read a float as the number that was meant: 0.1 is 1/10, and 0.333… is 1/3."""
+    short = Fraction(value).limit_denominator(100_000)
+    return short if float(short) == value else Fraction(repr(value))

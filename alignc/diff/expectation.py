@@ -1,0 +1,185 @@
+"""Compare expected gradients by enumeration: a small tabular policy, every sample with its probability."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from alignc.diff.atoms import atom_name
+from alignc.diff.decide import rows as without_mean
+from alignc.diff.decide import trained_leaves
+from alignc.diff.sample import Batch, gradients
+from alignc.diff.sides import Side
+from alignc.graph.gradient import gradient
+from alignc.graph.nodes import Logp, Matched, Node, Output, Reduce, Running, walk
+from alignc.graph.rewrite import inputs
+
+__all__ = ["LAWS", "Law", "Table", "expected", "expected_ratio", "separable"]
+
+ARMS, TABLES, SEED = 4, 5, 7
+
+
+@dataclass(frozen=True)
+class Table:
+    """One prompt with a few responses: policies as probabilities, what each response is, and who beats whom."""
+
+    policies: dict[str, tuple[float, ...]]
+    sampler: tuple[float, ...]
+    columns: dict[str, tuple[float, ...]]
+    wins: tuple[tuple[float, ...], ...]
+    good: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Law:
+    """How rows come about."""
+
+    words: str
+    on_policy: bool
+    reward_is_win_rate: bool
+
+
+ON_POLICY = Law("in expectation over responses that the policy samples, independently", True, False)
+LABELLED = Law(
+    "in expectation over pairs of independent samples of one policy, labelled by P(y ≻ y′), where a response's "
+    "reward is its win rate against that policy",
+    False,
+    True,
+)
+LAWS = (ON_POLICY, LABELLED)
+
+
+def separable(root: Node) -> bool:
+    """Tell whether a loss is a mean over independent rows, of responses alone."""
+    inner = without_mean(root)
+    return not any(
+        isinstance(n, Matched | Running)
+        or (isinstance(n, Reduce) and n.over == "batch")
+        or (isinstance(n, Output) and n.quantity != "value")
+        for n in walk(inner)
+    )
+
+
+def table(rng: random.Random, models: Sequence[str], law: Law, size: int = ARMS) -> Table:
+    """Draw a table."""
+    policies = {m: _distribution(rng, size) for m in (*models, "l")}
+    sampler = policies["l"] if law.on_policy else _distribution(rng, size)
+    wins = _wins(rng, size)
+    rate = tuple(math.fsum(p * w for p, w in zip(sampler, row, strict=True)) for row in wins)
+    free = tuple(rng.uniform(-1, 1) for _ in range(size))
+    columns = {
+        "R": rate if law.reward_is_win_rate else free,
+        "P": rate if law.reward_is_win_rate else tuple(rng.random() for _ in range(size)),
+        "n": tuple(float(rng.randint(1, 6)) for _ in range(size)),
+    }
+    return Table(policies, sampler, columns, wins, tuple(rng.random() for _ in range(size)))
+
+
+def _distribution(rng: random.Random, size: int) -> tuple[float, ...]:
+    weights = [math.exp(rng.uniform(-1.5, 1.5)) for _ in range(size)]
+    return tuple(w / sum(weights) for w in weights)
+
+
+def _wins(rng: random.Random, size: int) -> tuple[tuple[float, ...], ...]:
+    upper = {(i, j): rng.random() for i in range(size) for j in range(i + 1, size)}
+    return tuple(
+        tuple(0.5 if i == j else upper[i, j] if i < j else 1 - upper[j, i] for j in range(size))
+        for i in range(size)
+    )
+
+
+Sample = tuple[float, tuple[tuple[str, int], ...], dict[str, float]]
+"""The probability of a row, which responses it has, and what else it says."""
+
+
+def samples(at: Table, responses: tuple[str, ...]) -> Iterator[Sample]:
+    """Enumerate rows: single responses with a label, labelled pairs, or groups of three."""
+    arms = range(len(at.sampler))
+    if responses == ("completion",):
+        for i in arms:
+            for label, chance in ((1.0, at.good[i]), (0.0, 1 - at.good[i])):
+                yield at.sampler[i] * chance, (("y", i),), {"label": label}
+    elif responses == ("completions",):
+        for group in itertools.product(arms, repeat=3):
+            yield (
+                math.prod(at.sampler[i] for i in group),
+                tuple((f"i#{n}", i) for n, i in enumerate(group)),
+                {},
+            )
+    else:
+        for i, j in itertools.product(arms, repeat=2):
+            yield 2 * at.sampler[i] * at.sampler[j] * at.wins[i][j], (("w", i), ("l", j)), {}
+
+
+def _row(at: Table, who: tuple[tuple[str, int], ...], extra: dict[str, float]) -> dict[str, float]:
+    row = {"V": 0.3, "z0": 0.2, "delta": 0.2, "margin": 0.1, **extra}
+    for place, arm in who:
+        for model, probabilities in at.policies.items():
+            row[_joined(model, place)] = math.log(probabilities[arm])
+        for column, numbers in at.columns.items():
+            row[_joined(column, place)] = numbers[arm]
+    return row
+
+
+def _joined(name: str, place: str) -> str:
+    return f"{name}_{place}"
+
+
+def expected(side: Side, at: Table, leaves: Sequence[Node]) -> list[float]:
+    """Compute E[Σ_y c_y · ∂log π(y)/∂θ] over the logits θ of a tabular policy."""
+    drawn = list(samples(at, side.responses))
+    rows = tuple(_row(at, who, extra) for _, who, extra in drawn)
+    slopes = [gradient(without_mean(side.root), leaf) for leaf in leaves]
+    flat = iter(gradients(slopes, leaves, Batch(rows, (3,) * len(rows))))
+    total = [0.0] * len(at.sampler)
+    for leaf in leaves:
+        for chance, who, _ in drawn:
+            for arm in _arms(leaf, who):
+                slope = _per_response(flat, int(at.columns["n"][arm]))
+                for theta, probability in enumerate(at.policies["l"]):
+                    total[theta] += chance * slope * ((theta == arm) - probability)
+    return total
+
+
+def _per_response(flat: Iterator[float], tokens: int) -> float:
+    """Average over a response's tokens, whose log-probabilities move together."""
+    return math.fsum(next(flat) for _ in range(tokens)) / tokens
+
+
+def _arms(leaf: Node, who: tuple[tuple[str, int], ...]) -> list[int]:
+    suffix = atom_name(leaf).partition("_")[2]
+    return [arm for place, arm in who if place.partition("#")[0] == suffix]
+
+
+def expected_ratio(a: Side, b: Side, law: Law) -> float | None:
+    """Find the factor between the expected gradients on every table; None where there is none."""
+    leaves = [n for n in trained_leaves((a, b), {}) if isinstance(n, Logp)]
+    if not leaves or not (separable(a.root) and separable(b.root)) or _token_level(a, b):
+        return None
+    models = sorted(
+        {atom_name(n).partition("_")[0] for n in inputs(a.root, b.root) if isinstance(n, Logp)} - {"l"}
+    )
+    rng, left, right = random.Random(SEED), [], []
+    for _ in range(TABLES):
+        at = table(rng, models, law)
+        left += expected(a, at, leaves)
+        right += expected(b, at, leaves)
+        if max(map(abs, right)) < 1e-9 or not _close(left, right):
+            return None
+    place = max(range(len(right)), key=lambda i: abs(right[i]))
+    return float(f"{left[place] / right[place]:.12g}")
+
+
+def _close(left: Sequence[float], right: Sequence[float]) -> bool:
+    place = max(range(len(right)), key=lambda i: abs(right[i]))
+    factor = left[place] / right[place]
+    room = 1e-10 * max(map(abs, left), default=0.0)
+    return factor > 0 and all(abs(x - factor * y) <= room for x, y in zip(left, right, strict=True))
+
+
+def _token_level(a: Side, b: Side) -> bool:
+    return any(gradient(without_mean(s.root), n).type.axis.startswith("token:") for s in (a, b)
+               for n in trained_leaves((a, b), {}))  # fmt: skip

@@ -1,0 +1,97 @@
+"""The rules of the pointwise functions: one form where a function has several such as softplus(z) and softplus(−z)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import sympy
+
+from alignc.diff.polynomial import expanded, terms_of
+
+if TYPE_CHECKING:
+    from alignc.diff.normal import Normal
+
+__all__ = ["N1", "RULES"]
+
+N1 = "softplus(z) = softplus(−z) + z, and so for σ, max and |·|"
+EXP = "exp(a + b) = exp(a)·exp(b)"
+
+
+def _softplus(form: Normal, z: Any) -> Any:
+    if z.is_number:
+        return sympy.log(1 + sympy.exp(z))
+    core, negative = form.flipped(z)
+    atom = form.call("softplus", core)
+    return atom - core if negative else atom
+
+
+def _log_sigmoid(form: Normal, z: Any) -> Any:
+    return -_softplus(form, expanded(-z))
+
+
+def _sigmoid(form: Normal, z: Any) -> Any:
+    if z.is_number:
+        return 1 / (1 + sympy.exp(-z))
+    core, negative = form.flipped(z)
+    atom = form.call("σ", core)
+    return 1 - atom if negative else atom
+
+
+def _exp(form: Normal, z: Any) -> Any:
+    factors = []
+    for term in terms_of(z):
+        number, rest = term.as_coeff_Mul()
+        factors.append(sympy.exp(number) if rest == 1 else form.call("exp", rest) ** number)
+    if len(factors) > 1:
+        form.used.add(EXP)
+    return sympy.Mul(*factors)
+
+
+def _relu(form: Normal, z: Any) -> Any:
+    if z.is_number:
+        return sympy.Max(0, z)
+    scale, core = form.scaled(z)
+    atom = form.call("max0", core)
+    if scale.is_negative:
+        form.used.add(N1)
+        return -scale * (atom - core)
+    return scale * atom
+
+
+def _abs(form: Normal, z: Any) -> Any:
+    return 2 * _relu(form, z) - z
+
+
+def _tanh(form: Normal, z: Any) -> Any:
+    core, negative = form.flipped(z)
+    return -form.call("tanh", core) if negative else form.call("tanh", core)
+
+
+def _step(form: Normal, z: Any) -> Any:
+    scale, core = form.scaled(z) if z != 0 else (1, z)
+    return form.call("step", expanded(-core) if sympy.sympify(scale).is_negative else core)
+
+
+def _minimum(form: Normal, x: Any, y: Any) -> Any:
+    return x if x == y else form.call("min", *sorted((x, y), key=str))
+
+
+def _log(form: Normal, z: Any) -> Any:
+    return sympy.log(z) if z.is_number and z.is_positive else form.call("log", z)
+
+
+RULES: dict[str, Callable[..., Any]] = {
+    "softplus": _softplus,
+    "log_sigmoid": _log_sigmoid,
+    "sigmoid": _sigmoid,
+    "exp": _exp,
+    "expm1": lambda form, z: _exp(form, z) - 1,
+    "relu": _relu,
+    "abs": _abs,
+    "tanh": _tanh,
+    "step": _step,
+    "min": _minimum,
+    "log": _log,
+    "log_odds": lambda form, z: z - form.call("log1mexp", z),
+}
