@@ -9,20 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from torch import nn
 
-from .attention import takes_packed, use_packed
 from .conduct import quiet
 from .data.dataset import load_examples
-from .data.example import Example
 from .data.settings import DataSettings
 from .failure import Failure
 from .generate import generate
 from .job import Model, Reference
-from .layout import pack, pad
-from .models import pretrained
-from .scorer import Scorer
+from .measure import load_model, sums
 from .tokenizer import load_tokenizer
 from .verifiers import VERIFIERS
 
@@ -36,7 +31,6 @@ class Questions:
     pairs: str | None = None
     prompts: str | None = None
     verifier: str = "exact_number"
-    columns: dict[str, str] | None = None
     prompt_column: str = "prompt"
     answer_column: str = "answer"
     max_new_tokens: int = 64
@@ -65,8 +59,7 @@ def compare(folders: Sequence[Path], questions: Questions) -> list[Figures]:
     first: np.ndarray | None = None
     for folder in folders:
         section = Model(policy=str(folder), reference=Reference("none"))
-        tokenizer, model = load_tokenizer(section), pretrained(str(folder), section, keep_adapter=False)
-        model.eval()
+        tokenizer, model = load_tokenizer(section), load_model(str(folder))
         figures: dict[str, Any] = {}
         if questions.prompts:
             figures |= _quality(model, tokenizer, questions)
@@ -84,30 +77,9 @@ def _name(folder: Path) -> str:
 
 def _logps(model: nn.Module, tokenizer: Any, questions: Questions) -> np.ndarray:
     """Score every pair [rows, 2]: the responses' log-probabilities, summed over tokens in float64."""
-    settings = DataSettings(
-        "pairwise",
-        str(questions.pairs),
-        columns=questions.columns or {},
-        responses=("chosen", "rejected"),
-        max_cut=1.0,
-    )
+    settings = DataSettings("pairwise", str(questions.pairs), responses=("chosen", "rejected"), max_cut=1.0)
     examples = load_examples(settings, tokenizer, limit=questions.limit).examples
-    packed = takes_packed(model)
-    if packed:
-        use_packed(model)
-    scorer, size = Scorer(model), questions.batch_size
-    parts = [
-        _scored(scorer, examples[i : i + size], packed, tokenizer) for i in range(0, len(examples), size)
-    ]
-    return np.concatenate(parts)
-
-
-def _scored(scorer: Scorer, examples: Sequence[Example], packed: bool, tokenizer: Any) -> np.ndarray:
-    device = next(scorer.parameters()).device
-    batch = pack(examples, device) if packed else pad(examples, device, tokenizer.pad_token_id or 0)
-    with torch.no_grad():
-        logps: np.ndarray = scorer(batch).double().sum(-1).cpu().numpy()
-    return logps
+    return sums(model, examples, tokenizer.pad_token_id or 0)
 
 
 def _preferences(logps: np.ndarray, first: np.ndarray) -> dict[str, float]:

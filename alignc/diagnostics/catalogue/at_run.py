@@ -48,6 +48,13 @@ ENVIRONMENT = (
         "plan` itemises it",
         "train: {per_device_train_batch_size: 512}",
     ),
+    Code(
+        "E607",
+        "a model of a form that is not supported",
+        "log-probabilities are computed from the LM head's weight, which must be one linear layer",
+        "leave the head out of `model.adapter.target_modules`, or take another architecture",
+        "model: {policy: org/model, adapter: {kind: lora, target_modules: [lm_head]}}",
+    ),
 )
 
 ROWS = (
