@@ -102,7 +102,7 @@ def _gradient(said: Explanation) -> list[str]:
     rows = []
     for c in said.gradient:
         start = "" if c.at_start is None else f" ({number(round(c.at_start, 6))} at the start)"
-        rows.append(f"`∂L/∂log π({c.response}) = {c.formula}`: {c.words}{start}")
+        rows.append(f"`{c.of} = {c.formula}`: {c.words}{start}")
     return [*rows, *([said.gauge] if said.gauge else [])]
 
 

@@ -20,7 +20,7 @@ def loss_source(loss: Loss, explained: Explanation) -> str:
         "loss.py.j2",
         formula=explained.formula,
         where=[(w.symbol, w.definition, w.note) for w in explained.where],
-        gradient=[f"∂L/∂log π({c.response}) = {c.formula}" for c in explained.gradient],
+        gradient=[f"{c.of} = {c.formula}" for c in explained.gradient],
         parameters=printed.parameters,
         lines=printed.lines,
         loss=printed.loss,

@@ -7,12 +7,15 @@ from alignc.graph import build as b
 from alignc.graph.evaluate import evaluate
 from alignc.graph.gradient import gradient
 from alignc.graph.loss import Loss, alone, at_reference
-from alignc.graph.nodes import Logp, Named, Node
-from alignc.graph.rewrite import inputs
+from alignc.graph.nodes import Column, Length, Logp, Named, Node, Output, walk
+from alignc.graph.rewrite import inputs, substitute
+from alignc.graph.sign import sign
+from alignc.graph.types import Unit
 from alignc.plan import Needs, Role
 from alignc.printers.dialect import TEXT
 from alignc.printers.formula import text
 from alignc.spec.load import Loaded
+from alignc.spec.objective import Term
 from alignc.spec.preset import Paper
 
 __all__ = ["explanation"]
@@ -36,11 +39,11 @@ def explanation(spec: Loaded, loss: Loss, needs: Needs) -> Explanation:
         formula=f"L = {text(loss.root, loss.written_out)}",
         where=_where(loss),
         values=_values(spec, loss),
-        terms=tuple(_term(t) for t in spec.job.model_dump()["objective"]["terms"]),
+        terms=tuple(_term(_written(t)) for t in spec.job.objective.terms),
         gradient=coefficients,
         gauge=_gauge(loss),
         roles=tuple((r.role, _role(r)) for r in needs.roles),
-        data=f"{spec.job.data.kind}: {', '.join(('prompt', *needs.responses, *needs.columns))}",
+        data=_data(spec.job.data.kind, needs),
         scaling=_scaling(needs),
         step0=tuple(needs.step0.items()),
         healthy=tuple(preset.healthy.items()) if preset else (),
@@ -58,7 +61,8 @@ def citation(paper: Paper) -> str:
 
 
 def _where(loss: Loss) -> tuple[Where, ...]:
-    shown = [n for t in loss.terms for n in t.named if isinstance(n, Named)]
+    rows = [n for t in loss.terms for n in walk(t.rows)]
+    shown = [n for n in rows if isinstance(n, Named) and n.meaning != "loss by row"]
     return tuple(
         Where(
             TEXT.symbol(n.symbol),
@@ -96,8 +100,23 @@ def _origin(spec: Loaded, path: tuple[str | int, ...]) -> str:
     return bound.origin.label if bound else spec.origin(path)
 
 
+def _written(term: Term) -> dict[str, object]:
+    """Leave out of a term what stands at its default, but for its score and its link."""
+    full, changed = term.model_dump(), term.model_dump(exclude_defaults=True)
+    kept: dict[str, object] = {}
+    for key, value in full.items():
+        if isinstance(value, dict):
+            differs = changed.get(key, {})
+            inner = {k: v for k, v in value.items() if k in differs or k in ("kind", "of", "reduce")}
+            if differs or key in ("score", "link"):
+                kept[key] = inner
+        elif key in changed or key == "reduce":
+            kept[key] = value
+    return kept
+
+
 def _term(term: dict[str, object]) -> str:
-    weight = f"{term['weight']:g} × " if term["weight"] != 1 else ""
+    weight = f"{term['weight']:g} × " if term.get("weight", 1) != 1 else ""
     axes = [f"{k}: {_axis(v)}" for k, v in term.items() if k not in ("name", "kind", "weight")]
     return f"{weight}{term['name']}: {term['kind']}; {'; '.join(axes)}"
 
@@ -115,41 +134,77 @@ def _plain(value: object) -> str:
 
 
 def _coefficient(loss: Loss, response: str) -> Coefficient:
-    own = gradient(alone(loss.root), Logp("policy", response))
+    trained = trained_output(loss, response)
+    own = gradient(alone(loss.root), trained)
     start = at_reference(own)
     value = float(evaluate(start, {})) if not inputs(start) else None
-    return Coefficient(response, text(own), value, _pushes(value, response))
+    of = f"∂L/∂{'log π' if isinstance(trained, Logp) else 'r'}({response})"
+    return Coefficient(response, of, text(own), value, _pushes(own, value, response))
 
 
-def _pushes(value: float | None, response: str) -> str:
+def trained_output(loss: Loss, response: str) -> Node:
+    """Find what of a response is trained: its log-probability, or a reward model's score."""
+    score = Output("score", "policy", response)
+    return score if score in inputs(loss.root) else Logp("policy", response)
+
+
+def _pushes(own: Node, value: float | None, response: str) -> str:
+    """Say which way a step moves a response, as far as the coefficient's form or its start tells."""
     name = RESPONSES[response]
-    if value is None:
-        return f"on the {name}; at the start it depends on the row"
+    label = Column("label", None, Unit())
+    if label in inputs(own):
+        wanted, unwanted = (WAYS[sign(substitute(own, {label: b.constant(c)}))] for c in (1, 0))
+        return f"{wanted} the {name} where its label is true, {unwanted} it where false"
+    if always := sign(own):
+        return f"{WAYS[always]} the {name}"
     if value == 0:
         return f"leaves the {name} alone at the start"
-    return f"{'raises' if value < 0 else 'lowers'} the {name}"
+    if value is not None:
+        return f"{'raises' if value < 0 else 'lowers'} the {name} at first"
+    return f"raises or lowers the {name}, row by row"
+
+
+WAYS = {-1: "raises", 1: "lowers", 0: "leaves", None: "raises or lowers"}
 
 
 def _gauge(loss: Loss) -> str:
     if not loss.view.pair:
         return ""
-    coefficients = [gradient(alone(loss.root), Logp("policy", y)) for y in loss.view.responses]
+    root = alone(loss.root)
+    if any(isinstance(n, Output) and n.quantity == "score" for n in inputs(root)):
+        return ""
+    coefficients = [gradient(root, Logp("policy", y)) for y in loss.view.responses]
     if any(c.type.axis.startswith("token:") for c in coefficients):
         return "the coefficients differ from token to token"
     total: Node = b.add(*coefficients)
     if total == b.ZERO:
         return "the coefficients cancel: only the difference is trained, and both log-probabilities may fall together"
+    if (
+        b.add(*(b.multiply(c, Length(y)) for c, y in zip(coefficients, loss.view.responses, strict=True)))
+        == b.ZERO
+    ):
+        return "the coefficients cancel token by token: only the difference of the means is trained, and both may fall"
     return "the coefficients do not cancel: the absolute log-probabilities are held as well"
 
 
 def _role(role: Role) -> str:
     work = "forward and backward" if role.trained else "forward"
-    times = f"{role.forwards} {work} a row"
+    times = f"{role.forwards} {work} a {'response' if role.grouped else 'row'}"
+    if role.trained and role.silent:
+        times += f", {role.silent} forward alone"
     return f"{role.weights}; {times}{', once: cached by content' if role.cached else ''}"
 
 
+def _data(kind: str, needs: Needs) -> str:
+    """List what a row gives; the mismatched completion is another row's, and a column of all responses one list."""
+    given = [r for r in needs.responses if r != "mismatched"]
+    columns = [c.removesuffix("/completion").replace("/", " of ") for c in needs.columns]
+    best = "; of each group the best and the worst response" if needs.convert == "best_worst" else ""
+    return f"{kind}: {', '.join(('prompt', *given, *columns))}{best}"
+
+
 def _scaling(needs: Needs) -> str:
-    if needs.coupled:
+    if needs.statistics:
         return "rows of the global batch are coupled: one more forward without gradient a step"
     over = "all completion tokens" if any(t.startswith("tokens/") for t in needs.totals) else "the rows"
     return f"mean over {over} of the global batch, the same for every split over processes and micro-batches"

@@ -29,9 +29,10 @@ class Given:
 
 @dataclass(frozen=True)
 class Coefficient:
-    """∂L/∂log π of one response: derived, at the start, and in words."""
+    """∂L/∂log π of one response (of a reward model, ∂L/∂r): derived, at the start, and in words."""
 
     response: str
+    of: str
     formula: str
     at_start: float | None
     words: str

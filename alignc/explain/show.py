@@ -10,7 +10,7 @@ from alignc.printers.dialect import number
 
 __all__ = ["show"]
 
-WIDTH, LABEL = 110, 12
+WIDTH, LABEL, LONG = 110, 12, 60
 
 
 def show(explained: Explanation) -> str:
@@ -23,7 +23,8 @@ def _lines(e: Explanation) -> Iterator[str]:
     yield ""
     yield f"  {e.formula}"
     yield ""
-    width = max((len(f"{w.symbol} = {w.definition}") for w in e.where), default=0)
+    lengths = [len(f"{w.symbol} = {w.definition}") for w in e.where]
+    width = max((n for n in lengths if n <= LONG), default=0)
     for w in e.where:
         yield f"      {f'{w.symbol} = {w.definition}':<{width}}   {w.note}"
     yield ""
@@ -57,7 +58,7 @@ def _gradient(e: Explanation) -> list[str]:
     lines = []
     for c in e.gradient:
         start = "" if c.at_start is None else f"; {number(round(c.at_start, 6))} at the start"
-        lines.append(f"∂L/∂log π({c.response}) = {c.formula}: {c.words}{start}")
+        lines.append(f"{c.of} = {c.formula}: {c.words}{start}")
     return [*lines, *([e.gauge] if e.gauge else [])]
 
 

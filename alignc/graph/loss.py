@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from alignc.graph.nodes import Logp, Named, Node, Parameter, Reduce, walk
+from alignc.graph.build import add, multiply
+from alignc.graph.nodes import Add, Constant, Logp, Multiply, Named, Node, Parameter, Reduce, Stop, walk
 from alignc.graph.rewrite import inputs, rebuilt, substitute, without_names
 from alignc.spec.views import View
 
@@ -75,9 +76,20 @@ def _step(node: Node) -> str:
 
 
 def at_reference(node: Node) -> Node:
-    """Put the policy where the reference is, as it stands before the first step, and fold."""
+    """Put the policy where the reference is, as it stands before the first step, and fold: values, no gradients."""
     models: dict[Node, Node] = {n: Logp("policy", n.response) for n in inputs(node) if isinstance(n, Logp)}
-    return substitute(without_names(node), models)
+    placed, done = substitute(without_names(node), models), dict[Node, Node]()
+    for inner in walk(placed):
+        done[inner] = done[inner.argument] if isinstance(inner, Stop) else _spread_out(rebuilt(inner, done))
+    return done[placed]
+
+
+def _spread_out(node: Node) -> Node:
+    """Multiply a number into a sum, so that like terms meet."""
+    match node:
+        case Multiply(factors=(Constant() as number, *rest, Add(terms=terms))):
+            return add(*(multiply(number, *rest, t) for t in terms))
+    return node
 
 
 def alone(root: Node) -> Node:

@@ -7,7 +7,8 @@ from dataclasses import replace
 from alignc.diagnostics import Diagnostic, DiagnosticError, Span
 from alignc.graph import build as b
 from alignc.graph.loss import Loss, Metric
-from alignc.graph.nodes import Node
+from alignc.graph.nodes import Multiply, Node, Parameter, Reduce
+from alignc.graph.rewrite import without_names
 from alignc.graph.scope import Names, Scope
 from alignc.graph.terms import lower_term
 from alignc.graph.types import GraphTypeError
@@ -39,7 +40,7 @@ def lower(spec: Loaded) -> Loss:
     if found:
         raise DiagnosticError(found)
     root = b.add(*(b.multiply(t.weight, t.value) for t in terms))
-    return Loss(root, tuple(terms), (Metric("loss", root), *_numbered(metrics)), seen)
+    return Loss(root, tuple(terms), (Metric("loss", root), *_with_gap(_numbered(metrics))), seen)
 
 
 def _misfit(term: object, responses: tuple[str, ...], spec: Loaded, path: Path) -> Diagnostic | None:
@@ -70,11 +71,36 @@ def _misfit(term: object, responses: tuple[str, ...], spec: Loaded, path: Path) 
 def _numbered(metrics: list[Metric]) -> list[Metric]:
     """Number the metrics of a second term where they differ from the first's."""
     known: dict[str, Node] = {}
+    seen: set[tuple[str, object]] = set()
     for metric in metrics:
         taken = sum(name.rpartition("#")[0] == metric.name for name in known)
-        if metric.value not in known.values():
+        if (metric.name, plain := _plain(metric.value)) not in seen:
+            seen.add((metric.name, plain))
             known[f"{metric.name}#{taken + 1}"] = metric.value
     return [Metric(n.removesuffix("#1").replace("#", "_"), v) for n, v in known.items()]
+
+
+def _plain(value: Node) -> object:
+    """Drop the names, and a factor that only carries a unit: what is left tells whether two metrics are one."""
+    match bare := without_names(value):
+        case Reduce(kind=kind, over=over, argument=inner):
+            factors = inner.factors if isinstance(inner, Multiply) else (inner,)
+            counted = frozenset(f for f in factors if not (isinstance(f, Parameter) and not f.symbol))
+            return kind, over, counted
+    return bare
+
+
+def _with_gap(metrics: list[Metric]) -> list[Metric]:
+    """Add margins and accuracies where chosen and rejected responses are rewarded by terms of their own."""
+    known = {m.name: m.value for m in metrics}
+    match known.get("rewards/chosen"), known.get("rewards/rejected"):
+        case Reduce(kind="mean", argument=up), Reduce(kind="mean", argument=down) if (
+            "rewards/margins" not in known
+        ):
+            gap = b.subtract(up, down)
+            found = {"rewards/margins": gap, "rewards/accuracies": b.apply("step", gap)}
+            return [*metrics, *(Metric(n, b.mean_over("batch", v)) for n, v in found.items())]
+    return metrics
 
 
 PLACES: dict[str, tuple[tuple[str, ...], ...]] = {

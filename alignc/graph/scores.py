@@ -129,5 +129,5 @@ def likelihood_weight(term: Preference, scope: Scope) -> Node:
         logs.append(b.divide(b.sum_over("token", tokens), Length(response)))
     weight = b.stop(b.apply("exp", bare(b.add(*logs))))
     return scope.names.value(
-        "weight_wl", "w", f"how likely the policy finds both responses of `{term.kind}`", weight
+        "weight_wl", "w", "how likely the policy finds both responses, without gradient", weight
     )

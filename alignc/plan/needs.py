@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from alignc.graph.build import split_number
 from alignc.graph.evaluate import evaluate
 from alignc.graph.loss import Loss, at_reference
-from alignc.graph.nodes import Column, Length, Output, Reduce, walk
+from alignc.graph.nodes import Add, Column, Constant, Length, Node, Output, Reduce, walk
 from alignc.graph.rewrite import inputs
 from alignc.graph.statistics import kind, loss_responses, statistic_responses, statistics
 from alignc.spec.job import Job
@@ -16,13 +17,18 @@ __all__ = ["Needs", "Role", "needs", "step_zero"]
 
 @dataclass(frozen=True)
 class Role:
-    """A model in memory: what it is for, where its weights come from, and its forwards a row."""
+    """A model in memory: what it is for, where its weights come from, and its forwards a row.
+
+    `silent` ones have no backward; `grouped` where a row has any number of responses, each forwarded so often.
+    """
 
     role: str
     weights: str
     trained: bool
     forwards: int
     cached: bool
+    silent: int = 0
+    grouped: bool = False
 
 
 @dataclass(frozen=True)
@@ -65,7 +71,7 @@ def needs(loss: Loss, job: Job) -> Needs:
         loss_responses=loss_responses(loss),
         convert=seen.convert,
         reference=reference,
-        roles=_roles(len(responses), anchors, reference, job),
+        roles=_roles(responses, anchors, reference, job),
         step0=step_zero(loss) if reference in ("initial", "adapter_off") else {},
     )
 
@@ -78,10 +84,17 @@ def _column(node: Column) -> str:
 def _totals(loss: Loss) -> tuple[str, ...]:
     """List what is counted over the global batch before any forward: rows, tokens, sums of columns."""
     batch = [n.argument for n in walk(*loss.outputs) if isinstance(n, Reduce) and n.over == "batch"]
-    counted = [leaf for n in batch if not n.type.trained for leaf in inputs(n) if n.type.axis == "sequence"]
+    counted = [leaf for n in batch if _is_count(n) for leaf in inputs(n)]
     tokens = {f"tokens/{n.response}" for n in counted if isinstance(n, Length)}
     columns = {f"column/{n.name}" for n in counted if isinstance(n, Column) and n.response is None}
     return ("rows", *sorted(tokens), *sorted(columns))
+
+
+def _is_count(node: Node) -> bool:
+    """Tell a length, a column, or one less a column, from what rows must be scored for."""
+    if isinstance(node, Add):
+        return all(isinstance(split_number(t)[1], Constant | Column) for t in node.terms)
+    return isinstance(node, Length | Column)
 
 
 def reference_kind(job: Job, anchors: tuple[str, ...]) -> str:
@@ -93,9 +106,13 @@ def reference_kind(job: Job, anchors: tuple[str, ...]) -> str:
     return "adapter_off" if job.model.adapter else "initial"
 
 
-def _roles(responses: int, anchors: tuple[str, ...], reference: str, job: Job) -> tuple[Role, ...]:
+def _roles(
+    responses: tuple[str, ...], anchors: tuple[str, ...], reference: str, job: Job
+) -> tuple[Role, ...]:
     weights = "all weights" if job.model.adapter is None else f"LoRA, rank {job.model.adapter.r}"
-    roles = [Role("policy", weights, True, responses, False)]
+    silent = responses.count("mismatched")
+    many, grouped = len(responses), responses == ("completions",)
+    roles = [Role("policy", weights, True, many - silent, False, silent, grouped)]
     if anchors:
         sources = {
             "initial": "the policy as it is at the start, frozen",
@@ -103,15 +120,18 @@ def _roles(responses: int, anchors: tuple[str, ...], reference: str, job: Job) -
             "path": "a model of its own, frozen",
             "none": "none",
         }
-        roles.append(Role("reference", sources[reference], False, responses, True))
+        roles.append(Role("reference", sources[reference], False, many, True, grouped=grouped))
     return tuple(roles)
 
 
 def step_zero(loss: Loss) -> dict[str, float]:
-    """Find the values that hold before the first step whatever the data: those that are constant at π = ref."""
+    """Find the values that hold before the first step whatever the data: those that are constant at π = ref.
+
+    An accuracy is left out: rounding decides on which side a margin of 0 falls.
+    """
     known = {}
     for metric in loss.metrics:
         node = at_reference(metric.value)
-        if not inputs(node):
+        if not inputs(node) and not metric.name.endswith("accuracies"):
             known[metric.name] = float(evaluate(node, {}))
     return known

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Container
 
-from alignc.graph.build import negate
+from alignc.graph.build import add, negate
 from alignc.graph.nodes import (
     Add,
     Apply,
@@ -111,6 +111,11 @@ class Printer:
                 if n < 0:
                     return self.product((node,))
                 return self.spell.power(self.bracketed(base, ATOM), n), POWER
+            case Apply(function="exp", arguments=(Add(terms=terms),)) if factors := exponentials(terms):
+                return self.product(factors)
+            case Apply(function="at_most", arguments=(left, right)):
+                shown = f"{self.show(left)[0]} ≤ {self.show(right)[0]}"
+                return self.spell.function("at_most", shown), ATOM
             case Apply(function=function, arguments=arguments):
                 shown = ", ".join(self.show(a)[0] for a in arguments)
                 return self.spell.function(function, shown), ATOM
@@ -205,6 +210,15 @@ class Printer:
         if precedence >= at_least and not shown.startswith(self.minus):
             return shown
         return self.spell.brackets.format(shown)
+
+
+def exponentials(terms: tuple[Node, ...]) -> tuple[Node, ...]:
+    """Write exp(log σ(z) + …) as σ(z)·exp(…), the way a reader knows it; nothing where no log σ is in the sum."""
+    logs = [t for t in terms if isinstance(t, Apply) and t.function == "log_sigmoid"]
+    if not logs:
+        return ()
+    rest = add(*(t for t in terms if t not in logs))
+    return (*(Apply("sigmoid", t.arguments) for t in logs), Apply("exp", (rest,)))
 
 
 def spell_call(words: str, spell: Dialect, *arguments: str) -> str:
