@@ -50,36 +50,36 @@ def kl_codes(estimator: str, placement: Placement, granularity: str, sampling: S
     """
     if sampling == "given" and placement == "reward":
         return ("E301",)
+    if estimator == "full":
+        return ("W211",) if placement == "reward" else ("W209", "W211")
     if sampling == "given" and placement == "loss":
         return _on_given_data(estimator)
     found = meaning(estimator, placement)
     codes = [CODES[found.kind]] if found.kind in CODES else []
-    if granularity == "token" and stepwise(found, placement, estimator):
+    if granularity == "token" and stepwise(found, placement):
         codes.append("W209")
-    if estimator == "full" and placement in ("reward", "loss"):
-        codes.append("W211")
     return tuple(codes)
 
 
-def stepwise(found: Meaning, placement: Placement, estimator: str) -> bool:
+def stepwise(found: Meaning, placement: Placement) -> bool:
     """Tell whether a sum over tokens means something else than the same estimate of the whole response.
 
     k1 in the reward, summed over what follows, is the chain rule of KL; every other one drops the effect of a
     token on the states that it leads to.
     """
     holds = found.sound or found.kind in (Kind.NONCONVEX, Kind.UNDECIDED)
-    chain_rule = placement == "reward" and found.kind == Kind.KL and estimator != "full"
+    chain_rule = placement == "reward" and found.kind == Kind.KL
     return holds and not chain_rule
 
 
 def _on_given_data(estimator: str) -> tuple[str, ...]:
     """Without weights nothing but the behaviour at the reference is known: κ′(0) must be 0."""
-    if estimator == "full":
-        return ("W209", "W211")
     kind = meaning(estimator, "loss").kind
     if abs(_slope_at_reference(estimator)) > 1e-6:
         return ("E202",)
-    return (CODES[kind],) if kind in (Kind.NULL, Kind.SADDLE, Kind.COLLAPSE, Kind.KINK) else ()
+    if kind == Kind.NULL:
+        return ("E201",)
+    return ("E203",) if kind in (Kind.SADDLE, Kind.COLLAPSE, Kind.KINK) else ()
 
 
 def _slope_at_reference(estimator: str) -> float:

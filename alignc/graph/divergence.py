@@ -95,11 +95,9 @@ TABLE: Mapping[tuple[str, Placement], Meaning] = {
     ("abs", "reward"): Meaning(Kind.KINK, "E_π[|u|] − Σ|π − ref|", "|u|", "w·|log(w)| − |w − 1|"),
     ("abs", "loss"): Meaning(Kind.VARIATION, "2·TV(π, ref) = Σ|π − ref|", "sign(u)", "|w − 1|"),
     ("abs", "ratio"): Meaning(Kind.NONCONVEX, "E_π[|u|]", "|u| + sign(u)", "w·|log(w)|"),
-    ("full", "reward"): Meaning(Kind.KL, KL, "u", "w·log(w)"),
     ("full", "loss"): Meaning(Kind.KL, KL, "u", "w·log(w)"),
-    ("full", "ratio"): Meaning(Kind.KL, KL, "u", "w·log(w)"),
 }
-"""The estimators that have a name. `full` is the expectation itself: its meaning is that of one step."""
+"""The estimators that have a name. `full`, the expectation itself, is that of one step."""
 
 
 def meaning(estimator: str, placement: Placement) -> Meaning:

@@ -1,0 +1,101 @@
+"""Rows of data for a toy: every row that can be drawn, with its probability."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+
+from alignc.graph.loss import Loss
+from alignc.graph.nodes import Column, walk
+from alignc.spec.views import View
+from alignc.verify.toy import Array, Row, Toy
+
+__all__ = ["GROUP_SIZE", "labels_of", "rows_of_data", "win_rates"]
+
+GROUP_SIZE = 3
+
+
+def labels_of(toy: Toy, noise: str, flips: float = 0.0) -> Array:
+    """Give P(i preferred to j) for all pairs: Bradley-Terry of the rewards (`noisy`), or certain (`certain`).
+
+    `flips`: the share of labels that is turned round afterwards.
+    """
+    gap = toy.rewards[:, None] - toy.rewards[None, :]
+    clean = 1 / (1 + np.exp(-gap)) if noise == "noisy" else (np.sign(gap) + 1) / 2
+    found: Array = clean * (1 - flips) + (1 - clean) * flips
+    return found
+
+
+def win_rates(toy: Toy) -> Array:
+    """Give each response's probability to beat a sample of the sampler."""
+    found: Array = labels_of(toy, "noisy") @ np.exp(toy.sampler)
+    return found
+
+
+def rows_of_data(loss: Loss, toy: Toy, *, noise: str = "noisy", flips: float = 0.0) -> list[Row]:
+    """List the rows of a loss's data, responses drawn independently by the sampler."""
+    seen, law = loss.view, np.exp(toy.sampler)
+    rows = list(_drawn(seen, toy, law, labels_of(toy, noise, flips)))
+    if any(getattr(n, "response", None) == "mismatched" for n in walk(*loss.outputs)):
+        rows = [_with_mismatched(r, m, float(p)) for r in rows for m, p in enumerate(law)]
+    wanted = {
+        n.name if n.response is None else f"{n.name}/{n.response}"
+        for n in walk(loss.root)
+        if isinstance(n, Column)
+    }
+    return [Row(r.weight, r.parts, {k: v for k, v in r.columns.items() if k in wanted}) for r in rows]
+
+
+def _with_mismatched(row: Row, member: int, probability: float) -> Row:
+    return Row(row.weight * probability, {**row.parts, "mismatched": member}, row.columns)
+
+
+def _drawn(seen: View, toy: Toy, law: Array, better: Array) -> Iterator[Row]:
+    if seen.pair:
+        yield from _pairs(toy, law, better)
+    elif seen.group:
+        yield from _groups(toy, law)
+    else:
+        yield from _single(toy, law, better)
+
+
+def _pairs(toy: Toy, law: Array, better: Array) -> Iterator[Row]:
+    """Draw two different responses, and their label."""
+    apart = 1 - float(law @ law)
+    for w, l in itertools.permutations(range(toy.size), 2):
+        weight = 2 * law[w] * law[l] * better[w, l] / apart
+        columns = {"margin": 0.0, **_by_response(toy, {"chosen": w, "rejected": l})}
+        if weight > 0:
+            yield Row(float(weight), {"chosen": w, "rejected": l}, columns)
+
+
+def _by_response(toy: Toy, parts: Mapping[str, int]) -> dict[str, float]:
+    rates = win_rates(toy)
+    found = {}
+    for name, member in parts.items():
+        found[f"reward/{name}"] = float(toy.rewards[member])
+        found[f"win_rate/{name}"] = float(rates[member])
+    return found
+
+
+def _groups(toy: Toy, law: Array) -> Iterator[Row]:
+    """Draw a group of responses, repeats included."""
+    rates = win_rates(toy)
+    for group in itertools.product(range(toy.size), repeat=GROUP_SIZE):
+        columns = {
+            "reward/completions": tuple(float(toy.rewards[i]) for i in group),
+            "win_rate/completions": tuple(float(rates[i]) for i in group),
+            "label/completions": tuple(float(toy.rewards[i] > 0) for i in group),
+        }
+        yield Row(float(np.prod(law[list(group)])), {"completions": group}, columns)
+
+
+def _single(toy: Toy, law: Array, better: Array) -> Iterator[Row]:
+    """Draw one response and its label, which says that it beats another sample."""
+    liked = better @ law
+    for member in range(toy.size):
+        columns = _by_response(toy, {"completion": member})
+        for label, chance in ((1.0, liked[member]), (0.0, 1 - liked[member])):
+            yield Row(float(law[member] * chance), {"completion": member}, {**columns, "label": label})
