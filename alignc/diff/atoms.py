@@ -17,11 +17,12 @@ COLUMNS = {"reward": "R", "win_rate": "P"}
 
 @dataclass(frozen=True)
 class Bond:
-    """What a condition makes of an atom: `scale · other + offset`, or a constant."""
+    """What a condition makes of an atom: `scale · other + offset`, or a constant; `times` is any number."""
 
     to: str | None = None
     scale: Fraction = Fraction(1)
     offset: Fraction = Fraction(0)
+    times: str | None = None
 
 
 Bonds = Mapping[str, Bond]

@@ -91,6 +91,9 @@ def _references(read: dict[str, Node]) -> Iterator[Condition]:
         yield Condition(
             "the reference finds both responses equally likely", {f"{letters[0]}_l": Bond(f"{letters[0]}_w")}
         )
+    if letters and {"n_w", "n_l"} & set(read):
+        bonds = {f"{x}_{y}": Bond(f"n_{y}", Fraction(-1), times="c") for x in letters for y in suffixes}
+        yield Condition("the reference gives every token the same probability", bonds)
     if letters:
         bonds = {f"l_{y}": Bond(f"{letters[0]}_{y}") for y in suffixes}
         bonds |= {f"{x}_{y}": Bond(f"{letters[0]}_{y}") for x in letters[1:] for y in suffixes}

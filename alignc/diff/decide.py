@@ -85,14 +85,14 @@ def _ratio(form: Normal, left: Any, right: Any) -> tuple[Any] | None:
         number, rest = term.as_coeff_Mul()
         candidates = [c / number for c, other in (t.as_coeff_Mul() for t in terms_of(left)) if other == rest]
         for factor in candidates[:1]:
-            if factor.is_positive and is_zero(expanded(left - factor * right)):
+            if factor.is_positive and is_zero(form, expanded(left - factor * right)):
                 return (factor,)
     return None
 
 
 def related(form: Normal, left: Any, right: Any) -> tuple[Any, Any] | None:
     """Find the positive factor and the policy-free constant that lead from one normal form to the other."""
-    if is_zero(expanded(left - right)):
+    if is_zero(form, expanded(left - right)):
         return sympy.Integer(1), sympy.Integer(0)
     mine = dict(t.as_coeff_Mul()[::-1] for t in terms_of(left) if not form.free(t))
     for term in (t for t in terms_of(right) if not form.free(t)):
@@ -107,13 +107,14 @@ def related(form: Normal, left: Any, right: Any) -> tuple[Any, Any] | None:
     return None
 
 
-def is_zero(expression: Any) -> bool:
+def is_zero(form: Normal, expression: Any) -> bool:
     """Tell whether a sum of few terms is zero as a rational function of its atoms."""
     if expression == 0:
         return True
     if len(terms_of(expression)) > 60:
         return False
-    return bool(expanded(sympy.together(expression).as_numer_denom()[0]) == 0)
+    written = expression.subs({atom: 1 / core for atom, core in form.inverses.items()})
+    return bool(expanded(sympy.together(written).as_numer_denom()[0]) == 0)
 
 
 def trained_leaves(sides: tuple[Side, Side], bonds: Bonds) -> list[Node]:

@@ -70,6 +70,7 @@ class Normal:
         self.atoms: dict[Any, Atom] = {}
         self.used: set[str] = set()
         self.known: dict[Node, Any] = {}
+        self.inverses: dict[Any, Any] = {}
 
     def of(self, root: Node) -> Any:
         """Bring a graph into normal form. Raises TooLargeError."""
@@ -153,7 +154,8 @@ class Normal:
             if bond.to is None
             else self.bonded(bond.to, level, policy=bond.to.startswith("l_"), trained=False)
         )
-        return fraction(bond.scale) * base + fraction(bond.offset)
+        factor = self.atom(bond.times, 0) if bond.times else 1
+        return fraction(bond.scale) * factor * base + fraction(bond.offset)
 
     def stopped(self, inner: Any) -> Any:
         """Bring a stop-gradient into normal form."""
@@ -171,10 +173,19 @@ class Normal:
     def power(self, base: Any, n: int) -> Any:
         """Raise to a power; a long sum to a high power stays as it is."""
         count = len(terms_of(base))
-        if n < 0 or count < 2 or math.comb(count + n - 1, n) <= MOST_TERMS // 5:
+        if n < 0 and count > 1:
+            return self.inverse(base) ** -n
+        if count < 2 or math.comb(count + n - 1, n) <= MOST_TERMS // 5:
             return base**n
         scale, core = self.scaled(base)
         return scale**n * self.call(f"power{n}", core)
+
+    def inverse(self, base: Any) -> Any:
+        """Make an atom of 1 over a sum, which expanding would otherwise mix with the numbers before it."""
+        scale, core = self.scaled(base)
+        atom = self.call("1/", core)
+        self.inverses[atom] = core
+        return atom / scale
 
     def scaled(self, z: Any) -> tuple[Any, Any]:
         """Split a sum into the number before its first term and the rest, so that multiples are recognised."""

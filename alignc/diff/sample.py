@@ -17,6 +17,9 @@ __all__ = ["Batch", "Row", "batch", "gradients", "spread_tokens", "values"]
 Row = Mapping[str, float]
 """The atoms of one row; of a group's response number i they are called `l_i#1` and so on."""
 
+ANY = 1.3
+"""What stands for any number."""
+
 
 @dataclass(frozen=True)
 class Batch:
@@ -75,7 +78,7 @@ def _bound(row: dict[str, float], bonds: Bonds) -> dict[str, float]:
         for own in [n for n in row if n.partition("#")[0] == name]:
             member = own[len(name) :]
             base = 0.0 if bond.to is None else done.get(bond.to + member, 0.0)
-            done[own] = float(bond.scale) * base + float(bond.offset)
+            done[own] = float(bond.scale) * (ANY if bond.times else 1) * base + float(bond.offset)
     return done
 
 
