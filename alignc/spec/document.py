@@ -82,10 +82,11 @@ def _origin(spans: NodeSpan) -> Origin:
 def merge(base: Document, over: Document) -> Document:
     """Lay one document over another: mappings merge key by key, everything else is replaced.
 
-    A mapping of another form (`{run: …}` over `{init: …}`) replaces the one below it as a whole.
+    A mapping of another form (`{run: …}` over `{init: …}`) replaces the one below it as a whole, and in files one of
+    another `preset` or `kind` does too: what it says of its own choice is all there is to say.
     """
     origins = dict(base.origins)
-    data = _merge(base.data, over.data, (), origins, over.origins)
+    data = _merge(base.data, over.data, (), origins, over.origins, over.file == "--set")
     origins[()] = over.origins.get((), origins.get((), Origin(over.file)))
     return Document(
         data, origins, over.file, {**base.texts, **over.texts}, {**base.bindings, **over.bindings}
@@ -98,13 +99,19 @@ def _merge(
     path: Path,
     origins: dict[Path, Origin],
     new: Mapping[Path, Origin],
+    flag: bool,
 ) -> dict[str, Any]:
     merged = dict(base)
     for key, value in over.items():
         at = (*path, key)
         below = merged.get(key)
-        if isinstance(value, dict) and value and isinstance(below, dict) and not _another_form(below, value):
-            merged[key] = _merge(below, value, at, origins, new)
+        if (
+            isinstance(value, dict)
+            and value
+            and isinstance(below, dict)
+            and not _another_form(below, value, flag)
+        ):
+            merged[key] = _merge(below, value, at, origins, new, flag)
             origins[at] = new[at]
             continue
         merged[key] = value
@@ -114,10 +121,12 @@ def _merge(
     return merged
 
 
-def _another_form(below: dict[str, Any], above: dict[str, Any]) -> bool:
+def _another_form(below: dict[str, Any], above: dict[str, Any], flag: bool) -> bool:
     """Tell whether one of two mappings is written in a form that the other excludes."""
     listed = isinstance(below.get("terms"), list), isinstance(above.get("terms"), list)
     if ("preset" in below and listed[1]) or (listed[0] and "preset" in above):
+        return True
+    if not flag and any(k in below and k in above and below[k] != above[k] for k in ("preset", "kind")):
         return True
     pairs = (("init", "run"), ("run", "init"), ("source", "fraction"), ("fraction", "source"))
     return any(mine in below and mine not in above and _meant(other, above) for mine, other in pairs)

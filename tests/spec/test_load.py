@@ -270,3 +270,20 @@ def test_every_value_of_an_example_has_an_origin() -> None:
             label = spec.origin(at)
             derived = at[0] in ("name", "output_dir") or label.startswith(("preset:", "default"))
             assert derived or label.startswith(f"{path}:"), at
+
+
+def test_another_preset_or_kind_replaces_what_a_base_file_says(tmp_path: Path) -> None:
+    (tmp_path / "base.yaml").write_text(
+        "objective: {preset: dpo, beta: 0.5}\nmodel: {policy: a/b}\n"
+        "data: {kind: pairwise, source: a/b, columns: {chosen: good}}\n"
+    )
+    over = tmp_path / "over.yaml"
+    over.write_text(
+        "extends: base.yaml\nobjective: {preset: kto}\ndata: {kind: pointwise, source: c/d}\n"
+    )
+    job = load(over).job
+    assert job.objective.preset == "kto"
+    assert job.objective.terms[0].score.beta == 0.1  # type: ignore[union-attr]
+    assert job.data.source == "c/d"
+    over.write_text("extends: base.yaml\nobjective: {beta: 0.2}\n")
+    assert load(over).job.objective.terms[0].score.beta == 0.2  # type: ignore[union-attr]
