@@ -21,7 +21,7 @@ from alignc.spec.load import Loaded
 __all__ = ["Spec", "compare"]
 
 Spec = tuple[Loaded, Loss, Needs]
-SECONDS = 3.0
+SECONDS = 1.5
 """Time for conditions of two parts; each by itself is always tried."""
 
 UNDECIDED = (

@@ -6,6 +6,7 @@ import math
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from statistics import median
 from typing import Any
 
@@ -52,8 +53,13 @@ class _Pair:
 
 def _pair(a: Side, b: Side, bonds: Bonds, rows: int) -> _Pair:
     leaves = tuple(trained_leaves((a, b), bonds))
-    first, second = (tuple(gradient(by_row(s.root, rows), leaf) for leaf in leaves) for s in (a, b))
-    return _Pair((a, b), leaves, (first, second))
+    return _Pair((a, b), leaves, (_slopes(a.root, leaves, rows), _slopes(b.root, leaves, rows)))
+
+
+@lru_cache(maxsize=64)
+def _slopes(root: Node, leaves: tuple[Node, ...], rows: int) -> tuple[Node, ...]:
+    share = by_row(root, rows)
+    return tuple(gradient(share, leaf) for leaf in leaves)
 
 
 def _points(pair: _Pair, bonds: Bonds, rows: int, tries: int) -> Iterator[Batch]:

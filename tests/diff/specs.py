@@ -8,10 +8,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from alignc.api import lowered
 from alignc.diff import Difference, compare
 from alignc.diff.compare import Spec
+from alignc.graph.lower import lower
 from alignc.graph.point import at_point
+from alignc.plan import needs
+from alignc.spec.load import load
 
 
 @cache
@@ -23,8 +25,9 @@ def spec(objective: str, data: str = "pairwise", model: str = "policy: a/b") -> 
         path.write_text(
             f"version: 1\nobjective: {{{shown}}}\nmodel: {{{model}}}\ndata: {{kind: {data}, source: c/d}}\n"
         )
-        found = lowered(path, files=False)
-    return found.spec, found.loss, found.needs
+        loaded = load(path)
+    lowered = lower(loaded)
+    return loaded, lowered, needs(lowered, loaded.job)
 
 
 def diff(a: Spec, b: Spec) -> Difference:

@@ -63,9 +63,13 @@ def test_conservative_and_robust_dpo_are_dpo_plus_a_line() -> None:
     slope = spec(term(score="{of: log_ratio, beta: 0.1}", link="'softplus(-z)-z/3'"))
     assert diff(robust, slope).verdict == "equal"
     for pair in rows:
-        z = 0.1 * sum(s * (pair[y]["logp"] - pair[y]["ref_logp"]) for y, s in (("chosen", 1), ("rejected", -1)))
+        z = 0.1 * sum(
+            s * (pair[y]["logp"] - pair[y]["ref_logp"]) for y, s in (("chosen", 1), ("rejected", -1))
+        )
         assert loss(conservative, pair) == pytest.approx(loss(DPO, pair) + epsilon * z, rel=1e-12)
-        assert loss(robust, pair) == pytest.approx(loss(DPO, pair) - epsilon / (1 - 2 * epsilon) * z, rel=1e-12)
+        assert loss(robust, pair) == pytest.approx(
+            loss(DPO, pair) - epsilon / (1 - 2 * epsilon) * z, rel=1e-12
+        )
 
 
 @pytest.mark.parametrize("name", ["dpo", "robust_dpo"])
@@ -126,7 +130,11 @@ def test_hard_sppo_is_ipo_with_an_anchor() -> None:
     eta = 10
     hard = spec(f"sppo, eta: {eta}, hard: true")
     score = RATIO % (1, "previous_iterate")
-    parts = {"score": score.removeprefix("score: "), "margin": f"{{kind: constant, value: {eta}}}", "link": "squared"}
+    parts = {
+        "score": score.removeprefix("score: "),
+        "margin": f"{{kind: constant, value: {eta}}}",
+        "link": "squared",
+    }
     anchored = spec(term(weight="0.5", center="1", **parts))
     assert diff(hard, anchored).verdict == "equal"
     ipo = spec("ipo, tau: 0.05")
@@ -164,7 +172,7 @@ def test_sppo_is_dro_with_its_value_held() -> None:
 
 
 def test_a_half_is_the_mean_win_rate() -> None:
-    """Over any matrix of preferences with P_ij + P_ji = 1, the win rates average to ½: SPPO's constant is a baseline."""
+    """Over any matrix of preferences with P_ij + P_ji = 1 the win rates average to ½, SPPO's constant."""
     drawn = table(random.Random(1), (), ON_POLICY)
     mean = sum(
         p * q * w
@@ -178,7 +186,9 @@ def test_a_half_is_the_mean_win_rate() -> None:
 def win_rate(eta: float, baseline: float) -> str:
     score = RATIO % (1, "previous_iterate")
     target = f"{{kind: win_rate, eta: {eta}, baseline: {baseline}}}"
-    return term("pointwise", direction="up", score=score.removeprefix("score: "), target=target, link="squared")
+    return term(
+        "pointwise", direction="up", score=score.removeprefix("score: "), target=target, link="squared"
+    )
 
 
 def test_any_constant_baseline_has_the_same_expected_gradient() -> None:
@@ -186,7 +196,9 @@ def test_any_constant_baseline_has_the_same_expected_gradient() -> None:
     assert (found.verdict, found.factor) == ("equal_in_expectation", 1)
     assert "policy samples" in found.conditions[0]
     assert found.witness is not None
-    assert diff(spec("sppo, eta: 10", "pointwise"), spec(win_rate(11, 0.5), "pointwise")).verdict == "different"
+    assert (
+        diff(spec("sppo, eta: 10", "pointwise"), spec(win_rate(11, 0.5), "pointwise")).verdict == "different"
+    )
 
 
 def logits(at: Table, worth: list[float]) -> list[float]:
@@ -202,7 +214,9 @@ def expected_gradient(of: object, at: Table) -> list[float]:
 
 def test_sppo_at_its_start_climbs_the_win_rate() -> None:
     eta, drawn = 7.0, table(random.Random(5), ("q",), ON_POLICY)
-    start = Table({**drawn.policies, "q": drawn.policies["l"]}, drawn.sampler, drawn.columns, drawn.wins, drawn.good)
+    start = Table(
+        {**drawn.policies, "q": drawn.policies["l"]}, drawn.sampler, drawn.columns, drawn.wins, drawn.good
+    )
     found = expected_gradient(spec(win_rate(eta, 0.3), "pointwise"), start)
     assert found == pytest.approx([-2 * eta * g for g in logits(start, list(start.columns["P"]))], rel=1e-12)
 
@@ -217,7 +231,12 @@ def test_rebel_is_copg_with_another_reference() -> None:
 
 
 def test_rebels_code_is_eta_squared_times_the_paper() -> None:
-    code = term(pairs="all", score="{of: log_ratio, anchor: rollout}", margin="{kind: reward_gap, scale: 3}", link="squared")
+    code = term(
+        pairs="all",
+        score="{of: log_ratio, anchor: rollout}",
+        margin="{kind: reward_gap, scale: 3}",
+        link="squared",
+    )
     found = diff(spec(code, "scored"), spec("rebel, eta: 3", "scored"))
     assert (found.verdict, found.factor) == ("equal_up_to_factor", pytest.approx(9))
 
