@@ -57,7 +57,9 @@ def placement_gradient(
     law = policy if sampling == "policy" else toy.sampler
     logs = {"policy": policy, "initial": toy.reference, "rollout": law}
     slope = _slope(estimator, placement, sampling)
-    given = {n: [[float(v)] for v in logs[n.model]] for n in inputs(slope) if isinstance(n, Logp)}
+    given: dict[Node, object] = {
+        n: [[float(v)] for v in logs[n.model]] for n in inputs(slope) if isinstance(n, Logp)
+    }
     found = evaluate(slope, given)
     coefficients = np.array(found if isinstance(found, list) else [found] * toy.size)
     pushes = np.exp(law) * coefficients

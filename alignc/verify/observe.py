@@ -53,7 +53,7 @@ def observed_kind(gradient: Gradient, toy: Toy) -> Kind:
 
 def _never_falls(gradient: Gradient, toy: Toy) -> bool:
     """Read g off the gradient, π·(g − ḡ), and compare responses: the likelier than under ref, the larger g."""
-    wide = [*policies(2, toy.size, 40, 0.3), *policies(2, toy.size, 60), *policies(3, toy.size, 60, 4.0)]
+    wide = [*policies(2, toy.size, 10, 0.3), *policies(2, toy.size, 15), *policies(3, toy.size, 25, 4.0)]
     for place in wide:
         policy = np.exp(log_softmax(place))
         g, u = gradient(place) / policy, np.log(policy) - toy.reference

@@ -81,15 +81,16 @@ def _by_response(toy: Toy, parts: Mapping[str, int]) -> dict[str, float]:
 
 
 def _groups(toy: Toy, law: Array) -> Iterator[Row]:
-    """Draw a group of responses, repeats included."""
+    """Draw a group of responses, repeats included; their order means nothing."""
     rates = win_rates(toy)
-    for group in itertools.product(range(toy.size), repeat=GROUP_SIZE):
+    for group in itertools.combinations_with_replacement(range(toy.size), GROUP_SIZE):
+        orders = len(set(itertools.permutations(group)))
         columns = {
             "reward/completions": tuple(float(toy.rewards[i]) for i in group),
             "win_rate/completions": tuple(float(rates[i]) for i in group),
             "label/completions": tuple(float(toy.rewards[i] > 0) for i in group),
         }
-        yield Row(float(np.prod(law[list(group)])), {"completions": group}, columns)
+        yield Row(orders * float(np.prod(law[list(group)])), {"completions": group}, columns)
 
 
 def _single(toy: Toy, law: Array, better: Array) -> Iterator[Row]:

@@ -24,32 +24,36 @@ class Fixed:
     residual: float
 
 
-def fixed_point(gradient: Callable[[Array], Array], start: Array, size: int, steps: int = 400) -> Fixed:
+def fixed_point(
+    gradient: Callable[[Array], Array], start: Array, size: int, steps: int = 400, far: float = FAR
+) -> Fixed:
     """Descend by Newton's method, damped so that every step shortens the gradient."""
     theta, damping = start.copy(), 1e-3
     g = gradient(theta)
     for _ in range(steps):
-        if np.linalg.norm(g) < 1e-13 or np.ptp(theta[:size]) > FAR:
+        if np.linalg.norm(g) < 1e-13 or np.ptp(theta[:size]) > far:
             break
         h = jacobian(gradient, theta)
-        theta, g, damping = _step(gradient, theta, g, h, damping)
+        theta, g, damping = _step(gradient, theta, g, h, damping, max(3.0, far / 20))
         if damping > 1e12:
             break
     residual = float(np.abs(g).max())
     return Fixed(
-        theta, bool(np.ptp(theta[:size]) < FAR and residual < 1e-9 and stable(gradient, theta)), residual
+        theta, bool(np.ptp(theta[:size]) < far and residual < 1e-9 and stable(gradient, theta)), residual
     )
 
 
 Stepped = tuple[Array, Array, float]
 
 
-def _step(gradient: Callable[[Array], Array], theta: Array, g: Array, h: Array, damping: float) -> Stepped:
+def _step(
+    gradient: Callable[[Array], Array], theta: Array, g: Array, h: Array, damping: float, longest: float
+) -> Stepped:
     values, vectors = np.linalg.eigh((h + h.T) / 2)
     scale = max(1e-12, float(np.abs(values).max()))
     while damping < 1e13:
         step = -vectors @ ((vectors.T @ g) / (np.abs(values) + damping * scale))
-        step *= min(1.0, 3.0 / max(1e-300, float(np.abs(step).max())))
+        step *= min(1.0, longest / max(1e-300, float(np.abs(step).max())))
         moved = gradient(theta + step)
         if np.linalg.norm(moved) < np.linalg.norm(g) * (1 - 1e-12):
             return theta + step, moved, max(damping / 10, 1e-12)
