@@ -11,11 +11,18 @@ __all__ = ["LATEX", "TEXT", "Dialect", "number"]
 
 EXPONENTS = {2: "²", 3: "³", 4: "⁴"}
 GREEK = {
-    "α": r"\alpha", "β": r"\beta", "γ": r"\gamma", "δ": r"\delta", "ε": r"\epsilon", "η": r"\eta",
-    "λ": r"\lambda", "τ": r"\tau", "π": r"\pi", "ρ": r"\rho", "σ": r"\sigma", "ω": r"\omega", "ℓ": r"\ell",
+    "α": r"\alpha", "β": r"\beta", "γ": r"\gamma", "δ": r"\delta", "ε": r"\epsilon", "ζ": r"\zeta", "η": r"\eta",
+    "θ": r"\theta", "ι": r"\iota", "κ": r"\kappa", "λ": r"\lambda", "μ": r"\mu", "ν": r"\nu", "ξ": r"\xi",
+    "ο": "o", "π": r"\pi", "ρ": r"\rho", "ς": r"\varsigma", "σ": r"\sigma", "τ": r"\tau", "υ": r"\upsilon",
+    "φ": r"\phi", "χ": r"\chi", "ψ": r"\psi", "ω": r"\omega", "ℓ": r"\ell", "Γ": r"\Gamma", "Δ": r"\Delta",
+    "Θ": r"\Theta", "Λ": r"\Lambda", "Ξ": r"\Xi", "Π": r"\Pi", "Σ": r"\Sigma", "Υ": r"\Upsilon", "Φ": r"\Phi",
+    "Ψ": r"\Psi", "Ω": r"\Omega", "Α": "A", "Β": "B", "Ε": "E", "Ζ": "Z", "Η": "H", "Ι": "I", "Κ": "K", "Μ": "M",
+    "Ν": "N", "Ο": "O", "Ρ": "P", "Τ": "T", "Χ": "X",
 }  # fmt: skip
 MINUS = "−"
-SUBSCRIPTS = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
+DIGITS, LOW_DIGITS = "0123456789", "₀₁₂₃₄₅₆₇₈₉"
+SUBSCRIPTS = str.maketrans(DIGITS, LOW_DIGITS)
+LOWERED = dict(zip(LOW_DIGITS, DIGITS, strict=True))
 
 
 @dataclass(frozen=True)
@@ -100,7 +107,10 @@ def _latex_number(value: float) -> str:
 
 
 def _latex_symbol(symbol: str) -> str:
+    if symbol[-1:] in LOWERED:
+        symbol = f"{symbol[:-1]}_{LOWERED[symbol[-1]]}"
     base, _, below = symbol.partition("_")
+    below = "".join(f"{GREEK[c]} " if c in GREEK else c for c in below).strip()
     bar = base.endswith("̄") or base == "ū"
     base = "u" if bar else GREEK.get(base, base if len(base) == 1 else rf"\mathrm{{{base}}}")
     base = rf"\bar{{{base}}}" if bar else base
@@ -122,7 +132,7 @@ LATEX = Dialect(
         "rejected": "y_l",
         "completion": "y",
         "completions": "y_i",
-        "mismatched": "y′",
+        "mismatched": "y'",
     },
     model=_latex_model,
     logp=r"\log {}({} \mid x)",
