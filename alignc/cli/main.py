@@ -21,6 +21,7 @@ COMMANDS = {
     "validate": "check specs, without data or models",
     "explain": "print the loss that a spec means",
     "diff": "compare what two specs mean",
+    "verify": "test by enumeration what a loss is said to do",
     "compile": "write the training job of a spec",
     "run": "train, one spec after another",
     "data": "show how rows become tokens",

@@ -15,11 +15,11 @@ from alignc.graph.nodes import Logp, Matched, walk
 from alignc.spec.axes import ExponentialLink, LogisticLink, RewardGapMargin, SquaredLink
 from alignc.spec.load import Loaded
 from alignc.spec.objective import Pointwise, Preference
-from alignc.spec.targets import RewardTarget
+from alignc.spec.targets import RewardTarget, WinRateTarget
 from alignc.verify.observe import multiple
 from alignc.verify.optimum import Stated, stated
 from alignc.verify.report import Claim, Curve
-from alignc.verify.rows import rows_of_data
+from alignc.verify.rows import rows_of_data, win_rates
 from alignc.verify.solve import Fixed, fixed_point, flow, jacobian
 from alignc.verify.toy import Array, Expected, Toy, central_differences, log_softmax
 
@@ -92,6 +92,23 @@ def optima(spec: Loaded, loss: Loss, toy: Toy) -> Iterator[Claim]:
     yield from _certain(spec, loss, toy)
     yield from _policy_gradient(spec, loss, toy)
     yield from _wrong_baseline(spec, toy)
+    yield from _partition(spec, loss, toy)
+
+
+def _partition(spec: Loaded, loss: Loss, toy: Toy) -> Iterator[Claim]:
+    """Tell what the constant ½ does to self-play's update: the best response's share, and with the exact log Z."""
+    terms = spec.job.objective.terms
+    target = terms[0].target if len(terms) == 1 and isinstance(terms[0], Pointwise) else None
+    if not isinstance(target, WinRateTarget) or target.outcome != "column":
+        return
+    own = replace(toy, sampler=toy.reference)
+    said = stated(terms, own)
+    exact = log_softmax(toy.reference + target.eta * win_rates(own))
+    best = int(np.argmax(exact))
+    if said.policy is not None:
+        found = f"π(best) = {np.exp(said.policy[best]):.4f}, with log Z {np.exp(exact[best]):.4f}"
+        says = f"the constant {target.baseline:g} for log Z tilts the update"
+        yield Claim("partition", says, found, float(np.abs(np.exp(said.policy) - np.exp(exact)).max()), None)
 
 
 def _anchored(loss: Loss, toy: Toy) -> Toy:
