@@ -264,6 +264,8 @@ class Printer:
         match node:
             case Length(response=response):
                 return f'totals["tokens/{response}"]', ATOM
+            case Column(name="label", response=None):
+                return 'max(1.0, totals["column/label"])', ATOM  # a batch may have no row of a label
             case Column(name=name, response=None):
                 return f'totals["column/{name}"]', ATOM
             case Constant(value=1.0):
@@ -271,7 +273,7 @@ class Printer:
             case Add(
                 terms=(Constant(value=1.0), Multiply(factors=(Constant(value=-1.0), Column() as column)))
             ):
-                return f'(totals["rows"] - totals["column/{column.name}"])', ATOM
+                return f'max(1.0, totals["rows"] - totals["column/{column.name}"])', ATOM
         return None
 
     def bracketed(self, node: Node, at_least: int) -> str:

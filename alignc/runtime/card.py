@@ -27,7 +27,8 @@ def card_text(job: Job, counts: Counts, final: Mapping[str, float], spec: Mappin
 def front_matter(job: Job) -> str:
     """Write the card's metadata."""
     policy, source = job.spec.model.policy, job.spec.data.source
-    lines = ["---", "library_name: transformers", "pipeline_tag: text-generation"]
+    task = "text-classification" if "score" in job.plan.outputs else "text-generation"
+    lines = ["---", "library_name: transformers", f"pipeline_tag: {task}"]
     lines += [f"model_name: {json.dumps(job.name)}"]
     lines += [f"base_model: {json.dumps(policy)}"] if isinstance(policy, str) and is_id(policy) else []
     lines += [f"datasets: [{json.dumps(source)}]"] if is_id(source) else []
@@ -53,17 +54,22 @@ def body(job: Job, counts: Counts, final: Mapping[str, float], spec: Mapping[str
         "## Last step",
         table(final),
         "## Use",
-        fenced(
-            "from transformers import AutoModelForCausalLM, AutoTokenizer\n\n"
-            "model = AutoModelForCausalLM.from_pretrained(FOLDER)\n"
-            "tokenizer = AutoTokenizer.from_pretrained(FOLDER)",
-            "python",
-        ),
+        fenced(how_to_load(job), "python"),
         "## Spec",
         fenced(json.dumps(spec, indent=2, ensure_ascii=False), "json"),
         "## Versions",
         ", ".join([f"Python {platform.python_version()}", *installed()]),
     ]
+
+
+def how_to_load(job: Job) -> str:
+    """Write the lines that read the model."""
+    kind = "SequenceClassification" if "score" in job.plan.outputs else "CausalLM"
+    return (
+        f"from transformers import AutoModelFor{kind}, AutoTokenizer\n\n"
+        f"model = AutoModelFor{kind}.from_pretrained(FOLDER)\n"
+        "tokenizer = AutoTokenizer.from_pretrained(FOLDER)"
+    )
 
 
 def fenced(text: str, language: str) -> str:

@@ -54,17 +54,20 @@ def statistics_of(
     world: World,
     seen: Seen,
     *,
+    each: Callable[[], object],
     learning: bool = True,
 ) -> tuple[Known, Seen]:
     """Compute the statistics of a global batch of ``examples``, of which this rank scores the places ``mine``.
 
-    Running means also take ``seen``; while ``learning`` they are given back with this batch added.
+    Running means also take ``seen``; while ``learning`` they are given back with this batch added. ``each`` is
+    called after every micro-batch: a rank that still computes does not hang.
     """
     wide = {name: 2 if kind == "matched" else 1 for name, kind in plan.statistics.items()}
     table = torch.zeros(len(examples), sum(wide.values()), dtype=torch.float64)
     for places in mine:
         taken = [examples[p] for p in places] or [examples[0]]
         found = row_values(plan, rows_of, taken, scorer, arrangement, anchors)
+        each()
         if places:
             table[list(places)] = torch.cat([found[n].reshape(len(taken), -1) for n in wide], 1).cpu()
     columns = dict(zip(wide, world.sum(table).cpu().split(list(wide.values()), 1), strict=True))
@@ -84,12 +87,17 @@ def row_values(
     arrangement: Arrangement,
     anchors: Anchors,
 ) -> dict[str, Tensor]:
-    """Score what the statistics need of some rows."""
+    """Score what the statistics need of some rows, without dropout: they would depend on the split through it."""
     names = plan.statistic_responses
     batch = arrangement.batch(narrowed(plan, examples, names))
-    with torch.no_grad(), arrangement.precision():
-        found = scorer(batch)
-        return rows_of(loss_inputs(plan, examples, batch, found, anchors, names))
+    training = scorer.training
+    scorer.eval()
+    try:
+        with torch.no_grad(), arrangement.precision():
+            found = scorer(batch)
+            return rows_of(loss_inputs(plan, examples, batch, found, anchors, names))
+    finally:
+        scorer.train(training)
 
 
 def added(values: Tensor, before: Sequence[float] | None) -> list[float]:

@@ -57,7 +57,17 @@ def evaluate(
         known, plan = NOTHING, job.plan
         if statistics is not None:
             known, _ = statistics_of(
-                plan, statistics, examples, mine, scorer, arrangement, anchors, world, seen, learning=False
+                plan,
+                statistics,
+                examples,
+                mine,
+                scorer,
+                arrangement,
+                anchors,
+                world,
+                seen,
+                each=each,
+                learning=False,
             )
         for rows in mine:
             if world.agree(not each()):

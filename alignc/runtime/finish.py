@@ -64,7 +64,7 @@ def take_weights(source: Path, target: Path, model: Any) -> None:
     for old in target.glob("*.safetensors*"):
         old.unlink()
     for path in source.glob("*.safetensors*"):
-        if path.name.startswith(("model", "adapter")):
+        if path.name.startswith(("model", "adapter", "value_head")):
             copy_weights(path, target / path.name, model)
 
 

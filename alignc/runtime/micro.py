@@ -90,7 +90,7 @@ def total(plan: Plan, name: str, examples: Sequence[Example]) -> float:
         return sum(len(example.responses[place]) for example in examples)
     if kind == "column":
         numbers = [example.columns[of] for example in examples]
-        return max(1.0, sum(x for x in numbers if not isinstance(x, tuple)))
+        return sum(x for x in numbers if not isinstance(x, tuple))
     return len(examples)
 
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from ..failure import Failure
-from ..seeds import derive
+from ..seeds import derive, permutation
 from .example import Example
 
 __all__ = ["with_mismatched"]
@@ -23,7 +23,7 @@ def with_mismatched(examples: Sequence[Example], seed: int, max_length: int | No
     """
     if len(examples) == 1:
         raise Failure("E707", "a reference point needs completions of other rows, and there is one row")
-    order = np.random.default_rng(derive(seed, "mismatched")).permutation(len(examples))
+    order = permutation(len(examples), derive(seed, "mismatched"))
     partner = np.empty(len(examples), dtype=np.int64)
     partner[order] = np.roll(order, -1)
     return tuple(_extended(e, examples[partner[i]], i, max_length) for i, e in enumerate(examples))
