@@ -139,7 +139,7 @@ def _coefficient(loss: Loss, response: str) -> Coefficient:
     start = at_reference(own)
     value = float(evaluate(start, {})) if not inputs(start) else None
     of = f"∂L/∂{'log π' if isinstance(trained, Logp) else 'r'}({response})"
-    return Coefficient(response, of, text(own), value, _pushes(own, value, response))
+    return Coefficient(response, of, text(own), value, _pushes(own, start, response))
 
 
 def trained_output(loss: Loss, response: str) -> Node:
@@ -148,7 +148,7 @@ def trained_output(loss: Loss, response: str) -> Node:
     return score if score in inputs(loss.root) else Logp("policy", response)
 
 
-def _pushes(own: Node, value: float | None, response: str) -> str:
+def _pushes(own: Node, start: Node, response: str) -> str:
     """Say which way a step moves a response, as far as the coefficient's form or its start tells."""
     name = RESPONSES[response]
     label = Column("label", None, Unit())
@@ -157,10 +157,8 @@ def _pushes(own: Node, value: float | None, response: str) -> str:
         return f"{wanted} the {name} where its label is true, {unwanted} it where false"
     if always := sign(own):
         return f"{WAYS[always]} the {name}"
-    if value == 0:
-        return f"leaves the {name} alone at the start"
-    if value is not None:
-        return f"{'raises' if value < 0 else 'lowers'} the {name} at first"
+    if (first := sign(start)) is not None:
+        return f"{WAYS[first]} the {name} at first" if first else f"leaves the {name} alone at the start"
     return f"raises or lowers the {name}, row by row"
 
 
