@@ -14,19 +14,21 @@ from alignc.api import Compiled, lowered
 from alignc.cli.options import overrides, spec_argument
 from alignc.cli.show import show_diagnostics
 from alignc.diagnostics import Diagnostic, DiagnosticError, Span
-from alignc.emit.job_json import formula_latex
+from alignc.explain.html import page
+from alignc.explain.latex import fragment
 from alignc.explain.show import show
 from alignc.graph.point import PointError, at_point
+from alignc.printers.mermaid import mermaid
 
 __all__ = ["command"]
+
+FORMATS = ("text", "latex", "html", "json", "mermaid")
 
 
 @click.command("explain")
 @spec_argument
 @overrides
-@click.option(
-    "--format", "form", type=click.Choice(["text", "latex", "json"]), default="text", show_default=True
-)
+@click.option("--format", "form", type=click.Choice(FORMATS), default="text", show_default=True)
 @click.option(
     "--at", "point", type=click.Path(), help="Evaluate loss and gradient at the examples of this JSON file."
 )
@@ -45,7 +47,11 @@ def _explained(compiled: Compiled, form: str) -> str:
     if form == "text":
         return show(compiled.explanation)
     if form == "latex":
-        return formula_latex(compiled.loss) + "\n"
+        return fragment(compiled.explanation, compiled.loss)
+    if form == "html":
+        return page(compiled.explanation, compiled.loss)
+    if form == "mermaid":
+        return mermaid(compiled.loss)
     return json.dumps(dataclasses.asdict(compiled.explanation), indent=2, ensure_ascii=False) + "\n"
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
-from alignc.explain.model import Explanation
+from alignc.explain.model import Coefficient, Explanation
 from alignc.printers.dialect import number
 
-__all__ = ["show"]
+__all__ = ["gradient_words", "sections", "show", "shown_value"]
 
 WIDTH, LABEL, LONG = 110, 12, 60
 
@@ -29,36 +29,48 @@ def _lines(e: Explanation) -> Iterator[str]:
         yield f"      {f'{w.symbol} = {w.definition}':<{width}}   {w.note}"
     yield ""
     yield from _values(e)
-    yield from _section("terms", e.terms)
-    yield from _section("gradient", _gradient(e))
-    yield from _section("models", [f"{role}: {text}" for role, text in e.roles])
-    yield from _section("data", [e.data])
-    yield from _section("scaling", [e.scaling])
-    yield from _section("step 0", _step0(e))
-    yield from _section("metrics", [", ".join(e.metrics)])
-    yield from _section("healthy", [f"{name}: {text}" for name, text in e.healthy])
-    yield from _section("deviations", e.deviations)
-    yield from _section("use it when", [e.when] if e.when else [])
+    for label, lines in sections(e):
+        yield from _section(label, lines)
+
+
+def sections(e: Explanation) -> list[tuple[str, Sequence[str]]]:
+    """List what stands below the formula and its values, under its labels; every format shows these."""
+    return [
+        ("terms", e.terms),
+        ("gradient", _gradient(e)),
+        ("models", [f"{role}: {text}" for role, text in e.roles]),
+        ("data", [e.data]),
+        ("scaling", [e.scaling]),
+        ("step 0", _step0(e)),
+        ("metrics", [", ".join(e.metrics)]),
+        ("healthy", [f"{name}: {text}" for name, text in e.healthy]),
+        ("deviations", e.deviations),
+        ("use it when", [e.when] if e.when else []),
+    ]
 
 
 def _values(e: Explanation) -> Iterator[str]:
-    rows = [(f"{v.symbol} = {_value(v.value)}", v.unit, v.field, v.origin) for v in e.values]
+    rows = [(f"{v.symbol} = {shown_value(v.value)}", v.unit, v.field, v.origin) for v in e.values]
     widths = [max((len(r[i]) for r in rows), default=0) for i in range(3)]
     lines = ["   ".join(f"{cell:<{w}}" for cell, w in zip(r, [*widths, 0], strict=True)) for r in rows]
     yield from _section("values", lines, wrap=False)
 
 
-def _value(value: object) -> str:
+def shown_value(value: object) -> str:
+    """Print a value of the spec."""
     return (
         number(float(value)) if isinstance(value, int | float) and not isinstance(value, bool) else str(value)
     )
 
 
+def gradient_words(c: Coefficient) -> str:
+    """Say what a coefficient pushes, and how large it is at the start."""
+    start = "" if c.at_start is None else f"; {number(round(c.at_start, 6))} at the start"
+    return f"{c.words}{start}"
+
+
 def _gradient(e: Explanation) -> list[str]:
-    lines = []
-    for c in e.gradient:
-        start = "" if c.at_start is None else f"; {number(round(c.at_start, 6))} at the start"
-        lines.append(f"{c.of} = {c.formula}: {c.words}{start}")
+    lines = [f"{c.of} = {c.formula}: {gradient_words(c)}" for c in e.gradient]
     return [*lines, *([e.gauge] if e.gauge else [])]
 
 
