@@ -44,7 +44,9 @@ def linear(checked: Checked) -> Iterator[Diagnostic]:
             if _pushed_down(lowered, response):
                 negative = term.weight < 0
                 formula = isinstance(getattr(term, "link", None), FormulaLink)
-                step = ("weight",) if negative else ("link", "formula") if formula else ()
+                written = (*term_path(index), "link", "formula") in checked.spec.document.origins
+                link = ("link", "formula") if written else ("link",)
+                step = ("weight",) if negative else link if formula else ()
                 message = f"`{term.name}` lowers log π of the {response} response without bound"
                 yield checked.finding("E302", message, (*term_path(index), *step))
                 break

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from alignc.graph.build import add, apply, multiply, power, stop
+from alignc.graph.build import add, apply, constant, multiply, power, stop
 from alignc.graph.nodes import (
     Add,
     Apply,
@@ -74,6 +74,8 @@ def _reduced(kind: str, over: str, argument: Node) -> Node:
         return argument
     if kind == "mean" and argument.type.axis == "constant":
         return argument
+    if over == "group" and argument.type.axis == "constant":
+        return constant(0) if kind == "pairs" else multiply(GroupSize(), argument)
     return Reduce(kind, over, argument)
 
 
