@@ -7,10 +7,18 @@ import random
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import torch
+from transformers import AutoModelForCausalLM, ByT5Tokenizer
+
 import alignc.api
 from alignc.launch import Outcome, launch
+from alignc.runtime.data import load_examples, settings_from_job
+from alignc.runtime.data.example import Example
+from alignc.runtime.job import read_job
+from alignc.runtime.models import initial_model
 
-__all__ = ["TINY", "metrics", "spec_file", "start", "state", "train_script", "write_rows"]
+__all__ = ["TINY", "log_probabilities", "metrics", "spec_file", "start", "state", "train_script", "write_rows"]
 
 TINY = {
     "init": "llama",
@@ -88,3 +96,30 @@ def state(script: Path, step: int) -> dict[str, Any]:
     folder = script.parents[1] / "checkpoints" / f"step-{step}"
     found: dict[str, Any] = json.loads((folder / "trainer_state.json").read_text())
     return found
+
+
+Sums = list[list[float]]
+
+
+def sums(model: Any, example: Example) -> list[float]:
+    """The log-probability of each response of a row, each in a forward of its own."""
+    found = []
+    for response in example.responses:
+        ids = torch.from_numpy(np.concatenate([example.prompt, response]).astype(np.int64))[None]
+        logps = model(ids).logits[0, :-1].log_softmax(-1)
+        of = logps.gather(-1, ids[0, 1:, None]).squeeze(-1)
+        found.append(float(of[len(example.prompt) - 1 :].sum()))
+    return found
+
+
+def log_probabilities(script: Path, step: int) -> tuple[list[Example], Sums, Sums]:
+    """The rows, and the log-probabilities of their responses under the policy after a step and at the start."""
+    read = read_job(script.with_name("job.json"))
+    tokenizer = ByT5Tokenizer()
+    rows = list(load_examples(settings_from_job(read), tokenizer).examples)
+    folder = script.parents[1] / "checkpoints" / f"step-{step}"
+    policy = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float64).eval()
+    initial = initial_model(read, tokenizer).eval()
+    with torch.no_grad():
+        now, then = ([sums(model, row) for row in rows] for model in (policy, initial))
+    return rows, now, then

@@ -13,18 +13,14 @@ import pytest
 import torch
 import torch.nn.functional as F
 from safetensors.torch import load_file
-from transformers import AutoModelForCausalLM, ByT5Tokenizer
 
 import alignc.api
 from alignc.runtime.coupling import matched
-from alignc.runtime.data import load_examples, settings_from_job
 from alignc.runtime.data.example import Example
 from alignc.runtime.data.mismatch import with_mismatched
 from alignc.runtime.failure import Failure
-from alignc.runtime.job import read_job
-from alignc.runtime.models import initial_model
 
-from .compiled import metrics, spec_file, start, state, train_script, write_rows
+from .compiled import log_probabilities, metrics, spec_file, start, state, train_script, write_rows
 from .forks import Forks
 from .test_engines import LOOP
 
@@ -85,27 +81,9 @@ def test_every_split_gives_the_same(forks: Forks, tmp_path: Path, name: str):
 # ---- against hand computation: one batch a step, which is the whole of the data ------------------------------------
 
 
-def sums(model: Any, example: Example) -> list[float]:
-    """The log-probability of each response of a row, each in a forward of its own."""
-    found = []
-    for response in example.responses:
-        ids = torch.from_numpy(np.concatenate([example.prompt, response]).astype(np.int64))[None]
-        logps = model(ids).logits[0, :-1].log_softmax(-1)
-        of = logps.gather(-1, ids[0, 1:, None]).squeeze(-1)
-        found.append(float(of[len(example.prompt) - 1 :].sum()))
-    return found
-
-
 def log_ratios(script: Path, step: int) -> tuple[list[Example], np.ndarray, np.ndarray]:
     """The rows, and the log-probabilities of their responses under the policy after a step and at the start."""
-    read = read_job(script.with_name("job.json"))
-    tokenizer = ByT5Tokenizer()
-    rows = list(load_examples(settings_from_job(read), tokenizer).examples)
-    folder = script.parents[1] / "checkpoints" / f"step-{step}"
-    policy = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float64).eval()
-    initial = initial_model(read, tokenizer).eval()
-    with torch.no_grad():
-        now, then = ([sums(model, row) for row in rows] for model in (policy, initial))
+    rows, now, then = log_probabilities(script, step)
     return rows, np.array(now), np.array(then)
 
 
