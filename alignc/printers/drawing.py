@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from html import escape
+from itertools import pairwise
 
 from alignc.graph.loss import Loss
 from alignc.printers.outline import Edge, Outline, Vertex, outline
 
 __all__ = ["drawing"]
 
-CHARACTER, HEIGHT, TALL = 7.4, 34, 52
+CHARACTER, HEIGHT, TALL, WAY = 7.4, 34, 52, 6
 GAP_X, GAP_Y, MARGIN = 56, 18, 8
 LONGEST = 44
 
@@ -29,10 +30,11 @@ class Box:
 def drawing(loss: Loss) -> str:
     """Draw a loss. Colours are CSS classes of the page; a dashed line carries no gradient."""
     drawn = outline(loss)
-    boxes = _boxes(drawn)
+    routes = _routes(drawn)
+    boxes = _boxes(drawn, routes)
     width = max(b.x + b.width for b in boxes.values()) + MARGIN
     height = max(b.y + b.height for b in boxes.values()) + MARGIN
-    lines = [_line(e, boxes) for e in drawn.edges]
+    lines = [_line(e.stopped, [boxes[key] for key in route]) for e, route in routes.items()]
     shapes = [_shape(v, boxes[v.key]) for v in drawn.vertices]
     head = (
         f'<svg class="graph" role="img" aria-label="graph of the loss" viewBox="0 0 {width:.0f} {height:.0f}"'
@@ -42,36 +44,68 @@ def drawing(loss: Loss) -> str:
     return "\n".join([head + size, *lines, *shapes, "</svg>"])
 
 
-def _boxes(drawn: Outline) -> dict[str, Box]:
-    """Place the vertices: in columns by how much is computed before them, each column centred."""
-    columns = _columns(drawn)
+Routes = dict[Edge, tuple[str, ...]]
+"""Of each edge, the boxes that it visits: its ends, and a way through every column between them."""
+
+
+def _levels(drawn: Outline) -> dict[str, int]:
+    """Find the column of every vertex: as far right as what it flows into allows."""
+    level: dict[str, int] = {}
+    for vertex in reversed(drawn.vertices):
+        after = [level[e.end] for e in drawn.edges if e.start == vertex.key]
+        level[vertex.key] = min(after, default=1) - 1
+    least = min(level.values())
+    return {key: n - least for key, n in level.items()}
+
+
+def _routes(drawn: Outline) -> Routes:
+    level = _levels(drawn)
+    return {
+        e: (e.start, *(f"{e.start}>{e.end}@{n}" for n in range(level[e.start] + 1, level[e.end])), e.end)
+        for e in drawn.edges
+    }
+
+
+def _columns(drawn: Outline, routes: Routes) -> list[list[Vertex]]:
+    """Sort vertices, and the ways of edges through columns that they pass, into columns."""
+    level = _levels(drawn)
+    columns: list[list[Vertex]] = [[] for _ in range(max(level.values()) + 1)]
+    for vertex in drawn.vertices:
+        columns[level[vertex.key]].append(vertex)
+    for route in routes.values():
+        for key in route[1:-1]:
+            columns[int(key.rpartition("@")[2])].append(Vertex(key, "way", "", "", ""))
+    return columns
+
+
+def _boxes(drawn: Outline, routes: Routes) -> dict[str, Box]:
+    """Place the columns from left to right, each centred."""
+    columns = _columns(drawn, routes)
     heights = [sum(_height(v) for v in c) + GAP_Y * (len(c) - 1) for c in columns]
     placed: dict[str, Box] = {}
     x = float(MARGIN)
     for column, height in zip(columns, heights, strict=True):
         width = max(_width(v) for v in column)
         y = MARGIN + (max(heights) - height) / 2
-        for vertex in _ordered(column, drawn.edges, placed):
+        for vertex in _ordered(column, routes, placed):
             placed[vertex.key] = Box(x, y, width, _height(vertex))
             y += _height(vertex) + GAP_Y
         x += width + GAP_X
     return placed
 
 
-def _columns(drawn: Outline) -> list[list[Vertex]]:
-    level: dict[str, int] = {}
-    for vertex in drawn.vertices:
-        before = [level[e.start] for e in drawn.edges if e.end == vertex.key]
-        level[vertex.key] = max(before, default=-1) + 1
-    return [[v for v in drawn.vertices if level[v.key] == n] for n in range(max(level.values()) + 1)]
-
-
-def _ordered(column: list[Vertex], edges: tuple[Edge, ...], placed: Mapping[str, Box]) -> list[Vertex]:
+def _ordered(column: list[Vertex], routes: Routes, placed: Mapping[str, Box]) -> list[Vertex]:
     """Order a column by the middle of what flows into each box, so that few lines cross."""
 
     def middle(vertex: Vertex) -> float:
-        found = [placed[e.start].y + placed[e.start].height / 2 for e in edges if e.end == vertex.key]
-        return sum(found) / len(found) if found else 0.0
+        before = [
+            route[i - 1]
+            for route in routes.values()
+            for i, key in enumerate(route)
+            if i and key == vertex.key
+        ]
+        found = [placed[key].y + placed[key].height / 2 for key in before]
+        return sum(found) / len(found) if found else float("inf")
 
     return sorted(column, key=middle)
 
@@ -85,17 +119,21 @@ def _width(vertex: Vertex) -> float:
 
 
 def _height(vertex: Vertex) -> int:
-    return TALL if vertex.formula else HEIGHT
+    return WAY if vertex.kind == "way" else TALL if vertex.formula else HEIGHT
 
 
-def _line(edge: Edge, boxes: Mapping[str, Box]) -> str:
-    start, end = boxes[edge.start], boxes[edge.end]
-    x1, y1, x2, y2 = start.x + start.width, start.y + start.height / 2, end.x, end.y + end.height / 2
-    bend = max(24.0, (x2 - x1) / 2)
-    style = "edge stopped" if edge.stopped else "edge"
-    path = f"M{x1:.1f} {y1:.1f}C{x1 + bend:.1f} {y1:.1f} {x2 - bend:.1f} {y2:.1f} {x2 - 7:.1f} {y2:.1f}"
-    head = f"M{x2 - 8:.1f} {y2 - 4:.1f}L{x2:.1f} {y2:.1f}L{x2 - 8:.1f} {y2 + 4:.1f}Z"
-    return f'<path class="{style}" d="{path}"/><path class="head" d="{head}"/>'
+def _line(stopped: bool, boxes: list[Box]) -> str:
+    """Draw a line through boxes: curves between columns, straight where it passes one."""
+    path = f"M{boxes[0].x + boxes[0].width:.1f} {boxes[0].y + boxes[0].height / 2:.1f}"
+    for before, box in pairwise(boxes):
+        x1, y1 = before.x + before.width, before.y + before.height / 2
+        last = box is boxes[-1]
+        x2, y2 = box.x - (7 if last else 0), box.y + box.height / 2
+        bend = max(24.0, (x2 - x1) / 2)
+        path += f"C{x1 + bend:.1f} {y1:.1f} {x2 - bend:.1f} {y2:.1f} {x2:.1f} {y2:.1f}"
+        path += "" if last else f"H{box.x + box.width:.1f}"
+    head = f"M{x2 - 1:.1f} {y2 - 4:.1f}L{x2 + 7:.1f} {y2:.1f}L{x2 - 1:.1f} {y2 + 4:.1f}Z"
+    return f'<path class="edge{" stopped" if stopped else ""}" d="{path}"/><path class="head" d="{head}"/>'
 
 
 def _shape(vertex: Vertex, box: Box) -> str:
