@@ -11,8 +11,7 @@ from alignc.explain.model import Explanation
 from alignc.explain.show import gradient_words, sections, shown_value
 from alignc.graph.gradient import gradient
 from alignc.graph.loss import Loss, alone
-from alignc.graph.nodes import Logp, Named, Node, Parameter, walk
-from alignc.graph.rewrite import substitute
+from alignc.graph.nodes import Logp, Named, Node
 from alignc.printers.dialect import LATEX
 from alignc.printers.formula import latex
 
@@ -47,13 +46,8 @@ def _slope(loss: Loss, response: str) -> str:
 
 
 def printed(node: Node, expand: frozenset[str] = frozenset()) -> str:
-    """Print a node as LaTeX in ASCII; of a user's symbol, letters and digits are kept."""
-    odd: dict[Node, Node] = {
-        n: Parameter(n.name, re.sub(r"\W", "", n.symbol) or "p", n.value, n.unit, n.path)
-        for n in walk(node)
-        if isinstance(n, Parameter) and re.search(r"[^\w̄]", n.symbol)
-    }
-    return _ascii(latex(substitute(node, odd) if odd else node, expand))
+    """Print a node as LaTeX in ASCII."""
+    return _ascii(latex(node, expand))
 
 
 def mathematics(symbol: str) -> str:
