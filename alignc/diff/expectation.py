@@ -67,6 +67,7 @@ def table(rng: random.Random, models: Sequence[str], law: Law, size: int = ARMS)
     """Draw a table."""
     policies = {m: _distribution(rng, size) for m in (*models, "l")}
     sampler = policies["l"] if law.on_policy else _distribution(rng, size)
+    policies["o"] = sampler
     wins = _wins(rng, size)
     rate = tuple(math.fsum(p * w for p, w in zip(sampler, row, strict=True)) for row in wins)
     free = tuple(rng.uniform(-1, 1) for _ in range(size))

@@ -306,3 +306,30 @@ def test_kto_on_pairs_is_apo_zero_at_a_reference_point_of_zero() -> None:
         assert loss(kto, pair, z0=0) == pytest.approx(loss(apo, pair), rel=1e-12)
         assert slopes(kto, pair) == pytest.approx(slopes(apo, pair), rel=1e-12)
     assert diff(kto, apo).verdict == "different"
+
+
+def kl(estimator: str, correction: str = "none") -> str:
+    return f"{{name: own, kind: kl, estimator: {estimator}, correction: {correction}}}"
+
+
+@pytest.mark.parametrize("estimator", ["k1", "k3"])
+def test_a_ratio_with_its_gradient_is_k2_in_expectation(estimator: str) -> None:
+    """On the policy's own samples ρ·k1 and ρ·k3, ρ differentiated, have the gradient of the KL, as k2 has."""
+    a, b = spec(kl(estimator, "ratio"), "demonstrations"), spec(kl("k2"), "demonstrations")
+    found = diff(a, b)
+    assert (found.verdict, found.factor) == ("equal_in_expectation", pytest.approx(1))
+    assert found.witness is not None
+
+
+@pytest.mark.parametrize(("a", "b"), [("k3", "k2"), ("abs", "k2"), ("k1", "k2")])
+def test_other_estimators_in_the_loss_are_not_k2(a: str, b: str) -> None:
+    assert diff(spec(kl(a), "demonstrations"), spec(kl(b), "demonstrations")).verdict == "different"
+
+
+def test_k2_in_the_loss_descends_the_kl() -> None:
+    drawn = table(random.Random(3), ("r",), ON_POLICY)
+    ratio = [math.log(p / q) for p, q in zip(drawn.policies["l"], drawn.policies["r"], strict=True)]
+    found = expected_gradient(spec(kl("k2"), "demonstrations"), drawn)
+    assert found == pytest.approx(logits(drawn, ratio), rel=1e-9)
+    nothing = expected_gradient(spec(kl("k1"), "demonstrations"), drawn)
+    assert nothing == pytest.approx([0, 0, 0, 0], abs=1e-15)
