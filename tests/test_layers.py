@@ -109,7 +109,8 @@ def test_imports_point_one_way(path: Path) -> None:
 
 @pytest.mark.parametrize("path", [p for p in MODULES if layer_of(dotted(p)) != "runtime"], ids=dotted)
 def test_the_compiler_imports_no_model_library(path: Path) -> None:
-    assert not {name.split(".")[0] for name, _ in imports(path)} & HEAVY
+    allowed = {"numpy"} if layer_of(dotted(path)) == "verify" else set()  # a command of its own, imported late
+    assert not {name.split(".")[0] for name, _ in imports(path)} & HEAVY - allowed
 
 
 def test_every_layer_is_known() -> None:

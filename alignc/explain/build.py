@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from alignc.explain.model import Coefficient, Explanation, Given, Where
+from alignc.explain.optimum import kl_lines, optimum_lines
 from alignc.graph import build as b
 from alignc.graph.evaluate import evaluate
 from alignc.graph.gradient import gradient
@@ -50,6 +51,8 @@ def explanation(spec: Loaded, loss: Loss, needs: Needs) -> Explanation:
         metrics=needs.metrics,
         deviations=tuple(preset.deviations) if preset else (),
         when=preset.when if preset else "",
+        kl=kl_lines(spec),
+        optimum=optimum_lines(spec),
     )
 
 

@@ -59,3 +59,6 @@ class Explanation:
     metrics: tuple[str, ...]
     deviations: tuple[str, ...]
     when: str
+    kl: tuple[str, ...] = ()
+    """What each KL term really descends, and the optimum that follows."""
+    optimum: tuple[str, ...] = ()

@@ -38,6 +38,8 @@ def sections(e: Explanation) -> list[tuple[str, Sequence[str]]]:
     return [
         ("terms", e.terms),
         ("gradient", _gradient(e)),
+        ("kl", e.kl),
+        ("optimum", e.optimum),
         ("models", [f"{role}: {text}" for role, text in e.roles]),
         ("data", [e.data]),
         ("scaling", [e.scaling]),

@@ -10,7 +10,6 @@ from functools import lru_cache
 
 import numpy as np
 
-from alignc.checks.kl import Sampling
 from alignc.graph import build as b
 from alignc.graph.divergence import Placement
 from alignc.graph.evaluate import evaluate
@@ -19,6 +18,7 @@ from alignc.graph.kl import kappa, weighted
 from alignc.graph.nodes import Logp, Node
 from alignc.graph.rewrite import inputs
 from alignc.graph.scope import bare
+from alignc.graph.soundness import Sampling
 from alignc.verify.toy import Array, Toy, log_softmax
 
 __all__ = [

@@ -34,7 +34,7 @@ def point(*fields: str) -> str:
 CASES = [
     ("E103", point("target: {kind: reward}", "direction: up") + MODEL
      + "data: {kind: ⟦demonstrations⟧, source: x/y}\n"),
-    ("E104", point("target: {kind: win_rate, eta: 1}", "link: squared") + MODEL
+    ("E104", "objective: {preset: sppo}\n" + MODEL
      + "data: {kind: ⟦pairwise⟧, source: x/y}\n"),
     ("E107", "objective: {preset: kto}\n" + POINTS
      + "train: {per_device_train_batch_size: ⟦1⟧, gradient_accumulation_steps: 1}\n"),

@@ -1,0 +1,79 @@
+"""Which codes a KL estimator deserves where it stands: the verdict that checks reports and verify tests."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+from alignc.graph.build import constant
+from alignc.graph.divergence import Kind, Meaning, Placement, meaning
+from alignc.graph.evaluate import evaluate
+from alignc.graph.kl import kappa
+from alignc.spec.objective import KLTerm
+
+__all__ = ["CODES", "Sampling", "kl_codes", "placed", "stepwise"]
+
+Sampling = Literal["policy", "weighted", "given"]
+"""Responses of the policy itself, of another policy under importance weights, or of another without any."""
+
+CODES: Mapping[Kind, str] = {
+    Kind.NULL: "E201",
+    Kind.SADDLE: "E203",
+    Kind.COLLAPSE: "E204",
+    Kind.KINK: "E205",
+    Kind.REVERSE: "W206",
+    Kind.VARIATION: "W207",
+    Kind.NONCONVEX: "W208",
+}
+
+
+def kl_codes(estimator: str, placement: Placement, granularity: str, sampling: Sampling) -> tuple[str, ...]:
+    """List what is wrong with a placement. Raises FormulaError for what is no estimator.
+
+    A policy gradient's `kl:` block and a `kl` term both come here.
+    """
+    if sampling == "given" and placement == "reward":
+        return ("E301",)
+    if estimator == "full":
+        return ("W211",) if placement == "reward" else ("W209", "W211")
+    if sampling == "given" and placement == "loss":
+        return _on_given_data(estimator)
+    found = meaning(estimator, placement)
+    codes = [CODES[found.kind]] if found.kind in CODES else []
+    if granularity == "token" and stepwise(found, placement):
+        codes.append("W209")
+    return tuple(codes)
+
+
+def stepwise(found: Meaning, placement: Placement) -> bool:
+    """Tell whether a sum over tokens means something else than the same estimate of the whole response.
+
+    k1 in the reward, summed over what follows, is the chain rule of KL; every other one drops the effect of a
+    token on the states that it leads to.
+    """
+    holds = found.sound or found.kind in (Kind.NONCONVEX, Kind.UNDECIDED)
+    chain_rule = placement == "reward" and found.kind == Kind.KL
+    return holds and not chain_rule
+
+
+def _on_given_data(estimator: str) -> tuple[str, ...]:
+    """Without weights nothing but the behaviour at the reference is known: κ′(0) must be 0."""
+    kind = meaning(estimator, "loss").kind
+    if abs(_slope_at_reference(estimator)) > 1e-6:
+        return ("E202",)
+    if kind == Kind.NULL:
+        return ("E201",)
+    return ("E203",) if kind in (Kind.SADDLE, Kind.COLLAPSE, Kind.KINK) else ()
+
+
+def _slope_at_reference(estimator: str) -> float:
+    h = 1e-5
+    above, below = (float(evaluate(kappa(estimator, constant(x)), {})) for x in (h, -h))
+    return (above - below) / (2 * h)
+
+
+def placed(term: KLTerm) -> tuple[str, Placement, Sampling]:
+    """Read off a term which estimator gives the gradient, where it stands, and on whose responses."""
+    weighted = term.correction != "none"
+    place: Placement = "ratio" if term.correction == "ratio" else "loss"
+    return term.gradient or term.estimator, place, "weighted" if weighted else "given"
