@@ -18,7 +18,16 @@ from alignc.runtime.data.example import Example
 from alignc.runtime.job import read_job
 from alignc.runtime.models import initial_model
 
-__all__ = ["TINY", "log_probabilities", "metrics", "spec_file", "start", "state", "train_script", "write_rows"]
+__all__ = [
+    "TINY",
+    "log_probabilities",
+    "metrics",
+    "spec_file",
+    "start",
+    "state",
+    "train_script",
+    "write_rows",
+]
 
 TINY = {
     "init": "llama",
@@ -63,7 +72,13 @@ def spec_file(
         "objective": objective,
         "model": {"policy": TINY} | sections.get("model", {}),
         "data": {"kind": kind, "source": str(source)} | sections.get("data", {}),
-        "train": {"learning_rate": 0.3, "optim": "sgd", "max_length": 48, "report_to": [], "num_train_epochs": 1}
+        "train": {
+            "learning_rate": 0.3,
+            "optim": "sgd",
+            "max_length": 48,
+            "report_to": [],
+            "num_train_epochs": 1,
+        }
         | sections.get("train", {}),
         "launch": {"timeout": 60} | sections.get("launch", {}),
         "output_dir": str(folder / "run"),

@@ -104,7 +104,9 @@ def test_the_reference_point_is_the_mean_log_ratio_of_mismatched_responses(forks
             assert 0 < good.sum() < 6
             z, weight = (2 * good - 1)[:, None] * z, (1 + 2 * good)[:, None]
             assert logged[step]["rewards/chosen"] == pytest.approx(0.5 * ratio[good == 1, 0].mean(), abs=1e-9)
-            assert logged[step]["rewards/rejected"] == pytest.approx(0.5 * ratio[good == 0, 0].mean(), abs=1e-9)
+            assert logged[step]["rewards/rejected"] == pytest.approx(
+                0.5 * ratio[good == 0, 0].mean(), abs=1e-9
+            )
         else:
             z, weight = z * np.array([1, -1]), np.array([3, 1])
         value = (weight * (1 - 1 / (1 + np.exp(-z)))).sum(axis=1).mean()
@@ -184,7 +186,9 @@ def test_killed_runs_end_in_the_same_bits(forks: Forks, tmp_path: Path, name: st
 def test_evaluation_leaves_the_running_mean_alone(forks: Forks, tmp_path: Path):
     held_out = {"eval": {"source": str(write_rows(tmp_path / "held_out.jsonl", "pointwise", 5))}}
     plain = job(tmp_path / "plain", "bco", 4, 2)
-    often = job(tmp_path / "often", "bco", 4, 2, data=held_out, train={"eval_steps": 1, "eval_on_start": True})
+    often = job(
+        tmp_path / "often", "bco", 4, 2, data=held_out, train={"eval_steps": 1, "eval_on_start": True}
+    )
     expected, found = run(forks, plain), run(forks, often)
     trained = [{k: v for k, v in row.items() if not k.startswith("eval_")} for row in found]
     assert trained[1:] == expected
@@ -247,7 +251,9 @@ def test_mismatched_completions_are_other_rows_and_each_lends_once(count: int):
     assert sorted(lenders) == list(range(count))
     assert all(lender != row for row, lender in enumerate(lenders))
     assert [e.responses[0].tolist() for e in extended] == [e.responses[0].tolist() for e in examples(count)]
-    assert count < 10 or lenders != [int(e.responses[-1][0]) // 10 for e in with_mismatched(examples(count), 7, None)]
+    assert count < 10 or lenders != [
+        int(e.responses[-1][0]) // 10 for e in with_mismatched(examples(count), 7, None)
+    ]
 
 
 def test_mismatched_completions_of_pairs_take_both_sides_and_fit():

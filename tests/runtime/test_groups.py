@@ -31,11 +31,14 @@ def forks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Forks]:
 @pytest.mark.parametrize("objective", OBJECTIVES, ids=lambda o: "-".join(map(str, o.values())))
 def test_groups_of_different_sizes(forks: Forks, tmp_path: Path, objective: dict[str, Any], layout: str):
     source = write_rows(tmp_path / "rows.jsonl", "scored", 7)
-    train = {"per_device_train_batch_size": 3, "gradient_accumulation_steps": 3, "max_steps": 2, "save_steps": 1}
+    train = {
+        "per_device_train_batch_size": 3,
+        "gradient_accumulation_steps": 3,
+        "max_steps": 2,
+        "save_steps": 1,
+    }
     train |= {"learning_rate": 1e-4, "layout": layout}  # 3, 3 and 1 rows
-    script = train_script(
-        tmp_path, objective, "scored", source, model={"dtype": "float64"}, train=train
-    )
+    script = train_script(tmp_path, objective, "scored", source, model={"dtype": "float64"}, train=train)
     assert forks.run(script)["status"] == 0, (script.parents[1] / "status.json").read_text()
     rows, now, then = log_probabilities(script, 1)
     assert {len(row.responses) for row in rows} == {2, 3, 4}

@@ -101,7 +101,9 @@ def own_figures(script: Path) -> dict[str, float]:
     model = AutoModelForSequenceClassification.from_pretrained(script.parents[1] / "model").eval()
     scores = []
     for row in held_out:
-        ids = [torch.from_numpy(np.concatenate([row.prompt, y]).astype(np.int64))[None] for y in row.responses]
+        ids = [
+            torch.from_numpy(np.concatenate([row.prompt, y]).astype(np.int64))[None] for y in row.responses
+        ]
         with torch.no_grad():
             scores.append([float(model(each).logits[0, 0]) for each in ids])
     chosen, rejected = np.array(scores).T
@@ -143,7 +145,8 @@ def test_it_starts_from_a_language_model_and_resumes_to_the_bit(forks: Forks, tm
 def test_an_adapter_on_a_reward_model(forks: Forks, tmp_path: Path):
     """The adapter's folder holds the head too, and goes on to the bit."""
     whole, broken = (
-        job(tmp_path / n, model={"adapter": LORA, "policy": TINY | {"init": "qwen2"}}) for n in ("whole", "broken")
+        job(tmp_path / n, model={"adapter": LORA, "policy": TINY | {"init": "qwen2"}})
+        for n in ("whole", "broken")
     )
     operations = forks.run(whole)["operations"]
     assert forks.run(broken, operation=operations // 2, when="before")["status"] == -9

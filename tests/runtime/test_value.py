@@ -101,13 +101,18 @@ def test_the_gradient_is_that_of_a_graph_built_by_hand(tmp_path: Path, layout: s
     found = Scorer(model, outputs=read.plan.outputs)(batch)
     values = [value_of_prompt(twin(read), example).item() for example in examples]
     assert found["value"].tolist() == pytest.approx(values, abs=1e-10)
-    spread = [np.full(len(e.responses[0]), r / len(e.responses[0])) for e, r in zip(examples, references, strict=True)]
+    spread = [
+        np.full(len(e.responses[0]), r / len(e.responses[0]))
+        for e, r in zip(examples, references, strict=True)
+    ]
     inputs = loss_inputs(read.plan, examples, batch, found, {"initial": [(each,) for each in spread]})
     share, _ = loss_module(of_spec(DRO, "pointwise")).loss(inputs, totals_of(read.plan, examples))
     share.backward()
     assert share.item() == pytest.approx(wanted.item(), rel=1e-10)
     got = gradients(model)
-    assert {"value_head.weight", "value_head.bias", "model.embed_tokens.weight"} < got.keys() == expected.keys()
+    assert (
+        {"value_head.weight", "value_head.bias", "model.embed_tokens.weight"} < got.keys() == expected.keys()
+    )
     for name, value in expected.items():
         assert float((got[name] - value).norm() / value.norm()) < 1e-6, name  # Llama's norm rounds to float32
 
