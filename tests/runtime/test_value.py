@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,6 @@ import torch
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, ByT5Tokenizer
 
-from alignc.runtime.attention import causal_lm
 from alignc.runtime.data import load_examples, settings_from_job
 from alignc.runtime.data.example import Example
 from alignc.runtime.job import Job, read_job
