@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -164,5 +165,6 @@ def _conclusion(factor: Any, constant: Any) -> str:
 
 def plain(expression: Any) -> str:
     """Write an expression as a reader would."""
-    text = str(expression).replace("**", "^").replace("*", "·").replace("-", "−")
+    text = re.sub(r"1/\[([^][]*)\]", r"1/(\1)", str(expression))
+    text = text.replace("**", "^").replace("*", "·").replace("-", "−")
     return text if len(text) <= LONGEST else text[:LONGEST] + f" … ({len(terms_of(expression))} terms)"

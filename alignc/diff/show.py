@@ -53,7 +53,7 @@ def _factor(found: Difference | Conditional) -> str:
         return ""
     rest = f" + {found.constant}" if found.constant else ""
     what = "∇A = {}·∇B" if found.verdict in ("equal_gradient", "equal_in_expectation") else "A = {}·B" + rest
-    return ": " + what.format(number(found.factor))
+    return ": " + what.format(number(float(f"{found.factor:.9g}")))
 
 
 def _conditional(found: Conditional) -> str:
