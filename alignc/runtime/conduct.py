@@ -54,7 +54,7 @@ class Run:
 
 
 def conduct(folder: Path, main: Callable[[Run], None], arguments: Sequence[str] | None = None) -> int:
-    """Read the job beside `train.py`, run ``main`` on it, and give the exit code (DESIGN §4).
+    """Read the job beside `train.py`, run ``main`` on it, and give the exit code.
 
     Rank 0 writes `status.json`; what is no diagnostic of ours goes to `crash.log` and is told as E806.
     """
