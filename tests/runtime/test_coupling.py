@@ -31,6 +31,11 @@ OBJECTIVES: dict[str, tuple[dict[str, Any], str]] = {
     "bco-pairs": ({"preset": "bco", "beta": 0.5}, "pairwise"),
     "aot": ({"preset": "aot", "beta": 0.5}, "pairwise"),
 }
+ALSO: dict[str, tuple[dict[str, Any], str]] = {  # not coupled, but with outputs of their own
+    "reward_model": ({"preset": "reward_model", "center": 0.1}, "pairwise"),
+    "wpo": ({"preset": "wpo"}, "pairwise"),
+    "copg": ({"preset": "copg"}, "scored"),
+}
 SPLITS = [(8, 1), (4, 2), (2, 4)]
 ROWS = 19  # the last batch has three rows
 WIDE = {"model": {"dtype": "float64"}}
@@ -44,7 +49,7 @@ def forks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Forks]:
 
 
 def job(folder: Path, name: str, batch: int, accumulation: int, *, rows: int = ROWS, **sections: Any) -> Path:
-    objective, kind = OBJECTIVES[name]
+    objective, kind = (OBJECTIVES | ALSO)[name]
     folder.mkdir(parents=True, exist_ok=True)
     source = write_rows(folder / "rows.jsonl", kind, rows)
     train = {"per_device_train_batch_size": batch, "gradient_accumulation_steps": accumulation}
@@ -272,10 +277,11 @@ def test_two_ranks(forks: Forks, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     """One launch for all: micro-batches of one row, so that the last batch of three leaves a rank without rows."""
     monkeypatch.setenv("ALIGNC_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    names = [*OBJECTIVES, *ALSO]
     runs, section = tmp_path / "runs", {"launch": {"num_processes": 2, "timeout": 60}}
-    alone = {name: job(tmp_path / "alone" / name, name, 8, 1) for name in OBJECTIVES}
+    alone = {name: job(tmp_path / "alone" / name, name, 8, 1) for name in names}
     scripts = {}
-    for name in OBJECTIVES:
+    for name in names:
         made = job(tmp_path / "specs" / name, name, 1, 4, **section)
         scripts[name] = moved(made, runs / name)
     loop = moved(job(tmp_path / "specs" / "loop", "kto", 1, 4, **section), runs / "loop")
