@@ -61,7 +61,7 @@ def train(method: str, rate: str, steps: int | None) -> Path:
     sets = [
         f"train.learning_rate={rate}",
         f"output_dir={folder}",
-        "train.eval_steps=null",
+        "data.eval=null",
         "train.eval_on_start=false",
     ]
     sets.append(f"data.source={OUT / source_of(method)}_train.jsonl")
