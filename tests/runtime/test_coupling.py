@@ -35,6 +35,7 @@ ALSO: dict[str, tuple[dict[str, Any], str]] = {  # not coupled, but with outputs
     "reward_model": ({"preset": "reward_model", "center": 0.1}, "pairwise"),
     "wpo": ({"preset": "wpo"}, "pairwise"),
     "copg": ({"preset": "copg"}, "scored"),
+    "dro": ({"preset": "dro", "tau": 0.1}, "pointwise"),
 }
 SPLITS = [(8, 1), (4, 2), (2, 4)]
 ROWS = 19  # the last batch has three rows
@@ -328,3 +329,27 @@ def test_the_reference_point_under_zero(forks: Forks, tmp_path: Path, monkeypatc
     assert max(row["kl"] for row in expected) > 0.01
     for wanted, row in zip(expected, metrics(output / "job" / "train.py"), strict=True):
         assert row == pytest.approx(wanted, rel=1e-5, abs=1e-5)
+
+
+@pytest.mark.engines
+def test_every_extra_output_under_zero_3(forks: Forks, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Weights that are spread over ranks: a pass without gradient first, heads called twice, heads of another kind."""
+    monkeypatch.setenv("ALIGNC_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    names = ["kto-pairs", "bco", *ALSO]
+    zero = {"engine": "deepspeed", "zero_stage": 3, "num_processes": 2, "timeout": 60}
+    runs, section = tmp_path / "runs", {"launch": zero, "model": {"dtype": "float32"}}
+    alone = {n: job(tmp_path / "alone" / n, n, 8, 1, model={"dtype": "float32"}) for n in names}
+    scripts = {n: moved(job(tmp_path / "specs" / n, n, 1, 4, **section), runs / n) for n in names}
+    loop = moved(job(tmp_path / "specs" / "loop", "bco", 1, 4, **section), runs / "loop")
+    loop.write_text(LOOP)
+    outcome = start(loop)
+    assert outcome.exit_code == 0, (outcome, (runs / "loop" / "run.log").read_text()[-3000:])
+    for name, script in scripts.items():
+        for wanted, row in zip(run(forks, alone[name]), metrics(script), strict=True):
+            moving = {k: v for k, v in wanted.items() if not k.endswith("accuracies")}
+            assert {k: row[k] for k in moving} == pytest.approx(moving, rel=1e-4, abs=1e-5), name
+        for path in (runs / "kept" / name / "model").glob("*.safetensors"):
+            assert (runs / name / "model" / path.name).read_bytes() == path.read_bytes(), (name, path.name)
+        metrics_file = (runs / "kept" / name / "metrics.jsonl").read_bytes()
+        assert (runs / name / "metrics.jsonl").read_bytes() == metrics_file, name
