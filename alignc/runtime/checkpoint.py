@@ -30,6 +30,7 @@ __all__ = [
     "prune",
     "read_optimizer",
     "read_state",
+    "saved",
     "write_optimizer",
 ]
 

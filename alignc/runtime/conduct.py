@@ -16,6 +16,7 @@ from typing import Any
 
 from transformers.utils import logging as transformers_logging
 
+from .checkpoint import saved
 from .failure import Failure
 from .job import Job, read_job
 from .metrics import say
@@ -88,6 +89,7 @@ def leave_word(folder: Path, failure: Failure) -> None:
 def ending(run: Run, main: Callable[[Run], None]) -> tuple[int, list[dict[str, Any]]]:
     """Run the job; give its exit code and its diagnostics."""
     try:
+        keep_earlier(run)
         main(run)
     except Interrupted as wish:
         if run.pulse.rank == 0:
@@ -98,6 +100,18 @@ def ending(run: Run, main: Callable[[Run], None]) -> tuple[int, list[dict[str, A
     except Exception:
         return crashed(run)
     return 0, []
+
+
+def keep_earlier(run: Run) -> None:
+    """Refuse to start anew over checkpoints: those of two runs in one folder would be taken for one run's."""
+    checkpoints = run.job.output_dir / "checkpoints"
+    if saved(checkpoints) and not run.options.resume:
+        raise Failure(
+            "E604",
+            f"`{checkpoints}` holds checkpoints already",
+            why="starting anew would mix them with this run's",
+            help="go on from the newest one with --resume, or remove the folder",
+        )
 
 
 def crashed(run: Run) -> tuple[int, list[dict[str, Any]]]:

@@ -186,3 +186,13 @@ def test_the_best_model_is_kept_and_patience_ends_the_run(forks: Forks, tmp_path
     assert folders == {f"step-{best}", f"step-{best + 3}"}
     kept = output / "checkpoints" / f"step-{best}" / "model.safetensors"
     assert (output / "model" / "model.safetensors").read_bytes() == kept.read_bytes()
+
+
+def test_checkpoints_of_an_earlier_run_are_not_mixed_in(forks: Forks, tmp_path: Path):
+    script = make(tmp_path, max_steps=2)
+    assert forks.run(script)["status"] == 0
+    metrics = (tmp_path / "run" / "metrics.jsonl").read_bytes()
+    assert forks.run(script)["status"] == 3
+    assert [found["code"] for found in status(script)["diagnostics"]] == ["E604"]
+    assert (tmp_path / "run" / "metrics.jsonl").read_bytes() == metrics
+    assert forks.run(script, "--resume")["status"] == 0
