@@ -8,12 +8,14 @@ import os
 import py_compile
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 from jinja2 import StrictUndefined
 
+from alignc import api
 from alignc.api import lowered
 from alignc.diagnostics import DiagnosticError
 from alignc.emit.render import _environment, templates_folder
@@ -239,3 +241,28 @@ def test_a_standalone_folder_needs_no_alignc(tmp_path: Path) -> None:
         check=False,
     )
     assert ran.returncode == 0, ran.stderr
+
+
+STUB = """#!/bin/sh
+trap 'sleep 0.5; echo saved > "$OUT"; exit 75' TERM
+echo > "$OUT.started"
+while :; do sleep 0.05; done
+"""
+
+
+def test_slurms_signal_waits_for_the_save(tmp_path: Path) -> None:
+    """The batch script must outlive the job that is saving, and exit as the job does."""
+    (tmp_path / "spec.yaml").write_text(SPEC)
+    api.compile(str(tmp_path / "spec.yaml"), str(tmp_path / "job"))
+    for name, text in (("srun", STUB), ("scontrol", "#!/bin/sh\necho node\n")):
+        (tmp_path / name).write_text(text)
+        (tmp_path / name).chmod(0o755)
+    out = tmp_path / "out"
+    variables = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "OUT": str(out), "SLURM_JOB_NODELIST": "node"}
+    with subprocess.Popen(["bash", str(tmp_path / "job" / "slurm.sh")], env=variables) as batch:
+        while not (tmp_path / "out.started").exists():
+            assert batch.poll() is None
+            time.sleep(0.02)
+        batch.terminate()
+        assert batch.wait(20) == 75
+    assert out.read_text() == "saved\n"
