@@ -22,9 +22,9 @@ def override(text: str, line: int, document: Document) -> Document:
     Its places are in the file `--set`, where it stands on `line`. Raises DiagnosticError (E001, E004, E005).
     """
     key, equals, value = text.partition("=")
-    steps = [s for s in key.strip().split(".") if s]
+    steps = key.strip().split(".")
     origin = Origin(FILE, _span(line, 1, len(key) + 1), _span(line, len(key) + 2, len(text) + 1))
-    if not equals or not steps or "\n" in text:
+    if not equals or not all(steps) or "\n" in text:
         message, help_ = f"`--set {text}` is not of the form a.b=c", "write --set train.learning_rate=1e-6"
         raise DiagnosticError(Diagnostic("E001", message, _span(line, 1, len(text) + 1), help=help_))
     parsed = _parsed(value, line, len(key) + 1)

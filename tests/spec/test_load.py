@@ -159,6 +159,7 @@ class TestOverrides:
             ("objective.preset=dppo", "E007", 18),
             ("train.seed", "E001", 1),
             ("=1", "E001", 1),
+            ("train..seed=1", "E001", 1),
             ("train.seed={a", "E001", 12),
             ("train.seed=*a", "E001", 12),
             ("model={policy: a/b, policy: c/d}", "E005", 21),
