@@ -63,7 +63,8 @@ class Fields:
             raise self.wrong(name, f"is {kind_of(value)}, not a string or a list of messages")
         chat = chat_from(value)
         if isinstance(chat, str):
-            raise self.wrong(f"{name}{chat}", "")
+            place, _, fault = chat.partition(" ")
+            raise self.wrong(f"{name}{place}", fault)
         for index, turn in enumerate(chat):
             self._unicode(f"{name}[{index}].content", turn.get("content", ""))
         return chat
