@@ -24,8 +24,12 @@ def command(name: str | None, names: bool) -> None:
 
 
 def _line(preset: Preset) -> str:
-    parameters = ", ".join(f"{n} {p.default}" for n, p in preset.parameters.items())
+    parameters = ", ".join(f"{n} {_shown(p.default)}" for n, p in preset.parameters.items())
     return f"{preset.preset:<16} {preset.summary}" + (f"\n{'':<16} {parameters}" if parameters else "")
+
+
+def _shown(default: object) -> str:
+    return str(default).lower() if isinstance(default, bool) else str(default)
 
 
 def _print_one(name: str) -> None:

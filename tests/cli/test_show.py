@@ -99,6 +99,7 @@ def test_presets(alignc: Alignc, here: Path) -> None:
     names = alignc("presets", "--names").out.split()
     assert {"sft", "dpo"} <= set(names)
     assert names == sorted(names)
+    assert "normalized true" in alignc("presets").out
     assert "terms:" in alignc("presets", "dpo").out
     done = alignc("presets", "dpoo")
     assert (done.code, "error[E007]" in done.err) == (1, True)
