@@ -121,7 +121,10 @@ def _search(loss: Loss, toy: Toy, said: Stated, noise: str = "noisy") -> Fixed:
     expected = Expected(loss, toy, rows_of_data(loss, toy, noise=noise, flips=said.flips))
     start = _anchored(loss, toy).reference
     far = FAR if said.policy is None else FAR + 3 * float(np.ptp(said.policy - start))
-    return fixed_point(expected.gradient, _theta(start, toy), toy.size, far=far)
+    theta = _theta(start, toy)
+    if expected.logits_alone:
+        return fixed_point(lambda x: expected.gradient(x)[: toy.size], theta[: toy.size], toy.size, far=far)
+    return fixed_point(expected.gradient, theta, toy.size, far=far)
 
 
 def _optimum(spec: Loaded, loss: Loss, toy: Toy, law: str) -> Claim:

@@ -14,6 +14,9 @@ __all__ = ["Fixed", "fixed_point", "flow"]
 FAR = 25.0
 """Nats between logits beyond which a response counts as dropped."""
 
+STALLED = 25
+"""Steps in a row that shorten the gradient by less than a thousandth, as at the kink of a hinge."""
+
 
 @dataclass(frozen=True)
 class Fixed:
@@ -25,16 +28,19 @@ class Fixed:
 
 
 def fixed_point(
-    gradient: Callable[[Array], Array], start: Array, size: int, steps: int = 400, far: float = FAR
+    gradient: Callable[[Array], Array], start: Array, size: int, steps: int = 80, far: float = FAR
 ) -> Fixed:
     """Descend by Newton's method, damped so that every step shortens the gradient."""
     theta, damping = start.copy(), 1e-3
-    g = gradient(theta)
+    g, slow = gradient(theta), 0
     for _ in range(steps):
         if np.linalg.norm(g) < 1e-13 or np.ptp(theta[:size]) > far:
             break
-        h = jacobian(gradient, theta)
-        theta, g, damping = _step(gradient, theta, g, h, damping, max(3.0, far / 20))
+        before = float(np.linalg.norm(g))
+        theta, g, damping = _step(gradient, theta, g, jacobian(gradient, theta), damping, max(3.0, far / 20))
+        slow = slow + 1 if np.linalg.norm(g) > 0.999 * before else 0
+        if slow > STALLED:
+            break
         if damping > 1e12:
             break
     residual = float(np.abs(g).max())

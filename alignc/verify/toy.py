@@ -86,6 +86,11 @@ class Expected:
         trained = [n for n in inputs(self.row_loss) if n.type.trained]
         self.slopes = {n: gradient(self.row_loss, n) for n in trained}
 
+    @property
+    def logits_alone(self) -> bool:
+        """Whether neither a value nor scores are learned beside the policy."""
+        return not any(isinstance(n, Output) for n in self.slopes)
+
     def loss(self, theta: Array, frozen: Array | None = None) -> float:
         """Compute the expected loss; what no gradient reaches is taken at `frozen`."""
         given = self._inputs(theta, frozen, [self.held])

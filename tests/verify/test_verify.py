@@ -69,7 +69,7 @@ def test_f_dpo_ends_where_its_divergence_says(divergence: str, tmp_path: Path) -
 
 
 def test_grpo_s_optimum_is_that_of_the_squared_contrast_with_its_score(tmp_path: Path) -> None:
-    """THEORY §3.4: k3 in the loss has g = 1 − e^−u; the contrast with that score ends at w = β/(β + λ − R)."""
+    """k3 in the loss has g = 1 − e^−u; the contrast with that score ends at w = β/(β + λ − R)."""
     terms = (
         "{terms: [{name: fit, kind: preference, pairs: all, margin: {kind: reward_gap}, link: squared,"
         " score: {of: f_ratio, divergence: forward_kl, beta: 2}}]}"
@@ -117,7 +117,7 @@ MEANS = {
 @pytest.mark.parametrize("sampling", ["policy", "weighted"])
 @pytest.mark.parametrize(("entry", "parts"), MEANS.items(), ids=[f"{e}-{p}" for e, p in MEANS])
 def test_the_table_of_estimators(entry: tuple[str, str], parts: dict[str, int], sampling: str) -> None:
-    """THEORY §2.5's table; the divergences' gradients by differences of their values, which know nothing of g."""
+    """The table of estimators and placements; the divergences' gradients by differences of values, which know no g."""
     logits, h = np.array([0.7, -0.9, 0.2, 0.4]), 1e-6
     found = placement_gradient(*entry, sampling, logits, TOY)
     for i in range(4):
