@@ -28,7 +28,8 @@ def descent_direction(checked: Checked) -> Iterator[Diagnostic]:
     A loss that has a dent at the start and yet falls from a pair ranked wrong to one ranked right (DiscoPOP) has no
     sign error.
     """
-    if not checked.loss.view.pair or any(_half_flipped(t) for t in checked.spec.job.objective.terms):
+    terms = checked.spec.job.objective.terms
+    if not checked.loss.view.pair or any(_half_flipped(t) for t in terms) or all(t.kind == "kl" for t in terms):
         return
     root = alone(checked.loss.root)
     slopes = [_slopes(root, point) for point in POINTS]
