@@ -1,6 +1,6 @@
 """log Σ_v π(v)² of every token: how peaked the policy is there, for objectives that weigh rows by it.
 
-It costs one more pass of the LM head over the scored tokens, forward only: about a third of what the head's
+It costs one more pass of the LM head over the scored tokens, forward only: about 0.4 of what the head's
 log-probabilities and their gradient cost. No logits beyond a tile are held.
 """
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -40,13 +39,6 @@ ALSO: dict[str, tuple[dict[str, Any], str]] = {  # not coupled, but with outputs
 SPLITS = [(8, 1), (4, 2), (2, 4)]
 ROWS = 19  # the last batch has three rows
 WIDE = {"model": {"dtype": "float64"}}
-
-
-@pytest.fixture(scope="module")
-def forks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Forks]:
-    process = Forks(tmp_path_factory.mktemp("cache"))
-    yield process
-    process.close()
 
 
 def job(folder: Path, name: str, batch: int, accumulation: int, *, rows: int = ROWS, **sections: Any) -> Path:

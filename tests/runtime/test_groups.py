@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +17,6 @@ OBJECTIVES: list[dict[str, Any]] = [
     {"preset": "copg", "normalized": False},
     {"preset": "rebel", "eta": 2.0},
 ]
-
-
-@pytest.fixture(scope="module")
-def forks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Forks]:
-    process = Forks(tmp_path_factory.mktemp("cache"))
-    yield process
-    process.close()
 
 
 @pytest.mark.parametrize("layout", ["packed", "padded"])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -35,13 +34,6 @@ EXAMPLES = [
 ]
 REWARDS = {"preset": "reward_model"}
 LORA = {"kind": "lora", "r": 2, "alpha": 4, "target_modules": "all-linear"}
-
-
-@pytest.fixture(scope="module")
-def forks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Forks]:
-    process = Forks(tmp_path_factory.mktemp("cache"))
-    yield process
-    process.close()
 
 
 def classifier(architecture: str) -> Any:

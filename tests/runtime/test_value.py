@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,13 +27,6 @@ from .test_engines import LOOP
 
 DRO = {"preset": "dro", "tau": 0.5}
 WIDE = {"dtype": "float64"}
-
-
-@pytest.fixture(scope="module")
-def forks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Forks]:
-    process = Forks(tmp_path_factory.mktemp("cache"))
-    yield process
-    process.close()
 
 
 def job(folder: Path, batch: int = 4, accumulation: int = 2, **sections: Any) -> Path:
