@@ -177,6 +177,8 @@ def _pointwise(term: Pointwise, toy: Toy) -> Stated:
             return UNSTATED
     if term.score.reduce == "mean":
         return UNSTATED
+    if np.exp(toy.reference + target / beta).sum() < 1:
+        return UNSTATED  # κ < 0: the target lies below every policy
     words = "u = t − W(κ·(ref/μ)·e^t), t the target" + ("/β" if beta != 1 else "")
     return Stated(words, _tilted(target / beta, toy))
 
@@ -189,18 +191,12 @@ def _tilted(target: Array, toy: Toy) -> Array:
         return target - _lambert(kappa, weight + target)
 
     low, high = 0.0, 1.0
-    if np.exp(toy.reference + target).sum() < 1:
-        return _negative(u)
     while np.exp(toy.reference + u(high)).sum() > 1:
         high *= 2
     for _ in range(300):
         middle = (low + high) / 2
         low, high = (middle, high) if np.exp(toy.reference + u(middle)).sum() > 1 else (low, middle)
     return log_softmax(toy.reference + u((low + high) / 2))
-
-
-def _negative(u: Callable[[float], Array]) -> Array:
-    raise ValueError("the target lies below every policy")
 
 
 def _lambert(kappa: float, log_scale: Array) -> Array:
