@@ -39,7 +39,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("specs")
     for spec in SPECS:
         shutil.copy(spec, folder)
-    (folder / "data").symlink_to(EXAMPLES / "data")
+    for name in ("data", "presets"):
+        (folder / name).symlink_to(EXAMPLES / name)
     return folder
 
 
