@@ -63,11 +63,20 @@ def fingerprint(
 
 
 def inspect(output_dir: Path) -> Existing | None:
-    """Look at an output folder; None where no run was ever started in it."""
+    """Look at an output folder; None where no run was started in it, or one that ended before its first step."""
     if not any((output_dir / name).exists() for name in STARTED):
         return None
     status, run = read(output_dir / STATUS), read(output_dir / RUN)
+    if status.get("finished") is False and not trained(output_dir):
+        return None
     return Existing(run.get("fingerprint"), finished=status.get("finished") is True)
+
+
+def trained(output_dir: Path) -> bool:
+    """Tell whether a run left anything to lose: a checkpoint, a step's metrics or a model."""
+    metrics = output_dir / "metrics.jsonl"
+    left = any((output_dir / "checkpoints").glob("step-*")) or (output_dir / "model").exists()
+    return left or (metrics.exists() and metrics.stat().st_size > 0)
 
 
 def read(path: Path) -> dict[str, Any]:

@@ -73,3 +73,12 @@ def test_clear_takes_what_is_ours_alone(tmp_path: Path):
     clear(tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["elsewhere", "notes.txt"]
     assert (elsewhere / "kept").exists()
+
+
+def test_a_run_that_failed_before_its_first_step_is_nothing_to_lose(tmp_path: Path):
+    (tmp_path / "run.json").write_text('{"fingerprint": "a"}')
+    assert inspect(tmp_path) == Existing("a", finished=False)  # it may still be running
+    (tmp_path / "status.json").write_text('{"exit": 3, "finished": false, "step": 0}')
+    assert inspect(tmp_path) is None
+    (tmp_path / "metrics.jsonl").write_text('{"step": 1}\n')
+    assert inspect(tmp_path) == Existing("a", finished=False)
