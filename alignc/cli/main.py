@@ -12,7 +12,7 @@ import click
 from alignc import __version__
 from alignc.cli.codes import ENVIRONMENT, FAILED, FINDINGS, INTERRUPTED, USAGE
 from alignc.cli.show import show_diagnostics
-from alignc.diagnostics import Diagnostic, DiagnosticError
+from alignc.diagnostics import Diagnostic, DiagnosticError, Span
 
 __all__ = ["main"]
 
@@ -86,6 +86,8 @@ def main() -> None:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 0
+    except OSError as error:
+        code = refused(error) if error.filename else internal(error)
     except Exception as error:
         code = internal(error)
     sys.exit(code if isinstance(code, int) else 0)
@@ -95,6 +97,12 @@ def exit_code(diagnostics: tuple[Diagnostic, ...]) -> int:
     """Choose the exit code: the environment's and the run's own findings have theirs."""
     groups = {d.code[1] for d in diagnostics if d.severity == "error"}
     return FAILED if "8" in groups else ENVIRONMENT if groups == {"6"} else FINDINGS
+
+
+def refused(error: OSError) -> int:
+    """Report what the file system would not do."""
+    show_diagnostics([Diagnostic("E608", f"{error.strerror}", Span.at(str(error.filename)))])
+    return ENVIRONMENT
 
 
 def internal(error: Exception) -> int:

@@ -140,6 +140,12 @@ def test_an_internal_error_is_one_line(alignc: Alignc, here: Path, monkeypatch: 
     assert "Traceback" not in done.err
 
 
+def test_a_folder_that_cannot_be_made_is_no_bug(alignc: Alignc, here: Path) -> None:
+    done = alignc("compile", "spec.yaml", "-o", "spec.yaml/job")
+    assert (done.code, "error[E608]: Not a directory\n  --> spec.yaml/job" in done.err) == (3, True)
+    assert "internal error" not in done.err
+
+
 def test_the_help_lists_the_commands(alignc: Alignc, here: Path) -> None:
     shown = alignc("--help").out
     assert all(f"  {name} " in shown for name in ("validate", "explain", "run", "init", "data"))

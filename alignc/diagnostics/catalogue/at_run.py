@@ -55,6 +55,13 @@ ENVIRONMENT = (
         "leave the head out of `model.adapter.target_modules`, or take another architecture",
         "model: {policy: org/model, adapter: {kind: lora, target_modules: [lm_head]}}",
     ),
+    Code(
+        "E608",
+        "a file or folder can't be read or written",
+        "the file system refused it: no permission, no space, or a file where a folder should be",
+        "correct the path or its permissions, or make room",
+        "output_dir: /proc/run",
+    ),
 )
 
 ROWS = (
