@@ -81,7 +81,7 @@ def test_killed_at_any_time(forks: Forks, whole: Any, tmp_path: Path, kind: str)
     script = make_job(tmp_path / "job", kind)
     draw, killed = random.Random(5), 0
     for _ in range(6):
-        answer = forks.run(script, "--resume", cache=tmp_path / "cache", after=draw.uniform(0.1, 0.6))
+        answer = forks.run(script, "--resume", cache=tmp_path / "cache", after=draw.uniform(0.05, 0.4))
         killed += answer["status"] == KILLED
     assert killed >= 1
     assert finish(forks, script, tmp_path / "cache") == expected
