@@ -22,6 +22,7 @@ from alignc.spec.paths import missing_files
 
 if TYPE_CHECKING:
     from alignc.diff import Difference
+    from alignc.verify import Verified
 
 __all__ = [
     "Compiled",
@@ -35,6 +36,7 @@ __all__ = [
     "lowered",
     "run",
     "validate",
+    "verify",
 ]
 
 Spec = str | PathLike[str]
@@ -121,6 +123,14 @@ def diff(a: Spec, b: Spec, set_a: Sequence[str] = (), set_b: Sequence[str] = ())
 
     first, second = (lowered(p, o, files=False) for p, o in ((a, set_a), (b, set_b)))
     return compare((first.spec, first.loss, first.needs), (second.spec, second.loss, second.needs))
+
+
+def verify(path: Spec, overrides: Sequence[str] = (), *, table: bool = False) -> Verified:
+    """Test what is said of a spec's loss on a policy small enough to enumerate; `table`: every KL estimator too."""
+    from alignc.verify import verify as verified
+
+    compiled = lowered(path, overrides, files=False)
+    return verified(compiled.spec, compiled.loss, table=table)
 
 
 def compile(  # noqa: A001
