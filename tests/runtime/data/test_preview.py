@@ -55,7 +55,9 @@ def test_counts_what_stands_out(pairs: Pairs, byte_tokenizer: Any) -> None:
 
 def test_scored_rows_are_shown_by_number(jsonl: Any, byte_tokenizer: Any) -> None:
     source = str(jsonl([{"prompt": "p", "completions": ["a", "b", "c"], "rewards": [1, 2, 3]}]))
-    settings = DataSettings(kind="scored", source=source, responses=("completions",), needed=("reward/completions",))
+    settings = DataSettings(
+        kind="scored", source=source, responses=("completions",), needed=("reward/completions",)
+    )
     (shown,) = preview(settings, byte_tokenizer).rows
     assert list(shown.responses) == ["completions[0]", "completions[1]", "completions[2]"]
 
