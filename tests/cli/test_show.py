@@ -41,7 +41,9 @@ def test_explain_as_json_and_latex(alignc: Alignc, here: Path) -> None:
     data = json.loads(alignc("explain", "spec.yaml", "--format", "json").out)
     assert data["formula"] == "L = −E[log σ(β·(u_w − u_l))]"
     assert dict(data["step0"])["loss"] == pytest.approx(math.log(2), abs=1e-15)
-    assert alignc("explain", "spec.yaml", "--format", "latex").out.startswith("L = -\\mathbb{E}")
+    latex = alignc("explain", "spec.yaml", "--format", "latex").out
+    assert latex.startswith("% needs: \\usepackage{amsmath,amssymb}\n")
+    assert "L = -\\mathbb{E}" in latex
 
 
 def test_explain_at_a_point(alignc: Alignc, here: Path) -> None:

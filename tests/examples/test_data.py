@@ -77,7 +77,7 @@ def test_marks_and_scores_follow_the_answers() -> None:
         ("demonstrations.jsonl", "demonstrations", ("completion",), ()),
         ("pairs.jsonl", "pairwise", PAIR, ()),
         ("marks.jsonl", "pointwise", ("completion",), ("label", "reward", "win_rate")),
-        ("scored.jsonl", "scored", ("completions",), ("rewards", "win_rates")),
+        ("scored.jsonl", "scored", ("completions",), ("reward/completions", "win_rate/completions")),
         ("scored.jsonl", "scored", PAIR, ()),
         ("prompts.jsonl", "prompts", (), ()),
     ],
