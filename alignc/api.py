@@ -173,10 +173,14 @@ def run(
     folder, output = compiled.folder(), Path(compiled.spec.job.output_dir)
     job = json.loads(folder.files["job.json"])
     identity = launch.fingerprint(job, folder.files["loss.py"], max_steps=max_steps, limit=limit)
-    decision = launch.decide(launch.inspect(output), identity, resume=resume, overwrite=overwrite)
+    wanted = launch.settings(job, max_steps, limit)
+    decision = launch.decide(
+        launch.inspect(output), identity, resume=resume, overwrite=overwrite, settings=wanted
+    )
     if decision.action == "refuse":
         span = compiled.spec.document.span(("output_dir",))
-        raise DiagnosticError(Diagnostic(str(decision.code), decision.message, span, help=decision.help))
+        code, why, way_out = str(decision.code), decision.why, decision.help
+        raise DiagnosticError(Diagnostic(code, decision.message, span, why=why, help=way_out))
     if decision.action == "up_to_date":
         return Ran(0, decision.action, str(output))
     if decision.action == "start":

@@ -5,14 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from alignc.launch.inputs import digests
 
-__all__ = ["Decision", "Existing", "clear", "decide", "fingerprint", "inspect"]
+__all__ = ["Decision", "Existing", "clear", "decide", "fingerprint", "inspect", "settings"]
 
 RUN = "run.json"
 STATUS = "status.json"
@@ -29,15 +29,18 @@ OURS = (
     "tensorboard",
     "timing.jsonl",
 )
+NAMED = 5  # how many settings a refusal names
+WIDTH = 60  # characters of a value that it shows
 STARTED = ("checkpoints", "metrics.jsonl", RUN, STATUS)
 
 
 @dataclass(frozen=True)
 class Existing:
-    """What an output folder holds: whose run, and whether it came to its end."""
+    """What an output folder holds: whose run, whether it came to its end, and its settings by dotted name."""
 
     fingerprint: str | None
     finished: bool
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,7 @@ class Decision:
     code: str | None = None
     message: str = ""
     help: str = ""
+    why: str | None = None
 
 
 def fingerprint(
@@ -69,7 +73,8 @@ def inspect(output_dir: Path) -> Existing | None:
     status, run = read(output_dir / STATUS), read(output_dir / RUN)
     if status.get("finished") is False and not trained(output_dir):
         return None
-    return Existing(run.get("fingerprint"), finished=status.get("finished") is True)
+    held = settings(read(output_dir / "job" / "job.json"), run.get("max_steps"), run.get("limit"))
+    return Existing(run.get("fingerprint"), status.get("finished") is True, held)
 
 
 def trained(output_dir: Path) -> bool:
@@ -88,8 +93,15 @@ def read(path: Path) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def decide(existing: Existing | None, wanted: str, *, resume: bool, overwrite: bool) -> Decision:
-    """Decide by whose run is there and how far it came."""
+def decide(
+    existing: Existing | None,
+    wanted: str,
+    *,
+    resume: bool,
+    overwrite: bool,
+    settings: Mapping[str, Any] | None = None,
+) -> Decision:
+    """Decide by whose run is there and how far it came; `settings` are the wanted run's, to say what differs."""
     if existing is None or overwrite:
         return Decision("start")
     if existing.fingerprint != wanted:
@@ -98,6 +110,7 @@ def decide(existing: Existing | None, wanted: str, *, resume: bool, overwrite: b
             "E603",
             "`output_dir` holds another run",
             "name another `output_dir`, or start over with --overwrite",
+            differences(existing.settings, settings or {}),
         )
     if existing.finished:
         return Decision("up_to_date")
@@ -109,6 +122,41 @@ def decide(existing: Existing | None, wanted: str, *, resume: bool, overwrite: b
         "`output_dir` holds an unfinished run of this spec",
         "go on with --resume, or start over with --overwrite",
     )
+
+
+def settings(
+    job: Mapping[str, Any], max_steps: int | None = None, limit: int | None = None
+) -> dict[str, Any]:
+    """List a run's settings by dotted name: the spec's, the version, a smoke run's bounds. Empty without a job."""
+    if not job.get("spec"):
+        return {}
+    bounds = {"--max-steps": max_steps, "--limit": limit}
+    return {**dict(_leaves(job["spec"])), "alignc": job.get("alignc"), **bounds}
+
+
+def _leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    if not isinstance(value, Mapping) or not value:
+        yield path, value
+        return
+    for key, inner in value.items():
+        yield from _leaves(inner, f"{path}.{key}" if path else str(key))
+
+
+def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> str | None:
+    """Name the first few settings that differ, `key: before → after`; None where either side is unknown."""
+    if not before or not after:
+        return None
+    keys = sorted(key for key in before.keys() | after.keys() if before.get(key) != after.get(key))
+    if not keys:
+        return "its settings are the same; an input file or the emitted loss is not"
+    shown = [f"`{key}: {_told(before.get(key))} → {_told(after.get(key))}`" for key in keys[:NAMED]]
+    more = f" and {len(keys) - NAMED} more" if len(keys) > NAMED else ""
+    return f"what differs from it is {', '.join(shown)}{more}"
+
+
+def _told(value: Any) -> str:
+    text = "none" if value is None else value if isinstance(value, str) else json.dumps(value)
+    return text if len(text) <= WIDTH else f"{text[: WIDTH - 1]}…"
 
 
 def clear(output_dir: Path) -> None:

@@ -63,7 +63,8 @@ def launch(
     line = command(job, section, resume=resume, max_steps=max_steps, limit=limit, port=free_port())
     variables, ignored = environment(os.environ, section, usable_cores())
     forget(output)
-    record = {"fingerprint": fingerprint, "command": line, "ignored_environment": sorted(ignored)}
+    record: dict[str, object] = {"fingerprint": fingerprint, "max_steps": max_steps, "limit": limit}
+    record |= {"command": line, "ignored_environment": sorted(ignored)}
     (output / RUN).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     watch = Watch()
     with catching(watch), (output / LOG).open("ab") as log:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from alignc.launch import Existing, clear, decide, fingerprint, inspect
+from alignc.launch import Existing, clear, decide, fingerprint, inspect, settings
 
 JOB = {"alignc": "0.1.0", "spec": {"train": {"seed": 1}}, "plan": {}, "origins": {"train.seed": "a.yaml:1:1"}}
 
@@ -82,3 +82,47 @@ def test_a_run_that_failed_before_its_first_step_is_nothing_to_lose(tmp_path: Pa
     assert inspect(tmp_path) is None
     (tmp_path / "metrics.jsonl").write_text('{"step": 1}\n')
     assert inspect(tmp_path) == Existing("a", finished=False)
+
+
+def job(**train: object) -> dict[str, object]:
+    return {"alignc": "0.1.0", "spec": {"name": "n", "train": train}}
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "said"),
+    [
+        ((job(seed=1), None, None), (job(seed=1), 70, None), "`--max-steps: none → 70`"),
+        ((job(max_steps=None), 9, None), (job(max_steps=70), 9, None), "`train.max_steps: none → 70`"),
+        ((job(seed=1), None, None), (job(), None, None), "`train: none → {}`, `train.seed: 1 → none`"),
+    ],
+)
+def test_a_refusal_says_what_differs(before: tuple, after: tuple, said: str):  # type: ignore[type-arg]
+    existing = Existing("b", False, settings(*before))
+    decision = decide(existing, "a", resume=True, overwrite=False, settings=settings(*after))
+    assert decision.why == f"what differs from it is {said}"
+
+
+def test_a_refusal_names_five_settings_at_most():
+    before, after = (settings(job(**{f"k{i}": value for i in range(7)})) for value in (0, 1))
+    why = decide(Existing("b", True, before), "a", resume=False, overwrite=False, settings=after).why or ""
+    assert why.count("→") == 5
+    assert why.endswith("`train.k4: 0 → 1` and 2 more")
+
+
+def test_settings_that_are_the_same_or_unknown():
+    same = decide(
+        Existing("b", True, settings(job())), "a", resume=False, overwrite=False, settings=settings(job())
+    )
+    assert "input file" in (same.why or "")
+    assert (
+        decide(Existing("b", True), "a", resume=False, overwrite=False, settings=settings(job())).why is None
+    )
+
+
+def test_an_output_folder_tells_its_settings(tmp_path: Path):
+    (tmp_path / "job").mkdir()
+    (tmp_path / "job" / "job.json").write_text(json.dumps(job(seed=1)))
+    (tmp_path / "run.json").write_text(json.dumps({"fingerprint": "a", "max_steps": 3}))
+    found = inspect(tmp_path)
+    assert found is not None
+    assert found.settings == settings(job(seed=1), 3, None)
