@@ -1,8 +1,9 @@
 """Checkpoints that are whole or absent: written aside, synced, listed with their hashes, renamed.
 
 ``checkpoints/step-N/`` holds the model as ``from_pretrained`` reads it, ``optimizer.safetensors`` (slots by
-parameter name), ``trainer_state.json`` and ``manifest.json`` with the sha256 of every other file. A folder
-whose files do not match its manifest is passed over. Older checkpoints go only after the new one stands.
+parameter name), ``trainer_state.json``, ``job.json`` that tells whose it is, and ``manifest.json`` with the sha256 of
+every other file. A folder whose files do not match its manifest is passed over; one of another job is refused.
+Older checkpoints go only after the new one stands.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from safetensors.torch import load_file, save_file
 
 from . import fsops
 from .failure import Failure
+from .identity import JOB, require_same, same_job
 
 __all__ = [
     "TrainerState",
@@ -54,18 +56,26 @@ class TrainerState:
     seen: Mapping[str, list[float]] | None = None  # the sums and counts of running means
 
 
-def commit(root: Path, state: TrainerState, write: Callable[[Path], None], keep: int) -> Path:
+def commit(
+    root: Path,
+    state: TrainerState,
+    write: Callable[[Path], None],
+    keep: int,
+    identity: Mapping[str, Any],
+) -> Path:
     """Write a checkpoint of a state; ``write`` puts the model and optimizer into the folder it is given.
 
+    ``identity`` is the job's, as `identity_of` gives it; a checkpoint of another job is replaced.
     Returns the checkpoint's folder. At most ``keep`` checkpoints stay, the best one beside them.
     """
     root.mkdir(parents=True, exist_ok=True)
     aside, target = root / f".step-{state.step}.tmp", root / f"step-{state.step}"
-    if target.exists() and damage(target) is None:
+    if target.exists() and damage(target) is None and same_job(target, identity):
         return target  # the state after a step is always the same: nothing is gained by writing it again
     fsops.make_folder(aside)
     write(aside)
     fsops.write_text(aside / STATE, as_json(dataclasses.asdict(state)))
+    fsops.write_text(aside / JOB, as_json(identity))
     fsops.write_text(aside / MANIFEST, as_json(manifest_of(aside)))
     fsops.sync_tree(aside)
     fsops.remove(target)
@@ -127,8 +137,12 @@ def prune(root: Path, keep: int, protect: Collection[int] = ()) -> None:
             fsops.remove(path)
 
 
-def read_state(folder: Path) -> TrainerState:
-    """Read a checkpoint's trainer state. Failure E805 where it does not fit."""
+def read_state(folder: Path, identity: Mapping[str, Any]) -> TrainerState:
+    """Read the trainer state of a checkpoint of this job.
+
+    Failure E603 where the checkpoint is of another job, E805 where its state does not fit.
+    """
+    require_same(folder, identity)
     try:
         return TrainerState(**json.loads((folder / STATE).read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError) as problem:

@@ -15,13 +15,16 @@ from alignc.runtime.failure import Failure
 OPERATIONS = ("make_folder", "write_text", "sync_tree", "rename", "remove")
 
 
+IDENTITY = {"digest": "a", "spec": {"train": {"seed": 1}}, "plan": {}, "loss.py": "b"}
+
+
 def write(folder: Path) -> None:
     checkpoint.write_optimizer(folder, {"w/exp_avg": torch.arange(3.0)})
 
 
 def save(root: Path, step: int, keep: int = 2, best: int | None = None) -> Path:
     state = TrainerState(step=step, best=None if best is None else {"step": best, "value": 0.5})
-    return checkpoint.commit(root, state, write, keep)
+    return checkpoint.commit(root, state, write, keep, IDENTITY)
 
 
 def names(root: Path) -> list[str]:
@@ -31,7 +34,7 @@ def names(root: Path) -> list[str]:
 def test_round_trip(tmp_path: Path):
     folder = save(tmp_path, 7)
     assert checkpoint.damage(folder) is None
-    assert checkpoint.read_state(folder) == TrainerState(step=7)
+    assert checkpoint.read_state(folder, IDENTITY) == TrainerState(step=7)
     assert checkpoint.read_optimizer(folder)["w/exp_avg"].tolist() == [0.0, 1.0, 2.0]
 
 
@@ -71,7 +74,7 @@ def test_a_state_of_another_version_is_a_diagnostic(tmp_path: Path):
     folder = save(tmp_path, 1)
     (folder / "trainer_state.json").write_text(json.dumps({"unheard_of": 1}))
     with pytest.raises(Failure, match="E805"):
-        checkpoint.read_state(folder)
+        checkpoint.read_state(folder, IDENTITY)
 
 
 def kill_at(count: int, when: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -113,7 +116,18 @@ def test_no_kill_loses_the_last_whole_checkpoint(tmp_path: Path, monkeypatch: py
         died += os.WIFSIGNALED(status)
         found = checkpoint.newest(root, pytest.fail)
         assert found is not None
-        assert checkpoint.read_state(found).step in (1, 2)
+        assert checkpoint.read_state(found, IDENTITY).step in (1, 2)
         save(root, 3, keep=1)
         assert names(root) == ["step-3"]
     assert died >= 7
+
+
+def test_a_step_of_another_job_is_written_again(tmp_path: Path):
+    folder = save(tmp_path, 3)
+    before = (folder / "optimizer.safetensors").stat().st_ino
+    assert (save(tmp_path, 3) / "optimizer.safetensors").stat().st_ino == before
+    other = IDENTITY | {"digest": "c", "loss.py": "d"}
+    checkpoint.commit(tmp_path, TrainerState(step=3), write, 2, other)
+    assert checkpoint.read_state(folder, other) == TrainerState(step=3)
+    with pytest.raises(Failure, match="E603"):
+        checkpoint.read_state(folder, IDENTITY)
