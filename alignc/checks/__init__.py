@@ -15,6 +15,14 @@ from alignc.checks.optima import (
 )
 from alignc.checks.reference import anchor_without_reference, no_anchor
 from alignc.checks.rule import Checked, Rule
+from alignc.checks.settings import (
+    adapter_off,
+    best_metric,
+    early_stopping,
+    held_out_metric,
+    no_steps,
+    positions,
+)
 from alignc.checks.signs import descent_direction, rewarded_length, smoothing
 from alignc.diagnostics import Diagnostic
 from alignc.graph.loss import Loss
@@ -41,6 +49,12 @@ RULES: tuple[Rule, ...] = (
     smoothing,
     rewarded_length,
     descent_direction,
+    best_metric,
+    held_out_metric,
+    early_stopping,
+    adapter_off,
+    no_steps,
+    positions,
 )
 
 

@@ -20,9 +20,17 @@ class Checked:
     spec: Loaded
     loss: Loss
 
-    def finding(self, code: str, message: str, path: Path, *, help: str | None = None) -> Diagnostic:  # noqa: A002
-        """Make a finding at a path of the spec; reason and way out come from the table of codes."""
-        return Diagnostic(code, message, self.spec.document.span(path), help=help)
+    def finding(
+        self,
+        code: str,
+        message: str,
+        path: Path,
+        *,
+        why: str | None = None,
+        help: str | None = None,  # noqa: A002
+    ) -> Diagnostic:
+        """Make a finding at a path of the spec; reason and way out left out come from the table of codes."""
+        return Diagnostic(code, message, self.spec.document.span(path), why=why, help=help)
 
 
 def term_path(index: int) -> Path:

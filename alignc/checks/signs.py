@@ -29,7 +29,11 @@ def descent_direction(checked: Checked) -> Iterator[Diagnostic]:
     sign error.
     """
     terms = checked.spec.job.objective.terms
-    if not checked.loss.view.pair or any(_half_flipped(t) for t in terms) or all(t.kind == "kl" for t in terms):
+    if (
+        not checked.loss.view.pair
+        or any(_half_flipped(t) for t in terms)
+        or all(t.kind == "kl" for t in terms)
+    ):
         return
     root = alone(checked.loss.root)
     slopes = [_slopes(root, point) for point in POINTS]

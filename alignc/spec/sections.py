@@ -12,11 +12,13 @@ from alignc.spec.base import Spec, field
 
 __all__ = ["Adapter", "Data", "Launch", "Model", "Reference", "RunPolicy", "Train"]
 
+Name = Annotated[str, Field(min_length=1)]
+
 
 class RunPolicy(Spec):
     """The model that another spec trains."""
 
-    run: str = field(..., "A spec; its `output_dir/model` is taken.")
+    run: str = field(..., "A spec; its `output_dir/model` is taken.", min_length=1)
 
 
 def _form(given: dict[str, Any], usual: str, other: str) -> str:
@@ -39,11 +41,11 @@ def _source_form(value: Any) -> str:
 
 
 Policy = Annotated[
-    Annotated[str, Tag("(id)")] | Annotated[RunPolicy, Tag("(run)")] | Annotated[InitPolicy, Tag("(init)")],
+    Annotated[Name, Tag("(id)")] | Annotated[RunPolicy, Tag("(run)")] | Annotated[InitPolicy, Tag("(init)")],
     Discriminator(_policy_form),
 ]
 ModelSource = Annotated[
-    Annotated[str, Tag("(id)")] | Annotated[RunPolicy, Tag("(run)")], Discriminator(_source_form)
+    Annotated[Name, Tag("(id)")] | Annotated[RunPolicy, Tag("(run)")], Discriminator(_source_form)
 ]
 
 
@@ -87,7 +89,7 @@ class Model(Spec):
 class HeldOutSource(Spec):
     """Held-out rows of a source of their own."""
 
-    source: str = field(..., "File, folder or hub id.")
+    source: str = field(..., "File, folder or hub id.", min_length=1)
     split: str = field("train", "Split of the source.")
 
 
@@ -112,7 +114,7 @@ HeldOut = Annotated[
 class Rows(Spec):
     """What every kind of data has."""
 
-    source: str = field(..., "JSONL, parquet or CSV file, a folder of them, or a hub id.")
+    source: str = field(..., "JSONL, parquet or CSV file, a folder of them, or a hub id.", min_length=1)
     split: str = field("train", "Split of a hub data set or folder.")
     chat_template: str | None = field(None, "Jinja file in place of the tokenizer's template.")
     max_rows: int | None = field(None, "Take this many rows at the most.", ge=1)

@@ -11,6 +11,9 @@ from alignc.api import validate
 from alignc.diagnostics import Diagnostic
 
 REST = "model: {policy: x/y}\ndata: {kind: pairwise, source: x/y}\n"
+HELD = "model: {policy: x/y}\ndata: {kind: pairwise, source: x/y, eval: {fraction: 0.1}}\n"
+DPO = "objective: {preset: dpo}\n"
+FRESH = "model: {{policy: {{init: {}}}}}\ndata: {{kind: pairwise, source: x/y}}\n"
 PREF = "objective:\n  terms:\n  - name: pref\n    kind: preference\n"
 
 
@@ -59,6 +62,21 @@ CASES = [
     ("E501", PREF + "    weight: ⟦-1⟧\n" + REST),
     ("E501", PREF + "    link: ⟦softplus(z)⟧\n" + REST),
     ("E501", PREF + "    link: {kind: formula, formula: ⟦sigmoid(z)⟧}\n" + REST),
+    ("E003", DPO + HELD + "train: {metric_for_best_model: ⟦rewards/margin⟧}\n"),
+    ("E003", DPO + HELD + "train: {metric_for_best_model: ⟦eval_bleu⟧}\n"),
+    ("E006", DPO + REST + "train: {metric_for_best_model: ⟦loss⟧}\n"),
+    ("E006", DPO + HELD + "train: {eval_steps: 5, early_stopping_patience: ⟦2⟧}\n"),
+    ("E006", DPO + HELD + "train: {metric_for_best_model: loss, early_stopping_patience: ⟦2⟧}\n"),
+    (
+        "E006",
+        DPO + "model: {policy: x/y, reference: {kind: ⟦adapter_off⟧}}\ndata: {kind: pairwise, source: x/y}\n",
+    ),
+    ("E004", DPO + REST + "train: {max_steps: ⟦0⟧}\n"),
+    ("E004", DPO + 'model: {policy: x/y}\ndata: {kind: pairwise, source: ⟦""⟧}\n'),
+    ("E004", DPO + 'model: {policy: ⟦""⟧}\ndata: {kind: pairwise, source: x/y}\n'),
+    ("E004", DPO + 'model: {policy: {run: ⟦""⟧}}\ndata: {kind: pairwise, source: x/y}\n'),
+    ("E004", DPO + FRESH.format("gpt2, n_positions: 64") + "train: {max_length: ⟦65⟧}\n"),
+    ("E004", DPO + FRESH.format("llama, max_position_embeddings: ⟦1023⟧")),
 ]
 
 
@@ -83,7 +101,17 @@ SOUND = [
     "data: {kind: pairwise, source: x/y}\n",
     PREF + "    score: {of: log_prob, reduce: mean, beta: 2}\n    link: squared\n"
     "    margin: {kind: constant, value: 1}\n" + REST,
+    DPO + HELD + "train: {metric_for_best_model: eval_loss, eval_steps: 5, early_stopping_patience: 2}\n",
+    DPO + HELD + "train: {metric_for_best_model: rewards/margins, max_steps: -1}\n",
+    DPO + FRESH.format("gpt2, n_positions: 64") + "train: {max_length: 64, max_steps: 1}\n",
+    DPO + "model: {policy: x/y, adapter: {kind: lora}, reference: {kind: adapter_off}}\n"
+    "data: {kind: pairwise, source: x/y}\n",
 ]
+
+
+def test_the_metric_that_was_probably_meant_is_named(tmp_path: Path) -> None:
+    text = DPO + HELD + "train: {metric_for_best_model: eval_rewards/margin}\n"
+    assert [d.help for d in found(text, tmp_path)] == ["did you mean `rewards/margins`?"]
 
 
 @pytest.mark.parametrize("text", SOUND)

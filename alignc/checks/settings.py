@@ -1,0 +1,107 @@
+"""Do the settings of a run fit each other and the objective?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from alignc.checks.rule import Checked
+from alignc.diagnostics import Diagnostic, did_you_mean
+
+__all__ = [
+    "adapter_off",
+    "best_metric",
+    "early_stopping",
+    "held_out_metric",
+    "no_steps",
+    "positions",
+]
+
+METRIC = ("train", "metric_for_best_model")
+PATIENCE = ("train", "early_stopping_patience")
+POSITIONS = ("max_position_embeddings", "n_positions")
+
+
+def best_metric(checked: Checked) -> Iterator[Diagnostic]:
+    """E003: a best checkpoint by a metric that the objective does not compute."""
+    chosen = checked.spec.job.train.metric_for_best_model
+    known = sorted({"loss", *(metric.name for metric in checked.loss.metrics)})
+    if chosen is None or chosen.removeprefix("eval_") in known:
+        return
+    guess = did_you_mean(chosen.removeprefix("eval_"), known)
+    yield checked.finding(
+        "E003",
+        f"`metric_for_best_model` is `{chosen}`, which this objective does not compute",
+        METRIC,
+        why="the best checkpoint is found by a metric of the held-out rows, and each objective has its own",
+        help=f"did you mean `{guess}`?" if guess else f"one of: {', '.join(known)}",
+    )
+
+
+def held_out_metric(checked: Checked) -> Iterator[Diagnostic]:
+    """E006: a best checkpoint by a held-out metric, and no held-out rows."""
+    job = checked.spec.job
+    if job.train.metric_for_best_model is not None and job.data.eval is None:
+        yield checked.finding(
+            "E006",
+            "`metric_for_best_model` needs held-out rows, and `data.eval` is missing",
+            METRIC,
+            why="checkpoints are compared on rows that they were not trained on",
+            help="add `eval: {fraction: 0.05}` or `eval: {source: FILE}` to `data`",
+        )
+
+
+def early_stopping(checked: Checked) -> Iterator[Diagnostic]:
+    """E006: patience without what is waited for, or without evaluations to wait through."""
+    train = checked.spec.job.train
+    if train.early_stopping_patience is None:
+        return
+    for name, example in (("metric_for_best_model", "loss"), ("eval_steps", "100")):
+        if getattr(train, name) is None:
+            yield checked.finding(
+                "E006",
+                f"`early_stopping_patience` needs `{name}`",
+                PATIENCE,
+                why="patience counts evaluations during the run in which a chosen metric is no better",
+                help=f"add `{name}: {example}` to `train`, or delete `early_stopping_patience`",
+            )
+
+
+def adapter_off(checked: Checked) -> Iterator[Diagnostic]:
+    """E006: the reference is the policy without its adapter, and it has none."""
+    model = checked.spec.job.model
+    if model.reference is not None and model.reference.kind == "adapter_off" and model.adapter is None:
+        yield checked.finding(
+            "E006",
+            "`reference: {kind: adapter_off}` needs `model.adapter`",
+            ("model", "reference", "kind"),
+            why="without an adapter to switch off, the reference would be the policy itself",
+            help="add `adapter: {kind: lora}` to `model`, or take `reference: {kind: initial}`",
+        )
+
+
+def no_steps(checked: Checked) -> Iterator[Diagnostic]:
+    """E004: a run of no steps."""
+    if checked.spec.job.train.max_steps == 0:
+        yield checked.finding(
+            "E004",
+            "`max_steps` must be at least 1, or -1 to go by epochs, found 0",
+            ("train", "max_steps"),
+            why="a run without a step trains nothing",
+        )
+
+
+def positions(checked: Checked) -> Iterator[Diagnostic]:
+    """E004: rows may be longer than the positions that a fresh model is given."""
+    job = checked.spec.job
+    given = ((name, getattr(job.model.policy, name, None)) for name in POSITIONS)
+    for name, limit in given:
+        if limit is not None and job.train.max_length > limit:
+            written = ("train", "max_length")
+            there = written in checked.spec.document.origins
+            yield checked.finding(
+                "E004",
+                f"`train.max_length` is {job.train.max_length}, and the model has {limit} positions (`{name}`)",
+                written if there else ("model", "policy", name),
+                why="a token beyond the last position has no embedding, or one that was never meant to be",
+                help=f"set `train.max_length` to at most {limit}, or raise `{name}`",
+            )
