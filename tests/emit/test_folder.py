@@ -194,6 +194,22 @@ def test_emitted_python_compiles_and_is_clean(folders: Path) -> None:
     assert ran.returncode == 0, ran.stdout
 
 
+def test_the_loop_is_laid_out_as_ruff_does(folders: Path) -> None:
+    """For every preset: plain, coupled, with rewards and with other outputs."""
+    scripts = sorted(folders.glob("*/train.py"))
+    texts = [script.read_text("utf-8") for script in scripts]
+    for word in ("statistics_of", "RewardScorer", "outputs=job.plan.outputs", "Scorer(model)"):
+        assert any(word in text for text in texts), word
+    code = [line for text in texts for line in text.partition("\nimport ")[2].splitlines()]
+    assert max(map(len, code)) <= 110  # above it stands the formula
+    ruff = Path(sys.executable).with_name("ruff")
+    options = ["format", "--check", "--isolated", "--no-cache", "--line-length", "110"]
+    ran = subprocess.run(
+        [str(ruff), *options, *map(str, scripts)], capture_output=True, text=True, check=False
+    )
+    assert ran.returncode == 0, ran.stdout
+
+
 def test_emitted_shell_is_well_formed(folders: Path) -> None:
     for path in folders.rglob("*.sh"):
         subprocess.run(["bash", "-n", str(path)], check=True)
