@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import logging
 import os
 import sys
 import traceback
@@ -164,3 +165,9 @@ def quiet() -> None:
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("DEEPSPEED_LOG_LEVEL", "error")
     transformers_logging.disable_progress_bar()
+    logging.getLogger("DeepSpeed").addFilter(worth_telling)
+
+
+def worth_telling(record: logging.LogRecord) -> bool:
+    """Drop what DeepSpeed says on being imported where there is no GPU: accelerate imports it for any job."""
+    return not record.getMessage().startswith("Setting accelerator to CPU")
