@@ -82,8 +82,9 @@ def _origin(spans: NodeSpan) -> Origin:
 def merge(base: Document, over: Document) -> Document:
     """Lay one document over another: mappings merge key by key, everything else is replaced.
 
-    A mapping of another form (`{run: …}` over `{init: …}`) replaces the one below it as a whole, and in files one of
-    another `preset` or `kind` does too: what it says of its own choice is all there is to say.
+    A mapping of another form (`{run: …}` over `{init: …}`) or of another `init` replaces the one below it as a whole,
+    though `--set model.policy.init=…` changes that key alone. In files one of another `preset` or `kind` does too:
+    what it says of its own choice is all there is to say.
     """
     origins = dict(base.origins)
     data = _merge(base.data, over.data, (), origins, over.origins, over.file == "--set")
@@ -109,7 +110,7 @@ def _merge(
             isinstance(value, dict)
             and value
             and isinstance(below, dict)
-            and not _another_form(below, value, flag)
+            and not _another_form(below, value, _choices(flag, new[at] != origins.get(at)))
         ):
             merged[key] = _merge(below, value, at, origins, new, flag)
             origins[at] = new[at]
@@ -121,12 +122,19 @@ def _merge(
     return merged
 
 
-def _another_form(below: dict[str, Any], above: dict[str, Any], flag: bool) -> bool:
+def _choices(flag: bool, whole: bool) -> tuple[str, ...]:
+    """Name the keys whose other value makes another mapping; `whole`: it was written out, not only stepped into."""
+    if flag:
+        return ("init",) if whole else ()
+    return ("init", "preset", "kind")
+
+
+def _another_form(below: dict[str, Any], above: dict[str, Any], choices: tuple[str, ...]) -> bool:
     """Tell whether one of two mappings is written in a form that the other excludes."""
     listed = isinstance(below.get("terms"), list), isinstance(above.get("terms"), list)
     if ("preset" in below and listed[1]) or (listed[0] and "preset" in above):
         return True
-    if not flag and any(k in below and k in above and below[k] != above[k] for k in ("preset", "kind")):
+    if any(k in below and k in above and below[k] != above[k] for k in choices):
         return True
     pairs = (("init", "run"), ("run", "init"), ("source", "fraction"), ("fraction", "source"))
     return any(mine in below and mine not in above and _meant(other, above) for mine, other in pairs)

@@ -269,7 +269,8 @@ def test_every_value_of_an_example_has_an_origin() -> None:
         spec = load(path)
         for at, _ in leaves(spec.document.data):
             label = spec.origin(at)
-            derived = at[0] in ("name", "output_dir") or label.startswith(("preset:", "default"))
+            from_preset = label.startswith(("preset:", f"{examples / 'presets'}/"))
+            derived = at[0] in ("name", "output_dir") or label == "default" or from_preset
             assert derived or label.startswith(f"{path}:"), at
 
 
@@ -279,12 +280,24 @@ def test_another_preset_or_kind_replaces_what_a_base_file_says(tmp_path: Path) -
         "data: {kind: pairwise, source: a/b, columns: {chosen: good}}\n"
     )
     over = tmp_path / "over.yaml"
-    over.write_text(
-        "extends: base.yaml\nobjective: {preset: kto}\ndata: {kind: pointwise, source: c/d}\n"
-    )
+    over.write_text("extends: base.yaml\nobjective: {preset: kto}\ndata: {kind: pointwise, source: c/d}\n")
     job = load(over).job
     assert job.objective.preset == "kto"
     assert job.objective.terms[0].score.beta == 0.1  # type: ignore[union-attr]
     assert job.data.source == "c/d"
     over.write_text("extends: base.yaml\nobjective: {beta: 0.2}\n")
     assert load(over).job.objective.terms[0].score.beta == 0.2  # type: ignore[union-attr]
+
+
+def test_another_architecture_replaces_the_fields_of_the_first(tmp_path: Path) -> None:
+    file = tmp_path / "spec.yaml"
+    file.write_text(
+        "objective: {preset: dpo}\nmodel: {policy: {init: llama, hidden_size: 16, rope_theta: 5.0}}\n"
+        "data: {kind: pairwise, source: a/b}\n"
+    )
+    policy = load(file, ["model.policy={init: gpt2, n_embd: 8}"]).job.model.policy
+    assert policy.model_dump(exclude_none=True) == {"tokenizer": "bytes", "init": "gpt2", "n_embd": 8}  # type: ignore[union-attr]
+    same = load(file, ["model.policy={init: llama, hidden_size: 8}"]).document.get(("model", "policy"))
+    assert (same["hidden_size"], same["rope_theta"]) == (8, 5.0)
+    one = load(file, ["model.policy.init=qwen2"]).document.get(("model", "policy"))
+    assert one == {"init": "qwen2", "hidden_size": 16, "rope_theta": 5.0}
