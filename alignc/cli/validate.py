@@ -44,4 +44,7 @@ def command(specs: Sequence[str], overrides: Sequence[str], output_format: str |
 def _files(spec: str) -> list[str]:
     if not os.path.isdir(spec):
         return [spec]
-    return sorted(str(p) for p in Path(spec).iterdir() if p.suffix in (".yaml", ".yml"))
+    files = sorted(str(p) for p in Path(spec).iterdir() if p.suffix in (".yaml", ".yml"))
+    if not files:
+        raise click.UsageError(f"no spec (*.yaml, *.yml) in the folder `{spec}`")
+    return files

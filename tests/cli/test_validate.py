@@ -70,6 +70,13 @@ def test_a_folder_is_its_specs(alignc: Alignc, here: Path) -> None:
     assert alignc("validate", "specs").out.endswith("Checked 2 specs: 1 error, 1 warning.\n")
 
 
+def test_a_folder_without_specs_is_wrong_usage(alignc: Alignc, here: Path) -> None:
+    Path("empty").mkdir()
+    done = alignc("validate", "spec.yaml", "empty")
+    assert (done.code, done.out) == (2, "")
+    assert "no spec (*.yaml, *.yml) in the folder `empty`" in done.err
+
+
 def test_an_override_is_checked_and_shown(alignc: Alignc, here: Path) -> None:
     done = alignc("validate", "spec.yaml", "--set", "train.seed=1", "--set", "train.max_lenght=4")
     assert done.code == 1
