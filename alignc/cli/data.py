@@ -64,11 +64,13 @@ def _previewed(
 ) -> tuple[Preview, Any | None]:
     """Preview the rows, and say why a run would stop at them, if it would."""
     from alignc.runtime.data import preview
+    from alignc.runtime.data.dataset import check_parts
     from alignc.runtime.data.judge import judge
     from alignc.runtime.failure import Failure
 
     seen = preview(settings, tokenizer, rows=rows, limit=limit)
     try:
+        check_parts(settings)
         judge(seen.counts, seen.refused, settings)
     except Failure as failure:
         return seen, failure

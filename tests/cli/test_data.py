@@ -62,3 +62,9 @@ def test_no_data_at_all(alignc: Alignc, here: Path) -> None:
     Path("pairs.jsonl").unlink()
     done = alignc("data", "spec.yaml")
     assert (done.code, "error[E008]" in done.err) == (1, True)
+
+
+def test_a_share_that_holds_nothing_out_is_told_before_a_run(alignc: Alignc, here: Path) -> None:
+    done = alignc("data", "spec.yaml", "--set", "data.eval={fraction: 0.000001}")
+    assert done.code == 1
+    assert "error[E707]: `data.eval.fraction: 1e-06` of 2 rows leaves no row held out" in done.err

@@ -24,7 +24,7 @@ from .source import read_rows
 from .split import held_out
 from .tokens import Specials, TokenRow, specials_of, tokenize
 
-__all__ = ["Dataset", "collect", "load_examples"]
+__all__ = ["Dataset", "check_parts", "collect", "load_examples"]
 
 Part = Literal["train", "eval"]
 
@@ -68,6 +68,8 @@ def load_examples(
     """
     loaded = _load(settings, tokenizer, which, limit)
     dataset = _dataset(loaded)
+    if not dataset.counts.rows:
+        check_parts(settings)
     if "mismatched" in settings.responses:
         dataset = replace(
             dataset, examples=with_mismatched(dataset.examples, settings.seed, settings.max_length)
@@ -85,6 +87,29 @@ def collect(
 ) -> Dataset:
     """Load as ``load_examples`` does, but judge nothing: refused rows are only listed."""
     return _dataset(_load(settings, tokenizer, which, limit))
+
+
+def check_parts(settings: DataSettings) -> None:
+    """Raise E707 where `eval.fraction` leaves no row of the source to train on, or none to hold out."""
+    fraction = None if settings.eval is None else settings.eval.fraction
+    if fraction is None:
+        return
+    count = sum(1 for _ in read_rows(settings.source, settings.split, settings.max_rows))
+    held = sum(held_out(index, settings.seed, fraction) for index in range(count))
+    if count and held in (0, count):
+        raise _one_part_is_empty(count, held, fraction, settings.source)
+
+
+def _one_part_is_empty(count: int, held: int, fraction: float, source: str) -> Failure:
+    which, few = ("to train on", "lower") if held else ("held out", "raise")
+    whole = "1 row" if count == 1 else f"{count} rows"
+    return Failure(
+        "E707",
+        f"`data.eval.fraction: {fraction:g}` of {whole} leaves no row {which}",
+        why="each row is held out or not by a draw of its own, so that a small share of few rows may be none",
+        help=f"{few} `data.eval.fraction`, add rows, or give held-out rows of their own: `eval: {{source: FILE}}`",
+        file=source,
+    )
 
 
 def _load(settings: DataSettings, tokenizer: Any, which: Part, limit: int | None) -> list[_Loaded]:

@@ -126,6 +126,20 @@ def test_more_rows_do_not_move_the_others_between_the_parts(pairs: Pairs, byte_t
     assert [number for number in many if number < 50] == few
 
 
+@pytest.mark.parametrize(
+    ("fraction", "which", "told"),
+    [
+        (1e-9, "eval", "of 3 rows leaves no row held out"),
+        (1 - 1e-9, "train", "of 3 rows leaves no row to train on"),
+    ],
+)
+def test_a_share_that_leaves_a_part_empty_is_named(
+    pairs: Pairs, byte_tokenizer: Any, fraction: float, which: str, told: str
+) -> None:
+    cause = failure(pairs(numbered(3), eval=EvalSettings(fraction=fraction)), byte_tokenizer, which=which)
+    assert (cause.code, told in cause.message, "eval.fraction" in cause.message) == ("E707", True, True)
+
+
 def test_held_out_rows_may_have_a_source_of_their_own(
     pairs: Pairs, jsonl: Callable[..., Path], byte_tokenizer: Any
 ) -> None:
