@@ -21,7 +21,7 @@ def card_text(job: Job, counts: Counts, final: Mapping[str, float], spec: Mappin
 
     Strings of the spec are quoted as JSON, which is YAML, so that none of them can end the front matter.
     """
-    return "\n".join([front_matter(job), *body(job, counts, final, spec), ""])
+    return "\n\n".join([front_matter(job), *body(job, counts, final, spec)]) + "\n"
 
 
 def front_matter(job: Job) -> str:
@@ -44,7 +44,7 @@ def is_id(name: str) -> bool:
 def body(job: Job, counts: Counts, final: Mapping[str, float], spec: Mapping[str, Any]) -> list[str]:
     """Write the card's sections."""
     return [
-        f"# {job.name}",
+        f"# {' '.join(job.name.split())}",
         "## Objective",
         fenced(job.formula.text, "text"),
         f"$$\n{job.formula.latex}\n$$",
@@ -63,12 +63,14 @@ def body(job: Job, counts: Counts, final: Mapping[str, float], spec: Mapping[str
 
 
 def how_to_load(job: Job) -> str:
-    """Write the lines that read the model."""
+    """Write the lines that read the model from where the run leaves it. A JSON string is one of Python's too."""
+    folder = json.dumps(str(job.output_dir / "model"), ensure_ascii=False)
     kind = "SequenceClassification" if "score" in job.plan.outputs else "CausalLM"
     return (
         f"from transformers import AutoModelFor{kind}, AutoTokenizer\n\n"
-        f"model = AutoModelFor{kind}.from_pretrained(FOLDER)\n"
-        "tokenizer = AutoTokenizer.from_pretrained(FOLDER)"
+        f"folder = {folder}\n"
+        f"model = AutoModelFor{kind}.from_pretrained(folder)\n"
+        "tokenizer = AutoTokenizer.from_pretrained(folder)"
     )
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import ast
 import dataclasses
 import json
 from pathlib import Path
@@ -120,6 +121,22 @@ def test_a_card_carries_formula_and_spec_and_nothing_escapes():
     assert "| loss | 0.125 |" in text
     assert "4 of 5 rows" in text
     assert json.dumps(data["spec"], indent=2) in text
+
+
+def test_a_card_is_well_spaced_and_its_lines_read_the_model(tmp_path: Path):
+    output = tmp_path / 'run "1" é'
+    job = job_from(job_data("sft", Path("/r"), output))
+    text = card_text(job, Counts(1, 1, 0, 0, 0), {"step": 3, "loss": 0.125}, {})
+    lines = text.splitlines()
+    starts = [i for i, line in enumerate(lines) if line.startswith(("#", "| metric")) and i]
+    assert len(starts) == 8
+    assert all(lines[i - 1] == "" for i in starts)
+    assert all(lines[i + 1] == "" for i in starts if lines[i].startswith("#"))
+    assert lines[lines.index("| loss | 0.125 |") + 1] == ""
+    assert "\n\n\n" not in text
+    assign = next(line for line in lines if line.startswith("folder = "))
+    assert ast.literal_eval(assign.removeprefix("folder = ")) == str(output / "model")
+    assert "from_pretrained(folder)" in text
 
 
 def test_fences_are_longer_than_what_they_hold():
