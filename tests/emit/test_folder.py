@@ -282,3 +282,56 @@ def test_slurms_signal_waits_for_the_save(tmp_path: Path) -> None:
         batch.terminate()
         assert batch.wait(20) == 75
     assert out.read_text() == "saved\n"
+
+
+MANY = SPEC + "launch: {num_processes: 2}\n"
+LAUNCHER = """#!/bin/sh
+trap 'sleep 0.5; echo saved > "$OUT"; echo "{\\"exit\\": 75}" > "$OUT.run/status.json"; exit 1' TERM
+echo streaming
+echo > "$OUT.started"
+while :; do sleep 0.05; done
+"""
+
+
+@pytest.mark.parametrize("script", ["launch.sh", "slurm.sh"])
+@pytest.mark.parametrize("many", [False, True], ids=["one", "many"])
+def test_a_signal_waits_for_the_save_and_gives_the_jobs_status(
+    tmp_path: Path, many: bool, script: str
+) -> None:
+    """The launcher of several ranks ends with a status of its own; the job's is in `status.json`."""
+    out = tmp_path / "out"
+    (tmp_path / "out.run").mkdir()
+    (tmp_path / "spec.yaml").write_text((MANY if many else SPEC).replace("/runs/job", f"{out}.run"))
+    api.compile(str(tmp_path / "spec.yaml"), str(tmp_path / "job"))
+    stubs = {"accelerate": LAUNCHER} if many else {"python": STUB.replace("echo >", "echo streaming; echo >")}
+    stubs |= {"srun": '#!/bin/sh\nexec "$@"\n', "scontrol": "#!/bin/sh\necho node\n"}
+    if many:
+        stubs["python"] = f'#!/bin/sh\nexec "{sys.executable}" "$@"\n'
+    for name, text in stubs.items():
+        (tmp_path / name).write_text(text)
+        (tmp_path / name).chmod(0o755)
+    variables = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "OUT": str(out)}
+    variables |= {"SLURM_JOB_NODELIST": "node", "SLURM_NNODES": "1", "SLURM_NODEID": "0"}
+    line = ["bash", str(tmp_path / "job" / script)]
+    with subprocess.Popen(line, env=variables, stdout=subprocess.PIPE, text=True) as started:
+        assert started.stdout is not None
+        assert started.stdout.readline() == "streaming\n"
+        while not (tmp_path / "out.started").exists():
+            time.sleep(0.02)
+        started.terminate()
+        assert started.wait(20) == 75
+    assert out.read_text() == "saved\n"
+
+
+def test_a_status_from_before_is_not_the_jobs(tmp_path: Path) -> None:
+    (tmp_path / "spec.yaml").write_text(MANY.replace("/runs/job", str(tmp_path)))
+    api.compile(str(tmp_path / "spec.yaml"), str(tmp_path / "job"))
+    (tmp_path / "status.json").write_text('{"exit": 0}')
+    os.utime(tmp_path / "status.json", (1e9, 1e9))
+    python = f'#!/bin/sh\nexec "{sys.executable}" "$@"\n'
+    for name, text in (("accelerate", "#!/bin/sh\nexit 9\n"), ("python", python)):
+        (tmp_path / name).write_text(text)
+        (tmp_path / name).chmod(0o755)
+    variables = {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    done = subprocess.run(["bash", str(tmp_path / "job" / "launch.sh")], env=variables, check=False)
+    assert done.returncode == 9
