@@ -22,6 +22,10 @@ from alignc.printers.mermaid import mermaid
 
 __all__ = ["command"]
 
+_WHY = "what `--at` names is read as JSON"
+_HELP = 'write one JSON object, `{"examples": […]}`, in UTF-8, and mend it at the place that is named'
+    "write one JSON object, such as an emitted job's `example.json`, and mend it at the place that is named"
+)
 FORMATS = ("text", "latex", "html", "json", "mermaid")
 
 
@@ -72,6 +76,7 @@ def _read(file: str) -> Any:
         raise DiagnosticError(Diagnostic("E008", f"no file `{file}`", Span.at(file))) from None
     except json.JSONDecodeError as error:
         span = Span.at(file, error.lineno, error.colno)
-        raise DiagnosticError(Diagnostic("E001", f"not JSON: {error.msg}", span)) from None
+        raise DiagnosticError(Diagnostic("E001", f"not JSON: {error.msg}", span, _WHY, _HELP)) from None
     except ValueError:
-        raise DiagnosticError(Diagnostic("E001", "not a JSON text in UTF-8", Span.at(file))) from None
+        message = "not a JSON text in UTF-8"
+        raise DiagnosticError(Diagnostic("E001", message, Span.at(file), _WHY, _HELP)) from None

@@ -52,7 +52,12 @@ def _pretrained(name: str, model: Model) -> Any:
     local = Path(name).is_dir()
     if not local and Path(name).is_absolute():
         help_ = "if another spec trains it, run that one first: `alignc run FIRST SECOND`"
-        raise Failure("E709", f"there is no folder `{name}` to read a tokenizer from", help=help_)
+        raise Failure(
+            "E709",
+            f"there is no folder `{name}` to read a tokenizer from",
+            why="a policy brings its tokenizer along, and its folder is not there yet, or no longer",
+            help=help_,
+        )
     reachable = local or offline_unless_reachable()
     options = {"revision": model.revision} if model.revision else {}
     try:

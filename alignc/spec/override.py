@@ -26,7 +26,8 @@ def override(text: str, line: int, document: Document) -> Document:
     origin = Origin(FILE, _span(line, 1, len(key) + 1), _span(line, len(key) + 2, len(text) + 1))
     if not equals or not all(steps) or "\n" in text:
         message, help_ = f"`--set {text}` is not of the form a.b=c", "write --set train.learning_rate=1e-6"
-        raise DiagnosticError(Diagnostic("E001", message, _span(line, 1, len(text) + 1), help=help_))
+        why = "an override is a path of names with dots between them, `=`, and a value as in the file"
+        raise DiagnosticError(Diagnostic("E001", message, _span(line, 1, len(text) + 1), why, help_))
     parsed = _parsed(value, line, len(key) + 1)
     path = _real_path(steps, document)
     around = {path[:n]: document.origins.get(path[:n], origin) for n in range(len(path))}

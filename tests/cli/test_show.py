@@ -68,6 +68,16 @@ def test_explain_at_a_point_that_is_wrong(alignc: Alignc, here: Path, text: str,
     assert f"error[{code}" in done.err
 
 
+def test_a_point_or_an_override_that_is_no_text_of_its_kind_is_not_told_of_yaml(
+    alignc: Alignc, here: Path
+) -> None:
+    Path("point.json").write_text("{")
+    at_point = alignc("explain", "spec.yaml", "--at", "point.json").err
+    assert ("write one JSON object" in at_point, "YAML" in at_point) == (True, False)
+    override = alignc("explain", "spec.yaml", "--set", "train.seed").err
+    assert ("write --set train.learning_rate=1e-6" in override, "YAML" in override) == (True, False)
+
+
 def test_explain_at_no_file(alignc: Alignc, here: Path) -> None:
     assert "error[E008]" in alignc("explain", "spec.yaml", "--at", "none.json").err
 

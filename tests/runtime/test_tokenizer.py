@@ -100,6 +100,7 @@ def test_a_folder_without_a_tokenizer(tmp_path: Path, name: str) -> None:
     with pytest.raises(Failure, match="E709") as caught:
         load_tokenizer(model(str(tmp_path / name)))
     assert str(tmp_path / name) in caught.value.message
+    assert (caught.value.why is not None) == (name == "missing")
 
 
 def test_a_hub_id_without_a_hub_fails_with_its_name(tmp_path: Path) -> None:

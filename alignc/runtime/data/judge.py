@@ -47,6 +47,7 @@ def _one_cause(refused: tuple[Failure, ...], rows: int) -> Failure:
     return Failure(
         first.code,
         first.message + where,
+        why=first.why,
         help=first.help,
         file=first.file,
         line=first.line,

@@ -39,7 +39,13 @@ def read_template(path: str | None) -> str | None:
     try:
         return Path(path).read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise Failure("E709", f"the chat template can't be read: {error}", file=path) from error
+        raise Failure(
+            "E709",
+            f"the chat template can't be read: {error}",
+            why="`data.chat_template` names a text file in UTF-8",
+            help="correct the path, or save the file as UTF-8",
+            file=path,
+        ) from error
 
 
 def render(row: Row, parsed: Parsed, tokenizer: Any, template: str | None = None) -> Rendered:
@@ -75,7 +81,12 @@ def _apply(row: Row, tokenizer: Any, chat: Chat, **options: Any) -> str:
     try:
         return tokenizer.apply_chat_template([*chat], tokenize=False, **options)
     except TemplateSyntaxError as error:
-        raise Failure("E709", f"the chat template is not valid Jinja: {error}") from error
+        raise Failure(
+            "E709",
+            f"the chat template is not valid Jinja: {error}",
+            why="conversations become text through a Jinja template, and this one does not compile",
+            help="mend the template at the line that is named, or leave `data.chat_template` out for the model's",
+        ) from error
     except (TemplateError, TypeError, ValueError, KeyError) as error:
         raise row.failure("E702", f"the chat template refuses the conversation: {error}") from error
 

@@ -18,6 +18,7 @@ from .rows import Row
 __all__ = ["read_rows"]
 
 _CELL_LIMIT = 1 << 27  # the csv module's own limit, 128 KiB, is shorter than some conversations
+_OTHER_MARKS = {";": "semicolons", "\t": "tabs"}
 
 
 def read_rows(source: str, split: str = "train", limit: int | None = None) -> Iterator[Row | Failure]:
@@ -38,13 +39,32 @@ def read_rows(source: str, split: str = "train", limit: int | None = None) -> It
 def _read_file(path: Path) -> Iterator[Row | Failure]:
     reader = _READERS.get(path.suffix.lower())
     if reader is None:
-        known = ", ".join(sorted(_READERS))
-        raise Failure("E703", f"`{path.name}` is none of {known}", file=str(path))
+        raise _unknown_suffix(path)
     try:
         yield from reader(path)
     except OSError as error:
         reason = error.strerror or str(error)
-        raise Failure("E703", f"`{path}` can't be read: {reason}", file=str(path)) from error
+        raise Failure(
+            "E703",
+            f"`{path}` can't be read: {reason}",
+            why="the file system does not give the file",
+            help="correct `data.source`, or the file's permissions",
+            file=str(path),
+        ) from error
+
+
+def _unknown_suffix(path: Path) -> Failure:
+    known = ", ".join(sorted(_READERS))
+    lines = (
+        "write one object a line, as JSON Lines, and name the file `.jsonl`: `jq -c '.[]' A.json > A.jsonl`"
+    )
+    return Failure(
+        "E703",
+        f"`{path.name}` is none of {known}",
+        why="the suffix decides how a file is read, and rows are read one by one",
+        help=lines if path.suffix.lower() == ".json" else "convert the file to JSON Lines, CSV or parquet",
+        file=str(path),
+    )
 
 
 def _read_csv(path: Path) -> Iterator[Row | Failure]:
@@ -53,6 +73,7 @@ def _read_csv(path: Path) -> Iterator[Row | Failure]:
         reader = csv.reader(lines, strict=True)
         try:
             header = next(reader, [])
+            _check_commas(header, path)
             start = reader.line_num + 1
             for cells in reader:
                 if cells:
@@ -61,6 +82,20 @@ def _read_csv(path: Path) -> Iterator[Row | Failure]:
         except (csv.Error, UnicodeDecodeError) as error:
             message = f"the file is not CSV from here on: {error}"
             raise Failure("E703", message, file=str(path), line=reader.line_num) from error
+
+
+def _check_commas(header: Sequence[str], path: Path) -> None:
+    """Raise E703 for a header that another mark than the comma parts: each row would be one cell."""
+    mark = next((name for sign, name in _OTHER_MARKS.items() if sign in "".join(header)), None)
+    if len(header) == 1 and mark:
+        raise Failure(
+            "E703",
+            f"the columns of `{path.name}` are parted by {mark}, not by commas",
+            why="cells of a CSV file end at commas, so that this header would be one long name",
+            help="save the file with commas, or as JSON Lines",
+            file=str(path),
+            line=1,
+        )
 
 
 def _csv_row(header: Sequence[str], cells: Sequence[str], file: str, line: int) -> Row | Failure:
@@ -80,7 +115,13 @@ def _read_parquet(path: Path) -> Iterator[Row | Failure]:
             batches = file.iter_batches(batch_size=1024)
             yield from _numbered((row for batch in batches for row in batch.to_pylist()), str(path))
     except ArrowException as error:
-        raise Failure("E703", f"`{path.name}` is not parquet: {error}", file=str(path)) from error
+        raise Failure(
+            "E703",
+            f"`{path.name}` is not parquet: {error}",
+            why="the suffix says parquet, and the content is something else, or only a part of it is there",
+            help="write or fetch the file again, or give it the suffix of what it holds",
+            file=str(path),
+        ) from error
 
 
 def _numbered(fields: Any, file: str) -> Iterator[Row]:
@@ -111,8 +152,13 @@ def _files_of_split(folder: Path, split: str) -> list[Path]:
     if chosen or (split == "train" and len(files) == 1):
         return chosen or files
     names = ", ".join(str(path.relative_to(folder)) for path in files) or "no data files"
-    message = f"no file of the split `{split}` in the folder; it holds {names}"
-    raise Failure("E703", message, file=str(folder), help="set `data.split`, or name a file")
+    raise Failure(
+        "E703",
+        f"no file of the split `{split}` in the folder; it holds {names}",
+        why="of a folder the JSON Lines, CSV and parquet files are read whose paths name the split",
+        help="set `data.split`, or name a file" if files else "correct `data.source`, or put the data there",
+        file=str(folder),
+    )
 
 
 def _read_saved(folder: Path, split: str) -> Iterator[Row]:
@@ -122,7 +168,13 @@ def _read_saved(folder: Path, split: str) -> Iterator[Row]:
     try:
         saved = load_from_disk(str(folder))
     except Exception as error:  # whatever the reader of a foreign folder runs into, the folder is the cause
-        raise Failure("E703", f"the saved data set can't be read: {error}", file=str(folder)) from error
+        raise Failure(
+            "E703",
+            f"the saved data set can't be read: {error}",
+            why="the folder says that `save_to_disk` wrote it, and a part is missing or damaged",
+            help="save the data set again",
+            file=str(folder),
+        ) from error
     if isinstance(saved, DatasetDict):
         if split not in saved:
             message = f"no split `{split}` in the data set; it has {', '.join(saved)}"

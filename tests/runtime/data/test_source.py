@@ -77,6 +77,30 @@ def test_a_missing_file_and_an_unknown_suffix(tmp_path: Path) -> None:
     assert refused("pairs.jsonl").code == "E703"
 
 
+@pytest.mark.parametrize(
+    ("name", "text", "told", "way_out"),
+    [
+        ("a.json", "[{}]", "is none of", "one object a line"),
+        ("a.xlsx", "", "is none of", "convert the file"),
+        ("a.parquet", "no such thing", "is not parquet", "fetch the file again"),
+        ("a.csv", "prompt;chosen\na;b\n", "parted by semicolons", "with commas"),
+        ("a.csv", "prompt\tchosen\na\tb, c\n", "parted by tabs", "with commas"),
+    ],
+)
+def test_a_file_that_is_no_data_says_why_and_what_to_do(
+    tmp_path: Path, name: str, text: str, told: str, way_out: str
+) -> None:
+    (tmp_path / name).write_text(text)
+    failure = refused(tmp_path / name)
+    assert (failure.code, told in failure.message, bool(failure.why)) == ("E703", True, True)
+    assert way_out in str(failure.help)
+
+
+def test_an_empty_folder_is_not_a_matter_of_splits(tmp_path: Path) -> None:
+    failure = refused(tmp_path)
+    assert (failure.code, failure.help) == ("E703", "correct `data.source`, or put the data there")
+
+
 def test_a_folder_s_files_are_chosen_by_split(tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "train-00000.jsonl").write_text('{"a": 1}\n')
