@@ -24,8 +24,6 @@ __all__ = ["command"]
 
 _WHY = "what `--at` names is read as JSON"
 _HELP = 'write one JSON object, `{"examples": […]}`, in UTF-8, and mend it at the place that is named'
-    "write one JSON object, such as an emitted job's `example.json`, and mend it at the place that is named"
-)
 FORMATS = ("text", "latex", "html", "json", "mermaid")
 
 
