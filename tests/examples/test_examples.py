@@ -15,6 +15,8 @@ from ..runtime.forks import Forks
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = sorted(path.stem for path in (ROOT / "examples").glob("*.yaml"))
+OWN = "presets/tempered.yaml"  # `own` shows a method that stands in a file of its own
+METHODS = [name for name in EXAMPLES if name != "own"]
 FIRST = ["sft", *(name for name in EXAMPLES if name != "sft")]  # dpo starts from its model
 
 
@@ -40,13 +42,13 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Path
 
 
 def test_every_method_has_an_example():
-    assert sorted(path.stem for path in (ROOT / "alignc/spec/presets").glob("*.yaml")) == EXAMPLES
+    assert sorted(path.stem for path in (ROOT / "alignc/spec/presets").glob("*.yaml")) == METHODS
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_an_example_is_short_and_without_findings(name: str):
     assert len(spec(name).read_text().splitlines()) <= 12
-    assert alignc.api.load(spec(name)).job.objective.preset == name
+    assert alignc.api.load(spec(name)).job.objective.preset == (name if name in METHODS else OWN)
     assert alignc.api.validate(spec(name)).diagnostics == ()
 
 

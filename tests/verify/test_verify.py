@@ -86,7 +86,7 @@ def test_grpo_s_optimum_is_that_of_the_squared_contrast_with_its_score(tmp_path:
 
 
 def test_a_wrong_statement_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import alignc.verify.objectives as module
+    from alignc.verify import objectives as module
 
     compiled = lowered(written(tmp_path, "{preset: dpo}", "pairwise"), files=False)
     wrong = replace(TOY, rewards=TOY.rewards * 0.99)
