@@ -22,6 +22,7 @@ __all__ = ["command"]
 
 SHOWN_REFUSALS = 20
 WIDTH = 12
+_ALL_WELL = "each row has a prompt, supervised responses that differ, and no twin"
 
 
 @click.command("data")
@@ -78,13 +79,18 @@ def _previewed(
 
 
 def _show_refusals(seen: Preview, stop: Any | None) -> None:
+    if stop is not None and not stop.causes and stop.code in {f.code for f in seen.refused}:
+        # What is wrong with every row is said once, at the first.
+        show_diagnostics([diagnostic(stop.as_dict())], {})
+        return
     found = [diagnostic(f.as_dict()) for f in seen.refused[:SHOWN_REFUSALS]]
-    if stop is not None and not any(d.message == stop.message for d in found):
+    if stop is not None:
         found.append(diagnostic(stop.as_dict()))
     if found:
         show_diagnostics(found, {})
     if len(seen.refused) > SHOWN_REFUSALS:
-        click.echo(f"and {len(seen.refused) - SHOWN_REFUSALS} more refused rows", err=True)
+        more = _counted(len(seen.refused) - SHOWN_REFUSALS, "more refused row")
+        click.echo(f"and {more}", err=True)
 
 
 def _as_json(seen: Preview, stop: Any | None, ids: bool) -> dict[str, Any]:
@@ -123,18 +129,31 @@ def _visible(token: str) -> str:
     return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in shown)
 
 
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 def _summary(seen: Preview) -> Iterator[str]:
     c = seen.counts
     yield (
         f"rows      {c.rows} read, {c.kept} kept, {c.refused} refused; "
-        f"{c.prompts_cut} prompts cut on the left, {c.completions_cut} completions cut on the right"
+        f"{_counted(c.prompts_cut, 'prompt')} cut on the left, "
+        f"{_counted(c.completions_cut, 'completion')} cut on the right"
     )
     if seen.lengths:
         parts = [f"{name} p50 {q.p50}, p95 {q.p95}, max {q.max}" for name, q in seen.lengths.items()]
         yield f"lengths   {' | '.join(parts)} tokens"
     if seen.length_gap is not None:
         yield f"          mean chosen − rejected {seen.length_gap:+.1f} tokens"
-    checks = ((seen.duplicates, "rows that repeat another"), (seen.identical, "rows whose responses are the same"),
-              (seen.prefixes, "rows where one response begins another"))  # fmt: skip
-    noted = [f"! {n} {what}" for n, what in checks if n]
-    yield f"checks    {'; '.join(noted) or 'each row has a prompt, supervised responses that differ, and no twin'}"
+    if c.kept:
+        yield f"checks    {'; '.join(_noted(seen)) or _ALL_WELL}"
+
+
+def _noted(seen: Preview) -> Iterator[str]:
+    """Say what stands out, with the number of rows and the verb that fits it."""
+    found = (
+        (seen.duplicates, "row that repeats another", "rows that repeat another"),
+        (seen.identical, "row whose responses are the same", "rows whose responses are the same"),
+        (seen.prefixes, "row where one response begins another", "rows where one response begins another"),
+    )
+    return (f"! {n} {one if n == 1 else many}" for n, one, many in found if n)

@@ -58,6 +58,18 @@ def test_twins_and_equals_are_pointed_out(alignc: Alignc, here: Path) -> None:
     assert "! 2 rows that repeat another; ! 3 rows whose responses are the same" in shown
 
 
+def test_one_cause_in_every_row_is_shown_once(alignc: Alignc, here: Path) -> None:
+    done = alignc("data", "spec.yaml", "--set", "data.columns.chosen=better")
+    assert done.err.count("error[E701]") == 1
+    assert "(in all 2 rows)" in done.err
+    assert "checks" not in done.out
+
+
+def test_one_row_is_one_row(alignc: Alignc, here: Path) -> None:
+    Path("pairs.jsonl").write_text('{"prompt": "p", "chosen": "2", "rejected": "2"}\n')
+    assert "! 1 row whose responses are the same" in alignc("data", "spec.yaml").out
+
+
 def test_no_data_at_all(alignc: Alignc, here: Path) -> None:
     Path("pairs.jsonl").unlink()
     done = alignc("data", "spec.yaml")

@@ -56,9 +56,10 @@ def _one_cause(refused: tuple[Failure, ...], rows: int) -> Failure:
 
 
 def _too_many_refused(refused: tuple[Failure, ...], rows: int, settings: DataSettings) -> Failure:
+    are = "row is" if rows == 1 else "rows is" if len(refused) == 1 else "rows are"
     return Failure(
         "E706",
-        f"{len(refused)} of {rows} rows are refused; `data.max_refused` allows {settings.max_refused:g}",
+        f"{len(refused)} of {rows} {are} refused; `data.max_refused` allows {settings.max_refused:g}",
         help=f"mend the rows, allow them with `data.max_refused: {len(refused)}`, "
         "or set them aside with `data.on_bad_row: quarantine`",
         file=settings.source,
@@ -68,9 +69,10 @@ def _too_many_refused(refused: tuple[Failure, ...], rows: int, settings: DataSet
 
 def _too_many_cut(counts: Counts, settings: DataSettings) -> Failure:
     share = counts.completions_cut / counts.kept
+    rows, have = "row" if counts.kept == 1 else "rows", "has" if counts.completions_cut == 1 else "have"
     return Failure(
         "E705",
-        f"{counts.completions_cut} of {counts.kept} rows ({share:.1%}) have a completion that does not fit "
+        f"{counts.completions_cut} of {counts.kept} {rows} ({share:.1%}) {have} a completion that does not fit "
         f"`train.max_length: {settings.max_length}`; `data.max_cut` allows {settings.max_cut:.1%}",
         why="a cut completion has no EOS: what is learned from it is not to stop",
         help="raise `train.max_length` (`alignc data` shows how long the rows are), or `data.max_cut`",
