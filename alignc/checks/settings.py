@@ -91,17 +91,17 @@ def no_steps(checked: Checked) -> Iterator[Diagnostic]:
 
 
 def positions(checked: Checked) -> Iterator[Diagnostic]:
-    """E004: rows may be longer than the positions that a fresh model is given."""
-    job = checked.spec.job
+    """E004: rows may be longer than the positions that a fresh model is given; a default gives way instead."""
+    job, written = checked.spec.job, ("train", "max_length")
+    if written not in checked.spec.document.origins:
+        return
     given = ((name, getattr(job.model.policy, name, None)) for name in POSITIONS)
     for name, limit in given:
         if limit is not None and job.train.max_length > limit:
-            written = ("train", "max_length")
-            there = written in checked.spec.document.origins
             yield checked.finding(
                 "E004",
                 f"`train.max_length` is {job.train.max_length}, and the model has {limit} positions (`{name}`)",
-                written if there else ("model", "policy", name),
+                written,
                 why="a token beyond the last position has no embedding, or one that was never meant to be",
                 help=f"set `train.max_length` to at most {limit}, or raise `{name}`",
             )

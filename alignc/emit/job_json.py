@@ -52,11 +52,21 @@ def resolved(spec: Loaded, needs: Needs) -> dict[str, Any]:
     """Fill in what the spec left open."""
     data = spec.job.model_dump()
     data["objective"]["parameters"] = {n: b.value for n, b in spec.parameters.items()}
+    data["train"]["max_length"] = longest(spec)
     model = data["model"]
     model["reference"] = {"path": None, **(model["reference"] or {}), "kind": needs.reference}
     if isinstance(model["policy"], dict):
         model["policy"] = {k: v for k, v in model["policy"].items() if v is not None}
     return data
+
+
+def longest(spec: Loaded) -> int:
+    """Find how long a row may be: what the spec says, else the default, or a fresh model's positions if fewer."""
+    job = spec.job
+    if ("train", "max_length") in spec.document.origins:
+        return job.train.max_length
+    given = [getattr(job.model.policy, name, None) for name in ("max_position_embeddings", "n_positions")]
+    return min([job.train.max_length, *(int(limit) for limit in given if limit is not None)])
 
 
 def origins(spec: Loaded, data: dict[str, Any]) -> dict[str, str]:

@@ -76,7 +76,7 @@ CASES = [
     ("E004", DPO + 'model: {policy: ⟦""⟧}\ndata: {kind: pairwise, source: x/y}\n'),
     ("E004", DPO + 'model: {policy: {run: ⟦""⟧}}\ndata: {kind: pairwise, source: x/y}\n'),
     ("E004", DPO + FRESH.format("gpt2, n_positions: 64") + "train: {max_length: ⟦65⟧}\n"),
-    ("E004", DPO + FRESH.format("llama, max_position_embeddings: ⟦1023⟧")),
+    ("E004", DPO + FRESH.format("llama, max_position_embeddings: 1023") + "train: {max_length: ⟦1024⟧}\n"),
 ]
 
 
@@ -104,6 +104,7 @@ SOUND = [
     DPO + HELD + "train: {metric_for_best_model: eval_loss, eval_steps: 5, early_stopping_patience: 2}\n",
     DPO + HELD + "train: {metric_for_best_model: rewards/margins, max_steps: -1}\n",
     DPO + FRESH.format("gpt2, n_positions: 64") + "train: {max_length: 64, max_steps: 1}\n",
+    DPO + FRESH.format("gpt2, n_positions: 64"),  # the default gives way
     DPO + "model: {policy: x/y, adapter: {kind: lora}, reference: {kind: adapter_off}}\n"
     "data: {kind: pairwise, source: x/y}\n",
 ]

@@ -335,3 +335,26 @@ def test_a_status_from_before_is_not_the_jobs(tmp_path: Path) -> None:
     variables = {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
     done = subprocess.run(["bash", str(tmp_path / "job" / "launch.sh")], env=variables, check=False)
     assert done.returncode == 9
+
+
+@pytest.mark.parametrize(
+    ("policy", "train", "expected"),
+    [
+        ("{init: llama, max_position_embeddings: 256}", "{}", 256),
+        ("{init: gpt2, n_positions: 64}", "{}", 64),
+        ("{init: llama, max_position_embeddings: 4096}", "{}", 1024),
+        ("{init: llama}", "{}", 1024),
+        ("{init: llama, max_position_embeddings: 256}", "{max_length: 100}", 100),
+        ("org/model", "{}", 1024),
+    ],
+)
+def test_the_default_length_gives_way_to_a_fresh_models_positions(
+    tmp_path: Path, policy: str, train: str, expected: int
+) -> None:
+    spec = tmp_path / "spec.yaml"
+    spec.write_text(
+        f"objective: {{preset: dpo}}\nmodel: {{policy: {policy}}}\n"
+        f"data: {{kind: pairwise, source: a/b}}\ntrain: {train}\n"
+    )
+    job = json.loads(lowered(spec, files=False).folder().files["job.json"])
+    assert job["spec"]["train"]["max_length"] == expected
