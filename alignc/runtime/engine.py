@@ -121,7 +121,7 @@ class SingleEngine:
             name, slot = key.rsplit("/", 1)
             parameter = named[name]
             device = "cpu" if slot == "step" and not fused else parameter.device
-            self.optimizer.state[parameter][slot] = value.to(device)
+            self.optimizer.state[parameter][slot] = value.to(device, copy=True)
 
     def close(self) -> None:
         """End accelerate's and torch's process groups."""

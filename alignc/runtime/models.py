@@ -85,11 +85,23 @@ def seeded(seed: int) -> Iterator[None]:
 def ready(model: nn.Module, job: Job, device: torch.device) -> nn.Module:
     """Put a model on its device, in training mode, without dropout unless the spec wants it."""
     model.to(device).train()
+    own_memory(model)
     if not job.spec.train.dropout:
         silence_dropout(model, keep_adapters=True)
     if job.spec.train.activation_checkpointing:
         recompute_activations(causal_lm(model))
     return model
+
+
+def own_memory(model: nn.Module) -> None:
+    """Move weights into memory of torch's own allocator.
+
+    Weights read from a file may lie in it at any offset, and matrix products round differently by how their operands
+    are aligned: a run that was resumed would part from one that was not, in the last bit.
+    """
+    with torch.no_grad():
+        for tensor in (*model.parameters(), *model.buffers()):
+            tensor.data = tensor.data.clone()
 
 
 def recompute_activations(model: Any) -> None:
