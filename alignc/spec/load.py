@@ -19,6 +19,7 @@ from alignc.spec.fields import field_names
 from alignc.spec.job import Job
 from alignc.spec.override import override
 from alignc.spec.paths import absolute
+from alignc.spec.pipeline import Stage, address, linked, stage_document
 from alignc.spec.preset import Preset
 from alignc.spec.source import load_source
 
@@ -53,19 +54,40 @@ def load(path: str | FilePath, overrides: Sequence[str] = (), *, before: tuple[F
 
     `overrides` are `a.b=c`, parsed and checked like the file; the n-th is line n of the file `--set`.
     Relative paths start at the spec's folder, `output_dir` at the working directory.
-    `before`: the specs whose `{run: …}` led here.
+    `path` may be a stage of a pipeline, `FILE#NAME`. `before`: the specs whose `{run: …}` led here.
     """
-    document = _read(FilePath(path), ())
+    stage = address(path)
+    document = _stage(*stage) if stage else _read(FilePath(path), ())
     for line, text in enumerate(overrides, 1):
         document = merge(document, override(text, line, document))
-    document = replace(document, file=str(path))
+    document = replace(document, file=str(stage[0] if stage else path))
+    if stage:
+        document = replace(document, data=linked(document, stage[0]))
     if overrides:
         document = replace(document, texts={**document.texts, "--set": "\n".join(overrides)})
     return _typed(_with_name(document), (*before, real(path)))
 
 
+def _stage(file: FilePath, stage: Stage) -> Document:
+    if not stage.inline:
+        return _read(FilePath(stage.spec), ())
+    return _extended(stage_document(file, stage), file, ())
+
+
 def _read(path: FilePath, seen: tuple[FilePath, ...]) -> Document:
     document = of_source(load_source(path))
+    if "stages" in document.data and "objective" not in document.data:
+        message, hint = (
+            "a pipeline of several stages stands where one spec is wanted",
+            f"name one: `{path}#NAME`",
+        )
+        raise DiagnosticError(
+            [Diagnostic("E003", message, document.span(("stages",), of_key=True), help=hint)]
+        )
+    return _extended(document, path, seen)
+
+
+def _extended(document: Document, path: FilePath, seen: tuple[FilePath, ...]) -> Document:
     base = document.data.get("extends")
     if base is None:
         _refuse_misspelt_extends(document)

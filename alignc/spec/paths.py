@@ -7,9 +7,10 @@ from pathlib import Path as FilePath
 from typing import Any
 
 from alignc.diagnostics import Diagnostic, DiagnosticError, Span
-from alignc.spec.disk import exists, is_file, real
+from alignc.spec.disk import exists, real
 from alignc.spec.document import Document, Path
 from alignc.spec.job import Job
+from alignc.spec.pipeline import is_spec
 
 __all__ = ["DATA_SUFFIXES", "absolute", "looks_local", "missing_files"]
 
@@ -74,7 +75,7 @@ def _replace_run(data: Any, path: Path, document: Document, before: tuple[FilePa
         if real(spec) in before:
             message = f"`run: {value['run']}` comes back to this spec"
             raise DiagnosticError(Diagnostic("E001", message, document.span((*path, "run"))))
-        parent[path[-1]] = os.path.join(_output_dir(spec, before), "model") if is_file(spec) else value
+        parent[path[-1]] = os.path.join(_output_dir(spec, before), "model") if is_spec(spec) else value
 
 
 def _output_dir(spec: FilePath, before: tuple[FilePath, ...]) -> str:
