@@ -11,7 +11,7 @@ from pydantic.fields import FieldInfo
 
 __all__ = ["field_models", "field_names", "members", "model_at", "plain", "tags"]
 
-DISCRIMINATORS = ("kind", "of", "init")
+DISCRIMINATORS = ("kind", "of", "init", "name")
 
 
 def field_names(model: type[BaseModel] | None) -> list[str]:
@@ -34,10 +34,13 @@ def _step(annotation: Any, step: str | int) -> Any:
         info = model.model_fields.get(str(step))
         return _annotation(info) if info else None
     if isinstance(step, int):
-        inner = [get_args(c)[0] for c in choices if get_origin(c) is list]
+        inner = [get_args(plain(c))[0] for c in choices if get_origin(plain(c)) is list]
         return inner[0] if inner else None
     mappings = [get_args(c)[1] for c in choices if get_origin(c) is dict]
-    return next((c for c in choices if step in tags(c)), mappings[0] if mappings else annotation)
+    named = [c for c in choices if step in tags(c)]
+    if len(named) > 1:  # a union in a union, told apart by a second key
+        return Union[tuple(named)]  # noqa: UP007
+    return named[0] if named else mappings[0] if mappings else annotation
 
 
 def _annotation(info: FieldInfo) -> Any:
@@ -57,7 +60,7 @@ def field_models(info: FieldInfo) -> list[type[BaseModel]]:
         bare = plain(member)
         inner = members(get_args(bare)[0]) if get_origin(bare) is list else [bare]
         found += [m for m in map(plain, inner) if isinstance(m, type) and issubclass(m, BaseModel)]
-    return found
+    return list(dict.fromkeys(found))
 
 
 def plain(annotation: Any) -> Any:

@@ -1,0 +1,36 @@
+"""Where a model that is not trained here comes from."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import Discriminator, Field, Tag
+
+from alignc.diagnostics.suggest import did_you_mean
+from alignc.spec.base import Spec, field
+
+__all__ = ["ModelSource", "Name", "RunPolicy", "form"]
+
+Name = Annotated[str, Field(min_length=1)]
+
+
+class RunPolicy(Spec):
+    """The model that another spec trains."""
+
+    run: str = field(..., "A spec; its `output_dir/model` is taken.", min_length=1)
+
+
+def form(given: dict[str, Any], usual: str, other: str) -> str:
+    """Tell two forms of a mapping apart by the key that only the other has, though it be misspelt."""
+    if usual in given or did_you_mean(usual, map(str, given)):
+        return f"({usual})"
+    return f"({other})" if other in given or did_you_mean(other, map(str, given)) else f"({usual})"
+
+
+def _source_form(value: Any) -> str:
+    return "(run)" if isinstance(value, dict | RunPolicy) else "(id)"
+
+
+ModelSource = Annotated[
+    Annotated[Name, Tag("(id)")] | Annotated[RunPolicy, Tag("(run)")], Discriminator(_source_form)
+]
