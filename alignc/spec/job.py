@@ -6,7 +6,8 @@ from typing import Literal
 
 from alignc.spec.base import Spec, field
 from alignc.spec.objective import Objective
-from alignc.spec.sections import Data, Launch, Model, Train
+from alignc.spec.rows import Data
+from alignc.spec.sections import Launch, Model, Train
 
 __all__ = ["Job"]
 

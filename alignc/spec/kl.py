@@ -26,5 +26,9 @@ class KLPlacement(Spec):
     )
     beta: float = field(0.05, "Strength of the pull to the reference.", symbol="β", unit="reward/nat", ge=0)
     granularity: Literal["token", "sequence"] = field(
-        "token", "An estimate for every token, or one for the whole response."
+        "token",
+        "An estimate for every token (in the reward: paid where the token stands), or one for the whole response.",
+    )
+    anchor: Literal["initial", "previous_iterate", "ema"] = field(
+        "initial", "The model that the policy is held to."
     )

@@ -8,9 +8,21 @@ from pydantic import Field
 
 from alignc.spec.axes import Link, LogisticLink, Margin, NoMargin, Score, UtilityLink
 from alignc.spec.base import Spec, field
+from alignc.spec.kl import KLPlacement
+from alignc.spec.policy import Baseline, NoBaseline, Reinforce, Surrogate
 from alignc.spec.targets import NoPoint, NoTarget, ReferencePoint, Target
 
-__all__ = ["KLTerm", "Likelihood", "Objective", "Pointwise", "Preference", "Term"]
+__all__ = [
+    "Entropy",
+    "KLTerm",
+    "Likelihood",
+    "Objective",
+    "Pointwise",
+    "PolicyGradient",
+    "Preference",
+    "Term",
+    "Value",
+]
 
 
 class TermBase(Spec):
@@ -29,8 +41,10 @@ class Preference(TermBase):
     score: Score = field(Score(), "What a response is worth.")
     margin: Margin = field(NoMargin(), "What the chosen response must be ahead by.")
     link: Link = field(LogisticLink(kind="logistic"), "How the distance becomes a loss.")
-    pairs: Literal["best_worst", "all"] = field(
-        "best_worst", "Of `scored` rows: the best and the worst response, or every pair (squared link alone)."
+    pairs: Literal["best_worst", "all", "demonstration"] = field(
+        "best_worst",
+        "Of several responses: the best and the worst, every pair (squared link alone), or in self-play the "
+        "row's demonstration against the policy's own response.",
     )
     order: Literal["row", "sorted"] = field(
         "row", "Compare within the row, or sorted over the global batch (optimal transport)."
@@ -91,13 +105,57 @@ class KLTerm(TermBase):
         "none",
         "For responses of another policy: nothing, the importance ratio without gradient, or with its gradient.",
     )
-    anchor: Literal["initial", "previous_iterate", "rollout"] | None = field(
+    anchor: Literal["initial", "previous_iterate", "rollout", "ema"] | None = field(
         None, "The model that the policy is held to. Left out: `initial`."
     )
     clamp: float | None = field(None, "Largest |u| that counts.", unit="nat", gt=0)
 
 
-Term = Annotated[Preference | Pointwise | Likelihood | KLTerm, Field(discriminator="kind")]
+class PolicyGradient(TermBase):
+    """−advantage · surrogate, on responses that the policy sampled."""
+
+    kind: Literal["policy_gradient"] = field(..., "A policy gradient on the policy's own responses.")
+    reward: Literal["reward", "win_rate"] = field(
+        "reward", "What a response earns: its reward, or its win rate by the oracle."
+    )
+    kl: KLPlacement | None = field(None, "How the policy is held to its reference; left out: not at all.")
+    baseline: Baseline = field(NoBaseline(), "What is subtracted from the reward.")
+    surrogate: Surrogate = field(Reinforce(), "What carries the gradient.")
+    ratio: Literal["token", "sequence", "sequence_mean"] = field(
+        "token", "The ratio ρ of policy to sampler: of each token, of the response, or its geometric mean."
+    )
+    aggregation: Literal["token_mean", "sequence_mean", "global_token_mean", "fixed_length"] = field(
+        "sequence_mean",
+        "`token_mean`: mean over a response's tokens, then over responses; `sequence_mean`: sum over its tokens, "
+        "mean over responses; `global_token_mean`: over all tokens of the global batch; `fixed_length`: sum over "
+        "tokens divided by `max_new_tokens`.",
+    )
+    whiten: bool = field(False, "Give the advantages of a rollout mean 0 and variance 1.")
+    discount: float = field(1.0, "What a reward is worth a token earlier.", symbol="γ", gt=0, le=1)
+    gae_lambda: float = field(
+        0.95, "Of `baseline: value`: 1 trusts the rewards alone, 0 the critic.", symbol="λ", ge=0, le=1
+    )
+
+
+class Value(TermBase):
+    """The critic's regression on the returns."""
+
+    kind: Literal["value"] = field(..., "½·(V − G)², with a clip.")
+    clip_range: float | None = field(
+        None, "How far a value moves from that of the rollout; left out: freely.", symbol="ε_v", gt=0
+    )
+
+
+class Entropy(TermBase):
+    """A bonus for the entropy of the policy."""
+
+    kind: Literal["entropy"] = field(..., "−H(π(·|s)), averaged over the tokens of the global batch.")
+
+
+Term = Annotated[
+    Preference | Pointwise | Likelihood | KLTerm | PolicyGradient | Value | Entropy,
+    Field(discriminator="kind"),
+]
 
 
 class Objective(Spec):

@@ -1,61 +1,52 @@
-"""The sections of a spec beside the objective: model, data, train, launch."""
+"""The sections of a spec beside objective and data: model, train, launch."""
 
 from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Discriminator, Field, Tag
+from pydantic import Discriminator, Tag
 
-from alignc.diagnostics.suggest import did_you_mean
 from alignc.spec.architectures import InitPolicy, InitPolicyBase
 from alignc.spec.base import Spec, field
+from alignc.spec.model_source import ModelSource, Name, RunPolicy, form
 
-__all__ = ["Adapter", "Data", "Launch", "Model", "Reference", "RunPolicy", "Train"]
-
-Name = Annotated[str, Field(min_length=1)]
-
-
-class RunPolicy(Spec):
-    """The model that another spec trains."""
-
-    run: str = field(..., "A spec; its `output_dir/model` is taken.", min_length=1)
-
-
-def _form(given: dict[str, Any], usual: str, other: str) -> str:
-    """Tell two forms of a mapping apart by the key that only the other has, though it be misspelt."""
-    if usual in given or did_you_mean(usual, map(str, given)):
-        return f"({usual})"
-    return f"({other})" if other in given or did_you_mean(other, map(str, given)) else f"({usual})"
+__all__ = ["Adapter", "Critic", "Launch", "Model", "Reference", "RunPolicy", "Train"]
 
 
 def _policy_form(value: Any) -> str:
     if isinstance(value, dict):
-        return _form(value, "init", "run")
+        return form(value, "init", "run")
     return (
         "(init)" if isinstance(value, InitPolicyBase) else "(run)" if isinstance(value, RunPolicy) else "(id)"
     )
-
-
-def _source_form(value: Any) -> str:
-    return "(run)" if isinstance(value, dict | RunPolicy) else "(id)"
 
 
 Policy = Annotated[
     Annotated[Name, Tag("(id)")] | Annotated[RunPolicy, Tag("(run)")] | Annotated[InitPolicy, Tag("(init)")],
     Discriminator(_policy_form),
 ]
-ModelSource = Annotated[
-    Annotated[Name, Tag("(id)")] | Annotated[RunPolicy, Tag("(run)")], Discriminator(_source_form)
-]
 
 
 class Reference(Spec):
     """Where the reference log-probabilities come from."""
 
-    kind: Literal["initial", "path", "adapter_off", "none"] = field(
-        ..., "A frozen copy of the initial policy, another model, the policy without its adapter, or none."
+    kind: Literal["initial", "path", "adapter_off", "previous_iterate", "ema", "none"] = field(
+        ...,
+        "A frozen copy of the initial policy, another model, the policy without its adapter, the policy as it was "
+        "when this rollout began, the moving average of its weights, or none.",
     )
     path: ModelSource | None = field(None, "The model of `kind: path`: a hub id, a folder or `{run: SPEC}`.")
+    decay: float = field(0.99, "Of `kind: ema`: what of the average a step keeps.", ge=0, lt=1)
+
+
+class Critic(Spec):
+    """What learns the value of a state."""
+
+    kind: Literal["head", "model"] = field("head", "A head on the policy's trunk, or a model of its own.")
+    path: ModelSource | None = field(
+        None,
+        "What `kind: model` starts from; of a reward model its head too. Left out: a copy of the policy.",
+    )
 
 
 class Adapter(Spec):
@@ -76,6 +67,7 @@ class Model(Spec):
     policy: Policy = field(..., "A hub id, a folder, `{init: ARCHITECTURE, …}` or `{run: SPEC}`.")
     reference: Reference | None = field(None, "Derived from the objective where it is left out.")
     adapter: Adapter | None = field(None, "Train an adapter instead of all weights.")
+    critic: Critic | None = field(None, "Where the objective has a value: `kind: head` where it is left out.")
     dtype: Literal["float64", "float32", "bfloat16", "float16"] | None = field(
         None, "Type of the weights; left out: that of the checkpoint."
     )
@@ -84,115 +76,6 @@ class Model(Spec):
     )
     revision: str | None = field(None, "Branch, tag or commit of a hub model.")
     trust_remote_code: bool = field(False, "Run code that comes with the model.")
-
-
-class HeldOutSource(Spec):
-    """Held-out rows of a source of their own."""
-
-    source: str = field(..., "File, folder or hub id.", min_length=1)
-    split: str = field("train", "Split of the source.")
-
-
-class HeldOutFraction(Spec):
-    """Held-out rows taken out of the training source."""
-
-    fraction: float = field(..., "Share of the rows that is held out.", gt=0, lt=1)
-
-
-def _held_out_form(value: Any) -> str:
-    if isinstance(value, dict):
-        return _form(value, "source", "fraction")
-    return "(fraction)" if isinstance(value, HeldOutFraction) else "(source)"
-
-
-HeldOut = Annotated[
-    Annotated[HeldOutSource, Tag("(source)")] | Annotated[HeldOutFraction, Tag("(fraction)")],
-    Discriminator(_held_out_form),
-]
-
-
-class Rows(Spec):
-    """What every kind of data has."""
-
-    source: str = field(..., "JSONL, parquet or CSV file, a folder of them, or a hub id.", min_length=1)
-    split: str = field("train", "Split of a hub data set or folder.")
-    chat_template: str | None = field(None, "Jinja file in place of the tokenizer's template.")
-    max_rows: int | None = field(None, "Take this many rows at the most.", ge=1)
-    eval: HeldOut | None = field(None, "Held-out rows: a source of their own, or a fraction.")
-    on_bad_row: Literal["error", "quarantine"] = field(
-        "error", "Stop at bad rows, or set them aside in `quarantine.jsonl`."
-    )
-    max_refused: int = field(0, "Bad rows that are allowed.", ge=0)
-    max_cut: float = field(0.2, "Share of rows whose completion may be cut.", ge=0, le=1)
-
-
-class PairwiseColumns(Spec):
-    """Where a pair's parts stand; dotted paths reach into objects."""
-
-    prompt: str = field("prompt", "The prompt.")
-    chosen: str = field("chosen", "The response that is preferred.")
-    rejected: str = field("rejected", "The other response.")
-    score_chosen: str = field("score_chosen", "Reward of the preferred response.")
-    score_rejected: str = field("score_rejected", "Reward of the other response.")
-    margin: str = field("margin", "What the preferred response should be ahead by.")
-
-
-class DemonstrationColumns(Spec):
-    """Where a demonstration's parts stand; dotted paths reach into objects."""
-
-    prompt: str = field("prompt", "The prompt.")
-    completion: str = field("completion", "The response that is imitated.")
-    messages: str = field("messages", "A conversation, in place of prompt and completion.")
-
-
-class Pairwise(Rows):
-    """Pairs of responses to one prompt, one of them preferred."""
-
-    kind: Literal["pairwise"] = field(..., "Rows of prompt, chosen, rejected.")
-    columns: PairwiseColumns = field(PairwiseColumns(), "Names of the columns.")
-
-
-class Demonstrations(Rows):
-    """Responses to imitate."""
-
-    kind: Literal["demonstrations"] = field(..., "Rows of prompt and completion, or messages.")
-    columns: DemonstrationColumns = field(DemonstrationColumns(), "Names of the columns.")
-
-
-class MarkedColumns(Spec):
-    """Where a judged response's parts stand; dotted paths reach into objects."""
-
-    prompt: str = field("prompt", "The prompt.")
-    completion: str = field("completion", "The response.")
-    label: str = field("label", "True where the response is desirable.")
-    reward: str = field("reward", "A number: the higher the better.")
-    win_rate: str = field("win_rate", "Probability that it beats the policy's own response.")
-
-
-class ScoredColumns(Spec):
-    """Where a group's parts stand; dotted paths reach into objects."""
-
-    prompt: str = field("prompt", "The prompt.")
-    completions: str = field("completions", "A list of responses.")
-    rewards: str = field("rewards", "A list of their rewards.")
-    win_rates: str = field("win_rates", "A list of their win rates.")
-
-
-class Marked(Rows):
-    """Single responses, each with a label, a reward or a win rate."""
-
-    kind: Literal["pointwise"] = field(..., "Rows of prompt, completion and label, reward or win_rate.")
-    columns: MarkedColumns = field(MarkedColumns(), "Names of the columns.")
-
-
-class Scored(Rows):
-    """Several responses to a prompt, each with a reward."""
-
-    kind: Literal["scored"] = field(..., "Rows of prompt, completions and rewards.")
-    columns: ScoredColumns = field(ScoredColumns(), "Names of the columns.")
-
-
-Data = Annotated[Pairwise | Demonstrations | Marked | Scored, Field(discriminator="kind")]
 
 
 class Train(Spec):
@@ -210,6 +93,8 @@ class Train(Spec):
     gradient_accumulation_steps: int = field(1, "Micro-batches a step.", ge=1)
     num_train_epochs: float = field(3.0, "Passes over the data.", gt=0)
     max_steps: int = field(-1, "Stop after this many steps; -1: by epochs.", ge=-1)
+    rollout_epochs: int = field(1, "Passes over the responses of a rollout.", ge=1)
+    rollout_minibatches: int = field(1, "Optimizer steps that share out a rollout's prompts.", ge=1)
     max_length: int = field(1024, "Tokens of prompt and completion together.", unit="token", ge=2)
     max_grad_norm: float = field(1.0, "Clip the gradient to this norm; 0: never.", ge=0)
     weight_decay: float = field(0.0, "Decoupled weight decay.", ge=0)

@@ -49,7 +49,13 @@ class WinRateTarget(Spec):
 
     kind: Literal["win_rate"] = field(..., "eta · (P − baseline).")
     eta: float = field(..., "Step size of the multiplicative-weights update.", symbol="η", gt=0)
-    baseline: float = field(0.5, "The constant in the place of the log-partition.", symbol="b")
+    baseline: float | Literal["batch_mean", "log_partition"] = field(
+        0.5,
+        "What stands for the log-partition: a constant, the mean win rate of the rollout, or its estimate from the "
+        "prompt's own responses (both in self-play alone).",
+        symbol="b",
+    )
+    samples: int | None = field(None, "Responses that estimate the log-partition; left out: all.", ge=2)
     outcome: Literal["column", "won", "lost"] = field(
         "column", "The win rate of the data, or that of a response that always won or always lost."
     )
