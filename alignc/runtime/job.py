@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -31,10 +31,11 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Reference:
-    """Where reference log-probabilities come from: initial, path, adapter_off or none."""
+    """Where reference log-probabilities come from: initial, path, adapter_off, previous_iterate, ema or none."""
 
     kind: str
     path: str | None = None
+    decay: float | None = None
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,7 @@ class Model:
     policy: str | Mapping[str, Any]
     reference: Reference
     adapter: Adapter | None = None
+    critic: Mapping[str, Any] | None = None
     dtype: str | None = None
     attn_implementation: str | None = None
     revision: str | None = None
@@ -63,7 +65,10 @@ class Model:
 
 @dataclass(frozen=True)
 class Data:
-    """The rows: where they are, how their columns are called, what becomes of bad ones."""
+    """The rows: where they are, how their columns are called, what becomes of bad ones.
+
+    From ``completions_per_prompt`` on it is about prompts whose responses the policy samples.
+    """
 
     kind: str
     source: str
@@ -75,6 +80,21 @@ class Data:
     on_bad_row: str
     max_refused: int
     max_cut: float
+    completions_per_prompt: int = 1
+    max_new_tokens: int = 64
+    temperature: float = 1.0
+    top_p: float = 1.0
+    sampler: str = "transformers"
+    missing_eos_reward: float | None = None
+    reward: Any = None
+    oracle: Any = None
+    opponent: Mapping[str, Any] | None = None
+    iterations: int = 1
+
+    @property
+    def online(self) -> bool:
+        """Whether the policy makes its own responses."""
+        return self.kind in ONLINE
 
 
 @dataclass(frozen=True)
@@ -110,6 +130,8 @@ class Train:
     metric_for_best_model: str | None
     greater_is_better: bool | None
     early_stopping_patience: int | None
+    rollout_epochs: int = 1
+    rollout_minibatches: int = 1
 
 
 @dataclass(frozen=True)
@@ -139,15 +161,20 @@ class Spec:
     output_dir: str
 
 
-OUTPUTS = {"log_sum_squares", "score", "value"}
+OUTPUTS = {"entropy", "log_sum_squares", "score", "token_value", "value"}
 STATISTICS = {"matched", "mean", "running"}
-ANCHORS = {"initial", "previous_iterate", "rollout"}
-"""On given data all three are the policy as training began."""
+ANCHORS = {"ema", "initial", "previous_iterate", "rollout"}
+"""On given data all are the policy as training began."""
+ONLINE = {"prompts", "self_play"}
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What the loss needs: responses in order, anchors, columns, totals, and its values at step 0."""
+    """What the loss needs: responses in order, anchors, columns, totals, and its values at step 0.
+
+    A rollout also needs to know how its ``advantage`` and other ``token_columns`` come about, which ``baseline`` is
+    estimated, and which metrics are ``ratios``: 1 at a rollout's first step.
+    """
 
     responses: list[str]
     anchors: list[str]
@@ -161,6 +188,10 @@ class Plan:
     coupled: bool
     metrics: list[str]
     step0: Mapping[str, float]
+    advantage: Mapping[str, Any] | None = None
+    token_columns: list[str] = field(default_factory=list)
+    ratios: list[str] = field(default_factory=list)
+    baseline: Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
         """Refuse what this runtime does not compute, rather than leave it out."""

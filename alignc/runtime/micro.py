@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from .attention import takes_packed, use_packed
-from .data.example import Example
+from .data.example import Column, Example
 from .failure import Failure
 from .job import Job, Plan
 from .layout import Batch, pack, pad
@@ -86,6 +86,8 @@ def total(plan: Plan, name: str, examples: Sequence[Example]) -> float:
     """Count one total by its name: `rows`, `tokens/RESPONSE` or `column/NAME`."""
     kind, _, of = name.partition("/")
     if kind == "tokens":
+        if of == "completions":
+            return sum(len(response) for example in examples for response in example.responses)
         place = plan.responses.index(of)
         return sum(len(example.responses[place]) for example in examples)
     if kind == "column":
@@ -142,15 +144,23 @@ def loss_inputs(
                 else stack([r[place] for r in rows], batch.mask.shape[2])
             )
             inputs[f"{anchor}/{name}"] = known.to(outputs["logps"])
-    for column in plan.columns:
-        inputs[f"column/{column}"] = column_tensor([e.columns[column] for e in examples]).to(device)
+    for column in (*plan.columns, *plan.token_columns):
+        values = [e.columns[column] for e in examples]
+        inputs[f"column/{column}"] = column_tensor(values, batch.mask).to(device)
     return inputs
 
 
-def column_tensor(values: Sequence[float | tuple[float, ...]]) -> Tensor:
-    """Put a column's numbers into a tensor [rows], or [rows, k] with zeros where a group is smaller."""
-    if not isinstance(values[0], tuple):
+def column_tensor(values: Sequence[Column], mask: Tensor) -> Tensor:
+    """Put a column into a tensor of float64: [rows]; of groups [rows, k]; of tokens [rows, k, T], as ``mask`` is.
+
+    Zeros stand where a group has fewer responses, or a response fewer tokens.
+    """
+    first = values[0]
+    if not isinstance(first, tuple):
         return torch.tensor(values, dtype=torch.float64)
+    if isinstance(first[0], np.ndarray):
+        groups: list[Any] = list(values)
+        return stack_groups(groups, mask).double()
     rows = [np.array(value, dtype=np.float64) for value in values]
     return stack(rows, max(len(row) for row in rows))
 
