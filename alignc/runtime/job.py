@@ -263,7 +263,8 @@ def build(kind: type[T], data: Mapping[str, Any], where: str) -> T:
     """Build a dataclass from a mapping that has its keys and no others."""
     fields = {f.name: f for f in dataclasses.fields(kind)}  # type: ignore[arg-type]
     unknown = sorted(set(data) - set(fields))
-    missing = sorted(n for n, f in fields.items() if n not in data and f.default is dataclasses.MISSING)
+    needed = {n for n, f in fields.items() if f.default is f.default_factory is dataclasses.MISSING}
+    missing = sorted(needed - set(data))
     if unknown or missing:
         raise Failure(
             "E806",
