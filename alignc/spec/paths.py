@@ -11,12 +11,13 @@ from alignc.spec.disk import exists, real
 from alignc.spec.document import Document, Path
 from alignc.spec.job import Job
 from alignc.spec.pipeline import is_spec
+from alignc.spec.rewards import sources
 
 __all__ = ["DATA_SUFFIXES", "absolute", "looks_local", "missing_files"]
 
 DATA_SUFFIXES = (".jsonl", ".json", ".parquet", ".csv")
 SOURCES: tuple[Path, ...] = (("data", "source"), ("data", "eval", "source"))
-MODELS: tuple[Path, ...] = (("model", "policy"), ("model", "reference", "path"))
+MODELS: tuple[Path, ...] = (("model", "policy"), ("model", "reference", "path"), ("model", "critic", "path"))
 FILES: tuple[Path, ...] = (("model", "policy", "tokenizer"), ("data", "chat_template"))
 
 
@@ -33,16 +34,23 @@ def absolute(job: Job, document: Document, before: tuple[FilePath, ...]) -> Job:
     `before`: the specs whose `{run: …}` led here, this one included; one that comes back is E001.
     """
     data = job.model_dump()
-    for path in (*SOURCES, *MODELS):
+    models = _models(data)
+    for path in (*SOURCES, *models):
         _replace(
             data, path, lambda name, base: _full(name, base) if looks_local(name, base) else name, document
         )
     for path in FILES:
         _replace(data, path, lambda name, base: name if name == "bytes" else _full(name, base), document)
-    for path in MODELS:
+    for path in models:
         _replace_run(data, path, document, before)
     data["output_dir"] = os.path.abspath(os.path.expanduser(data["output_dir"]))
     return Job.model_validate(data)
+
+
+def _models(data: dict[str, Any]) -> tuple[Path, ...]:
+    """List the places of models: those of the section, and reward models."""
+    judges = [(*path, "path") for path, source in sources(data) if source["kind"] == "model"]
+    return (*MODELS, *judges)
 
 
 def _full(name: str, base: FilePath) -> str:
@@ -63,7 +71,8 @@ def _replace(data: Any, path: Path, change: Any, document: Document) -> None:
 
 def _at(data: Any, path: Path) -> Any:
     for step in path:
-        data = data.get(step) if isinstance(data, dict) else None
+        listed = isinstance(data, list) and isinstance(step, int)
+        data = data[step] if listed else data.get(step) if isinstance(data, dict) else None
     return data
 
 
@@ -89,13 +98,13 @@ def missing_files(job: Job, document: Document) -> list[Diagnostic]:
 
     The model that another spec will train is a product, not a file of this spec.
     """
-    found = []
+    found, data = [], job.model_dump()
     for path in (*SOURCES, *FILES):
-        name = _at(job.model_dump(), path)
+        name = _at(data, path)
         if isinstance(name, str) and name.startswith("/") and not exists(name):
             found.append(_missing(name, document.span(path)))
-    for path in MODELS:
-        value = _at(job.model_dump(), path)
+    for path in _models(data):
+        value = _at(data, path)
         if isinstance(value, dict) and "run" in value:
             found.append(_missing(value["run"], document.span((*path, "run"))))
     return found

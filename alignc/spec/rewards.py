@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Discriminator, Field, Tag
 from pydantic_core import PydanticCustomError
 
 from alignc.spec.base import Spec, field
+from alignc.spec.document import Path
 from alignc.spec.model_source import ModelSource
 
 __all__ = [
@@ -25,6 +27,7 @@ __all__ = [
     "RegexVerifier",
     "Reward",
     "Source",
+    "sources",
 ]
 
 FUNCTION = r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*$"
@@ -178,3 +181,20 @@ Oracle = Annotated[
     Verifier | ModelReward | HttpReward | ColumnReward | BradleyTerry | FunctionOracle,
     Field(discriminator="kind"),
 ]
+
+
+def sources(spec: Mapping[str, Any]) -> Iterator[tuple[Path, Mapping[str, Any]]]:
+    """Walk every source of a spec's rewards and oracles, as plain data, with its path."""
+    data = spec.get("data")
+    for name in ("reward", "oracle"):
+        yield from _below(("data", name), data.get(name) if isinstance(data, Mapping) else None)
+
+
+def _below(path: Path, value: Any) -> Iterator[tuple[Path, Mapping[str, Any]]]:
+    if isinstance(value, list):
+        for index, inner in enumerate(value):
+            yield from _below((*path, index), inner)
+    elif isinstance(value, Mapping) and value.get("kind") == "bradley_terry":
+        yield from _below((*path, "reward"), value.get("reward"))
+    elif isinstance(value, Mapping):
+        yield path, value
