@@ -19,21 +19,27 @@ class Cut:
 
 
 def cut(
-    prompt: Sequence[int], responses: Sequence[Sequence[int]], max_length: int | None, bos: int | None = None
+    prompt: Sequence[int],
+    responses: Sequence[Sequence[int]],
+    max_length: int | None,
+    bos: int | None = None,
+    *,
+    room: int = 0,
 ) -> Cut:
     """Make prompt and every response fit ``max_length`` (at least 2) tokens together.
 
     The prompt loses its beginning, but for BOS; it keeps a token at least. A response loses its end only
-    where it would not fit behind a prompt of one token.
+    where it would not fit behind a prompt of one token. ``room`` tokens (below ``max_length``) stay free behind
+    the prompt for a response that is yet to be sampled.
     """
     if max_length is None:
         return Cut(prompt, tuple(responses))
     kept = tuple(response[: max_length - 1] for response in responses)
-    room = max_length - max(map(len, kept), default=0)
+    left = max_length - max(room, *map(len, kept), 0)
     return Cut(
-        _tail(prompt, room, bos),
+        _tail(prompt, left, bos),
         kept,
-        prompt_cut=len(prompt) > room,
+        prompt_cut=len(prompt) > left,
         responses_cut=any(len(response) > max_length - 1 for response in responses),
     )
 

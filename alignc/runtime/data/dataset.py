@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -24,7 +24,18 @@ from .source import read_rows
 from .split import held_out
 from .tokens import Specials, TokenRow, specials_of, tokenize
 
-__all__ = ["Dataset", "check_parts", "collect", "load_examples"]
+__all__ = [
+    "Dataset",
+    "Loaded",
+    "Part",
+    "check_parts",
+    "collect",
+    "counts_of",
+    "load_examples",
+    "load_rows",
+    "refused_of",
+    "settle",
+]
 
 Part = Literal["train", "eval"]
 
@@ -48,11 +59,12 @@ class Dataset:
 
 
 @dataclass(frozen=True)
-class _Loaded:
+class Loaded:
     """A row's way through the stages: where it got to, or what stopped it."""
 
     row: Row | None
     parsed: Parsed | None = None
+    text: Rendered | None = None
     cut: Cut | None = None
     failure: Failure | None = None
 
@@ -66,27 +78,31 @@ def load_examples(
     among its causes), E707 where no row is left; E601, E703 and E709 as the source and the tokenizer demand.
     Without ``settings.eval`` the held-out part is empty.
     """
-    loaded = _load(settings, tokenizer, which, limit)
+    loaded = load_rows(settings, tokenizer, which, limit)
+    settle(loaded, settings, which)
     dataset = _dataset(loaded)
-    if not dataset.counts.rows:
-        check_parts(settings)
-    if "mismatched" in settings.responses:
-        dataset = replace(
-            dataset, examples=with_mismatched(dataset.examples, settings.seed, settings.max_length)
-        )
-    if settings.on_bad_row == "quarantine" and settings.quarantine and dataset.refused:
-        bad = [(item.failure, item.row) for item in loaded if item.failure is not None]
-        write_quarantine(Path(settings.quarantine), bad)
-    if which == "train" or settings.eval is not None:
-        judge(dataset.counts, dataset.refused, settings)
-    return dataset
+    if "mismatched" not in settings.responses:
+        return dataset
+    return replace(dataset, examples=with_mismatched(dataset.examples, settings.seed, settings.max_length))
 
 
 def collect(
     settings: DataSettings, tokenizer: Any, *, which: Part = "train", limit: int | None = None
 ) -> Dataset:
     """Load as ``load_examples`` does, but judge nothing: refused rows are only listed."""
-    return _dataset(_load(settings, tokenizer, which, limit))
+    return _dataset(load_rows(settings, tokenizer, which, limit))
+
+
+def settle(loaded: Sequence[Loaded], settings: DataSettings, which: Part) -> None:
+    """Set refused rows aside where the spec says so, and judge whether the run may go on without them."""
+    counts, refused = counts_of(loaded), refused_of(loaded)
+    if not counts.rows:
+        check_parts(settings)
+    if settings.on_bad_row == "quarantine" and settings.quarantine and refused:
+        bad = [(item.failure, item.row) for item in loaded if item.failure is not None]
+        write_quarantine(Path(settings.quarantine), bad)
+    if which == "train" or settings.eval is not None:
+        judge(counts, refused, settings)
 
 
 def check_parts(settings: DataSettings) -> None:
@@ -112,11 +128,12 @@ def _one_part_is_empty(count: int, held: int, fraction: float, source: str) -> F
     )
 
 
-def _load(settings: DataSettings, tokenizer: Any, which: Part, limit: int | None) -> list[_Loaded]:
+def load_rows(settings: DataSettings, tokenizer: Any, which: Part, limit: int | None) -> list[Loaded]:
+    """Take every row as far as it gets: read, parsed, rendered, tokenized, cut."""
     specials = specials_of(tokenizer)
     template = read_template(settings.chat_template)
     rows = islice(_rows_of(settings, which), limit)
-    loaded: list[_Loaded] = []
+    loaded: list[Loaded] = []
     while chunk := list(islice(rows, _CHUNK)):
         loaded += _tokenized(chunk, settings, tokenizer, template, specials)
     return loaded
@@ -141,53 +158,56 @@ def _tokenized(
     tokenizer: Any,
     template: str | None,
     specials: Specials,
-) -> Iterator[_Loaded]:
+) -> Iterator[Loaded]:
     """Parse and render each row, tokenize those that can be, and give all back in their order."""
     stages = [_rendered(row, settings, tokenizer, template) for row in chunk]
-    ready = [(stage.row, text) for stage, text in stages if stage.row is not None and text is not None]
+    ready = [(stage.row, stage.text) for stage in stages if stage.row is not None and stage.text is not None]
     tokens = iter(tokenize(ready, tokenizer, specials))
-    for stage, text in stages:
-        yield stage if text is None else _fitted(stage, next(tokens), settings.max_length, specials)
+    for stage in stages:
+        yield stage if stage.text is None else _fitted(stage, next(tokens), settings, specials)
 
 
-def _rendered(
-    row: Row | Failure, settings: DataSettings, tokenizer: Any, template: str | None
-) -> tuple[_Loaded, Rendered | None]:
+def _rendered(row: Row | Failure, settings: DataSettings, tokenizer: Any, template: str | None) -> Loaded:
     if isinstance(row, Failure):
-        return _Loaded(None, failure=row), None
+        return Loaded(None, failure=row)
     try:
         parsed = parse_row(row, settings)
-        return _Loaded(row, parsed), render(row, parsed, tokenizer, template)
+        return Loaded(row, parsed, render(row, parsed, tokenizer, template))
     except Failure as failure:
         if failure.code not in _OF_A_ROW:
             raise
-        return _Loaded(row, failure=failure), None
+        return Loaded(row, failure=failure)
 
 
-def _fitted(
-    stage: _Loaded, tokens: TokenRow | Failure, max_length: int | None, specials: Specials
-) -> _Loaded:
+def _fitted(stage: Loaded, tokens: TokenRow | Failure, settings: DataSettings, specials: Specials) -> Loaded:
     if isinstance(tokens, Failure):
-        return _Loaded(stage.row, failure=tokens)
-    fitted = cut(tokens.prompt, tokens.responses, max_length, specials.bos)
-    return _Loaded(stage.row, stage.parsed, fitted)
+        return Loaded(stage.row, failure=tokens)
+    fitted = cut(tokens.prompt, tokens.responses, settings.max_length, specials.bos, room=settings.room)
+    return replace(stage, cut=fitted)
 
 
-def _dataset(loaded: list[_Loaded]) -> Dataset:
-    examples = tuple(_examples(loaded))
-    refused = tuple(item.failure for item in loaded if item.failure is not None)
+def _dataset(loaded: list[Loaded]) -> Dataset:
+    return Dataset(tuple(_examples(loaded)), counts_of(loaded), refused_of(loaded))
+
+
+def counts_of(loaded: Sequence[Loaded]) -> Counts:
+    """Count what became of rows."""
     cuts = [item.cut for item in loaded if item.cut is not None]
-    counts = Counts(
+    return Counts(
         rows=len(loaded),
-        kept=len(examples),
-        refused=len(refused),
+        kept=len(cuts),
+        refused=len(refused_of(loaded)),
         prompts_cut=sum(each.prompt_cut for each in cuts),
         completions_cut=sum(each.responses_cut for each in cuts),
     )
-    return Dataset(examples, counts, refused)
 
 
-def _examples(loaded: Iterable[_Loaded]) -> Iterator[Example]:
+def refused_of(loaded: Sequence[Loaded]) -> tuple[Failure, ...]:
+    """List what is wrong with the rows that were refused."""
+    return tuple(item.failure for item in loaded if item.failure is not None)
+
+
+def _examples(loaded: Iterable[Loaded]) -> Iterator[Example]:
     kept = ((item.row, item.parsed, item.cut) for item in loaded)
     whole = ((row, parsed, fitted) for row, parsed, fitted in kept if row and parsed and fitted)
     for index, (row, parsed, fitted) in enumerate(whole):

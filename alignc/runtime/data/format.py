@@ -96,7 +96,7 @@ def _scored(fields: Fields, settings: DataSettings) -> Parsed:
 
 
 def _prompts(fields: Fields, settings: DataSettings) -> Parsed:
-    return Parsed(_prompt(fields), ())
+    return _one_response(fields, ()) if settings.demonstrated else Parsed(_prompt(fields), ())
 
 
 _KINDS = {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 
 from ..job import Job
 
@@ -26,6 +26,9 @@ class DataSettings:
     ``max_length`` counts tokens of prompt and response together; None sets no bound. ``max_refused`` is a
     number of rows, or below 1 a share of them; ``max_cut`` is a share. ``needed`` names the numeric columns
     that the objective reads. ``quarantine`` is the file that refused rows are written to.
+
+    Of prompts, ``room`` counts the tokens that stay free for a sampled completion, and ``demonstrated`` tells that
+    each row has a completion of its own, which the objective compares with the samples.
     """
 
     kind: str
@@ -43,11 +46,14 @@ class DataSettings:
     needed: tuple[str, ...] = ()
     seed: int = 42
     quarantine: str | None = None
+    room: int = 0
+    demonstrated: bool = False
 
 
 def settings_from_job(job: Job) -> DataSettings:
     """Take the settings out of a job."""
-    section = dict(vars(job.spec.data))
+    known = {each.name for each in fields(DataSettings)}
+    section = {name: value for name, value in vars(job.spec.data).items() if name in known}
     held_out = section.pop("eval")
     return DataSettings(
         **section,
@@ -57,4 +63,5 @@ def settings_from_job(job: Job) -> DataSettings:
         needed=tuple(job.plan.columns),
         seed=job.spec.train.seed,
         quarantine=str(job.output_dir / "quarantine.jsonl"),
+        demonstrated=job.plan.convert == "demonstration",
     )
