@@ -45,6 +45,6 @@ def test_what_is_no_job_is_a_diagnostic(tmp_path: Path, text: str):
 
 def test_an_anchor_that_is_not_computed_is_refused(tmp_path: Path):
     data = job_data("dpo", tmp_path, tmp_path)
-    data["plan"] |= {"anchors": ["initial", "ema"]}
-    with pytest.raises(Failure, match=r"E806.*ema"):
+    data["plan"] |= {"anchors": ["initial", "oracle"]}
+    with pytest.raises(Failure, match=r"E806.*oracle"):
         job_from(data)
