@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,9 +18,11 @@ from alignc.graph.point import at_point
 from alignc.plan import Needs, needs
 from alignc.spec.load import Loaded, load
 from alignc.spec.paths import missing_files
+from alignc.spec.pipeline import producers, stages
 
 if TYPE_CHECKING:
     from alignc.diff import Difference
+    from alignc.launch import Assessment, Options, Stage
     from alignc.verify import Verified
 
 __all__ = [
@@ -35,6 +36,9 @@ __all__ = [
     "load",
     "lowered",
     "run",
+    "run_stages",
+    "specs_of",
+    "staged",
     "validate",
     "verify",
 ]
@@ -70,8 +74,23 @@ class Compiled:
         return job_folder(self.spec, self.loss, self.needs, self.explanation, standalone=standalone)
 
 
+def specs_of(path: Spec) -> list[str]:
+    """List the specs that a file stands for: the stages of a pipeline as `load` takes them, else itself."""
+    listed = stages(str(path))
+    return [str(path)] if listed is None else [stage.spec for stage in listed]
+
+
 def validate(path: Spec, overrides: Sequence[str] = ()) -> Report:
-    """Check a spec without opening data or models. Never raises for what is wrong with it."""
+    """Check a spec, or every stage of a pipeline, without opening data or models. Never raises for what is wrong."""
+    try:
+        reports = [_validated(spec, overrides) for spec in specs_of(path)]
+    except DiagnosticError as error:
+        reports = [Report(tuple(in_reading_order(error.diagnostics)), _texts(path))]
+    found = in_reading_order({d for report in reports for d in report.diagnostics})
+    return Report(tuple(found), {name: text for report in reports for name, text in report.texts.items()})
+
+
+def _validated(path: Spec, overrides: Sequence[str]) -> Report:
     texts = {**_texts(path), **({"--set": "\n".join(overrides)} if overrides else {})}
     try:
         spec = load(Path(path), overrides)
@@ -150,6 +169,7 @@ class Ran:
     action: str
     output_dir: str
     diagnostics: tuple[Mapping[str, Any], ...] = ()
+    spec: str = ""
 
 
 def run(
@@ -162,36 +182,103 @@ def run(
     limit: int | None = None,
     show: Callable[[str], None] = print,
 ) -> Ran:
-    """Compile a spec into `output_dir/job` and run it to its end.
+    """Compile a spec into `output_dir/job` and run it to its end; of a pipeline, every stage, and tell of the last.
 
-    A finished run of the same spec and inputs is up to date. Raises DiagnosticError for a spec with errors, and
-    E603 or E604 where `output_dir` holds something else. `max_steps` and `limit` (rows) bound a smoke run.
+    A finished run of the same spec and inputs is up to date. Raises DiagnosticError for a spec with errors, E609
+    where a model that another spec makes is not there, and E603 or E604 where `output_dir` holds something else.
+    `max_steps` and `limit` (rows) bound a smoke run.
+    """
+    *_, last = run_stages(
+        [path], overrides, resume=resume, overwrite=overwrite, max_steps=max_steps, limit=limit, show=show
+    )
+    return last
+
+
+def run_stages(
+    paths: Sequence[Spec],
+    overrides: Sequence[str] = (),
+    *,
+    with_stages: bool = False,
+    resume: bool = False,
+    overwrite: bool = False,
+    max_steps: int | None = None,
+    limit: int | None = None,
+    show: Callable[[str], None] = print,
+) -> Iterator[Ran]:
+    """Run specs and pipelines, each after those whose models it starts from; yields how each ended, up to a failure.
+
+    Everything is compiled and checked before the first one starts. What is finished and unchanged, by content, is
+    skipped; among several stages `overwrite` is for those that are out of date alone. `with_stages` takes in the
+    specs behind every `{run: …}`, as they are written: overrides and bounds are for `paths`.
     """
     from alignc import launch
 
-    compiled = lowered(path, overrides)
-    folder, output = compiled.folder(), Path(compiled.spec.job.output_dir)
-    job = json.loads(folder.files["job.json"])
-    identity = launch.fingerprint(job, folder.files["loss.py"], max_steps=max_steps, limit=limit)
-    wanted = launch.settings(job, max_steps, limit)
-    decision = launch.decide(
-        launch.inspect(output), identity, resume=resume, overwrite=overwrite, settings=wanted
-    )
-    if decision.action == "refuse":
-        span = compiled.spec.document.span(("output_dir",))
-        code, why, way_out = str(decision.code), decision.why, decision.help
-        raise DiagnosticError(Diagnostic(code, decision.message, span, why=why, help=way_out))
-    if decision.action == "up_to_date":
-        return Ran(0, decision.action, str(output))
-    if decision.action == "start":
-        launch.clear(output)
-    write(folder, output / "job")
-    ended = launch.launch(
-        output / "job",
-        fingerprint=identity,
-        show=show,
-        resume=decision.action == "resume",
-        max_steps=max_steps,
-        limit=limit,
-    )
-    return Ran(ended.exit_code, decision.action, str(output), ended.diagnostics)
+    options = launch.Options(resume, overwrite, max_steps=max_steps, limit=limit)
+    ahead = staged(paths, overrides, options, with_stages=with_stages)
+    if found := launch.refusals(ahead):
+        raise DiagnosticError(found)
+    for number, each in enumerate(ahead, 1):
+        settled = launch.assess(each.stage) if each.after else each
+        if len(ahead) > 1:
+            show(f"── {each.stage.spec} ({number} of {len(ahead)}): {launch.reason(settled)}")
+        ended = launch.run_stage(settled, show)
+        output = str(each.stage.output)
+        yield Ran(ended.exit_code, settled.decision.action, output, ended.diagnostics, each.stage.spec)
+        if ended.exit_code:
+            return
+
+
+def staged(
+    paths: Sequence[Spec], overrides: Sequence[str], options: Options, *, with_stages: bool = False
+) -> tuple[Assessment, ...]:
+    """Compile specs, put them in order, and say what is to be done about each; starts nothing.
+
+    Raises DiagnosticError with what is wrong with any of them, and E609 where a model that another spec makes is not
+    there and that spec is not among them.
+    """
+    from alignc import launch
+
+    named = list(dict.fromkeys(spec for path in paths for spec in specs_of(path)))
+    many = len(named) > 1 or with_stages
+    compiled = _all_compiled(named, overrides, replace(options, keep=many))
+    if with_stages:
+        compiled += _makers(compiled, launch.Options(options.resume, options.overwrite, keep=True))
+    ordered = launch.ordered(compiled)
+    if absent := launch.untrained(ordered):
+        raise DiagnosticError(in_reading_order(absent))
+    return launch.prospects(ordered)
+
+
+def _all_compiled(specs: Sequence[str], overrides: Sequence[str], options: Options) -> list[Stage]:
+    compiled: list[Stage] = []
+    found: list[Diagnostic] = []
+    for spec in specs:
+        try:
+            compiled.append(_stage(spec, overrides, options))
+        except DiagnosticError as error:
+            found += error.diagnostics
+    if found:
+        raise DiagnosticError(in_reading_order(set(found)))
+    return compiled
+
+
+def _stage(spec: str, overrides: Sequence[str], options: Options) -> Stage:
+    from alignc.launch import Stage
+
+    found = lowered(spec, overrides)
+    document = found.spec.document
+    return Stage(spec, document, found.folder(), options, producers(document))
+
+
+def _makers(compiled: Sequence[Stage], options: Options) -> list[Stage]:
+    """Compile the specs behind every `{run: …}`, and those behind theirs."""
+    known = {stage.output for stage in compiled}
+    waiting = [maker for stage in compiled for maker in stage.makers.values()]
+    found: list[Stage] = []
+    while waiting:
+        [stage] = _all_compiled([waiting.pop(0)], (), options)
+        if stage.output not in known:
+            known.add(stage.output)
+            found.append(stage)
+            waiting += stage.makers.values()
+    return found

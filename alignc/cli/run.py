@@ -6,10 +6,11 @@ from collections.abc import Sequence
 
 import click
 
-from alignc.api import Ran, lowered, run
-from alignc.cli.codes import SOUND
+from alignc.api import Ran, lowered, run_stages, staged
+from alignc.cli.codes import ENVIRONMENT, SOUND
 from alignc.cli.options import overrides
 from alignc.cli.show import diagnostic, show_diagnostics
+from alignc.launch import Assessment, Options, reason, refusals
 
 __all__ = ["command"]
 
@@ -19,8 +20,15 @@ __all__ = ["command"]
 @click.option("-c", "--config", "configs", type=click.Path(), multiple=True, help="The same as SPECS.")
 @overrides
 @click.option("--resume", is_flag=True, help="Go on with an unfinished run from its newest whole checkpoint.")
-@click.option("--overwrite", is_flag=True, help="Remove the run that `output_dir` holds, and start over.")
-@click.option("--dry-run", is_flag=True, help="Check and compile, but start nothing.")
+@click.option(
+    "--overwrite",
+    is_flag=True,
+    help="Remove the run that `output_dir` holds, and start over; of several stages, only those out of date.",
+)
+@click.option(
+    "--with-stages", is_flag=True, help="First run the specs behind every `{run: SPEC}`, where need be."
+)
+@click.option("--dry-run", is_flag=True, help="Check, and say what would run and why, but start nothing.")
 @click.option("--max-steps", type=click.IntRange(min=1), help="Stop after this many steps.")
 @click.option("--limit", type=click.IntRange(min=1), metavar="ROWS", help="Take this many rows at the most.")
 def command(
@@ -29,28 +37,45 @@ def command(
     overrides: Sequence[str],
     resume: bool,
     overwrite: bool,
+    with_stages: bool,
     dry_run: bool,
     max_steps: int | None,
     limit: int | None,
 ) -> int:
-    """Train SPECS, one after another; a spec may start from the model of the one before it.
+    """Train SPECS: each after those whose models it starts from. A pipeline file stands for its stages.
 
-    A run that is finished and unchanged is skipped. Ctrl-C and SIGTERM save a checkpoint; --resume goes on.
+    A run that is finished and unchanged, by the content of its spec, data and models, is skipped. Ctrl-C and
+    SIGTERM save a checkpoint; --resume goes on there, whichever stage it was.
     """
     files = [*specs, *configs]
     if not files:
         raise click.UsageError("which spec? `alignc run spec.yaml`")
-    for file in files:
-        if dry_run:
-            click.echo(_plan(file, overrides))
-            continue
-        click.echo(f"── {file}", err=True)
-        ended = run(
-            file, overrides, resume=resume, overwrite=overwrite, max_steps=max_steps, limit=limit, show=_show
-        )
-        if code := _told(ended):
-            return code
-    return SOUND
+    if dry_run:
+        options = Options(resume, overwrite, max_steps=max_steps, limit=limit)
+        return _planned(staged(files, overrides, options, with_stages=with_stages), overrides)
+    ended = run_stages(
+        files,
+        overrides,
+        with_stages=with_stages,
+        resume=resume,
+        overwrite=overwrite,
+        max_steps=max_steps,
+        limit=limit,
+        show=_show,
+    )
+    return next((code for ran in ended if (code := _told(ran))), SOUND)
+
+
+def _planned(ahead: Sequence[Assessment], overrides: Sequence[str]) -> int:
+    for each in ahead:
+        spec = each.stage.spec
+        known = f"depends on what {', '.join(each.after)} will make" if each.after else reason(each)
+        refused = each.decision.action == "refuse" and not each.after
+        click.echo(_plan(spec, overrides if each.stage.document.texts.get("--set") else ()))
+        click.echo(f"  {'refused: ' + each.decision.message if refused else known}")
+    found = refusals(ahead)
+    show_diagnostics(found)
+    return ENVIRONMENT if found else SOUND
 
 
 def _plan(file: str, overrides: Sequence[str]) -> str:

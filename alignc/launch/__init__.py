@@ -2,16 +2,38 @@
 
 from alignc.launch.outputs import Decision, Existing, clear, decide, fingerprint, inspect, settings
 from alignc.launch.process import launch
+from alignc.launch.stages import (
+    Assessment,
+    Options,
+    Stage,
+    assess,
+    ordered,
+    prospects,
+    reason,
+    refusals,
+    run_stage,
+    untrained,
+)
 from alignc.launch.verdict import Outcome
 
 __all__ = [
+    "Assessment",
     "Decision",
     "Existing",
+    "Options",
     "Outcome",
+    "Stage",
+    "assess",
     "clear",
     "decide",
     "fingerprint",
     "inspect",
     "launch",
+    "ordered",
+    "prospects",
+    "reason",
+    "refusals",
+    "run_stage",
     "settings",
+    "untrained",
 ]

@@ -4,46 +4,60 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-__all__ = ["digests"]
+__all__ = ["digests", "model_folders"]
 
 CHUNK = 1 << 22
-PATHS = (
-    ("model", "policy"),
-    ("model", "policy", "tokenizer"),
-    ("model", "reference", "path"),
-    ("data", "source"),
-    ("data", "eval", "source"),
-    ("data", "chat_template"),
-)
+KEYS = ("policy", "tokenizer", "path", "source", "chat_template")
+"""The last step of a setting that names a file or a folder; `data.columns` may hold such keys for other ends."""
+Stat = tuple[str, int, int]
 
 
 def digests(spec: Mapping[str, Any]) -> dict[str, str]:
     """Hash every local file or folder that a resolved spec names. Hub ids stand for themselves."""
-    found = {}
-    for steps in PATHS:
-        value = _at(spec, steps)
-        if isinstance(value, str) and value.startswith("/"):
-            found[".".join(steps)] = _digest(Path(value))
-    return found
+    return {name: _digest(path, tuple(_stats(Path(path)))) for name, path in local(spec).items()}
 
 
-def _at(value: Any, steps: tuple[str, ...]) -> Any:
-    for step in steps:
-        value = value.get(step) if isinstance(value, Mapping) else None
-    return value
+def model_folders(spec: Mapping[str, Any]) -> dict[str, str]:
+    """List the local models that a resolved spec starts from, by dotted name."""
+    return {name: path for name, path in local(spec).items() if name.endswith(("policy", "path"))}
 
 
-def _digest(path: Path) -> str:
-    digest = hashlib.sha256()
-    for file in _files(path):
-        digest.update(str(file.relative_to(path)).encode() + b"\0")
-        with file.open("rb") as stream:
+def local(spec: Mapping[str, Any]) -> dict[str, str]:
+    """List the local files and folders that a resolved spec names, by dotted name."""
+    found = dict(_named({name: spec.get(name) for name in ("model", "data")}, ""))
+    return {name: path for name, path in found.items() if ".columns." not in name}
+
+
+def _named(value: Any, at: str) -> Iterator[tuple[str, str]]:
+    if isinstance(value, str) and value.startswith("/") and at.rpartition(".")[2] in KEYS:
+        yield at, value
+    pairs = (
+        value.items() if isinstance(value, Mapping) else enumerate(value) if isinstance(value, list) else ()
+    )
+    for key, inner in pairs:
+        yield from _named(inner, f"{at}.{key}" if at else str(key))
+
+
+@lru_cache(maxsize=256)
+def _digest(name: str, stats: tuple[Stat, ...]) -> str:
+    """Hash a file's or a folder's content, once as long as sizes and times (`stats`) stay the same."""
+    digest, path = hashlib.sha256(), Path(name)
+    for file, _, _ in stats:
+        digest.update(file.encode() + b"\0")
+        with (path / file).open("rb") as stream:
             while block := stream.read(CHUNK):
                 digest.update(block)
     return digest.hexdigest()
+
+
+def _stats(path: Path) -> Iterator[Stat]:
+    for file in _files(path):
+        stat = file.stat()
+        yield str(file.relative_to(path)), stat.st_size, stat.st_mtime_ns
 
 
 def _files(path: Path) -> Iterator[Path]:

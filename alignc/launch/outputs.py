@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from alignc.launch.inputs import digests
 
-__all__ = ["Decision", "Existing", "clear", "decide", "fingerprint", "inspect", "settings"]
+__all__ = ["Decision", "Existing", "changed_inputs", "clear", "decide", "fingerprint", "inspect", "settings"]
 
 RUN = "run.json"
 STATUS = "status.json"
@@ -23,6 +23,8 @@ OURS = (
     "metrics.jsonl",
     "model",
     "quarantine.jsonl",
+    "report.html",
+    "rollouts.jsonl",
     RUN,
     "run.log",
     STATUS,
@@ -36,11 +38,12 @@ STARTED = ("checkpoints", "metrics.jsonl", RUN, STATUS)
 
 @dataclass(frozen=True)
 class Existing:
-    """What an output folder holds: whose run, whether it came to its end, and its settings by dotted name."""
+    """What an output folder holds: whose run, whether it came to its end, its settings and its inputs' digests."""
 
     fingerprint: str | None
     finished: bool
     settings: Mapping[str, Any] = field(default_factory=dict)
+    inputs: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -55,14 +58,20 @@ class Decision:
 
 
 def fingerprint(
-    job: Mapping[str, Any], loss: str, *, max_steps: int | None = None, limit: int | None = None
+    job: Mapping[str, Any],
+    loss: str,
+    *,
+    max_steps: int | None = None,
+    limit: int | None = None,
+    inputs: Mapping[str, str] | None = None,
 ) -> str:
     """Hash what makes a run this run: resolved spec, plan, loss, local inputs by content, a smoke run's bounds.
 
-    Where a value was written (its origin) does not count.
+    Where a value was written (its origin) does not count. `inputs`: the digests, where they are known already.
     """
     spec = job.get("spec") or {}
-    parts = [job.get("alignc"), spec, job.get("plan"), loss, digests(spec), max_steps, limit]
+    read_by_it = digests(spec) if inputs is None else dict(inputs)
+    parts = [job.get("alignc"), spec, job.get("plan"), loss, read_by_it, max_steps, limit]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
@@ -74,7 +83,8 @@ def inspect(output_dir: Path) -> Existing | None:
     if status.get("finished") is False and not trained(output_dir):
         return None
     held = settings(read(output_dir / "job" / "job.json"), run.get("max_steps"), run.get("limit"))
-    return Existing(run.get("fingerprint"), status.get("finished") is True, held)
+    inputs = run.get("inputs") or {}
+    return Existing(run.get("fingerprint"), status.get("finished") is True, held, inputs)
 
 
 def trained(output_dir: Path) -> bool:
@@ -99,29 +109,29 @@ def decide(
     *,
     resume: bool,
     overwrite: bool,
+    keep: bool = False,
     settings: Mapping[str, Any] | None = None,
+    inputs: Mapping[str, str] | None = None,
 ) -> Decision:
-    """Decide by whose run is there and how far it came; `settings` are the wanted run's, to say what differs."""
-    if existing is None or overwrite:
+    """Decide by whose run is there and how far it came; `settings` and `inputs` are the wanted run's.
+
+    `keep`: --overwrite is for runs that are out of date alone, as one stage among several has it.
+    """
+    if existing is None:
         return Decision("start")
-    if existing.fingerprint != wanted:
-        return Decision(
-            "refuse",
-            "E603",
-            "`output_dir` holds another run",
-            "name another `output_dir`, or start over with --overwrite",
-            differences(existing.settings, settings or {}),
-        )
-    if existing.finished:
+    same = existing.fingerprint == wanted
+    why = None if same else differences(existing, settings or {}, inputs or {})
+    if same and existing.finished and (keep or not overwrite):
         return Decision("up_to_date")
-    if resume:
+    if same and resume and (keep or not overwrite):
         return Decision("resume")
-    return Decision(
-        "refuse",
-        "E604",
-        "`output_dir` holds an unfinished run of this spec",
-        "go on with --resume, or start over with --overwrite",
-    )
+    if overwrite:
+        return Decision("start", why=why)
+    if not same:
+        help_ = "name another `output_dir`, or start over with --overwrite"
+        return Decision("refuse", "E603", "`output_dir` holds another run", help_, why)
+    help_ = "go on with --resume, or start over with --overwrite"
+    return Decision("refuse", "E604", "`output_dir` holds an unfinished run of this spec", help_)
 
 
 def settings(
@@ -142,16 +152,26 @@ def _leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
         yield from _leaves(inner, f"{path}.{key}" if path else str(key))
 
 
-def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> str | None:
-    """Name the first few settings that differ, `key: before → after`; None where either side is unknown."""
-    if not before or not after:
+def differences(
+    existing: Existing, settings: Mapping[str, Any], inputs: Mapping[str, str] | None = None
+) -> str | None:
+    """Name the first few settings and inputs that differ, `key: before → after`; None where a side is unknown."""
+    before = existing.settings
+    if not before or not settings:
         return None
-    keys = sorted(key for key in before.keys() | after.keys() if before.get(key) != after.get(key))
-    if not keys:
-        return "its settings are the same; an input file or the emitted loss is not"
-    shown = [f"`{key}: {_told(before.get(key))} → {_told(after.get(key))}`" for key in keys[:NAMED]]
+    keys = sorted(key for key in before.keys() | settings.keys() if before.get(key) != settings.get(key))
+    shown = [f"`{key}: {_told(before.get(key))} → {_told(settings.get(key))}`" for key in keys[:NAMED]]
     more = f" and {len(keys) - NAMED} more" if len(keys) > NAMED else ""
-    return f"what differs from it is {', '.join(shown)}{more}"
+    changed = [f"the content of `{key}`" for key in changed_inputs(existing, inputs or {}) if key not in keys]
+    if shown or changed:
+        return f"what differs from it is {', '.join([*shown, *changed])}{more}"
+    return "its settings are the same; an input file or the emitted loss is not"
+
+
+def changed_inputs(existing: Existing, inputs: Mapping[str, str]) -> list[str]:
+    """List the inputs whose content is not what it was when the run began."""
+    known = existing.inputs
+    return sorted(key for key, digest in inputs.items() if key in known and known[key] != digest)
 
 
 def _told(value: Any) -> str:

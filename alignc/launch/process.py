@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
@@ -51,6 +51,7 @@ def launch(
     resume: bool = False,
     max_steps: int | None = None,
     limit: int | None = None,
+    inputs: Mapping[str, str] | None = None,
 ) -> Outcome:
     """Run an emitted job folder to its end, and say how it ended.
 
@@ -64,6 +65,7 @@ def launch(
     variables, ignored = environment(os.environ, section, usable_cores())
     forget(output)
     record: dict[str, object] = {"fingerprint": fingerprint, "max_steps": max_steps, "limit": limit}
+    record |= {"inputs": dict(inputs or {})}
     record |= {"command": line, "ignored_environment": sorted(ignored)}
     (output / RUN).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     watch = Watch()

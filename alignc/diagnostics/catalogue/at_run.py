@@ -62,6 +62,13 @@ ENVIRONMENT = (
         "correct the path or its permissions, or make room",
         "output_dir: /proc/run",
     ),
+    Code(
+        "E609",
+        "the model of another stage is not there yet",
+        "the spec starts from what another spec trains, and that one has not been run to its end",
+        "run that spec first, or both with `alignc run --with-stages`",
+        "model: {policy: {run: sft.yaml}}",
+    ),
 )
 
 ROWS = (
