@@ -11,6 +11,7 @@ from alignc.diagnostics.catalogue.data_and_types import DATA_AND_TYPES
 from alignc.diagnostics.catalogue.kl import KL
 from alignc.diagnostics.catalogue.policy_gradient import POLICY_GRADIENT
 from alignc.diagnostics.catalogue.reading import READING
+from alignc.diagnostics.catalogue.rewards import REWARD_ANSWERS, REWARD_PERMISSIONS
 from alignc.diagnostics.catalogue.units_and_signs import UNITS_AND_SIGNS
 from alignc.diagnostics.model import Diagnostic
 
@@ -32,7 +33,18 @@ GROUPS: Mapping[str, str] = MappingProxyType(
 CODES: Mapping[str, Code] = MappingProxyType(
     {
         code.code: code
-        for group in (READING, DATA_AND_TYPES, KL, POLICY_GRADIENT, UNITS_AND_SIGNS, ENVIRONMENT, ROWS, RUNS)
+        for group in (
+            READING,
+            DATA_AND_TYPES,
+            KL,
+            POLICY_GRADIENT,
+            UNITS_AND_SIGNS,
+            ENVIRONMENT,
+            REWARD_PERMISSIONS,
+            ROWS,
+            RUNS,
+            REWARD_ANSWERS,
+        )
         for code in group
     }
 )
