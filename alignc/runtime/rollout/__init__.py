@@ -1,0 +1,1 @@
+"""Rollouts: what a policy says to prompts, sampled, and written down."""

@@ -1,0 +1,159 @@
+"""Decoding with a key-value cache: a prompt is read once, and its responses grow from there token by token."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from transformers import DynamicCache
+
+from ..attention import causal_lm
+from ..data.example import Tokens
+from ..failure import Failure
+from ..generate import device_of, left_padded
+from ..reference import disabled
+from .law import draw, weights
+from .sampling import Drawn, Sampling
+
+__all__ = ["Reader", "decode"]
+
+_DROP = 0.25  # share of ended responses in a batch from which on they are taken out of it
+
+
+class Reader:
+    """A model that reads tokens and says what may come next, its cache beside it.
+
+    ``bare`` reads with the adapter switched off. Raises E607 for an architecture that keeps no cache of keys and
+    values by position.
+    """
+
+    def __init__(self, model: nn.Module, *, bare: bool = False) -> None:
+        self.base = causal_lm(model)
+        known = inspect.signature(self.base.forward).parameters
+        if self.base._is_stateful or "past_key_values" not in known:
+            raise _no_cache(type(self.base).__name__)
+        self.places = "position_ids" in known
+        self.last: dict[str, Any] = {"logits_to_keep": 1} if "logits_to_keep" in known else {}
+        self.without: Callable[[], AbstractContextManager[object]] = (
+            partial(disabled, model) if bare else nullcontext
+        )
+        self.cache = DynamicCache(config=self.base.config)
+
+    def read(self, ids: Tensor, mask: Tensor, positions: Tensor) -> Tensor:
+        """Read ``[B, S]`` more tokens; the mask ``[B, whole length]`` covers the cache as well. Logits ``[B, V]``."""
+        where = {"position_ids": positions} if self.places else {}
+        with self.without():
+            output = self.base(
+                input_ids=ids,
+                attention_mask=mask,
+                past_key_values=self.cache,
+                use_cache=True,
+                **where,
+                **self.last,
+            )
+        logits: Tensor = output.logits[:, -1]
+        return logits
+
+
+def _no_cache(name: str) -> Failure:
+    return Failure(
+        "E607",
+        f"{name} keeps no cache of keys and values, so that it cannot be sampled from here",
+        why="a prompt is read once for all of its responses, which grow from copies of its cache",
+        help="take an architecture with attention alone: Llama, Qwen, Mistral, GPT-2 and their kin",
+    )
+
+
+def decode(
+    readers: Sequence[tuple[Reader, float]],
+    prompts: Sequence[Tokens],
+    numbers: NDArray[np.float64],
+    sampling: Sampling,
+    each: Callable[[], object],
+) -> list[Drawn]:
+    """Sample the responses of a batch of prompts, those of the first prompt first.
+
+    ``readers`` are fresh, each with the weight of its log-probabilities. ``numbers`` are the uniform ones,
+    ``[prompts * completions, max_new_tokens]``. A response that has ended is read on until a quarter of the batch
+    has, which is taken out then: copying the cache costs about what a step does.
+    """
+    device, k = device_of(readers[0][0].base), sampling.completions
+    ids, mask = left_padded(prompts, sampling.pad_id, device)
+    logits = _read(readers, ids, mask, (mask.cumsum(1) - 1).clamp(min=0)).repeat_interleave(k, dim=0)
+    for reader, _ in readers:
+        reader.cache.batch_repeat_interleave(k)
+    mask, positions = (x.repeat_interleave(k, dim=0) for x in (mask, mask.sum(1, keepdim=True)))
+    batch = _Batch(numbers, sampling)
+    while batch.step(logits, each):
+        if (kept := batch.drop(device)) is not None:
+            mask, positions = mask[kept], positions[kept]
+            for reader, _ in readers:
+                reader.cache.batch_select_indices(kept)
+        mask = torch.cat([mask, mask.new_ones(len(mask), 1)], dim=1)
+        logits = _read(readers, batch.newest(device), mask, positions)
+        positions = positions + 1
+    return batch.responses()
+
+
+def _read(readers: Sequence[tuple[Reader, float]], ids: Tensor, mask: Tensor, positions: Tensor) -> Tensor:
+    """Mix what the readers say: a weighted sum of logits is a geometric mean of laws, but for its normalizer."""
+    if len(readers) == 1:
+        return readers[0][0].read(ids, mask, positions)
+    return sum(weight * reader.read(ids, mask, positions).double() for reader, weight in readers)  # type: ignore[return-value]
+
+
+class _Batch:
+    """The responses of a batch as they grow; ``lines`` are those that are still read."""
+
+    def __init__(self, numbers: NDArray[np.float64], sampling: Sampling) -> None:
+        self.sampling, self.numbers, self.length = sampling, numbers, 0
+        self.tokens, self.logps = np.zeros(numbers.shape, dtype=np.int32), np.zeros(numbers.shape)
+        self.lines = np.arange(len(numbers))
+        self.ended = np.zeros(len(numbers), dtype=bool)
+
+    def step(self, logits: Tensor, each: Callable[[], object]) -> bool:
+        """Choose the next token of every line; tell whether a response goes on."""
+        tokens, logps = _choose(logits, self.numbers[self.lines, self.length], self.sampling)
+        self.tokens[self.lines, self.length], self.logps[self.lines, self.length] = tokens, logps
+        self.ended[self.lines] |= np.isin(tokens, self.sampling.eos_ids)
+        self.length += 1
+        each()
+        return self.length < self.sampling.max_new_tokens and not bool(self.ended.all())
+
+    def drop(self, device: torch.device) -> Tensor | None:
+        """Take ended lines out where they are many; return the places of the others."""
+        going = ~self.ended[self.lines]
+        if going.mean() > 1 - _DROP:
+            return None
+        self.lines = self.lines[going]
+        return torch.from_numpy(np.flatnonzero(going)).to(device)
+
+    def newest(self, device: torch.device) -> Tensor:
+        """Return the last token of every line, ``[lines, 1]``."""
+        return torch.from_numpy(self.tokens[self.lines, self.length - 1 : self.length].astype(np.int64)).to(
+            device
+        )
+
+    def responses(self) -> list[Drawn]:
+        """Cut every response behind its first EOS."""
+        last = np.isin(self.tokens[:, : self.length], self.sampling.eos_ids)
+        ends = np.where(last.any(axis=1), last.argmax(axis=1) + 1, self.length)
+        whole = zip(self.tokens, self.logps, ends, strict=True)
+        return [Drawn(tokens[:end].copy(), logps[:end].copy()) for tokens, logps, end in whole]
+
+
+def _choose(
+    logits: Tensor, uniform: NDArray[np.float64], sampling: Sampling
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    if sampling.temperature == 0:
+        return logits.argmax(dim=1).cpu().numpy(), np.zeros(len(logits))
+    law = weights(logits, sampling.temperature, sampling.top_p)
+    tokens, logps = draw(law, torch.from_numpy(uniform))
+    return tokens.cpu().numpy(), logps.cpu().numpy()

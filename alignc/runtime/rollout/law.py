@@ -1,0 +1,77 @@
+"""The law of the next token, and a token drawn from it by one uniform number."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ..failure import Failure
+
+__all__ = ["draw", "nucleus", "weights"]
+
+_BLOCK = 256  # words summed before the search goes into them
+
+
+def weights(logits: Tensor, temperature: float, top_p: float) -> Tensor:
+    """Turn logits into weights of the sampling law ``[B, V]`` float64, not normalized; the temperature is above 0.
+
+    Raises E801 where logits are not finite: no token could be drawn.
+    """
+    scaled = logits.double() / temperature
+    top = scaled.amax(dim=1, keepdim=True)
+    if not bool(top.isfinite().all()):
+        raise _not_finite()
+    found = (scaled - top).exp_()
+    return found if top_p >= 1 else found * nucleus(found, top_p)
+
+
+def _not_finite() -> Failure:
+    return Failure(
+        "E801",
+        "the policy's logits are not finite, so that no token can be drawn",
+        why="a step made the weights too large, or a number format is too narrow for them",
+        help="lower `train.learning_rate`, or choose `bfloat16` over `float16`",
+    )
+
+
+def nucleus(found: Tensor, top_p: float) -> Tensor:
+    """Tell which words stay: the likeliest, until they hold the share ``top_p`` together; of equals the first."""
+    ordered, places = found.sort(dim=1, descending=True, stable=True)
+    before = ordered.cumsum(dim=1) - ordered
+    inside = before < top_p * ordered.sum(dim=1, keepdim=True)
+    return torch.zeros_like(inside).scatter_(1, places, inside)
+
+
+def draw(found: Tensor, uniform: Tensor) -> tuple[Tensor, Tensor]:
+    """Invert the distribution function: tokens ``[B]``, and the log-probability of each.
+
+    The search goes through sums of blocks first: a running sum over a whole vocabulary takes longer, and on GPUs
+    torch does not promise it to be the same twice.
+    """
+    blocks = _blocks(found)
+    sums = blocks.sum(dim=2)
+    block, rest, total = _search(sums, uniform)
+    words = blocks[torch.arange(len(found), device=found.device), block]
+    word, _, _ = _search(words, (rest / sums.gather(1, block[:, None])[:, 0]).clamp(min=0))
+    tokens = block * _BLOCK + word
+    return tokens, (found.gather(1, tokens[:, None])[:, 0] / total).log()
+
+
+def _blocks(found: Tensor) -> Tensor:
+    missing = -found.shape[1] % _BLOCK
+    return torch.nn.functional.pad(found, (0, missing)).view(len(found), -1, _BLOCK)
+
+
+def _search(values: Tensor, uniform: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Find where the running sum first exceeds the share ``uniform`` of the total, never at a zero.
+
+    Returns the place, by how much the share goes into it, and the total. Sums run on the CPU, where they repeat.
+    """
+    host = values.cpu()
+    running = host.cumsum(dim=1)
+    total = running[:, -1:]
+    goal = uniform.cpu()[:, None] * total
+    last = host.shape[1] - 1 - (host > 0).flip(1).int().argmax(dim=1, keepdim=True)
+    place = torch.minimum((running <= goal).sum(dim=1, keepdim=True), last)
+    into = goal - running.gather(1, place) + host.gather(1, place)
+    return tuple(x[:, 0].to(values.device) for x in (place, into, total))  # type: ignore[return-value]
