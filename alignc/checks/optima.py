@@ -78,7 +78,7 @@ def constant_baseline(checked: Checked) -> Iterator[Diagnostic]:
     for index, term in enumerate(checked.spec.job.objective.terms):
         if not (isinstance(term, Pointwise) and isinstance(term.link, SquaredLink)):
             continue
-        target, own = term.target, checked.spec.preset is None
+        target, own = term.target, checked.spec.bound_at(term_path(index)) is None
         rewarded = isinstance(target, RewardTarget) and target.baseline == "none"
         if rewarded or (own and isinstance(target, WinRateTarget)):
             message = f"`{term.name}` has a constant for a baseline: its optimum is not ref·exp(R/β)"
@@ -91,10 +91,11 @@ def deterministic_labels(checked: Checked) -> Iterator[Diagnostic]:
     Of given pairs the labels may well be noisy; `explain` says what follows where they are not, and what a preset
     of ours is known to do.
     """
-    if checked.spec.job.data.kind != "scored" or checked.spec.preset is not None:
+    if checked.spec.job.data.kind != "scored":
         return
     for index, term in enumerate(checked.spec.job.objective.terms):
-        if isinstance(term, Preference) and term.pairs == "best_worst" and _endless(term):
+        own = checked.spec.bound_at(term_path(index)) is None
+        if own and isinstance(term, Preference) and term.pairs == "best_worst" and _endless(term):
             message = "the rewards decide every label, so the margin has no finite optimum"
             yield checked.finding("W407", message, (*term_path(index), "link"))
 

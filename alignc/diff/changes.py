@@ -93,7 +93,8 @@ def _given(spec: Spec) -> dict[str, tuple[str, str]]:
         path = tuple(int(s) if s.isdecimal() else s for s in p.path.split("."))
         name = p.path.removeprefix("objective.")
         if name not in found:
-            found[name] = (_plain(p.value), loaded.origin(path))
+            bound = loaded.parameter_at(path)
+            found[name] = (_plain(p.value), bound.origin.label if bound else loaded.origin(path))
     return found
 
 

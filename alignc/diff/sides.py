@@ -43,7 +43,8 @@ class Side:
 def side_of(spec: Loaded, loss: Loss) -> Side:
     """Take a loss with its models named by what they are, and its reference points as numbers of their own."""
     reference = spec.job.model.reference
-    positive = frozenset(n for n, p in spec.parameters.items() if p.parameter.gt is not None)
+    given = [spec.parameters, *(n.parameters for n in spec.nested.values())]
+    positive = frozenset(n for known in given for n, p in known.items() if p.parameter.gt is not None)
     if reference is not None and reference.kind == "path":
         other = f"r[{reference.path}]"
         models: dict[Node, Node] = {

@@ -8,7 +8,7 @@ from alignc.graph import build as b
 from alignc.graph.evaluate import evaluate
 from alignc.graph.gradient import gradient
 from alignc.graph.loss import Loss, alone, at_reference
-from alignc.graph.nodes import Column, Length, Logp, Named, Node, Output, walk
+from alignc.graph.nodes import Column, Length, Logp, Named, Node, Output, Reduce, walk
 from alignc.graph.rewrite import inputs, substitute
 from alignc.graph.sign import sign
 from alignc.graph.types import Unit
@@ -45,15 +45,22 @@ def explanation(spec: Loaded, loss: Loss, needs: Needs) -> Explanation:
         gauge=_gauge(loss),
         roles=tuple((r.role, _role(r)) for r in needs.roles),
         data=_data(spec.job.data.kind, needs),
-        scaling=_scaling(needs),
+        scaling=_scaling(loss, needs),
         step0=tuple(needs.step0.items()),
         healthy=tuple(preset.healthy.items()) if preset else (),
         metrics=needs.metrics,
-        deviations=tuple(preset.deviations) if preset else (),
+        deviations=_deviations(spec),
         when=preset.when if preset else "",
         kl=kl_lines(spec),
         optimum=optimum_lines(spec),
     )
+
+
+def _deviations(spec: Loaded) -> tuple[str, ...]:
+    """List those of the preset, then those of the presets among the terms, each under its label."""
+    own = spec.preset.deviations if spec.preset else []
+    others = {n.label: n.preset.deviations for n in spec.nested.values()}
+    return (*own, *(f"{label}: {line}" for label, lines in others.items() for line in lines))
 
 
 def citation(paper: Paper) -> str:
@@ -95,11 +102,16 @@ def _values(spec: Loaded, loss: Loss) -> tuple[Given, ...]:
         if name not in names:
             symbol = bound.parameter.symbol or name
             rows.append(Given(symbol, name, bound.value, "", bound.origin.label))
+    for source in {n.label: n for n in spec.nested.values()}.values():
+        for name, bound in source.parameters.items():
+            if (field := f"{source.label}.{name}") not in names:
+                symbol = bound.parameter.symbol or name
+                rows.append(Given(symbol, field, bound.value, "", bound.origin.label))
     return tuple(rows)
 
 
 def _origin(spec: Loaded, path: tuple[str | int, ...]) -> str:
-    bound = spec.parameters.get(str(path[-1])) if len(path) == 2 else None
+    bound = spec.parameter_at(path)
     return bound.origin.label if bound else spec.origin(path)
 
 
@@ -110,7 +122,9 @@ def _written(term: Term) -> dict[str, object]:
     for key, value in full.items():
         if isinstance(value, dict):
             differs = changed.get(key, {})
-            inner = {k: v for k, v in value.items() if k in differs or k in ("kind", "of", "reduce")}
+            inner = {
+                k: v for k, v in value.items() if k in differs or k in (*HEADS, "reduce", "placement", "beta")
+            }
             if differs or key in ("score", "link"):
                 kept[key] = inner
         elif key in changed or key == "reduce":
@@ -127,9 +141,13 @@ def _term(term: dict[str, object]) -> str:
 def _axis(value: object) -> str:
     if not isinstance(value, dict):
         return str(value)
-    head = str(value.get("kind") or value.get("of"))
-    rest = [f"{k} {_plain(v)}" for k, v in value.items() if k not in ("kind", "of")]
+    head = next((str(value[k]) for k in HEADS if value.get(k)), "")
+    rest = [f"{k} {_plain(v)}" for k, v in value.items() if k not in HEADS]
     return f"{head} ({', '.join(rest)})" if rest else head
+
+
+HEADS = ("kind", "of", "estimator")
+"""What a choice is known by."""
 
 
 def _plain(value: object) -> str:
@@ -204,8 +222,15 @@ def _data(kind: str, needs: Needs) -> str:
     return f"{kind}: {', '.join(('prompt', *given, *columns))}{best}"
 
 
-def _scaling(needs: Needs) -> str:
+def _by_tokens(node: Node) -> bool:
+    """Tell a count of the global batch's tokens."""
+    return (
+        isinstance(node, Reduce) and node.over == "batch" and all(isinstance(n, Length) for n in inputs(node))
+    )
+
+
+def _scaling(loss: Loss, needs: Needs) -> str:
     if needs.statistics:
         return "rows of the global batch are coupled: one more forward without gradient a step"
-    over = "all completion tokens" if any(t.startswith("tokens/") for t in needs.totals) else "the rows"
+    over = "all completion tokens" if any(_by_tokens(n) for n in walk(loss.root)) else "the rows"
     return f"mean over {over} of the global batch, the same for every split over processes and micro-batches"

@@ -9,6 +9,7 @@ from alignc.graph.gradient import from_formula
 from alignc.graph.nodes import Node, Parameter
 from alignc.graph.types import GraphTypeError, Unit
 from alignc.spec.document import Path
+from alignc.spec.expand import Bound
 from alignc.spec.load import Loaded
 from alignc.spec.preset import preset_names
 
@@ -76,24 +77,33 @@ class Scope:
         """Make the node of a number of the spec: a parameter with its symbol, or a constant if it is a default."""
         path = (*self.path, step)
         if binding := self.spec.document.bindings.get(path):
-            if binding in self.spec.parameters:
+            known = self.bound
+            if binding in known:
                 return self.preset_parameter(binding)
-            return from_formula(binding, {n: self.preset_parameter(n) for n in self.spec.parameters})
+            return from_formula(binding, {n: self.preset_parameter(n) for n in known})
         origin = self.spec.document.origins.get(path)
         if origin is None or origin.span is None:
             return carried(b.constant(value), unit)
         return self.names.parameter(step, symbol, float(value), unit, ".".join(map(str, path)))
 
+    @property
+    def bound(self) -> dict[str, Bound]:
+        """The parameters of the preset that this place comes from, by name."""
+        source = self.spec.bound_at(self.path)
+        return source.parameters if source else {}
+
     def preset_parameter(self, name: str) -> Node:
         """Make the node of a preset's parameter; a choice is none."""
-        bound = self.spec.parameters[name]
+        source, known = self.spec.bound_at(self.path), self.bound
+        bound = known[name]
         if not isinstance(bound.value, int | float):
             return b.ZERO
-        unit = Unit.parse(bound.unit(self.spec.parameters))
-        own = self.spec.preset is not None and self.spec.preset.preset in preset_names()
-        short = name if own else f"p{list(self.spec.parameters).index(name) + 1}"
+        unit = Unit.parse(bound.unit(known))
+        own = source is not None and source.preset.preset in preset_names()
+        short = name if own else f"p{list(known).index(name) + 1}"
         symbol = bound.parameter.symbol or "p"
-        return self.names.parameter(short, symbol, float(bound.value), unit, f"objective.{name}")
+        label = f"{source.label}." if source and source.label else ""
+        return self.names.parameter(short, symbol, float(bound.value), unit, f"objective.{label}{name}")
 
     def weight(self, value: float, unit: Unit) -> Node:
         """Make the node of a term's weight, which takes the unit away where terms are added."""

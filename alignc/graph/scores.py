@@ -113,7 +113,7 @@ def _f_prime(score: Score, reduced: Node, response: str, scope: Scope) -> Node:
 
 
 def _transformed(formula: str, reduced: Node, response: str, scope: Scope) -> Node:
-    known = {n: bare(scope.preset_parameter(n)) for n in scope.spec.parameters}
+    known = {n: bare(scope.preset_parameter(n)) for n in scope.bound}
     node = own_formula(
         formula, {**known, "x": bare(reduced)}, "a transform is a formula over x, the reduced score"
     )

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path as FilePath
 from typing import Any
 
@@ -12,11 +12,12 @@ from alignc.diagnostics import Diagnostic, DiagnosticError
 from alignc.diagnostics.suggest import did_you_mean
 from alignc.spec import formula
 from alignc.spec.check import missing_field, unknown_field
-from alignc.spec.disk import is_file
+from alignc.spec.disk import is_file, real
 from alignc.spec.document import Document, Origin, Path, leaves, of_source
+from alignc.spec.nested import OWN, Place, as_objective, is_preset, numbered, place_of
 from alignc.spec.preset import Parameter, Preset, built_in, load_preset, not_a_preset, preset_names
 
-__all__ = ["Bound", "Expanded", "expand"]
+__all__ = ["Bound", "Expanded", "Nested", "expand"]
 
 OBJECTIVE: Path = ("objective",)
 Places = Mapping[Path, Origin]
@@ -44,27 +45,44 @@ class Bound:
 
 
 @dataclass(frozen=True)
+class Nested:
+    """A preset that stands as a term: its parameters, under a label that tells them from others of their name."""
+
+    preset: Preset
+    parameters: dict[str, Bound]
+    label: str
+
+
+@dataclass(frozen=True)
 class Expanded:
-    """A document whose objective is terms alone, and what its preset was."""
+    """A document whose objective is terms alone, what its preset was, and by index which terms another one gave."""
 
     document: Document
     preset: Preset | None
     parameters: dict[str, Bound]
+    nested: Mapping[int, Nested] = field(default_factory=dict)
 
 
-def expand(document: Document) -> Expanded:
-    """Expand the objective's preset. Raises DiagnosticError with every error found in the objective."""
+Files = tuple[FilePath, ...]
+"""The preset files that led here."""
+
+
+def expand(document: Document, before: Files = (), also: tuple[str, ...] = ()) -> Expanded:
+    """Expand the objective's presets. Raises DiagnosticError with every error found in the objective.
+
+    `before`: the preset files that led here, of which none may come back. `also`: fields beside the parameters.
+    """
     objective = document.data.get("objective")
     if not isinstance(objective, dict) or not ({"preset", "terms"} & objective.keys()):
         return _without_preset(document, objective)
     if "preset" not in objective:
         if guess := did_you_mean("preset", [k for k in objective if k != "terms"]):
             raise DiagnosticError([unknown_field((*OBJECTIVE, guess), ["preset", "terms"], document)[0]])
-        return Expanded(_named_terms(document), None, {})
-    preset, places, texts = _find(document, objective["preset"])
+        return _without_own_preset(_named_terms(document), before)
+    preset, places, texts, before = _find(document, objective["preset"], before)
     document = replace(document, texts={**document.texts, **texts})
-    parameters = _parameters(document, preset, places)
-    return Expanded(_expanded(document, preset, parameters, places), preset, parameters)
+    parameters = _parameters(document, preset, places, also)
+    return _expanded(document, preset, parameters, places, before)
 
 
 def _without_preset(document: Document, objective: Any) -> Expanded:
@@ -76,13 +94,15 @@ def _without_preset(document: Document, objective: Any) -> Expanded:
     return Expanded(document, None, {})
 
 
-def _find(document: Document, name: Any) -> tuple[Preset, Places, dict[str, str]]:
-    """Find a preset, where its values stand, and its text; alignc's own are named, not pointed at."""
+def _find(
+    document: Document, name: Any, before: Files
+) -> tuple[Preset, Places, dict[str, str], tuple[FilePath, ...]]:
+    """Find a preset, where its values stand, its text, and the files that led to it; alignc's own are only named."""
     span = document.span((*OBJECTIVE, "preset"))
     if not isinstance(name, str):
         raise DiagnosticError([Diagnostic("E003", "`preset` must be a text", span)])
     if name in preset_names():
-        return built_in(name), {}, {}
+        return built_in(name), {}, {}, before
     if not name.endswith((".yaml", ".yml")):
         raise DiagnosticError([not_a_preset(name, span)])
     path = FilePath(span.file).parent / name
@@ -90,13 +110,17 @@ def _find(document: Document, name: Any) -> tuple[Preset, Places, dict[str, str]
         raise DiagnosticError(
             [Diagnostic("E008", f"no file `{name}`", span, help="paths start at the spec's folder")]
         )
+    if real(path) in before:
+        raise DiagnosticError([Diagnostic("E001", f"`preset: {name}` comes back to this file", span)])
     preset, source = load_preset(path)
-    return preset, of_source(source).origins, {source.file: source.text}
+    return preset, of_source(source).origins, {source.file: source.text}, (*before, real(path))
 
 
-def _parameters(document: Document, preset: Preset, places: Places) -> dict[str, Bound]:
+def _parameters(
+    document: Document, preset: Preset, places: Places, also: tuple[str, ...]
+) -> dict[str, Bound]:
     given = document.data["objective"]
-    known = [*preset.parameters, "terms", "preset"]
+    known = [*preset.parameters, "terms", "preset", *also]
     found = [unknown_field((*OBJECTIVE, key), known, document)[0] for key in given if key not in known]
     bound = {}
     for name, parameter in preset.parameters.items():
@@ -145,11 +169,13 @@ def _out_of_range(name: str, value: float, parameter: Parameter) -> tuple[str, s
     return None
 
 
-def _expanded(document: Document, preset: Preset, parameters: dict[str, Bound], places: Places) -> Document:
+def _expanded(
+    document: Document, preset: Preset, parameters: dict[str, Bound], places: Places, before: Files
+) -> Expanded:
     given = document.data["objective"]
-    out = _Terms(document, preset, parameters, places)
-    for term in _applying(preset, parameters):
-        out.add(len(out.terms), term)
+    out = _Terms(document, preset, parameters, places, before)
+    for index, term in _applying(preset, parameters):
+        out.add(index, term)
     out.lay_over(given.get("terms", {}))
     data = {**document.data, "objective": {"preset": given["preset"], "terms": out.terms}}
     given_train = data.get("train", {})
@@ -157,16 +183,46 @@ def _expanded(document: Document, preset: Preset, parameters: dict[str, Bound], 
     own = Origin(f"preset:{preset.preset}")
     train: dict[Path, Origin] = {("train", k): places.get(("train", k), own) for k in preset.train}
     origins = {**train, **_outside_terms(document), **out.origins}
-    return replace(document, data=data, origins=origins, bindings=out.bindings)
+    expanded = replace(document, data=data, origins=origins, bindings=out.bindings, texts=out.texts)
+    return Expanded(expanded, preset, parameters, out.nested)
 
 
-def _applying(preset: Preset, parameters: dict[str, Bound]) -> list[dict[str, Any]]:
-    """Pick the terms whose `when` holds for the parameters."""
+def _without_own_preset(document: Document, before: Files) -> Expanded:
+    """Expand what presets stand among the terms of an objective that has none of its own."""
+    terms = document.data["objective"]["terms"]
+    path: Path = (*OBJECTIVE, "terms")
+    if not isinstance(terms, list) or not any(
+        is_preset(term, document, (*path, index)) for index, term in enumerate(terms)
+    ):
+        return Expanded(document, None, {})
+    out = _Terms(document, None, {}, {}, before)
+    out.reserved = {str(t["name"]) for t in terms if isinstance(t, dict) and "kind" in t and "name" in t}
+    _all_of(lambda term, index: out.take(term, (*path, index)), zip(terms, range(len(terms)), strict=True))
+    data = {**document.data, "objective": {**document.data["objective"], "terms": out.terms}}
+    origins = {**_outside_terms(document), **out.origins}
+    expanded = replace(document, data=data, origins=origins, bindings=out.bindings, texts=out.texts)
+    return Expanded(expanded, None, {}, out.nested)
+
+
+def _all_of(step: Callable[[Any, Any], None], pairs: Iterable[tuple[Any, Any]]) -> None:
+    """Take a step for each of several pairs. Raises DiagnosticError with what was wrong with any of them."""
+    found: list[Diagnostic] = []
+    for one, other in pairs:
+        try:
+            step(one, other)
+        except DiagnosticError as error:
+            found += error.diagnostics
+    if found:
+        raise DiagnosticError(found)
+
+
+def _applying(preset: Preset, parameters: dict[str, Bound]) -> list[tuple[int, dict[str, Any]]]:
+    """Pick the terms whose `when` holds for the parameters, each with its place in the preset."""
     kept = []
-    for term in preset.terms:
+    for index, term in enumerate(preset.terms):
         wanted = term.get("when", {})
         if all(parameters[name].value == value for name, value in wanted.items()):
-            kept.append({key: value for key, value in term.items() if key != "when"})
+            kept.append((index, {key: value for key, value in term.items() if key != "when"}))
     return kept
 
 
@@ -179,22 +235,102 @@ class _Terms:
     """The terms under construction: a preset's, then what the spec lays over them."""
 
     def __init__(
-        self, document: Document, preset: Preset, parameters: dict[str, Bound], places: Places
+        self,
+        document: Document,
+        preset: Preset | None,
+        parameters: dict[str, Bound],
+        places: Places,
+        before: Files,
     ) -> None:
-        self.document, self.preset, self.parameters, self.places = document, preset, parameters, places
+        self.document, self.parameters, self.places, self.before = document, parameters, places, before
+        self.own = Origin(f"preset:{preset.preset}" if preset else document.file)
         self.terms: list[dict[str, Any]] = []
         self.origins: dict[Path, Origin] = {}
         self.bindings: dict[Path, str] = {}
+        self.nested: dict[int, Nested] = {}
+        self.texts: dict[str, str] = dict(document.texts)
+        self.reserved: set[str] = set()
+        """Names that terms further down have."""
 
     def add(self, index: int, term: dict[str, Any]) -> None:
-        self.terms.append(self._substitute(term, (*OBJECTIVE, "terms", index)))
+        """Add the preset's term of an index, its parameters put in."""
+        path: Path = (*OBJECTIVE, "terms", len(self.terms))
+        given = self._substitute(term, path, ("terms", index))
+        if not is_preset(given, self.document, path):
+            self.terms.append(given)
+            return
+        origins = {p: o for p, o in self.origins.items() if p[: len(path)] == path}
+        self._forget(path)
+        self._lay_in(replace(self.document, origins=origins), given, path)
 
-    def _substitute(self, value: Any, path: Path) -> Any:
-        self.origins[path] = self.places.get(path[1:], Origin(f"preset:{self.preset.preset}"))
+    def take(self, term: Any, source: Path) -> None:
+        """Take over a term of the spec as it is, or the terms of the preset that it names."""
+        if is_preset(term, self.document, source):
+            self._lay_in(self.document, term, source)
+            return
+        self._copy_origins(source, (*OBJECTIVE, "terms", len(self.terms)))
+        self.terms.append(term)
+
+    def _lay_in(self, document: Document, term: dict[str, Any], source: Path) -> None:
+        """Expand the preset that a term names, and add its terms."""
+        inner = expand(as_objective(document, term, source), self.before, OWN)
+        place = place_of(document, term, source, inner.parameters)
+        self.texts |= inner.document.texts
+        labels: dict[str, str] = {}
+        given = inner.document.data["objective"]["terms"]
+        for index, each in enumerate(given):
+            assert inner.preset is not None
+            own = inner.nested.get(index, Nested(inner.preset, inner.parameters, inner.preset.preset))
+            label = labels.setdefault(own.label, numbered(own.label, {n.label for n in self.nested.values()}))
+            self._move(inner.document, index)
+            at = len(self.terms)
+            self.nested[at] = replace(own, label=label)
+            self.terms.append(self._placed(each, place, len(given), at))
+
+    def _placed(self, term: dict[str, Any], place: Place, count: int, at: int) -> dict[str, Any]:
+        """Give a term of a nested preset its name among the others, its weight and its source of rows."""
+        path: Path = (*OBJECTIVE, "terms", at)
+        own = str(term.get("name"))
+        wanted = own if place.name is None else place.name if count == 1 else f"{place.name}_{own}"
+        taken = {str(t.get("name")) for t in self.terms} | self.reserved
+        placed = {**term, "name": numbered(wanted, taken) if isinstance(wanted, str) else wanted}
+        if "name" in place.origins:
+            self.origins[(*path, "name")] = place.origins["name"]
+        if place.data is not None and "data" not in term:
+            placed["data"], self.origins[(*path, "data")] = place.data, place.origins["data"]
+        weight = term.get("weight", 1)
+        if place.weight is not None and isinstance(weight, int | float):
+            placed["weight"] = weight * place.weight
+            self._weigh(place.weight, place.origins["weight"], at)
+        return placed
+
+    def _weigh(self, weight: float, origin: Origin, at: int) -> None:
+        """Say where a term's weight comes from: a factor of its own, or one more in a formula of its preset's."""
+        path: Path = (*OBJECTIVE, "terms", at, "weight")
+        if path not in self.bindings:
+            self.origins[path] = origin
+            return
+        own = self.nested[at]
+        known = own.parameters.get("weight")
+        if known is None:
+            self.bindings[path] = f"({self.bindings[path]})*weight"
+        factor = weight * (float(known.value) if known else 1.0)
+        bound = Bound("weight", factor, Parameter(symbol="λ"), origin)
+        self.nested[at] = replace(own, parameters={**own.parameters, "weight": bound})
+
+    def _move(self, inner: Document, index: int) -> None:
+        """Take over where the values of an inner term come from."""
+        old: Path = (*OBJECTIVE, "terms", index)
+        new: Path = (*OBJECTIVE, "terms", len(self.terms))
+        self.origins |= {(*new, *p[3:]): o for p, o in inner.origins.items() if p[:3] == old}
+        self.bindings |= {(*new, *p[3:]): t for p, t in inner.bindings.items() if p[:3] == old}
+
+    def _substitute(self, value: Any, path: Path, source: Path) -> Any:
+        self.origins[path] = self.places.get(source, self.own)
         if isinstance(value, dict):
-            return {k: self._substitute(v, (*path, k)) for k, v in value.items()}
+            return {k: self._substitute(v, (*path, k), (*source, k)) for k, v in value.items()}
         if isinstance(value, list):
-            return [self._substitute(v, (*path, i)) for i, v in enumerate(value)]
+            return [self._substitute(v, (*path, i), (*source, i)) for i, v in enumerate(value)]
         if isinstance(value, str) and value.startswith("="):
             return self._bind(value[1:].strip(), path)
         return value
@@ -242,8 +378,7 @@ class _Terms:
                     )
                 ]
             )
-        for name, change in given.items():
-            self._change(str(name), change)
+        _all_of(lambda name, change: self._change(str(name), change), given.items())
 
     def _change(self, name: str, change: Any) -> None:
         source: Path = (*OBJECTIVE, "terms", name)
@@ -263,6 +398,9 @@ class _Terms:
 
     def _append(self, name: str, change: Any, source: Path) -> None:
         known = [str(t["name"]) for t in self.terms]
+        if is_preset(change, self.document, source):
+            self.take_named(name, change, source)
+            return
         if not isinstance(change, dict) or "kind" not in change:
             if isinstance(change, dict) and (guess := did_you_mean("kind", list(change))):
                 raise DiagnosticError(unknown_field((*source, guess), ["kind"], self.document)[0])
@@ -270,6 +408,12 @@ class _Terms:
         path: Path = (*OBJECTIVE, "terms", len(self.terms))
         self._copy_origins(source, path)
         self.terms.append({"name": name, **change})
+
+    def take_named(self, name: str, term: dict[str, Any], source: Path) -> None:
+        """Add the terms of a preset that stands under a name."""
+        named = (*source, "name")
+        origins = {**self.document.origins, named: self.document.origins[source]}
+        self._lay_in(replace(self.document, origins=origins), {"name": name, **term}, source)
 
     def _laid(self, base: Any, change: dict[str, Any], path: Path, source: Path) -> Any:
         same = not ("kind" in change and change["kind"] != base.get("kind"))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path as FilePath
 
 from pydantic import ValidationError
@@ -14,12 +14,12 @@ from alignc.diagnostics import Diagnostic, DiagnosticError, Span, did_you_mean
 from alignc.spec.check import diagnose, unknown_field
 from alignc.spec.disk import is_file, real
 from alignc.spec.document import Document, Origin, Path, leaves, merge, of_source
-from alignc.spec.expand import Bound, Expanded, expand
+from alignc.spec.expand import Bound, Expanded, Nested, expand
 from alignc.spec.fields import field_names
 from alignc.spec.job import Job
 from alignc.spec.override import override
 from alignc.spec.paths import absolute
-from alignc.spec.pipeline import Stage, address, linked, stage_document
+from alignc.spec.pipeline import address, linked, stage_document
 from alignc.spec.preset import Preset
 from alignc.spec.source import load_source
 
@@ -37,6 +37,24 @@ class Loaded:
     document: Document
     preset: Preset | None
     parameters: dict[str, Bound]
+    nested: Mapping[int, Nested] = field(default_factory=dict)
+    """By the index of a term: the preset that gave it, where that stands as a term itself."""
+
+    def bound_at(self, path: Path) -> Nested | None:
+        """Find the preset that a place in the terms comes from, and its parameters."""
+        if path[:2] == ("objective", "terms") and len(path) > 2 and path[2] in self.nested:
+            return self.nested[int(path[2])]
+        return Nested(self.preset, self.parameters, "") if self.preset else None
+
+    def parameter_at(self, path: Path) -> Bound | None:
+        """Find a preset's parameter: `objective.NAME`, or `objective.LABEL.NAME` of one among the terms."""
+        match path:
+            case ("objective", str(name)):
+                return self.parameters.get(name)
+            case ("objective", str(label), str(name)):
+                sources = (n for n in self.nested.values() if n.label == label and name in n.parameters)
+                return next((n.parameters[name] for n in sources), None)
+        return None
 
     @property
     def file(self) -> str:
@@ -57,7 +75,9 @@ def load(path: str | FilePath, overrides: Sequence[str] = (), *, before: tuple[F
     `path` may be a stage of a pipeline, `FILE#NAME`. `before`: the specs whose `{run: …}` led here.
     """
     stage = address(path)
-    document = _stage(*stage) if stage else _read(FilePath(path), ())
+    if stage and not stage[1].inline:
+        return load(stage[1].spec, overrides, before=before)
+    document = _extended(stage_document(*stage), stage[0], ()) if stage else _read(FilePath(path), ())
     for line, text in enumerate(overrides, 1):
         document = merge(document, override(text, line, document))
     document = replace(document, file=str(stage[0] if stage else path))
@@ -66,12 +86,6 @@ def load(path: str | FilePath, overrides: Sequence[str] = (), *, before: tuple[F
     if overrides:
         document = replace(document, texts={**document.texts, "--set": "\n".join(overrides)})
     return _typed(_with_name(document), (*before, real(path)))
-
-
-def _stage(file: FilePath, stage: Stage) -> Document:
-    if not stage.inline:
-        return _read(FilePath(stage.spec), ())
-    return _extended(stage_document(file, stage), file, ())
 
 
 def _read(path: FilePath, seen: tuple[FilePath, ...]) -> Document:
@@ -144,7 +158,8 @@ def _typed(document: Document, before: tuple[FilePath, ...]) -> Loaded:
     if found or impossible:
         taken = {d.span for d in impossible}
         raise DiagnosticError(_ordered([*impossible, *(d for d in found if d.span not in taken)]))
-    return Loaded(absolute(job, document, before), document, expanded.preset, expanded.parameters)
+    job = absolute(job, document, before)
+    return Loaded(job, document, expanded.preset, expanded.parameters, expanded.nested)
 
 
 def _impossible(document: Document) -> Iterator[Diagnostic]:

@@ -1,0 +1,74 @@
+"""A preset as one term among others: made an objective of its own, read as such, and laid back in."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from alignc.diagnostics import Diagnostic, DiagnosticError, did_you_mean
+from alignc.spec.check import unknown_field
+from alignc.spec.document import Document, Origin, Path
+
+__all__ = ["OWN", "Place", "as_objective", "is_preset", "numbered", "place_of"]
+
+OBJECTIVE: Path = ("objective",)
+OWN = ("name", "weight", "data")
+"""What such a term has beside the parameters of its preset."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """What a preset's terms take over from the term that names it."""
+
+    name: Any
+    weight: float | int | None
+    data: Any
+    origins: Mapping[str, Origin]
+
+
+def is_preset(term: Any, document: Document, path: Path) -> bool:
+    """Tell whether a term names a preset. Raises DiagnosticError (E002) where it misspells that."""
+    if not isinstance(term, dict) or "kind" in term:
+        return False
+    keys = [str(key) for key in term]
+    if "preset" not in term and not did_you_mean("kind", keys) and (guess := did_you_mean("preset", keys)):
+        raise DiagnosticError(unknown_field((*path, guess), ["preset", "kind"], document)[0])
+    return "preset" in term
+
+
+def as_objective(document: Document, term: Mapping[str, Any], path: Path) -> Document:
+    """Make a document whose objective is the preset that a term names, each value at its own place."""
+    top = document.origin(path) or Origin(document.file)
+    origins: dict[Path, Origin] = {(): top, OBJECTIVE: top}
+    for old, origin in document.origins.items():
+        inner = old[len(path) :]
+        if old[: len(path)] == path and not (inner and inner[0] in OWN):
+            origins[(*OBJECTIVE, *inner)] = origin
+    given = {key: value for key, value in term.items() if key not in OWN}
+    return Document({"objective": given}, origins, document.file, document.texts)
+
+
+def place_of(document: Document, term: Mapping[str, Any], path: Path, taken: Collection[str]) -> Place:
+    """Read what a term says of its preset's place. Raises DiagnosticError (E003).
+
+    `taken`: the parameters of the preset, which must not have these names.
+    """
+    for key in OWN:
+        if key in taken:
+            message = f"a preset with a parameter `{key}` stands alone: as a term it has a `{key}` already"
+            raise DiagnosticError(Diagnostic("E003", message, document.span((*path, "preset"))))
+    weight = term.get("weight")
+    if isinstance(weight, bool) or not isinstance(weight, int | float | None):
+        message = f"`weight` must be a number, found {weight!r}"
+        raise DiagnosticError(Diagnostic("E003", message, document.span((*path, "weight"))))
+    origins = {key: o for key in OWN if (o := document.origins.get((*path, key)))}
+    return Place(term.get("name"), weight, term.get("data"), origins)
+
+
+def numbered(name: str, taken: Collection[str]) -> str:
+    """Number a name where it is taken: `pref`, `pref_2`, …"""
+    count = 1
+    while (shown := name if count == 1 else f"{name}_{count}") in taken:
+        count += 1
+    return shown
