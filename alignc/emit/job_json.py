@@ -43,6 +43,10 @@ def job_data(spec: Loaded, loss: Loss, needs: Needs, explained: Explanation) -> 
             "coupled": needs.coupled,
             "metrics": list(needs.metrics),
             "step0": needs.step0,
+            "advantage": needs.advantage,
+            "token_columns": list(needs.token_columns),
+            "ratios": list(needs.ratios),
+            "baseline": needs.baseline,
         },
         "formula": {"text": formula_text(explained), "latex": formula_latex(loss)},
     }
@@ -51,7 +55,11 @@ def job_data(spec: Loaded, loss: Loss, needs: Needs, explained: Explanation) -> 
 def resolved(spec: Loaded, needs: Needs) -> dict[str, Any]:
     """Fill in what the spec left open."""
     data = spec.job.model_dump()
-    data["objective"]["parameters"] = {n: b.value for n, b in spec.parameters.items()}
+    data["objective"]["parameters"] = {n: b.value for n, b in spec.parameters.items()} | {
+        f"{source.label}.{n}": b.value
+        for source in spec.nested.values()
+        for n, b in source.parameters.items()
+    }
     data["train"]["max_length"] = longest(spec)
     model = data["model"]
     model["reference"] = {"path": None, **(model["reference"] or {}), "kind": needs.reference}

@@ -27,6 +27,8 @@ def loss_source(loss: Loss, explained: Explanation) -> str:
         metrics=printed.metrics,
         statistic_lines=printed.statistic_lines,
         statistics=printed.statistics,
+        penalty_lines=printed.penalty_lines,
+        penalty=printed.penalty,
         tools=[TOOLS[name] for name in TOOLS if name in printed.tools],
         functional=_uses_functional(printed),
     )
@@ -34,6 +36,6 @@ def loss_source(loss: Loss, explained: Explanation) -> str:
 
 
 def _uses_functional(printed: TorchSource) -> bool:
-    lines = [e for _, e, _ in [*printed.lines, *printed.statistic_lines]]
-    expressions = [*lines, *(e for _, e in printed.metrics), printed.loss]
+    lines = [e for _, e, _ in [*printed.lines, *printed.statistic_lines, *printed.penalty_lines]]
+    expressions = [*lines, *(e for _, e in printed.metrics), printed.loss, printed.penalty or ""]
     return any("F." in e for e in expressions)

@@ -98,7 +98,9 @@ def divide(above: Node, below: Node) -> Node:
 
 
 def apply(function: str, *arguments: Node) -> Node:
-    """Apply a function of the table; of numbers, its value."""
+    """Apply a function of the table; of numbers, its value; the smaller of two that are one is that one."""
+    if function == "min" and arguments[0] is arguments[-1]:
+        return arguments[0]
     if all(isinstance(a, Constant) for a in arguments):
         value = FUNCTIONS[function].value(*(a.value for a in arguments))  # type: ignore[attr-defined]
         if math.isfinite(value):

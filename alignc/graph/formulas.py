@@ -10,7 +10,7 @@ from alignc.spec import formula
 
 __all__ = ["own_formula"]
 
-ALLOWED = frozenset(FUNCTIONS) - {"at_most", "min"}
+ALLOWED = frozenset(FUNCTIONS) - {"at_most", "clip", "max", "min"}
 
 
 def own_formula(text: str, names: dict[str, Node], what: str) -> Node:

@@ -14,12 +14,12 @@ __all__ = ["FUNCTIONS", "Function"]
 
 @dataclass(frozen=True)
 class Function:
-    """A pointwise function of one argument, or of two."""
+    """A pointwise function of one argument, or of up to three."""
 
     name: str
     value: Callable[..., float]
     derivative: tuple[str, ...]
-    """By argument; formulas over x (and y)."""
+    """By argument; formulas over x (and y, z)."""
     text: str
     latex: str
     torch: str
@@ -87,6 +87,10 @@ _ROWS = (
              "torch.sign({})", "sign({})", any_unit=True, flat=True),
     Function("min", min, ("at_most(x, y)", "1-at_most(x, y)"), "min({})", r"\min\left({}\right)",
              "torch.minimum({})", "Min({})", any_unit=True),
+    Function("max", max, ("at_most(y, x)", "1-at_most(y, x)"), "max({})", r"\max\left({}\right)",
+             "torch.maximum({})", "Max({})", any_unit=True),
+    Function("clip", lambda x, y, z: min(max(x, y), z), ("at_most(y, x)*at_most(x, z)", "0*x", "0*x"), "clip({})",
+             r"\operatorname{{clip}}\left({}\right)", "torch.clamp({})", "", any_unit=True),
     Function("at_most", lambda x, y: float(x <= y), ("0*x", "0*y"), "1[{}]", r"\mathbf{{1}}\left[{}\right]",
              "at_most({})", "", any_unit=True, flat=True),
     Function("tanh", math.tanh, ("1-tanh(x)**2",), "tanh({})", r"\tanh\left({}\right)", "torch.tanh({})", "tanh({})"),

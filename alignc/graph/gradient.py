@@ -19,17 +19,20 @@ __all__ = ["from_formula", "gradient"]
 def gradient(root: Node, wrt: Node) -> Node:
     """Differentiate `root` with respect to `wrt`; stop-gradients are honoured."""
     adjoints: dict[Node, Node] = {root: ONE}
-    for node in reversed(list(walk(root))):
+    order = list(walk(root))
+    named = {n.argument: n for n in order if isinstance(n, Named)}
+    for node in reversed(order):
         adjoint = adjoints.get(node)
         if adjoint is None or node is wrt or not node.type.trained:
             continue
-        for child, slope in _slopes(node):
+        for child, slope in _slopes(node, named.get(node, node)):
             if child.type.trained:
                 adjoints[child] = add(adjoints.get(child, ZERO), multiply(adjoint, slope))
     return adjoints.get(wrt, ZERO)
 
 
-def _slopes(node: Node) -> list[tuple[Node, Node]]:
+def _slopes(node: Node, itself: Node) -> list[tuple[Node, Node]]:
+    """List what a node's value gains with each argument's; `itself` is the node, under its name where it has one."""
     match node:
         case Add(terms=terms):
             return [(t, ONE) for t in terms]
@@ -37,9 +40,13 @@ def _slopes(node: Node) -> list[tuple[Node, Node]]:
             return [(f, multiply(*factors[:i], *factors[i + 1 :])) for i, f in enumerate(factors)]
         case Power(base=base, exponent=n):
             return [(base, multiply(constant(n), power(base, n - 1)))]
+        case Apply(function="exp", arguments=(argument,)):
+            return [(argument, itself)]
+        case Apply(function="min", arguments=(free, clipped)) if _is_clipped(free, clipped):
+            return [(free, apply("at_most", free, clipped)), (clipped, ZERO)]
         case Apply(function=function, arguments=arguments):
             rows = FUNCTIONS[function].derivative
-            names = dict(zip("xy", arguments, strict=False))
+            names = dict(zip("xyz", arguments, strict=False))
             return [(a, from_formula(rows[i], names)) for i, a in enumerate(arguments)]
         case Reduce(kind="pairs", argument=argument):
             away = subtract(argument, divide(Reduce("sum", "group", argument), GroupSize()))
@@ -49,6 +56,14 @@ def _slopes(node: Node) -> list[tuple[Node, Node]]:
     if any(c.type.trained for c in children(node)):
         raise TypeError(f"no derivative of {type(node).__name__}")
     return []
+
+
+def _is_clipped(free: Node, clipped: Node) -> bool:
+    """Tell min(ρ·A, clip(ρ)·A): where the clipped one is smaller, ρ is beyond its bound, and the slope there is 0."""
+    ratios = free.factors if isinstance(free, Multiply) else (free,)
+    bounded = clipped.factors if isinstance(clipped, Multiply) else (clipped,)
+    found = [f for f in bounded if isinstance(f, Apply) and f.function == "clip" and f.arguments[0] in ratios]
+    return len(found) == 1 and {*ratios} - {found[0].arguments[0]} == {*bounded} - {found[0]}
 
 
 def from_formula(text: str, names: dict[str, Node]) -> Node:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from alignc.graph.build import add, multiply
 from alignc.graph.nodes import Add, Constant, Logp, Multiply, Named, Node, Parameter, Reduce, Stop, walk
@@ -21,6 +22,19 @@ class Metric:
 
 
 @dataclass(frozen=True)
+class Advantage:
+    """How a rollout computes an advantage that is no node: `penalty` is what each reward loses, as a graph."""
+
+    reward: str
+    penalty: Node | None
+    granularity: str
+    baseline: dict[str, Any]
+    discount: float
+    gae_lambda: float
+    whiten: bool
+
+
+@dataclass(frozen=True)
 class TermLoss:
     """One term: its value over the batch, its loss by row, and the values a reader meets by name."""
 
@@ -31,6 +45,7 @@ class TermLoss:
     rows: Node
     named: tuple[Node, ...]
     responses: tuple[str, ...]
+    advantage: Advantage | None = None
 
 
 @dataclass(frozen=True)
@@ -45,13 +60,24 @@ class Loss:
     @property
     def models(self) -> tuple[str, ...]:
         """The models whose log-probabilities the loss reads, the policy first."""
-        found = {n.model for n in walk(*self.outputs) if isinstance(n, Logp)}
+        found = {n.model for n in walk(*self.outputs, *self.penalties) if isinstance(n, Logp)}
         return tuple(sorted(found, key=lambda m: (m != "policy", m)))
 
     @property
     def outputs(self) -> tuple[Node, ...]:
         """The roots of everything that a job computes."""
         return (self.root, *(m.value for m in self.metrics))
+
+    @property
+    def advantage(self) -> Advantage | None:
+        """How the rollout computes the advantage, where that is no node."""
+        return next((t.advantage for t in self.terms if t.advantage is not None), None)
+
+    @property
+    def penalties(self) -> tuple[Node, ...]:
+        """What the rewards lose, where the rollout takes it off."""
+        found = self.advantage
+        return () if found is None or found.penalty is None else (found.penalty,)
 
     @property
     def written_out(self) -> frozenset[str]:
@@ -61,7 +87,7 @@ class Loss:
     @property
     def parameters(self) -> tuple[Parameter, ...]:
         """The hyper-parameters in the loss, in order of appearance."""
-        return tuple(n for n in walk(self.root) if isinstance(n, Parameter) and n.symbol)
+        return tuple(n for n in walk(self.root, *self.penalties) if isinstance(n, Parameter) and n.symbol)
 
     @property
     def coupled(self) -> bool:

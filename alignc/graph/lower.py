@@ -14,7 +14,7 @@ from alignc.graph.terms import lower_term
 from alignc.graph.types import GraphTypeError
 from alignc.spec.document import Path
 from alignc.spec.load import Loaded
-from alignc.spec.objective import KLTerm, Pointwise, Preference
+from alignc.spec.objective import Entropy, KLTerm, Pointwise, PolicyGradient, Preference, Value
 from alignc.spec.views import view
 
 __all__ = ["lower"]
@@ -53,6 +53,9 @@ def _misfit(term: object, responses: tuple[str, ...], spec: Loaded, path: Path) 
         return Diagnostic("E101", message, at)
     if isinstance(term, KLTerm):
         return None
+    if isinstance(term, PolicyGradient | Value | Entropy):
+        message = f"`{term.name}` takes the rewards of several responses, and rows of kind `{kind}` have none"
+        return None if responses == ("completions",) else Diagnostic("E103", message, at)
     if isinstance(term, Pointwise):
         labelled = (
             kind in ("pointwise", "pairwise") or term.direction != "label" or term.target.kind != "none"

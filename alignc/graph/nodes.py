@@ -49,6 +49,8 @@ __all__ = [
 ]
 
 NAT, TOKEN, REWARD = Unit.of("nat"), Unit.of("token"), Unit.of("reward")
+TOKEN_OUTPUTS = {"token_value": REWARD, "entropy": NAT}
+"""What a model gives for every token beside its log-probability, with a gradient."""
 
 
 class _Interned(type):
@@ -109,13 +111,16 @@ class Parameter(Node):
 
 @dataclass(frozen=True, eq=False)
 class Column(Node):
-    """A number that a data row gives, of one response or of the row."""
+    """A number that a data row or a rollout gives: of one response, of the row, or of every token."""
 
     name: str
     response: str | None
     unit: Unit
+    token: bool = False
 
     def _infer(self) -> Type:
+        if self.token and self.response:
+            return Type(token_axis(self.response), self.unit, False)
         return Type(GROUP if self.response == "completions" else SEQUENCE, self.unit, False)
 
 
@@ -149,9 +154,9 @@ class Position(Node):
 
 @dataclass(frozen=True, eq=False)
 class Output(Node):
-    """Another output of a model: `score` and `value` are one number, `log_sum_squares` one a token.
+    """Another output of a model: `score` and `value` are one number, the others one a token.
 
-    A value is the prompt's, whatever the response.
+    A `value` is the prompt's, whatever the response; a `token_value` that of the state before a token.
     """
 
     quantity: str
@@ -161,6 +166,8 @@ class Output(Node):
     def _infer(self) -> Type:
         if self.quantity == "log_sum_squares":
             return Type(token_axis(self.response), NAT, False)
+        if self.quantity in TOKEN_OUTPUTS:
+            return Type(token_axis(self.response), TOKEN_OUTPUTS[self.quantity], True)
         if self.quantity == "value":
             return Type(SEQUENCE, REWARD, True)
         return Type(GROUP if self.response == "completions" else SEQUENCE, NONE, True)

@@ -18,6 +18,7 @@ from alignc.graph.nodes import (
     Named,
     Node,
     Output,
+    Parameter,
     Position,
     Power,
     Reduce,
@@ -25,10 +26,11 @@ from alignc.graph.nodes import (
     Stop,
     walk,
 )
+from alignc.graph.types import Unit
 
 LEAVES = (Column, GroupSize, Length, Logp, Output, Position)
 
-__all__ = ["inputs", "rebuilt", "substitute", "without_names"]
+__all__ = ["inputs", "rebuilt", "substitute", "token_count", "without_names"]
 
 
 def inputs(*roots: Node) -> list[Node]:
@@ -57,7 +59,7 @@ def rebuilt(node: Node, done: Mapping[Node, Node]) -> Node:
         case Apply(function=function, arguments=arguments):
             return apply(function, *(done[a] for a in arguments))
         case Reduce(kind=kind, over=over, argument=argument):
-            return _reduced(kind, over, done[argument])
+            return _reduced(kind, over, done[argument], argument.type.axis)
         case Stop(argument=argument):
             return stop(done[argument])
         case Matched(argument=argument, like=like):
@@ -69,7 +71,9 @@ def rebuilt(node: Node, done: Mapping[Node, Node]) -> Node:
     return node
 
 
-def _reduced(kind: str, over: str, argument: Node) -> Node:
+def _reduced(kind: str, over: str, argument: Node, axis: str) -> Node:
+    if over == "token" and not argument.type.axis.startswith("token:"):  # the same for every token
+        return multiply(argument, token_count(axis.removeprefix("token:")))
     if isinstance(argument, Constant) and (argument.value == 0 or kind == "mean"):
         return argument
     if kind == "mean" and argument.type.axis == "constant":
@@ -77,6 +81,11 @@ def _reduced(kind: str, over: str, argument: Node) -> Node:
     if over == "group" and argument.type.axis == "constant":
         return constant(0) if kind == "pairs" else multiply(GroupSize(), argument)
     return Reduce(kind, over, argument)
+
+
+def token_count(response: str) -> Node:
+    """Count a response's tokens, as a number without a unit."""
+    return multiply(Length(response), Parameter("unit", "", 1.0, Unit.of("token") ** -1, ""))
 
 
 def _named(name: str, symbol: str, meaning: str, argument: Node) -> Node:

@@ -87,7 +87,9 @@ CALLS: dict[str, Callable[..., Any]] = {
     "abs": sp.Abs,
     "sign": sp.sign,
     "min": sp.Min,
+    "max": sp.Max,
     "at_most": lambda x, y: (1 + sp.sign(y - x)) / 2,
+    "clip": lambda x, y, z: sp.Min(sp.Max(x, y), z),
     "tanh": sp.tanh,
     "sqrt": sp.sqrt,
 }

@@ -14,11 +14,21 @@ from alignc.graph.metrics import (
     preference_metrics,
 )
 from alignc.graph.nodes import Column, GroupSize, Length, Logp, Matched, Node, Output, Reduce, Running
+from alignc.graph.policy import entropy, policy_gradient, value
 from alignc.graph.scope import Scope, carried
 from alignc.graph.scores import SUFFIX, anchor_of, likelihood_weight, log_ratio, raw_score
 from alignc.graph.types import GraphTypeError, Unit
 from alignc.spec import axes, targets
-from alignc.spec.objective import KLTerm, Likelihood, Pointwise, Preference, Term
+from alignc.spec.objective import (
+    Entropy,
+    KLTerm,
+    Likelihood,
+    Pointwise,
+    PolicyGradient,
+    Preference,
+    Term,
+    Value,
+)
 from alignc.spec.views import View
 
 __all__ = ["Lowered", "lower_term"]
@@ -41,6 +51,12 @@ def lower_term(term: Term, scope: Scope, seen: View) -> Lowered:
             return _likelihood(term, scope)
         case KLTerm():
             return _kl(term, scope, seen)
+        case PolicyGradient():
+            return policy_gradient(term, scope, seen)
+        case Value():
+            return value(term, scope)
+        case Entropy():
+            return entropy(term, scope)
     raise TypeError(type(term).__name__)
 
 
@@ -209,12 +225,19 @@ def _target(term: Pointwise, response: str, unit: Unit, scope: Scope) -> Node:
                 )
             return b.multiply(inner.number("scale", scale, "κ", unit / REWARD), reward)
         case targets.WinRateTarget(eta=eta, baseline=baseline, outcome=outcome):
-            average = inner.number("baseline", baseline, "b", PROBABILITY)
+            average = _average(baseline, inner)
             known = {"won": b.ONE, "lost": b.ZERO}.get(outcome)
             rate = Column("win_rate", response, PROBABILITY) if known is None else carried(known, PROBABILITY)
             ahead = b.subtract(rate, average)
             return b.multiply(inner.number("eta", eta, "η", unit / PROBABILITY), ahead)
     return b.ZERO
+
+
+def _average(baseline: float | str, scope: Scope) -> Node:
+    """Lower what stands for the log-partition: a constant, or what the rollout estimates."""
+    if isinstance(baseline, str):
+        return Column(baseline, None, PROBABILITY)
+    return scope.number("baseline", baseline, "b", PROBABILITY)
 
 
 def _judged(term: Pointwise, z: Node, response: str, scope: Scope) -> Node:

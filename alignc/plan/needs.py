@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from alignc.graph.build import split_number
 from alignc.graph.evaluate import evaluate
 from alignc.graph.loss import Loss, at_reference
 from alignc.graph.nodes import Add, Column, Constant, Length, Node, Output, Reduce, walk
+from alignc.graph.policy_metrics import RATIOS
 from alignc.graph.rewrite import inputs
 from alignc.graph.statistics import kind, loss_responses, statistic_responses, statistics
 from alignc.spec.job import Job
+from alignc.spec.objective import Pointwise
+from alignc.spec.rows import ONLINE
+from alignc.spec.targets import WinRateTarget
 
 __all__ = ["Needs", "Role", "needs", "step_zero"]
 
@@ -49,6 +54,10 @@ class Needs:
     reference: str
     roles: tuple[Role, ...]
     step0: dict[str, float]
+    advantage: dict[str, Any] | None = None
+    token_columns: tuple[str, ...] = ()
+    ratios: tuple[str, ...] = ()
+    baseline: dict[str, Any] | None = None
 
 
 def needs(loss: Loss, job: Job) -> Needs:
@@ -61,7 +70,7 @@ def needs(loss: Loss, job: Job) -> Needs:
     return Needs(
         responses=responses,
         anchors=anchors,
-        columns=tuple(sorted({_column(n) for n in read if isinstance(n, Column)})),
+        columns=tuple(sorted({_column(n) for n in read if isinstance(n, Column) and not n.token})),
         totals=_totals(loss),
         metrics=tuple(m.name for m in loss.metrics),
         coupled=loss.coupled,
@@ -71,9 +80,38 @@ def needs(loss: Loss, job: Job) -> Needs:
         loss_responses=loss_responses(loss),
         convert=seen.convert,
         reference=reference,
-        roles=_roles(responses, anchors, reference, job),
-        step0=step_zero(loss) if reference in ("initial", "adapter_off") else {},
+        roles=_roles(responses, anchors, reference, loss, job),
+        step0=step_zero(loss) if reference in known_start(job) else {},
+        advantage=_advantage(loss),
+        token_columns=tuple(sorted({_column(n) for n in read if isinstance(n, Column) and n.token})),
+        ratios=tuple(m.name for m in loss.metrics if m.name in RATIOS),
+        baseline=_log_partition(job),
     )
+
+
+def _advantage(loss: Loss) -> dict[str, Any] | None:
+    """Describe the advantage that a rollout computes, as `job.json` has it."""
+    found = loss.advantage
+    if found is None:
+        return None
+    return {
+        "reward": found.reward,
+        "penalty": found.penalty is not None,
+        "granularity": found.granularity,
+        "baseline": found.baseline,
+        "discount": found.discount,
+        "gae_lambda": found.gae_lambda,
+        "whiten": found.whiten,
+    }
+
+
+def _log_partition(job: Job) -> dict[str, Any] | None:
+    """Say what a rollout estimates in the place of the log-partition."""
+    for term in job.objective.terms:
+        target = term.target if isinstance(term, Pointwise) else None
+        if isinstance(target, WinRateTarget) and isinstance(target.baseline, str):
+            return {"kind": target.baseline, "eta": target.eta, "samples": target.samples}
+    return None
 
 
 def _column(node: Column) -> str:
@@ -94,34 +132,77 @@ def _is_count(node: Node) -> bool:
     """Tell a length, a column, or one less a column, from what rows must be scored for."""
     if isinstance(node, Add):
         return all(isinstance(split_number(t)[1], Constant | Column) for t in node.terms)
+    if isinstance(node, Reduce) and node.over == "group":
+        return all(isinstance(n, Length) for n in inputs(node))
     return isinstance(node, Length | Column)
+
+
+def online(job: Job) -> bool:
+    """Tell whether the policy makes its own responses."""
+    return job.data.kind in ONLINE
 
 
 def reference_kind(job: Job, anchors: tuple[str, ...]) -> str:
     """Derive where reference log-probabilities come from: an adapter switched off, a frozen copy, or nowhere."""
-    if not anchors:
+    if not set(anchors) - {"rollout"} if online(job) else not anchors:
         return "none"
     if job.model.reference is not None:
         return job.model.reference.kind
     return "adapter_off" if job.model.adapter else "initial"
 
 
+def known_start(job: Job) -> tuple[str, ...]:
+    """List the references that are the policy itself before the first step."""
+    return ("initial", "adapter_off", *(("previous_iterate", "ema", "none") if online(job) else ()))
+
+
 def _roles(
-    responses: tuple[str, ...], anchors: tuple[str, ...], reference: str, job: Job
+    responses: tuple[str, ...], anchors: tuple[str, ...], reference: str, loss: Loss, job: Job
 ) -> tuple[Role, ...]:
     weights = "all weights" if job.model.adapter is None else f"LoRA, rank {job.model.adapter.r}"
     silent = responses.count("mismatched")
     many, grouped = len(responses), responses == ("completions",)
     roles = [Role("policy", weights, True, many - silent, False, silent, grouped)]
-    if anchors:
-        sources = {
-            "initial": "the policy as it is at the start, frozen",
-            "adapter_off": "the policy with its adapter switched off",
-            "path": "a model of its own, frozen",
-            "none": "none",
-        }
-        roles.append(Role("reference", sources[reference], False, many, True, grouped=grouped))
+    if set(anchors) - SAMPLER if online(job) else anchors:
+        roles.append(Role("reference", SOURCES[reference], False, many, not online(job), grouped=grouped))
+    if online(job):
+        roles += _online_roles(anchors, loss, job)
     return tuple(roles)
+
+
+SAMPLER = {"rollout", "previous_iterate"}
+"""The anchors that are the policy as it sampled: numbers that are stored, no model."""
+SOURCES = {
+    "initial": "the policy as it is at the start, frozen",
+    "adapter_off": "the policy with its adapter switched off",
+    "path": "a model of its own, frozen",
+    "previous_iterate": "the policy as it is when a rollout begins",
+    "ema": "the moving average of the policy's weights",
+    "none": "none",
+}
+
+
+def _online_roles(anchors: tuple[str, ...], loss: Loss, job: Job) -> list[Role]:
+    """List what a rollout runs beside the policy's training: sampling, the critic, what judges."""
+    roles = []
+    advantage = loss.advantage
+    stored = set(anchors) & SAMPLER or (advantage is not None and advantage.penalty is not None)
+    if stored:
+        roles.append(
+            Role(
+                "sampler",
+                "the policy as it samples, its log-probabilities stored",
+                False,
+                1,
+                False,
+                grouped=True,
+            )
+        )
+    if any(isinstance(n, Output) and n.quantity == "token_value" for n in inputs(*loss.outputs)):
+        head = job.model.critic is None or job.model.critic.kind == "head"
+        where = "a value head on the policy's trunk" if head else "a model of its own"
+        roles.append(Role("critic", where, True, 1, False, 1, grouped=True))
+    return roles
 
 
 def step_zero(loss: Loss) -> dict[str, float]:

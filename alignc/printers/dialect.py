@@ -47,6 +47,10 @@ class Dialect:
     pairs: str
     squares: str
     """log Σ_v π_t(v)², of a response."""
+    token_column: str
+    """Of a name and a response."""
+    state_value: str
+    entropy: str
     mean: str
     total: str
     over: Mapping[str, str]
@@ -94,6 +98,9 @@ TEXT = Dialect(
     stop="sg({})",
     pairs="Σ_i>j[({0}_i − {0}_j)²]",
     squares="log Σ_v π({},t=v)²",
+    token_column="{}({},t)",
+    state_value="V(x, {},<t)",
+    entropy="H(π(·|x, {},<t))",
     mean="E{}[{}]",
     total="Σ{}[{}]",
     over={"batch": "", "group": "_i", "token": "_t"},
@@ -146,6 +153,9 @@ LATEX = Dialect(
     stop=r"\operatorname{{sg}}\left({}\right)",
     pairs=r"\sum_{{i>j}} \left({0}_i - {0}_j\right)^2",
     squares=r"\log \sum_v \pi_\theta(v \mid {{{}}}_{{<t}})^2",
+    token_column=r"\mathrm{{{}}}({{{}}}_t)",
+    state_value=r"V(x, {{{}}}_{{<t}})",
+    entropy=r"H\left(\pi_\theta(\cdot \mid x, {{{}}}_{{<t}})\right)",
     mean=r"\mathbb{{E}}{}\left[{}\right]",
     total=r"\sum{}\left[{}\right]",
     over={"batch": "", "group": "_i", "token": "_t"},

@@ -67,6 +67,8 @@ class Printer:
                 return spell.number(value), ATOM if value >= 0 else PRODUCT
             case Parameter(symbol=symbol):
                 return spell.symbol(symbol) if symbol else "1", ATOM
+            case Column(name=name, response=response, token=True):
+                return spell.token_column.format(spell.symbol(name), spell.response[str(response)]), ATOM
             case Column(name=name, response=response):
                 shown = spell.symbol(name)
                 return (f"{shown}({spell.response[response]})" if response else shown), ATOM
@@ -92,6 +94,10 @@ class Printer:
                 return spell.squares.format(spell.response[response]), ATOM
             case Output(quantity="value"):
                 return "V(x)", ATOM
+            case Output(quantity="token_value", response=response):
+                return spell.state_value.format(spell.response[response]), ATOM
+            case Output(quantity="entropy", response=response):
+                return spell.entropy.format(spell.response[response]), ATOM
             case Output(response=response):
                 return f"r(x, {spell.response[response]})", ATOM
         return None
@@ -174,6 +180,8 @@ class Printer:
     def below(self, factor: Node) -> list[str]:
         """Print a factor that stands below the line."""
         if not isinstance(factor, Power) or factor.exponent > 0:
+            return []
+        if isinstance(factor.base, Parameter) and not factor.base.symbol:  # it only carries a unit
             return []
         base = factor.base if factor.exponent == -1 else Power(factor.base, -factor.exponent)
         return [self.show(base)[0] if self.spell is LATEX else self.bracketed(base, POWER)]

@@ -53,6 +53,9 @@ class TorchSource:
     statistic_lines: list[Line]
     statistics: list[tuple[str, str]]
     """Key and row values of each statistic."""
+    penalty_lines: list[Line]
+    penalty: str | None
+    """What a rollout takes off its rewards, where it does."""
     tools: list[str]
 
 
@@ -60,9 +63,8 @@ def torch_source(loss: Loss) -> TorchSource:
     """Print a loss. The order of lines is that of the graph; a name is assigned once."""
     known = statistics(loss)
     printer = Printer({node: f"s{i + 1}" for i, node in enumerate(known)})
-    parameters = [
-        _parameter(printer, p) for p in walk(*loss.outputs) if isinstance(p, Parameter) and p.symbol
-    ]
+    shown_parameters = walk(*loss.outputs, *loss.penalties)
+    parameters = [_parameter(printer, p) for p in shown_parameters if isinstance(p, Parameter) and p.symbol]
     inner = [row for node in known for row in rows_of(node)]
     lines = printer.lines(loss.outputs)
     metrics = [(m.name, printer.metric(m.value)) for m in loss.metrics[1:]]
@@ -71,8 +73,14 @@ def torch_source(loss: Loss) -> TorchSource:
     first.names = printer.names
     statistic_lines = first.lines(inner)
     values = [(key, first.stacked(node)) for node, key in printer.statistics.items()]
-    tools = sorted(printer.tools | first.tools)
-    return TorchSource(parameters, lines, shown, metrics, statistic_lines, values, tools)
+    reward = Printer({})
+    reward.names = printer.names
+    penalty_lines = reward.lines(loss.penalties)
+    penalty = next((reward.show(node)[0] for node in loss.penalties), None)
+    tools = sorted(printer.tools | first.tools | reward.tools)
+    return TorchSource(
+        parameters, lines, shown, metrics, statistic_lines, values, penalty_lines, penalty, tools
+    )
 
 
 def _parameter(printer: Printer, p: Parameter) -> Line:
@@ -229,7 +237,7 @@ class Printer:
 
     def product(self, factors: tuple[Node, ...], node: Node) -> tuple[str, int]:
         """Print a product; negative powers become divisions."""
-        kept = [f for f in factors if not (isinstance(f, Parameter) and not f.symbol)]
+        kept = [f for f in factors if not _only_a_unit(f)]
         if len(kept) == 1 and not isinstance(kept[0], Power):
             return self.show(kept[0])
         sign = "-" if isinstance(factors[0], Constant) and factors[0].value < 0 else ""
@@ -262,6 +270,10 @@ class Printer:
     def total(self, node: Node) -> tuple[str, int] | None:
         """Print a sum over the global batch of what the data alone says."""
         match node:
+            case Reduce(
+                kind="sum", over="group", argument=Multiply(factors=(Length(response=response), Parameter()))
+            ):
+                return f'totals["tokens/{response}"]', ATOM
             case Length(response=response):
                 return f'totals["tokens/{response}"]', ATOM
             case Column(name="label", response=None):
@@ -280,6 +292,12 @@ class Printer:
         """Print a node, in brackets where it binds less than its surroundings need."""
         shown, precedence = self.show(node)
         return shown if precedence >= at_least and not (at_least and shown.startswith("-")) else f"({shown})"
+
+
+def _only_a_unit(factor: Node) -> bool:
+    """Tell the 1 that carries a unit, above the line or below it."""
+    base = factor.base if isinstance(factor, Power) else factor
+    return isinstance(base, Parameter) and not base.symbol
 
 
 def depth(node: Node) -> int:

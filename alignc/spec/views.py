@@ -14,7 +14,11 @@ RESPONSES: dict[str, tuple[str, ...]] = {
     "pointwise": ("completion",),
     "demonstrations": ("completion",),
     "scored": ("completions",),
+    "prompts": ("completions",),
+    "self_play": ("completions",),
 }
+SEVERAL = ("scored", "prompts", "self_play")
+"""The kinds of data that give several responses to a prompt."""
 
 
 @dataclass(frozen=True)
@@ -44,12 +48,14 @@ def view(kind: str, terms: Sequence[Term]) -> View:
     """
     pairs = any(_takes_pairs(t) for t in terms)
     mismatched = any(isinstance(t, Pointwise) and t.reference_point.kind == "batch_kl" for t in terms)
-    if kind == "scored" and pairs:
+    if kind in SEVERAL and any(isinstance(t, Preference) and t.pairs == "demonstration" for t in terms):
+        return View(("chosen", "rejected"), "demonstration", mismatched)
+    if kind in SEVERAL and pairs:
         return View(("chosen", "rejected"), "best_worst", mismatched)
     return View(RESPONSES[kind], None, mismatched)
 
 
 def _takes_pairs(term: Term) -> bool:
     if isinstance(term, Preference):
-        return term.pairs == "best_worst"
-    return term.on in ("chosen", "rejected")
+        return term.pairs in ("best_worst", "demonstration")
+    return getattr(term, "on", "") in ("chosen", "rejected")

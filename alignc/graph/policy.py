@@ -1,0 +1,316 @@
+"""Lower a policy gradient: reward, advantage, ratio, surrogate, and how tokens become one number.
+
+What a rollout has to compute token after token, or over all rows (returns, GAE, whitening), is a column that it
+provides; every other advantage is made here, of nodes.
+"""
+
+from __future__ import annotations
+
+from alignc.graph import build as b
+from alignc.graph.kl import kappa
+from alignc.graph.loss import Advantage, Metric, TermLoss
+from alignc.graph.nodes import NAT, REWARD, Column, GroupSize, Length, Logp, Named, Node, Output, Reduce
+from alignc.graph.policy_metrics import policy_metrics, value_metrics
+from alignc.graph.rewrite import token_count
+from alignc.graph.scope import Scope, bare, carried
+from alignc.graph.types import GraphTypeError, Unit
+from alignc.spec import policy as axes
+from alignc.spec.kl import KLPlacement
+from alignc.spec.objective import Entropy, PolicyGradient, Value
+from alignc.spec.views import View
+
+__all__ = ["Lowered", "entropy", "policy_gradient", "sequential", "value"]
+
+Lowered = tuple[TermLoss, list[Metric]]
+Y = "completions"
+PROBABILITY = Unit.of("probability")
+
+
+def held(term: PolicyGradient, placement: str) -> KLPlacement | None:
+    """Give the KL block where it stands in one place and has any strength."""
+    kl = term.kl
+    return (
+        kl
+        if kl is not None and kl.beta > 0 and (kl.placement == "reward") == (placement == "reward")
+        else None
+    )
+
+
+def sequential(term: PolicyGradient) -> bool:
+    """Tell whether a rollout must compute the advantage: token after token, or over all of its rows."""
+    kl = held(term, "reward")
+    by_token = term.discount < 1 or (kl is not None and kl.granularity == "token")
+    return by_token or term.whiten or isinstance(term.baseline, axes.ValueBaseline | axes.BatchMean)
+
+
+def policy_gradient(term: PolicyGradient, scope: Scope, seen: View) -> Lowered:
+    """Lower −A·surrogate, and the KL where it stands in the loss. Raises GraphTypeError E101 for rows of pairs."""
+    if not seen.group:
+        raise GraphTypeError("a policy gradient takes groups of responses, not pairs", "E101")
+    penalty = _penalty(term, scope)
+    advantage = _given(term, scope) if sequential(term) else _advantage(term, penalty, scope)
+    ratio, surrogate = _surrogate(term, advantage, scope)
+    held_by = _kl_loss(term, ratio, scope)
+    loss = b.negate(surrogate) if held_by is None else b.add(b.negate(surrogate), held_by)
+    rows, value = aggregated(loss, term.aggregation, scope)
+    rows = scope.names.value("row_loss", "ℓ", "loss by row", rows)
+    value = value if value is not None else b.mean_over("batch", rows)
+    weight = scope.weight(term.weight, value.type.unit)
+    named = tuple(n for n in (advantage, ratio) if isinstance(n, Named))
+    descriptor = _descriptor(term, penalty) if sequential(term) else None
+    lowered = TermLoss(term.name, term.kind, weight, value, rows, named, (Y,), descriptor)
+    return lowered, policy_metrics(
+        term, advantage, ratio, _kl_value(term, scope), value if scope.many else None
+    )
+
+
+# ---- reward and advantage -------------------------------------------------------------------------------------
+
+
+def _worth(term: PolicyGradient) -> Column:
+    """Give the column that a response earns; a win rate is its reward."""
+    return Column(term.reward, Y, REWARD)
+
+
+def _penalty(term: PolicyGradient, scope: Scope) -> Node | None:
+    """Lower β·κ(u) under the policy that sampled, by token or for the response: what the reward loses."""
+    kl = held(term, "reward")
+    if kl is None:
+        return None
+    inner = scope.inside("kl")
+    tokens: Node = b.subtract(Logp("rollout", Y), Logp(kl.anchor, Y))
+    if kl.granularity == "sequence":
+        u = scope.names.value(
+            "u_old",
+            "u_i",
+            "log-ratio of the policy that sampled, sum over tokens",
+            b.sum_over("token", tokens),
+        )
+    else:
+        u = scope.names.value("u_old", "u_i,t", "log-ratio of a token, of the policy that sampled", tokens)
+    beta = inner.number("beta", kl.beta, "β", REWARD / NAT)
+    return b.multiply(beta, carried(kappa(kl.estimator, bare(u)), NAT))
+
+
+def _given(term: PolicyGradient, scope: Scope) -> Node:
+    unit = Unit() if term.whiten or _normalised(term) else REWARD
+    column = Column("advantage", Y, unit, token=True)
+    return scope.names.value("advantage", "A_i,t", "advantage of a token, computed by the rollout", column)
+
+
+def _normalised(term: PolicyGradient) -> bool:
+    return isinstance(term.baseline, axes.GroupMean) and term.baseline.std
+
+
+def _advantage(term: PolicyGradient, penalty: Node | None, scope: Scope) -> Node:
+    """Lower the advantage of a response: its reward less a baseline of the group."""
+    worth, what = _worth(term), "reward" if term.reward == "reward" else "win rate"
+    less, what = (
+        (worth, what) if penalty is None else (b.subtract(worth, penalty), f"{what} less the penalty")
+    )
+    reward = scope.names.value("reward_i", "R_i", what, less)
+    found = _above_baseline(term.baseline, reward, scope.inside("baseline"))
+    return scope.names.value("advantage", "A_i", "advantage", found)
+
+
+def _above_baseline(baseline: axes.Baseline, reward: Node, scope: Scope) -> Node:
+    total = b.sum_over("group", reward)
+    match baseline:
+        case axes.ConstantBaseline(value=value):
+            return b.subtract(reward, scope.number("value", value, "b", REWARD))
+        case axes.LeaveOneOut() | axes.Other():
+            others = b.divide(b.subtract(total, reward), b.subtract(GroupSize(), b.ONE))
+            return b.subtract(reward, others)
+        case axes.GroupMean():
+            above = b.subtract(reward, b.divide(total, GroupSize()))
+            return b.divide(bare(above), _spread(baseline, reward, scope)) if baseline.std else above
+    return reward
+
+
+def _spread(baseline: axes.GroupMean, reward: Node, scope: Scope) -> Node:
+    """Lower the group's standard deviation, Σ_{i>j}(R_i − R_j)² being k times the sum of squares about the mean."""
+    free = b.subtract(GroupSize(), b.constant(baseline.ddof))
+    variance = b.divide(Reduce("pairs", "group", reward), b.multiply(GroupSize(), free))
+    std = scope.names.value("std", "s", "standard deviation of the group", b.apply("sqrt", bare(variance)))
+    return b.add(std, scope.number("epsilon", baseline.epsilon, "ε", Unit()))
+
+
+def _descriptor(term: PolicyGradient, penalty: Node | None) -> Advantage:
+    kl = held(term, "reward")
+    return Advantage(
+        reward=term.reward,
+        penalty=penalty,
+        granularity=kl.granularity if kl else "token",
+        baseline=term.baseline.model_dump(),
+        discount=term.discount,
+        gae_lambda=term.gae_lambda,
+        whiten=term.whiten,
+    )
+
+
+# ---- ratio and surrogate --------------------------------------------------------------------------------------
+
+
+def _surrogate(term: PolicyGradient, advantage: Node, scope: Scope) -> tuple[Node | None, Node]:
+    """Lower the ratio and what carries the gradient, by token or by response."""
+    surrogate, inner = term.surrogate, scope.inside("surrogate")
+    if isinstance(surrogate, axes.Reinforce):
+        return None, b.multiply(advantage, bare(Logp("policy", Y)))
+    rho = _ratio(term, scope)
+    match surrogate:
+        case axes.Clipped():
+            return rho, _clipped(surrogate, rho, advantage, inner)
+        case axes.Soft(temperature=temperature):
+            tau = inner.number("temperature", temperature, "τ", Unit())
+            gate = b.apply("sigmoid", b.multiply(tau, b.subtract(rho, b.ONE)))
+            return rho, b.multiply(b.divide(b.constant(4), tau), gate, advantage)
+        case axes.Cispo():
+            weight = b.stop(_clip(surrogate, rho, inner))
+            return rho, b.multiply(weight, advantage, bare(Logp("policy", Y)))
+    return rho, b.multiply(rho, advantage)
+
+
+def _ratio(term: PolicyGradient, scope: Scope) -> Node:
+    moved: Node = b.subtract(Logp("policy", Y), Logp("rollout", Y))
+    symbol, what = "ρ_i,t", "the token"
+    if term.ratio != "token":
+        moved, symbol, what = b.sum_over("token", moved), "ρ_i", "the response"
+    if term.ratio == "sequence_mean":
+        moved, what = b.divide(moved, Length(Y)), "a token on average"
+    words = f"how likelier {what} is than when it was sampled"
+    return scope.names.value("rho", symbol, words, b.apply("exp", bare(moved)))
+
+
+def _clip(surrogate: axes.Clipped | axes.Cispo, rho: Node, scope: Scope) -> Node:
+    low = scope.number("low", surrogate.low, "ε_l" if surrogate.low != surrogate.high else "ε", Unit())
+    high = low
+    if surrogate.low != surrogate.high:
+        high = scope.number("high", surrogate.high, "ε_h", Unit())
+    return b.apply("clip", rho, b.subtract(b.ONE, low), b.add(b.ONE, high))
+
+
+def _clipped(surrogate: axes.Clipped, rho: Node, advantage: Node, scope: Scope) -> Node:
+    smaller = b.apply("min", b.multiply(rho, advantage), b.multiply(_clip(surrogate, rho, scope), advantage))
+    if surrogate.dual is None:
+        return smaller
+    c = scope.number("dual", surrogate.dual, "c", Unit())
+    negative = b.apply("step", b.negate(advantage))
+    bounded = b.apply("max", smaller, b.multiply(c, advantage))
+    return b.add(b.multiply(negative, bounded), b.multiply(b.subtract(b.ONE, negative), smaller))
+
+
+# ---- KL in the loss -------------------------------------------------------------------------------------------
+
+
+def _kl_loss(term: PolicyGradient, ratio: Node | None, scope: Scope) -> Node | None:
+    """Lower β·κ(u) of the policy, weighted by its own differentiable ratio where that is asked for."""
+    kl = held(term, "loss")
+    if kl is None:
+        return None
+    estimate = _estimate(kl, scope)
+    if kl.placement == "ratio":
+        moved: Node = b.subtract(Logp("policy", Y), Logp("rollout", Y))
+        rho = b.apply("exp", bare(b.sum_over("token", moved) if kl.granularity == "sequence" else moved))
+        whole = kl.granularity == "sequence"
+        symbol = "ρ_i" if whole else "ρ_i,t"
+        words = f"how likelier {'the response' if whole else 'the token'} is than when it was sampled"
+        estimate = b.multiply(scope.names.value("rho", symbol, words, rho), estimate)
+    return b.multiply(scope.inside("kl").number("beta", kl.beta, "β", Unit()), estimate)
+
+
+def _estimate(kl: KLPlacement, scope: Scope) -> Node:
+    tokens: Node = b.subtract(Logp("policy", Y), Logp(kl.anchor, Y))
+    if kl.granularity == "sequence":
+        u = scope.names.value("u", "u_i", "log-ratio, sum over tokens, nat", b.sum_over("token", tokens))
+    else:
+        u = scope.names.value("u", "u_i,t", "log-ratio of a token", tokens)
+    return kappa(kl.estimator, bare(u))
+
+
+def _kl_value(term: PolicyGradient, scope: Scope) -> Node | None:
+    """Give the estimate itself by response, where the policy's own is in the loss."""
+    kl = held(term, "loss")
+    if kl is None:
+        return None
+    estimate = _estimate(kl, scope)
+    return b.sum_over("token", estimate) if estimate.type.axis.startswith("token:") else estimate
+
+
+# ---- from tokens to one number --------------------------------------------------------------------------------
+
+
+def aggregated(loss: Node, how: str, scope: Scope) -> tuple[Node, Node | None]:
+    """Reduce a loss by token or by response to rows, and to one number where rows are not averaged.
+
+    Where a part has one number a response and another one a token, the first is spread over the tokens only by
+    `global_token_mean`, which weighs a response by its length.
+    """
+    loss = _carried_plain(loss)
+    by_token = loss.type.axis.startswith("token:")
+    if how == "global_token_mean":
+        if not by_token:
+            message = (
+                "a loss with one number a response has no mean over tokens; take `aggregation: sequence_mean`"
+            )
+            raise GraphTypeError(message)
+        rows = b.sum_over("group", b.sum_over("token", loss))
+        return rows, b.divide(b.sum_over("batch", rows), b.sum_over("batch", tokens_of(Y)))
+    if by_token:
+        loss = b.sum_over("token", loss)
+        if how == "token_mean":
+            loss = b.divide(loss, token_count(Y))
+        if how == "fixed_length":
+            longest = getattr(scope.spec.job.data, "max_new_tokens", None)
+            if longest is None:
+                raise GraphTypeError(
+                    "`aggregation: fixed_length` divides by `data.max_new_tokens`, which is not there"
+                )
+            loss = b.divide(loss, b.constant(longest))
+    return b.divide(b.sum_over("group", loss), GroupSize()), None
+
+
+def _carried_plain(loss: Node) -> Node:
+    """Take the unit of a reward away: a surrogate is a slope, not an amount."""
+    return bare(loss)
+
+
+def tokens_of(response: str) -> Node:
+    """Count the tokens of a row's responses."""
+    return b.sum_over("group", token_count(response))
+
+
+# ---- critic and entropy ---------------------------------------------------------------------------------------
+
+
+def value(term: Value, scope: Scope) -> Lowered:
+    """Lower ½·(V − G)², or the larger of it and that of the clipped value (PPO)."""
+    v: Node = scope.names.value(
+        "v", "V_i,t", "value of the state before a token", Output("token_value", "policy", Y)
+    )
+    target = scope.names.value(
+        "target", "G_i,t", "return from a token on", Column("return", Y, REWARD, token=True)
+    )
+    squared: Node = b.power(b.subtract(v, target), 2)
+    if term.clip_range is not None:
+        old = Column("old_value", Y, REWARD, token=True)
+        limit = scope.number("clip_range", term.clip_range, "ε_v", REWARD)
+        near = b.add(old, b.apply("clip", b.subtract(v, old), b.negate(limit), limit))
+        clipped = scope.names.value("v_clipped", "V_clip", "value, held near that of the rollout", near)
+        other = b.power(b.subtract(clipped, target), 2)
+        squared = b.apply("max", squared, other)
+    loss = b.multiply(b.constant(0.5), bare(squared))
+    rows, mean = aggregated(loss, "global_token_mean", scope)
+    rows = scope.names.value("row_loss", "ℓ", "loss by row", rows)
+    assert mean is not None
+    lowered = TermLoss(term.name, term.kind, scope.weight(term.weight, Unit()), mean, rows, (v,), (Y,))
+    return lowered, value_metrics(v, target, mean)
+
+
+def entropy(term: Entropy, scope: Scope) -> Lowered:
+    """Lower −H, averaged over the tokens of the global batch."""
+    h = scope.names.value("entropy", "H_i,t", "entropy of the next token", Output("entropy", "policy", Y))
+    rows, mean = aggregated(b.negate(bare(h)), "global_token_mean", scope)
+    assert mean is not None
+    rows = scope.names.value("row_loss", "ℓ", "loss by row", rows)
+    lowered = TermLoss(term.name, term.kind, scope.weight(term.weight, Unit()), mean, rows, (h,), (Y,))
+    return lowered, [Metric("policy/entropy_avg", b.negate(mean))]

@@ -1,0 +1,58 @@
+"""The logged metrics of a policy gradient, under TRL's names where it has them."""
+
+from __future__ import annotations
+
+from alignc.graph import build as b
+from alignc.graph.loss import Metric
+from alignc.graph.nodes import GroupSize, Logp, Node
+from alignc.graph.rewrite import token_count
+from alignc.graph.scope import bare
+from alignc.spec.objective import PolicyGradient
+from alignc.spec.policy import Clipped
+
+__all__ = ["RATIOS", "policy_metrics", "value_metrics"]
+
+Y = "completions"
+RATIOS = ("val/ratio",)
+"""What is 1 before the first update of a rollout."""
+
+
+def policy_metrics(
+    term: PolicyGradient, advantage: Node, ratio: Node | None, kl: Node | None, value: Node | None
+) -> list[Metric]:
+    """List the ratio, how far the policy has moved, how much is clipped, and the KL where it is in the loss."""
+    found = [] if value is None else [Metric("loss/policy_avg", value)]
+    if ratio is not None:
+        found.append(Metric("val/ratio", averaged(ratio)))
+        moved = bare(b.subtract(Logp("policy", Y), Logp("rollout", Y)))
+        found.append(Metric("policy/approxkl_avg", averaged(b.multiply(b.constant(0.5), b.power(moved, 2)))))
+    if ratio is not None and isinstance(term.surrogate, Clipped):
+        found.append(Metric("policy/clipfrac_avg", averaged(_clipped(ratio, advantage, term.surrogate))))
+    if kl is not None:
+        found.append(Metric("kl", averaged(kl)))
+    return [*found, Metric("logps/completions", averaged(b.sum_over("token", Logp("policy", Y))))]
+
+
+def _clipped(ratio: Node, advantage: Node, surrogate: Clipped) -> Node:
+    """Mark what the clip has taken the gradient from: too likely where A > 0, too unlikely where A < 0."""
+    above = b.apply("step", b.subtract(ratio, b.constant(1 + surrogate.high)))
+    below = b.apply("step", b.subtract(b.constant(1 - surrogate.low), ratio))
+    good, bad = (b.apply("step", a) for a in (advantage, b.negate(advantage)))
+    return b.add(b.multiply(above, good), b.multiply(below, bad))
+
+
+def averaged(node: Node) -> Node:
+    """Average over the tokens of the global batch, or over its responses."""
+    if node.type.axis.startswith("token:"):
+        rows = b.sum_over("group", b.sum_over("token", node))
+        return b.divide(b.sum_over("batch", rows), b.sum_over("batch", b.sum_over("group", token_count(Y))))
+    return b.mean_over("batch", b.divide(b.sum_over("group", node), GroupSize()))
+
+
+def value_metrics(value: Node, target: Node, loss: Node) -> list[Metric]:
+    """List the critic's own loss, its mean value and the mean return."""
+    return [
+        Metric("loss/value_avg", loss),
+        Metric("val/value", averaged(value)),
+        Metric("val/return", averaged(target)),
+    ]
