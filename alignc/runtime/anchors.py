@@ -95,6 +95,6 @@ def frozen_model(
     elif policy is not None:
         return policy
     else:
-        model = initial_model(run.job, tokenizer)
+        model = initial_model(run.job, tokenizer, critic=False)
     arrange(run.job, model, tokenizer, world.device, arrangement.autocast)
     return ready(model, run.job, world.device).to(arrangement.dtype)  # in another type it is another function

@@ -15,6 +15,7 @@ from . import fsops
 from .card import card_text
 from .checkpoint import TrainerState
 from .conduct import Run
+from .critic import CRITIC
 from .data import Counts
 from .metrics import METRICS, parsed
 from .models import save_model
@@ -66,6 +67,8 @@ def take_weights(source: Path, target: Path, model: Any) -> None:
     for path in source.glob("*.safetensors*"):
         if path.name.startswith(("model", "adapter", "value_head")):
             copy_weights(path, target / path.name, model)
+    if (source / CRITIC).is_dir():
+        take_weights(source / CRITIC, target / CRITIC, model)
 
 
 def copy_weights(path: Path, target: Path, model: Any) -> None:

@@ -21,14 +21,24 @@ no gradient         nothing                                               1
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from .tiles import TILE_WIDTH, Head, LogitRule, Normalizer, again, exponentials, pick, reduce
+from .tiles import (
+    TILE_WIDTH,
+    Gradients,
+    Head,
+    LogitRule,
+    Normalizer,
+    again,
+    exponentials,
+    joined,
+    pick,
+    reduce,
+)
 
 __all__ = ["KEEP_BYTES", "LogitRule", "token_log_probs"]
 
@@ -99,7 +109,7 @@ class _TokenLogProbs(torch.autograd.Function):
             return ((slope * upstream[:, None]).to(slope.dtype), *[None] * 7)
         hidden, weight, bias, targets, chosen, highest, log_sum, *kept = ctx.saved_tensors
         head = Head(weight, bias, *ctx.settings)
-        sums = _Gradients.start(head, hidden.to(head.compute), ctx.needs_input_grad[:3])
+        sums = Gradients.start(head, hidden.to(head.compute), ctx.needs_input_grad[:3])
         upstream = upstream * head.rule.scale
         for rows, columns, e, factor in again(head, sums.hidden, Normalizer(highest, log_sum), kept):
             sums.add_tile(rows, columns, e, upstream[rows] * -factor)
@@ -113,10 +123,13 @@ def _differentiate(head: Head, hidden: Tensor, targets: Tensor) -> tuple[Tensor,
     result, slope = torch.empty_like(chosen), hidden.new_zeros(hidden.shape, dtype=head.exact)
     for rows in head.rows(len(hidden)):
         highest, total = torch.full_like(chosen[rows], float("-inf")), torch.zeros_like(chosen[rows])
+        tops, totals = [], []
         for columns in head.columns():
             logits = head.logits(hidden[rows], columns)
             pick(chosen[rows], logits, targets[rows], columns)
             top, part, e = exponentials(head, logits)
+            tops.append(top)
+            totals.append(part)
             new = torch.maximum(highest, top)
             old_share, new_share = (highest - new).exp(), (top - new).exp()
             total = total * old_share + part * new_share
@@ -124,65 +137,9 @@ def _differentiate(head: Head, hidden: Tensor, targets: Tensor) -> tuple[Tensor,
                 (e @ head.tile(columns)).to(head.exact), new_share[:, None]
             )
             highest = new
-        result[rows] = (chosen[rows] - highest) - total.log()
+        result[rows] = Normalizer(*joined(tops, totals)).log_share(chosen[rows], slice(None))
         slope[rows].div_(-total[:, None])
     picked = head.weight[targets].to(head.exact)
     at_target = head.rule.slope(chosen)
     slope += picked if isinstance(at_target, float) else picked * at_target[:, None]
     return result, slope.mul_(head.rule.scale)
-
-
-@dataclass(frozen=True)
-class _Gradients:
-    """Sums of the gradients over tiles, each only where it is asked for."""
-
-    head: Head
-    hidden: Tensor
-    by_hidden: Tensor | None
-    by_weight: Tensor | None
-    by_bias: Tensor | None
-
-    @classmethod
-    def start(cls, head: Head, hidden: Tensor, wanted: tuple[bool, bool, bool]) -> _Gradients:
-        sources = (hidden, head.weight, head.bias)
-        zeros = (
-            torch.zeros(source.shape, dtype=head.exact, device=source.device)
-            if want and source is not None
-            else None
-            for want, source in zip(wanted, sources, strict=True)
-        )
-        return cls(head, hidden, *zeros)
-
-    def add_tile(self, rows: slice, columns: slice, e: Tensor, share: Tensor) -> None:
-        """Add what the probabilities ``e`` times a row's ``share`` give."""
-        if self.by_hidden is not None:
-            self.by_hidden[rows].addcmul_((e @ self.head.tile(columns)).to(share.dtype), share[:, None])
-        if self.by_weight is not None:
-            scaled = (self.hidden[rows] * share[:, None]).to(e.dtype)
-            _add_product(self.by_weight[columns], e.t(), scaled)
-        if self.by_bias is not None:
-            self.by_bias[columns] += share @ e.to(share.dtype)
-
-    def add_targets(self, targets: Tensor, share: Tensor) -> None:
-        """Add what the onehot(target) part of ∂log p/∂z gives."""
-        if self.by_hidden is not None:
-            self.by_hidden.addcmul_(self.head.weight[targets].to(share.dtype), share[:, None])
-        if self.by_weight is not None:
-            self.by_weight.index_add_(0, targets, self.hidden.to(share.dtype) * share[:, None])
-        if self.by_bias is not None:
-            self.by_bias.index_add_(0, targets, share)
-
-    def as_dtypes(self, *sources: Tensor | None) -> tuple[Tensor | None, ...]:
-        sums = (self.by_hidden, self.by_weight, self.by_bias)
-        return tuple(
-            None if value is None or source is None else value.to(source.dtype)
-            for value, source in zip(sums, sources, strict=True)
-        )
-
-
-def _add_product(into: Tensor, left: Tensor, right: Tensor) -> None:
-    """Add ``left @ right``, summing in the wider dtype of ``into``."""
-    if into.dtype == left.dtype:
-        into.addmm_(left, right)
-    else:
-        into.add_((left @ right).to(into.dtype))

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from .attention import takes_packed, use_packed
+from .critic import critic_of, has_critic
 from .data.example import Column, Example
 from .failure import Failure
 from .job import Job, Plan
@@ -57,7 +58,7 @@ def arrange(
     Failure E605 where the spec asks for packed rows and the architecture refuses them.
     """
     asked = job.spec.train.layout
-    possible = takes_packed(model)
+    possible = takes_packed(model) and (not has_critic(model) or takes_packed(critic_of(model)))
     if asked == "packed" and not possible:
         raise Failure(
             "E605", f"{type(model).__name__} takes no packed batches", help="set `train.layout: auto`"
@@ -67,6 +68,8 @@ def arrange(
     )
     if packed:
         use_packed(model)
+        if has_critic(model):
+            use_packed(critic_of(model))
     dtype, whole = next(model.parameters()).dtype, "score" in job.plan.outputs
     return Arrangement(packed, tokenizer.pad_token_id or 0, device, autocast, dtype, whole)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +13,7 @@ from safetensors import safe_open
 from torch import Tensor, nn
 
 from .attention import causal_lm
+from .critic import CRITIC, is_scalar, on_backbone, parted, with_critic, write_critic
 from .failure import Failure
 from .hub import offline_unless_reachable
 from .job import Adapter, Job, Model
@@ -36,8 +38,11 @@ DTYPES = {
 }
 
 
-def initial_model(job: Job, tokenizer: Any) -> nn.Module:
-    """Make the policy as training begins, with a fresh adapter where the spec asks for one."""
+def initial_model(job: Job, tokenizer: Any, *, critic: bool = True) -> nn.Module:
+    """Make the policy as training begins, with a fresh adapter where the spec asks for one.
+
+    Its critic comes with it; an anchor, which is only asked for log-probabilities, can do without (``critic``).
+    """
     section, seed, rewards = job.spec.model, job.spec.train.seed, is_reward_model(job)
     if isinstance(section.policy, str):
         keep = section.adapter is not None
@@ -47,7 +52,9 @@ def initial_model(job: Job, tokenizer: Any) -> nn.Module:
         model = from_config(section.policy, section, tokenizer, derive(seed, "init"), rewards=rewards)
     if section.adapter is not None and not is_adapted(model):
         model = with_adapter(model, section.adapter, derive(seed, "adapter"), rewards=rewards)
-    return with_value_head(model) if "value" in job.plan.outputs else model
+    if critic and has_own_critic(job):
+        model = with_critic(model, initial_critic(job, tokenizer).to(causal_lm(model).dtype))
+    return with_value_head(model) if has_value_head(job) else model
 
 
 def resumed_model(job: Job, tokenizer: Any, folder: Path) -> nn.Module:
@@ -55,7 +62,7 @@ def resumed_model(job: Job, tokenizer: Any, folder: Path) -> nn.Module:
     section, rewards = job.spec.model, is_reward_model(job)
     if section.adapter is None:
         model = read_folder(str(folder), section, saved_dtype(folder), rewards=rewards)
-        return with_value_head(model, folder) if "value" in job.plan.outputs else model
+        return with_saved_values(job, model, folder)
     from peft import PeftModel
 
     if isinstance(section.policy, str):
@@ -65,8 +72,43 @@ def resumed_model(job: Job, tokenizer: Any, folder: Path) -> nn.Module:
         base = from_config(
             section.policy, section, tokenizer, derive(job.spec.train.seed, "init"), rewards=rewards
         )
-    model = PeftModel.from_pretrained(base, str(folder), is_trainable=True)
-    return with_value_head(model, folder) if "value" in job.plan.outputs else model
+    return with_saved_values(job, PeftModel.from_pretrained(base, str(folder), is_trainable=True), folder)
+
+
+def with_saved_values(job: Job, model: nn.Module, folder: Path) -> nn.Module:
+    """Put the critic and the value head on a model as a checkpoint has them."""
+    if has_own_critic(job):
+        saved = folder / CRITIC
+        section = dataclasses.replace(job.spec.model, revision=None)
+        model = with_critic(model, read_folder(str(saved), section, saved_dtype(saved), rewards=True))
+    return with_value_head(model, folder) if has_value_head(job) else model
+
+
+def initial_critic(job: Job, tokenizer: Any) -> nn.Module:
+    """Make the critic as training begins: a reward model, or a language model under a scalar head of zeros.
+
+    It has no adapter: one that it was read with is merged, and all of its weights are trained.
+    """
+    section, seed = job.spec.model, job.spec.train.seed
+    path = (section.critic or {}).get("path")
+    if path is not None:
+        section = dataclasses.replace(section, policy=str(path), revision=None)
+        known = {"trust_remote_code": section.trust_remote_code}
+        if is_scalar(str(path), **known):
+            return pretrained(str(path), section, keep_adapter=False, rewards=True)
+    if isinstance(section.policy, str):
+        return on_backbone(pretrained(section.policy, section, keep_adapter=False))
+    return on_backbone(from_config(section.policy, section, tokenizer, derive(seed, "init")))
+
+
+def has_own_critic(job: Job) -> bool:
+    """Tell whether values of states come from a backbone of their own."""
+    return "token_value" in job.plan.outputs and (job.spec.model.critic or {}).get("kind") == "model"
+
+
+def has_value_head(job: Job) -> bool:
+    """Tell whether a value is read off the policy's trunk: of the prompt, or of every state without a critic."""
+    return "value" in job.plan.outputs or ("token_value" in job.plan.outputs and not has_own_critic(job))
 
 
 def is_reward_model(job: Job) -> bool:
@@ -267,10 +309,12 @@ def saved_dtype(folder: Path) -> torch.dtype:
 
 
 def save_model(model: nn.Module, weights: Mapping[str, Tensor], tokenizer: Any, folder: Path) -> None:
-    """Write a model (or its adapter alone) and its tokenizer as `from_pretrained` reads them."""
-    rest = {name: value for name, value in weights.items() if "value_head." not in name}
+    """Write a model (or its adapter alone), its critic and its tokenizer as `from_pretrained` reads them."""
+    own, critic = parted(weights)
+    rest = {name: value for name, value in own.items() if "value_head." not in name}
     model.save_pretrained(str(folder), state_dict=rest)  # type: ignore[operator]
-    write_value_head(weights, folder)
+    write_value_head(own, folder)
+    write_critic(model, critic, folder)
     tokenizer.save_pretrained(str(folder))
 
 

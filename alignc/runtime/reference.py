@@ -23,6 +23,7 @@ from torch import nn
 
 from . import fsops
 from .attention import causal_lm
+from .critic import parted
 from .data.example import Example
 from .job import Job
 from .micro import Arrangement
@@ -62,10 +63,11 @@ def model_key(model: nn.Module, arrangement: Arrangement, *, adapter_off: bool =
     digest = hashlib.sha256(f"1 {arrangement.describe()} {torch.__version__}".encode())
     config: dict[str, Any] = causal_lm(model).config.to_dict()
     digest.update(repr(sorted((k, v) for k, v in config.items() if not k.startswith("_name"))).encode())
-    for name, value in sorted(model.state_dict().items()):
+    for name, value in sorted(parted(model.state_dict())[0].items()):
         if not (adapter_off and ".lora_" in name):
             digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
-            digest.update(memoryview(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy()))
+            raw: Any = value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy()
+            digest.update(memoryview(raw))
     return digest.hexdigest()[:32]
 
 

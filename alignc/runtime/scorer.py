@@ -6,10 +6,13 @@ from collections.abc import Collection
 from functools import partial
 from typing import Any
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .attention import causal_lm
+from .critic import critic_of, has_critic
+from .entropy import token_entropy
 from .failure import Failure
 from .layout import Batch
 from .logprobs import KEEP_BYTES, LogitRule, token_log_probs
@@ -40,34 +43,56 @@ class Scorer(nn.Module):
             )
         rule = _rule(base.config.get_text_config())
         head.forward = partial(_head_forward, head, rule, budget)  # type: ignore[method-assign]
+        if "token_value" in self.outputs:
+            values = critic_of(base).score if has_critic(base) else base.value_head
+            values.forward = partial(_wide_forward, values)
 
     def forward(self, batch: Batch) -> Tensor | dict[str, Tensor]:
         """Return log p of every response token, ``[rows, k, T]`` float32 (float64), 0 where there is none.
 
-        With other ``outputs`` a dict: `logps`, `log_sum_squares` (log Σ_v π(v)² of every token, no gradient) and
-        `value` (of the prompt, ``[rows]``).
+        With other ``outputs`` a dict: `logps`, `log_sum_squares` (log Σ_v π(v)² of every token, no gradient),
+        `entropy` (of what each token was drawn from), `token_value` (of the state before each token, from the
+        critic or the value head) and `value` (of the prompt, ``[rows]``).
         """
         base = causal_lm(self.model)
-        places = {
-            name: value
-            for name in ("position_ids", "attention_mask", "segments")
-            if (value := getattr(batch, name)) is not None
-        }
-        hidden = base.base_model(input_ids=batch.input_ids, use_cache=False, **places).last_hidden_state
-        scored = hidden.flatten(0, 1).index_select(0, batch.score_at)
+        scored = hidden_states(base.base_model, batch)
         head = base.get_output_embeddings()
         logps = laid(head(scored, batch.targets), batch)
         if not self.outputs:
             return logps
         found = {"logps": logps}
-        if "log_sum_squares" in self.outputs:
-            found["log_sum_squares"] = laid(head(scored, squares=True), batch)
+        for name in ("log_sum_squares", "entropy"):
+            if name in self.outputs:
+                found[name] = laid(head(scored, statistic=name), batch)
+        if "token_value" in self.outputs:
+            found["token_value"] = laid(token_values(base, scored, batch).to(logps.dtype), batch)
         if "value" in self.outputs:
             first = (
                 batch.slots % batch.mask[0].numel() == 0
             )  # what predicts a row's first token ends its prompt
             found["value"] = base.value_head(scored[first]).squeeze(-1).double()
         return found
+
+
+def hidden_states(backbone: nn.Module, batch: Batch) -> Tensor:
+    """Run a backbone over a batch; return the hidden states that predict its targets ``[N, H]``."""
+    places = {
+        name: value
+        for name in ("position_ids", "attention_mask", "segments")
+        if (value := getattr(batch, name)) is not None
+    }
+    hidden: Tensor = backbone(input_ids=batch.input_ids, use_cache=False, **places).last_hidden_state
+    return hidden.flatten(0, 1).index_select(0, batch.score_at)
+
+
+def token_values(base: Any, scored: Tensor, batch: Batch) -> Tensor:
+    """Value the state before each scored token ``[N]``: by the critic's own backbone, or on the policy's."""
+    if has_critic(base):
+        critic = critic_of(base)
+        values: Tensor = critic.score(hidden_states(critic.base_model, batch))
+    else:
+        values = base.value_head(scored)
+    return values.squeeze(-1)
 
 
 def laid(values: Tensor, batch: Batch) -> Tensor:
@@ -82,13 +107,22 @@ def _head_forward(
     hidden: Tensor,
     targets: Tensor | None = None,
     *,
-    squares: bool = False,
+    statistic: str | None = None,
 ) -> Tensor:
-    if squares:
-        return log_sum_squares(hidden, head.weight, bias=head.bias, rule=rule)
+    if statistic is not None:
+        compute = {"log_sum_squares": log_sum_squares, "entropy": token_entropy}[statistic]
+        return compute(hidden, head.weight, bias=head.bias, rule=rule)
     if targets is None:
         return F.linear(hidden, head.weight, head.bias)
     return token_log_probs(hidden, head.weight, targets, bias=head.bias, rule=rule, budget=budget)
+
+
+def _wide_forward(head: nn.Linear, hidden: Tensor) -> Tensor:
+    """Value in float32 (float64) whatever the trunk computes in: returns and errors are differences of values."""
+    wide = torch.float64 if head.weight.dtype == torch.float64 else torch.float32
+    bias = None if head.bias is None else head.bias.to(wide)
+    with torch.autocast(hidden.device.type, enabled=False):
+        return F.linear(hidden.to(wide), head.weight.to(wide), bias)
 
 
 def _rule(config: Any) -> LogitRule:
