@@ -66,6 +66,13 @@ def _show(found: Verified) -> None:
     for claim in found.claims:
         shown.add_row(*_cells(claim))
     console.print(shown)
+    for numbers in found.tables:
+        beside = Table(title=numbers.title, title_justify="left", box=None, pad_edge=False)
+        for name in numbers.head:
+            beside.add_column(name, justify="right", overflow="fold")
+        for row in numbers.rows:
+            beside.add_row(*row)
+        console.print(beside)
     failed = sum(c.holds is False for c in found.claims)
     held = sum(c.holds is True for c in found.claims)
     console.print(f"{held} claims hold" + (f", {failed} fail" if failed else ""))

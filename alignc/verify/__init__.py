@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from alignc.graph.loss import Loss
 from alignc.spec.load import Loaded
-from alignc.verify.report import Claim, Curve, Verified
+from alignc.verify.report import Claim, Curve, Table, Verified
 
-__all__ = ["Claim", "Curve", "Verified", "verify"]
+__all__ = ["Claim", "Curve", "Table", "Verified", "verify"]
 
 
 def verify(spec: Loaded, loss: Loss, *, table: bool = False, curves: bool = False) -> Verified:
@@ -17,6 +17,7 @@ def verify(spec: Loaded, loss: Loss, *, table: bool = False, curves: bool = Fals
     from alignc.spec.objective import KLTerm
     from alignc.verify.kl import kl_table, kl_terms, token_table
     from alignc.verify.objectives import TOY, first_step, gauge, gradients, optima, paths
+    from alignc.verify.selfplay import game_curves, game_tables, self_play
 
     estimators = [t.gradient or t.estimator for t in spec.job.objective.terms if isinstance(t, KLTerm)]
     claims = [
@@ -25,7 +26,9 @@ def verify(spec: Loaded, loss: Loss, *, table: bool = False, curves: bool = Fals
         *first_step(loss, TOY),
         *optima(spec, loss, TOY),
         *kl_terms(spec, loss, TOY),
+        *self_play(spec, loss),
     ]
     if estimators or table:
         claims += [*kl_table(estimators, TOY), *token_table()]
-    return Verified(spec.job.name, tuple(claims), tuple(paths(spec, loss, TOY)) if curves else ())
+    drawn = (*paths(spec, loss, TOY), *game_curves(spec, loss)) if curves else ()
+    return Verified(spec.job.name, tuple(claims), drawn, tuple(game_tables(spec, loss)))

@@ -24,7 +24,7 @@ from alignc.spec.axes import (
 )
 from alignc.spec.objective import Likelihood, Pointwise, Preference, Term
 from alignc.spec.targets import ConstantTarget, RewardTarget, WinRateTarget
-from alignc.verify.rows import labels_of, win_rates
+from alignc.verify.rows import average_rate, labels_of, win_rates
 from alignc.verify.toy import Array, Toy, log_softmax
 
 __all__ = ["Stated", "stated"]
@@ -170,14 +170,14 @@ def _pointwise(term: Pointwise, toy: Toy) -> Stated:
         case RewardTarget(scale=scale):
             target = scale * toy.rewards
         case WinRateTarget(outcome="column", eta=eta, baseline=baseline):
-            target = eta * (win_rates(toy) - baseline)
+            target = eta * (win_rates(toy) - average_rate(toy, eta, baseline))
         case ConstantTarget(value=value):
             target = np.full(toy.size, value)
         case _:
             return UNSTATED
     if term.score.reduce == "mean":
         return UNSTATED
-    if np.exp(toy.reference + target / beta).sum() < 1:
+    if np.exp(toy.reference + target / beta).sum() < 1 - 1e-12:
         return UNSTATED  # κ < 0: the target lies below every policy
     words = "u = t − W(κ·(ref/μ)·e^t), t the target" + ("/β" if beta != 1 else "")
     return Stated(words, _tilted(target / beta, toy))

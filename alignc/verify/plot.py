@@ -14,21 +14,26 @@ COLORS = ("#1f5fa8", "#c2410c", "#15803d", "#7c3aed")
 
 
 def svg(title: str, curves: Sequence[Curve]) -> str:
-    """Draw curves over steps; the vertical axis starts at 0."""
-    return "\n".join(_lines(title, curves)) + "\n"
+    """Draw curves over what they are over, a panel each; the vertical axis starts at 0."""
+    panels = {over: [c for c in curves if c.over == over] for over in dict.fromkeys(c.over for c in curves)}
+    height = HEIGHT * max(1, len(panels))
+    size = f'viewBox="0 0 {WIDTH} {height}"'
+    lines = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" {size} font-family="sans-serif" font-size="13">',
+        f'<rect width="{WIDTH}" height="{height}" fill="white"/>',
+        f'<text x="{LEFT}" y="24" font-size="16">{html.escape(title)}</text>',
+    ]
+    for index, (over, shown) in enumerate(panels.items()):
+        lines += [f'<g transform="translate(0 {HEIGHT * index})">', *_lines(over, shown), "</g>"]
+    return "\n".join([*lines, "</svg>"]) + "\n"
 
 
-def _lines(title: str, curves: Sequence[Curve]) -> Iterator[str]:
+def _lines(over: str, curves: Sequence[Curve]) -> Iterator[str]:
     top = max((v for c in curves for v in c.values), default=1.0) or 1.0
     steps = max((len(c.values) - 1 for c in curves), default=1) or 1
-    size = f'viewBox="0 0 {WIDTH} {HEIGHT}"'
-    yield f'<svg xmlns="http://www.w3.org/2000/svg" {size} font-family="sans-serif" font-size="13">'
-    yield f'<rect width="{WIDTH}" height="{HEIGHT}" fill="white"/>'
-    yield f'<text x="{LEFT}" y="24" font-size="16">{html.escape(title)}</text>'
-    yield from _axes(top, steps)
+    yield from _axes(over, top, steps)
     for index, curve in enumerate(curves):
         yield from _curve(curve, COLORS[index % len(COLORS)], index, top, steps)
-    yield "</svg>"
 
 
 def _x(step: float, steps: int) -> float:
@@ -39,7 +44,7 @@ def _y(value: float, top: float) -> float:
     return HEIGHT - BOTTOM - (HEIGHT - TOP - BOTTOM) * value / top
 
 
-def _axes(top: float, steps: int) -> Iterator[str]:
+def _axes(over: str, top: float, steps: int) -> Iterator[str]:
     yield f'<path d="M{LEFT} {TOP}V{HEIGHT - BOTTOM}H{WIDTH - RIGHT}" fill="none" stroke="#444"/>'
     for part in (0, 0.25, 0.5, 0.75, 1):
         y = _y(part * top, top)
@@ -47,12 +52,13 @@ def _axes(top: float, steps: int) -> Iterator[str]:
         yield f'<text x="{LEFT - 8}" y="{y + 4:.1f}" text-anchor="end">{part * top:.2g}</text>'
         x = _x(part * steps, steps)
         yield f'<text x="{x:.1f}" y="{HEIGHT - BOTTOM + 18}" text-anchor="middle">{round(part * steps)}</text>'
-    yield f'<text x="{WIDTH / 2}" y="{HEIGHT - 8}" text-anchor="middle">step of gradient flow</text>'
+    words = html.escape(over)
+    yield f'<text x="{WIDTH / 2}" y="{HEIGHT - 8}" text-anchor="middle">{words}</text>'
 
 
 def _curve(curve: Curve, color: str, index: int, top: float, steps: int) -> Iterator[str]:
     points = " ".join(f"{_x(i, steps):.1f},{_y(v, top):.1f}" for i, v in enumerate(curve.values))
     yield f'<polyline points="{points}" fill="none" stroke="{color}" stroke-width="2"/>'
-    x = LEFT + 12 + 300 * index
+    x = LEFT + 12 + 220 * index
     yield f'<path d="M{x} 40h22" stroke="{color}" stroke-width="3"/>'
     yield f'<text x="{x + 28}" y="44">{html.escape(curve.name)}</text>'

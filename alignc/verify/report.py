@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-__all__ = ["Claim", "Curve", "Verified"]
+__all__ = ["Claim", "Curve", "Table", "Verified"]
 
 
 @dataclass(frozen=True)
@@ -23,19 +23,30 @@ class Claim:
 
 @dataclass(frozen=True)
 class Curve:
-    """A line of the plot: a quantity along gradient flow."""
+    """A line of the plot: a quantity along gradient flow, or over what `over` says."""
 
     name: str
     values: tuple[float, ...]
+    over: str = "step of gradient flow"
+
+
+@dataclass(frozen=True)
+class Table:
+    """Numbers that belong side by side."""
+
+    title: str
+    head: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
 
 
 @dataclass(frozen=True)
 class Verified:
-    """All claims of a spec, and the curves of its gradient flow."""
+    """All claims of a spec, the curves of its gradient flow, and tables."""
 
     name: str
     claims: tuple[Claim, ...]
     curves: tuple[Curve, ...] = field(default=())
+    tables: tuple[Table, ...] = field(default=())
 
     @property
     def holds(self) -> bool:

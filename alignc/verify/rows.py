@@ -12,7 +12,7 @@ from alignc.graph.nodes import Column, walk
 from alignc.spec.views import View
 from alignc.verify.toy import Array, Row, Toy
 
-__all__ = ["GROUP_SIZE", "labels_of", "rows_of_data", "win_rates"]
+__all__ = ["GROUP_SIZE", "average_rate", "labels_of", "rows_of_data", "win_rates"]
 
 GROUP_SIZE = 3
 
@@ -34,6 +34,17 @@ def win_rates(toy: Toy) -> Array:
     return found
 
 
+def average_rate(toy: Toy, eta: float, baseline: float | str) -> float:
+    """Give what stands for the log-partition: a constant, the mean win rate, or log Z/η of the sampler's responses."""
+    if not isinstance(baseline, str):
+        return baseline
+    law, rates = np.exp(toy.sampler), win_rates(toy)
+    if baseline == "batch_mean":
+        return float(law @ rates)
+    top = float(rates.max())
+    return top + float(np.log(law @ np.exp(eta * (rates - top)))) / eta
+
+
 def rows_of_data(loss: Loss, toy: Toy, *, noise: str = "noisy", flips: float = 0.0) -> list[Row]:
     """List the rows of a loss's data, responses drawn independently by the sampler."""
     seen, law = loss.view, np.exp(toy.sampler)
@@ -45,7 +56,16 @@ def rows_of_data(loss: Loss, toy: Toy, *, noise: str = "noisy", flips: float = 0
         for n in walk(loss.root)
         if isinstance(n, Column)
     }
-    return [Row(r.weight, r.parts, {k: v for k, v in r.columns.items() if k in wanted}) for r in rows]
+    given = _of_rollouts(loss, toy, wanted)
+    return [
+        Row(r.weight, r.parts, {**{k: v for k, v in r.columns.items() if k in wanted}, **given}) for r in rows
+    ]
+
+
+def _of_rollouts(loss: Loss, toy: Toy, wanted: set[str]) -> dict[str, float]:
+    """Give the columns that a rollout makes of all responses to a prompt."""
+    eta = next((p.value for p in loss.parameters if p.name == "eta" or p.symbol == "η"), 1.0)
+    return {n: average_rate(toy, eta, n) for n in ("batch_mean", "log_partition") if n in wanted}
 
 
 def _with_mismatched(row: Row, member: int, probability: float) -> Row:

@@ -190,7 +190,7 @@ def test_the_command(tmp_path: Path) -> None:
     ]
     right, wrong = (c["values"][-1] for c in data["curves"])
     assert right < wrong
-    assert len(ET.parse(plot).getroot().findall("{http://www.w3.org/2000/svg}polyline")) == 2
+    assert len(ET.parse(plot).getroot().findall(".//{http://www.w3.org/2000/svg}polyline")) == 2
 
 
 def test_a_kl_term_s_table(tmp_path: Path) -> None:
