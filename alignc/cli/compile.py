@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from alignc.api import lowered
+from alignc.api import lowered, specs_of
 from alignc.cli.options import overrides, spec_argument
 from alignc.cli.show import show_diagnostics
 from alignc.emit import write
@@ -23,10 +23,16 @@ __all__ = ["command"]
     "--standalone", is_flag=True, help="Bring the runtime along: runs where alignc is not installed."
 )
 def command(spec: str, overrides: Sequence[str], output: str, standalone: bool) -> None:
-    """Write the training job of SPEC: loop, loss, settings, launcher files. The same spec gives the same bytes."""
-    compiled = lowered(spec, overrides, files=False)
-    if compiled.warnings:
-        show_diagnostics(compiled.warnings, compiled.spec.document.texts)
-    folder = compiled.folder(standalone=standalone)
-    write(folder, Path(output))
-    click.echo(f"{output}: {', '.join(name for name in folder.files if '/' not in name)}")
+    """Write the training job of SPEC: loop, loss, settings, launcher files. The same spec gives the same bytes.
+
+    Of a pipeline each stage gets a folder of its name.
+    """
+    specs = specs_of(spec)
+    for each in specs:
+        compiled = lowered(each, overrides, files=False)
+        if compiled.warnings:
+            show_diagnostics(compiled.warnings, compiled.spec.document.texts)
+        folder = compiled.folder(standalone=standalone)
+        target = Path(output) / compiled.spec.job.name if len(specs) > 1 else Path(output)
+        write(folder, target)
+        click.echo(f"{target}: {', '.join(name for name in folder.files if '/' not in name)}")

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from alignc.api import Compiled, lowered
+from alignc.api import Compiled, lowered, specs_of
 from alignc.cli.options import overrides, spec_argument
 from alignc.cli.show import show_diagnostics
 from alignc.diagnostics import Diagnostic, DiagnosticError, Span
@@ -37,12 +37,16 @@ FORMATS = ("text", "latex", "html", "json", "mermaid")
 def command(spec: str, overrides: Sequence[str], form: str, point: str | None) -> None:
     """Print the loss of SPEC: formula, values and their origins, gradient, models, what to watch.
 
-    With --at it evaluates the loss in float64 and prints JSON alone.
+    With --at it evaluates the loss in float64 and prints JSON alone. Of a pipeline, the stages come one after another.
     """
-    compiled = lowered(spec, overrides, files=False)
-    if compiled.warnings:
-        show_diagnostics(compiled.warnings, compiled.spec.document.texts)
-    click.echo(_at(compiled, point) if point else _explained(compiled, form), nl=False)
+    specs = specs_of(spec) if form in ("text", "json") and not point else [spec]
+    for number, each in enumerate(specs):
+        compiled = lowered(each, overrides, files=False)
+        if compiled.warnings:
+            show_diagnostics(compiled.warnings, compiled.spec.document.texts)
+        if form == "text" and len(specs) > 1:
+            click.echo(f"{chr(10) if number else ''}── {each}")
+        click.echo(_at(compiled, point) if point else _explained(compiled, form), nl=False)
 
 
 def _explained(compiled: Compiled, form: str) -> str:

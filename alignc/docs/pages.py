@@ -10,7 +10,7 @@ from alignc.diagnostics.document import reference
 from alignc.docs.methods import index_page, method_page
 from alignc.docs.spec_page import spec_page
 from alignc.spec.preset import built_in, preset_names
-from alignc.spec.schema import json_schema
+from alignc.spec.schema import json_schema, pipeline_schema
 
 __all__ = ["generated", "stale", "write"]
 
@@ -26,6 +26,7 @@ def generated() -> dict[str, str]:
         f"{METHODS}/README.md": index_page(presets),
         **{f"{METHODS}/{preset.preset}.md": method_page(preset) for preset in presets},
         "schemas/job.schema.json": json.dumps(json_schema(), indent=1, ensure_ascii=False) + "\n",
+        "schemas/pipeline.schema.json": json.dumps(pipeline_schema(), indent=1, ensure_ascii=False) + "\n",
     }
 
 

@@ -185,7 +185,9 @@ def refusal(found: Assessment) -> Diagnostic:
     """Tell of an output folder that holds something else, at the spec's `output_dir`."""
     decision = found.decision
     span = found.stage.document.span(("output_dir",))
-    return Diagnostic(str(decision.code), decision.message, span, why=decision.why, help=decision.help)
+    anew = [f"`{maker}` has made `{key}` anew" for key, maker in _made(found.stage, found.changed)]
+    why = "; ".join([*([decision.why] if decision.why else []), *anew]) or None
+    return Diagnostic(str(decision.code), decision.message, span, why=why, help=decision.help)
 
 
 def run_stage(found: Assessment, show: Callable[[str], None]) -> Outcome:
@@ -216,7 +218,7 @@ def reason(found: Assessment) -> str:
         return "up to date: its spec, data and models are what they were"
     if decision.action == "resume":
         return "unfinished: it goes on from its newest checkpoint"
-    made = [f"`{key}`, made by {maker}" for key, maker in _made(stage, found.changed)]
+    made = [f"`{key}` (made by {maker})" for key, maker in _made(stage, found.changed)]
     others = [
         f"`{key}` ({_short(stage, key)})"
         for key in found.changed

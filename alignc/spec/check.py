@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from alignc.diagnostics import Diagnostic
+from alignc.diagnostics import Diagnostic, Span
 from alignc.diagnostics.suggest import did_you_mean
 from alignc.spec.document import Document, Path
 from alignc.spec.fields import field_names, model_at
@@ -108,12 +108,14 @@ def missing_field(path: Path, document: Document) -> Diagnostic:
     """Make the E006 of a missing field; it points at its parent's key."""
     where = ".".join(str(p) for p in path[:-1])
     inside = f" in `{where}`" if where else ""
-    span = document.span(path[:-1], of_key=True) if path[:-1] else document.span(())
-    return Diagnostic("E006", f"missing field `{path[-1]}`{inside}", _start(span) if not where else span)
+    span = document.span(path[:-1], of_key=True) if path[:-1] else _top(document)
+    return Diagnostic("E006", f"missing field `{path[-1]}`{inside}", span)
 
 
-def _start(span: Any) -> Any:
-    return type(span)(span.file, 1, 1, 1, 1)
+def _top(document: Document) -> Span:
+    """Point at the file's start, or at that of the stage that a document is in a pipeline."""
+    origin = document.origins.get(())
+    return origin.key if origin and origin.key else Span.at(document.span(()).file)
 
 
 def _no_tag(path: Path, field: str, document: Document) -> tuple[Diagnostic, str | None]:

@@ -13,7 +13,7 @@ from typing import Any
 
 from alignc.diagnostics import Diagnostic, DiagnosticError, Span, did_you_mean
 from alignc.spec.disk import is_file
-from alignc.spec.document import Document, Path, of_source
+from alignc.spec.document import Document, Origin, Path, of_source
 from alignc.spec.source import Source, load_source
 
 __all__ = ["Stage", "address", "is_spec", "linked", "producers", "stage_document", "stages"]
@@ -152,6 +152,9 @@ def stage_document(file: FilePath, stage: Stage) -> Document:
     whole = of_source(load_source(file))
     at: Path = ("stages", stage.index)
     origins = {path[2:]: origin for path, origin in whole.origins.items() if path[:2] == at}
+    value = stage.span
+    start = Span(value.file, value.line, value.column, value.line, value.column + 1)
+    origins[()] = Origin(f"{value.file}:{value.line}:{value.column}", start, value)
     return Document(dict(whole.data["stages"][stage.index]), origins, str(file), whole.texts)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from alignc.spec.job import Job
 from alignc.spec.preset import Parameter, Preset, built_in, preset_names
 
-__all__ = ["json_schema"]
+__all__ = ["json_schema", "pipeline_schema"]
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 TYPES = {"number": "number", "integer": "integer", "boolean": "boolean", "choice": "string"}
@@ -23,6 +23,32 @@ def json_schema() -> dict[str, Any]:
     properties["extends"] = {"type": "string", "description": "A spec to start from, or `preset:NAME`."}
     schema["required"] = [name for name in schema["required"] if name not in ("name", "output_dir")]
     return {"$schema": DIALECT, "title": "alignc spec", **schema}
+
+
+def pipeline_schema() -> dict[str, Any]:
+    """Build the schema of pipelines, draft 2020-12; a stage's own fields are those of `job.schema.json`."""
+    name = {"type": "string", "minLength": 1, "description": "How other stages name this one: `{run: NAME}`."}
+    inline = {
+        "type": "object",
+        "description": "A spec written out; with `extends` any part may come from another file.",
+        "properties": {"name": name, "extends": {"type": "string"}},
+        "required": ["name"],
+        "anyOf": [{"required": ["extends"]}, {"$ref": "job.schema.json"}],
+    }
+    path = {"type": "string", "description": "Path of a spec, from the pipeline's folder."}
+    stages = {
+        "type": "array",
+        "minItems": 1,
+        "description": "The stages. They run in the order in which they start from one another's models.",
+        "items": {"anyOf": [path, inline]},
+    }
+    properties = {
+        "version": {"const": 1, "default": 1, "description": "Version of the language."},
+        "name": {"type": "string", "description": "Name of the pipeline."},
+        "stages": stages,
+    }
+    closed = {"type": "object", "required": ["stages"], "additionalProperties": False}
+    return {"$schema": DIALECT, "title": "alignc pipeline", "properties": properties, **closed}
 
 
 def _objective(term: dict[str, Any]) -> dict[str, Any]:
