@@ -1,0 +1,87 @@
+"""One call for every way of sampling: from the policy in this process, or through vLLM."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from torch import nn
+
+from ..data.example import Tokens
+from .sample import sample
+from .sampling import Sampling
+from .vllm import VllmSampler
+
+__all__ = ["LocalSampler", "Sampler", "open_sampler"]
+
+
+class Sampler(Protocol):
+    """Samples responses from a policy. After a change of its weights ``refresh`` comes before the next call."""
+
+    def __call__(
+        self,
+        prompts: Sequence[Tokens],
+        keys: Sequence[int],
+        sampling: Sampling,
+        *,
+        seed: int,
+        batch_size: int,
+        each: Callable[[], object],
+        mixture: tuple[nn.Module, float] | None = None,
+    ) -> list[tuple[Tokens, ...]]:
+        """Sample as ``sample.sample`` does from its model."""
+
+    def refresh(self) -> None:
+        """Take over the policy's weights as they are now."""
+
+    def close(self) -> None:
+        """Give back what sampling held."""
+
+
+@dataclass(frozen=True, eq=False)
+class LocalSampler:
+    """Samples from the policy itself, in this process."""
+
+    model: nn.Module
+
+    def __call__(
+        self,
+        prompts: Sequence[Tokens],
+        keys: Sequence[int],
+        sampling: Sampling,
+        *,
+        seed: int,
+        batch_size: int,
+        each: Callable[[], object],
+        mixture: tuple[nn.Module, float] | None = None,
+    ) -> list[tuple[Tokens, ...]]:
+        """Sample as ``sample.sample`` does."""
+        return sample(
+            self.model,
+            prompts,
+            keys,
+            sampling,
+            seed=seed,
+            batch_size=batch_size,
+            each=each,
+            mixture=mixture,
+        )
+
+    def refresh(self) -> None:
+        """Do nothing: the weights are the policy's own."""
+
+    def close(self) -> None:
+        """Do nothing: nothing is held."""
+
+
+def open_sampler(kind: str, model: nn.Module, *, folder: Path, max_length: int | None) -> Sampler:
+    """Open the sampler that a spec names, "transformers" or "vllm".
+
+    ``folder`` is where weights are put for vLLM to read, ``max_length`` the most tokens of prompt and response.
+    Raises E602 and E605 as ``VllmSampler`` does.
+    """
+    if kind == "vllm":
+        return VllmSampler(model, folder=folder, max_length=max_length)
+    return LocalSampler(model)

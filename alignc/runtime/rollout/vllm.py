@@ -1,0 +1,168 @@
+"""Sampling through vLLM, an extra: a faster engine beside the policy, which reads the policy's weights from a folder.
+
+Written against vLLM's documented interface: ``LLM.generate`` on token ids with ``SamplingParams``,
+``LLM.collective_rpc("reload_weights")`` and ``LLM.reset_prefix_cache``. What is tested here is the refusal without
+vLLM, the weights' folder, and what is asked of the engine and made of its answers, on an engine that plays its part.
+Untested on vLLM itself: the loading and reloading of weights, memory shared with training on one device, and speed.
+
+Two things differ from sampling in this process. vLLM's kernels round otherwise, so that log-probabilities of its tokens
+under the policy differ a little from those they were drawn with: the rollout's are always scored anew by the policy.
+And a seeded draw repeats on the same version and device, but is another than ``sample`` makes of the same seed.
+"""
+
+from __future__ import annotations
+
+import copy
+import importlib
+import importlib.util
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import nn
+
+from .. import fsops
+from ..attention import causal_lm
+from ..critic import parted
+from ..data.example import Tokens
+from ..failure import Failure
+from ..seeds import derive
+from .sampling import Sampling
+
+__all__ = ["VllmSampler", "write_weights"]
+
+_AT_ONCE = 1024  # responses asked for in one call, between two signs of life
+_MEMORY_SHARE = 0.3  # of the device, for the engine's weights and cache; training has the rest
+
+
+class VllmSampler:
+    """Samples through an engine of its own; ``refresh`` writes the policy's weights and has the engine read them."""
+
+    def __init__(self, model: nn.Module, *, folder: Path, max_length: int | None) -> None:
+        """Start an engine on the policy's present weights.
+
+        ``max_length`` bounds prompt and response together; None leaves it to the model. Raises E602 where vLLM is not
+        installed, E605 where several processes train: the engine is one process's.
+        """
+        if importlib.util.find_spec("vllm") is None:
+            raise _not_installed()
+        if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+            raise _several_processes()
+        self.model, self.folder = model, folder
+        write_weights(model, folder)
+        self.vllm: Any = importlib.import_module("vllm")
+        self.engine: Any = self.vllm.LLM(
+            model=str(folder),
+            skip_tokenizer_init=True,
+            dtype=_dtype_of(model),
+            max_model_len=max_length,
+            enable_prefix_caching=True,  # a prompt is read once for all of its samples
+            gpu_memory_utilization=_MEMORY_SHARE,
+        )
+
+    def __call__(
+        self,
+        prompts: Sequence[Tokens],
+        keys: Sequence[int],
+        sampling: Sampling,
+        *,
+        seed: int,
+        batch_size: int,
+        each: Callable[[], object],
+        mixture: tuple[nn.Module, float] | None = None,
+    ) -> list[tuple[Tokens, ...]]:
+        """Sample the responses to each prompt, in order; vLLM sizes its batches itself. Raises E602 for a mixture."""
+        if mixture is not None:
+            raise _no_mixture()
+        k, asked = sampling.completions, [ids.tolist() for ids in prompts]
+        requests = [
+            ({"prompt_token_ids": ids}, self._parameters(sampling, derive(seed, "sample", key, number)))
+            for ids, key in zip(asked, keys, strict=True)
+            for number in range(k)
+        ]
+        found: list[Tokens] = []
+        for start in range(0, len(requests), _AT_ONCE):
+            each()
+            texts, parameters = zip(*requests[start : start + _AT_ONCE], strict=True)
+            answers = self.engine.generate(list(texts), list(parameters), use_tqdm=False)
+            found += [_tokens(answer.outputs[0], sampling) for answer in answers]
+        each()
+        return [tuple(found[at : at + k]) for at in range(0, len(found), k)]
+
+    def _parameters(self, sampling: Sampling, seed: int) -> Any:
+        """Ask for one response: only our own ids of EOS end it, and nothing but temperature and top-p bends the law."""
+        return self.vllm.SamplingParams(
+            n=1,
+            temperature=sampling.temperature,
+            top_p=sampling.top_p,
+            max_tokens=sampling.max_new_tokens,
+            seed=seed,
+            ignore_eos=True,
+            stop_token_ids=list(sampling.eos_ids),
+            detokenize=False,
+        )
+
+    def refresh(self) -> None:
+        """Write the policy's weights and have the engine read them in place; what it cached was of the old ones."""
+        write_weights(self.model, self.folder)
+        self.engine.collective_rpc("reload_weights")
+        self.engine.reset_prefix_cache()
+
+    def close(self) -> None:
+        """Let go of the engine, and remove the weights it read."""
+        self.engine = None
+        fsops.remove(self.folder)
+
+
+def write_weights(model: nn.Module, folder: Path) -> None:
+    """Write a policy as vLLM reads it: an adapter merged in a copy, so that the policy keeps every bit; no critic."""
+    merged: Any = model
+    if causal_lm(model) is not model:
+        merged = copy.deepcopy(model).merge_and_unload()  # type: ignore[operator]
+    weights, _ = parted(merged.state_dict())
+    own = {name: value for name, value in weights.items() if "value_head." not in name}
+    folder.mkdir(parents=True, exist_ok=True)
+    merged.save_pretrained(str(folder), state_dict=own)
+
+
+def _dtype_of(model: nn.Module) -> str:
+    """Name the policy's number format as vLLM does, which has none of 64 bits."""
+    name = str(next(model.parameters()).dtype).removeprefix("torch.")
+    return "float32" if name == "float64" else name
+
+
+def _tokens(output: Any, sampling: Sampling) -> Tokens:
+    """Take a response's tokens, with the EOS that ended it: not every version of vLLM keeps it among them."""
+    ids = list(output.token_ids)
+    if output.finish_reason == "stop" and (not ids or ids[-1] not in sampling.eos_ids):
+        ids.append(output.stop_reason if isinstance(output.stop_reason, int) else sampling.eos_ids[0])
+    return np.array(ids, dtype=np.int32)
+
+
+def _not_installed() -> Failure:
+    return Failure(
+        "E602",
+        "`data.sampler: vllm` needs vLLM, which is not installed",
+        why="vLLM is an extra: it needs a GPU, and brings a torch of its own choice",
+        help="`pip install 'alignc[vllm]'`, or set `data.sampler: transformers`",
+    )
+
+
+def _several_processes() -> Failure:
+    return Failure(
+        "E605",
+        "`data.sampler: vllm` samples for one process, and several train here",
+        why="each process would start an engine of its own on a device that is taken already",
+        help="set `launch.num_processes: 1`, or `data.sampler: transformers`",
+    )
+
+
+def _no_mixture() -> Failure:
+    return Failure(
+        "E602",
+        "`data.sampler: vllm` cannot sample from a mixture of two models",
+        why="the geometric mixture takes the logits of both at every token, and vLLM runs one model",
+        help="set `data.sampler: transformers`, or `data.opponent: {kind: policy}`",
+    )
