@@ -51,7 +51,7 @@ def policy_gradient(term: PolicyGradient, scope: Scope, seen: View) -> Lowered:
     advantage = _given(term, scope) if sequential(term) else _advantage(term, penalty, scope)
     ratio, surrogate = _surrogate(term, advantage, scope)
     held_by = _kl_loss(term, ratio, scope)
-    loss = b.negate(surrogate) if held_by is None else b.add(b.negate(surrogate), held_by)
+    loss = b.negate(bare(surrogate)) if held_by is None else b.add(b.negate(bare(surrogate)), bare(held_by))
     rows, value = aggregated(loss, term.aggregation, scope)
     rows = scope.names.value("row_loss", "ℓ", "loss by row", rows)
     value = value if value is not None else b.mean_over("batch", rows)
@@ -245,7 +245,6 @@ def aggregated(loss: Node, how: str, scope: Scope) -> tuple[Node, Node | None]:
     Where a part has one number a response and another one a token, the first is spread over the tokens only by
     `global_token_mean`, which weighs a response by its length.
     """
-    loss = _carried_plain(loss)
     by_token = loss.type.axis.startswith("token:")
     if how == "global_token_mean":
         if not by_token:
@@ -267,11 +266,6 @@ def aggregated(loss: Node, how: str, scope: Scope) -> tuple[Node, Node | None]:
                 )
             loss = b.divide(loss, b.constant(longest))
     return b.divide(b.sum_over("group", loss), GroupSize()), None
-
-
-def _carried_plain(loss: Node) -> Node:
-    """Take the unit of a reward away: a surrogate is a slope, not an amount."""
-    return bare(loss)
 
 
 def tokens_of(response: str) -> Node:

@@ -78,13 +78,23 @@ class Scope:
         path = (*self.path, step)
         if binding := self.spec.document.bindings.get(path):
             known = self.bound
-            if binding in known:
+            if binding in known and known[binding].parameter.type != "axis":
                 return self.preset_parameter(binding)
-            return from_formula(binding, {n: self.preset_parameter(n) for n in known})
+            if binding not in known:
+                return from_formula(binding, {n: self.preset_parameter(n) for n in known})
         origin = self.spec.document.origins.get(path)
+        if part := self.part_of(path):
+            return self.names.parameter(step, symbol, float(value), unit, f"objective.{part}.{step}")
         if origin is None or origin.span is None:
             return carried(b.constant(value), unit)
-        return self.names.parameter(step, symbol, float(value), unit, ".".join(map(str, path)))
+        return self.names.parameter(step, symbol, float(value), unit, ".".join(map(str, self.spec.written(path))))
+
+    def part_of(self, path: Path) -> str | None:
+        """Find the preset's parameter that is the part of the term in which a number stands."""
+        name = self.spec.document.bindings.get(path[:-1])
+        bound = self.bound.get(name) if name else None
+        known = bound is not None and isinstance(bound.value, dict) and path[-1] in bound.value
+        return name if known else None
 
     @property
     def bound(self) -> dict[str, Bound]:

@@ -158,7 +158,8 @@ class Printer:
         """Print a factor that stands above the line."""
         if isinstance(factor, Constant):
             return [self.spell.number(abs(factor.value))] if abs(factor.value) != 1 else []
-        carrier = isinstance(factor, Parameter) and not factor.symbol
+        base = factor.base if isinstance(factor, Power) else factor
+        carrier = isinstance(base, Parameter) and not base.symbol
         under = isinstance(factor, Power) and factor.exponent < 0
         if carrier or under:
             return []

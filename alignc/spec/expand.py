@@ -20,6 +20,7 @@ from alignc.spec.preset import Parameter, Preset, built_in, load_preset, not_a_p
 __all__ = ["Bound", "Expanded", "Nested", "expand"]
 
 OBJECTIVE: Path = ("objective",)
+ONLINE = ("prompts", "self_play")
 Places = Mapping[Path, Origin]
 """Where the values of a user's own preset file stand."""
 
@@ -29,7 +30,7 @@ class Bound:
     """A preset's parameter with the value that it has in this spec."""
 
     name: str
-    value: float | int | bool | str
+    value: float | int | bool | str | dict[str, Any] | None
     parameter: Parameter
     origin: Origin
 
@@ -126,8 +127,8 @@ def _parameters(
     for name, parameter in preset.parameters.items():
         path = (*OBJECTIVE, name)
         origin = document.origins.get(path) if name in given else places.get(("parameters", name, "default"))
-        value = given.get(name, parameter.default)
-        if name not in given and parameter.default is None:
+        value = _over(parameter.default, given[name]) if name in given else parameter.default
+        if name not in given and parameter.default is None and parameter.type != "axis":
             found.append(missing_field(path, document))
         elif problem := _wrong(name, value, parameter):
             code, message = problem
@@ -139,8 +140,17 @@ def _parameters(
     return bound
 
 
+def _over(default: Any, given: Any) -> Any:
+    """Lay a part of a term over its default, unless it is another kind of part."""
+    same = isinstance(default, dict) and isinstance(given, dict) and given.get("kind") == default.get("kind")
+    return {**default, **given} if same else given
+
+
 def _wrong(name: str, value: Any, parameter: Parameter) -> tuple[str, str] | None:
     match parameter.type:
+        case "axis":
+            ok = not isinstance(value, (bool, list))
+            words = "a choice, a mapping, or null"
         case "choice":
             ok, words = value in parameter.choices, f"one of {', '.join(parameter.choices)}"
         case "boolean":
@@ -178,13 +188,25 @@ def _expanded(
         out.add(index, term)
     out.lay_over(given.get("terms", {}))
     data = {**document.data, "objective": {"preset": given["preset"], "terms": out.terms}}
-    given_train = data.get("train", {})
-    data["train"] = {**preset.train, **given_train} if isinstance(given_train, dict) else given_train
-    own = Origin(f"preset:{preset.preset}")
-    train: dict[Path, Origin] = {("train", k): places.get(("train", k), own) for k in preset.train}
-    origins = {**train, **_outside_terms(document), **out.origins}
+    defaults: dict[Path, Origin] = {}
+    for section, values in _defaults(preset, document).items():
+        laid, origins = out.section(section, values)
+        before_it = data.get(section, {})
+        data[section] = {**laid, **before_it} if isinstance(before_it, dict) else before_it
+        defaults |= origins
+    origins = {**defaults, **_outside_terms(document), **out.origins}
     expanded = replace(document, data=data, origins=origins, bindings=out.bindings, texts=out.texts)
     return Expanded(expanded, preset, parameters, out.nested)
+
+
+def _defaults(preset: Preset, document: Document) -> dict[str, dict[str, Any]]:
+    """Collect what a preset sets outside the objective; some of it only where the policy makes its responses."""
+    data = document.data.get("data")
+    online = isinstance(data, dict) and data.get("kind") in ONLINE
+    found = {"train": dict(preset.train)}
+    for section, values in preset.online.items() if online else ():
+        found[section] = {**found.get(section, {}), **values}
+    return found
 
 
 def _without_own_preset(document: Document, before: Files) -> Expanded:
@@ -263,6 +285,11 @@ class _Terms:
         self._forget(path)
         self._lay_in(replace(self.document, origins=origins), given, path)
 
+    def section(self, name: str, values: dict[str, Any]) -> tuple[dict[str, Any], dict[Path, Origin]]:
+        """Put the parameters into a section's defaults, and say where each comes from."""
+        laid = {k: self._substitute(v, (name, k), (name, k)) for k, v in values.items()}
+        return laid, {p: o for p, o in self.origins.items() if p[0] == name}
+
     def take(self, term: Any, source: Path) -> None:
         """Take over a term of the spec as it is, or the terms of the preset that it names."""
         if is_preset(term, self.document, source):
@@ -338,13 +365,22 @@ class _Terms:
     def _bind(self, text: str, path: Path) -> Any:
         self.bindings[path] = text
         if text in self.parameters:
-            self.origins[path] = self.parameters[text].origin
-            return self.parameters[text].value
+            bound = self.parameters[text]
+            self.origins[path] = bound.origin
+            if isinstance(bound.value, dict):
+                self.origins |= self._parts(text, bound.value, path)
+            return bound.value
         numbers = {n: float(b.value) for n, b in self.parameters.items() if isinstance(b.value, (int, float))}
         value, used = self._value(text, numbers, path)
         given = [self.parameters[n].origin for n in used if self._is_given(n)]
         self.origins[path] = next(iter(given), self.origins[path])
         return value
+
+    def _parts(self, name: str, value: dict[str, Any], path: Path) -> dict[Path, Origin]:
+        """Say of every value in a part of a term where it comes from, as a parameter's and as the term's."""
+        given: Path = (*OBJECTIVE, name)
+        found = {(*given, *p): self.document.origins.get((*given, *p), self.own) for p, _ in leaves(value)}
+        return {**found, **{(*path, *p[len(given) :]): origin for p, origin in found.items()}}
 
     def _is_given(self, name: str) -> bool:
         origin = self.parameters[name].origin

@@ -25,8 +25,13 @@ UnitText = Annotated[
 class Parameter(Spec):
     """A preset's parameter."""
 
-    type: Literal["number", "integer", "boolean", "choice"] = field("number", "Type of the value.")
-    default: float | int | bool | str | None = field(None, "Value where the spec gives none.")
+    type: Literal["number", "integer", "boolean", "choice", "axis"] = field(
+        "number",
+        "Type of the value; an `axis` is a part of a term, such as a `kl:` block, and may be left out.",
+    )
+    default: float | int | bool | str | dict[str, Any] | None = field(
+        None, "Value where the spec gives none; what it gives is laid over the default of an `axis`."
+    )
     choices: list[str] = field([], "The values of `type: choice`.")
     gt: float | None = field(None, "Must be above this.")
     ge: float | None = field(None, "Must be at least this.")
@@ -66,6 +71,9 @@ class Preset(Spec):
     parameters: dict[str, Parameter] = field({}, "Parameters.")
     terms: list[dict[str, Any]] = field(..., "Terms; `=EXPRESSION` refers to parameters.")
     train: dict[str, Any] = field({}, "Training defaults that differ from transformers'.")
+    online: dict[Literal["data", "train"], dict[str, Any]] = field(
+        {}, "Defaults where the policy makes its own responses; `=EXPRESSION` refers to parameters."
+    )
     deviations: list[str] = field([], "Where this differs from the paper or from libraries of the same name.")
     healthy: dict[str, str] = field({}, "Metrics and what they look like in a healthy run.")
 
