@@ -1,0 +1,53 @@
+"""A weighted sum of rewards, its parts kept by name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+from typing import Any, Self
+
+from .sample import Sample, Scores, Source
+
+__all__ = ["Part", "Reward", "part_names"]
+
+Part = tuple[str, float, Source]
+"""A source with its name and its weight."""
+
+
+class Reward:
+    """The reward of a sample: the weighted sum of its sources."""
+
+    def __init__(self, parts: Sequence[Part]) -> None:
+        self.parts = tuple(parts)
+
+    def __call__(self, samples: Sequence[Sample]) -> Scores:
+        """Score samples; raises Failure where any source cannot."""
+        found = {name: source(samples) for name, _, source in self.parts}
+        weights = {name: weight for name, weight, _ in self.parts}
+        values = [
+            sum(weights[name] * part[index] for name, part in found.items()) for index in range(len(samples))
+        ]
+        return Scores([float(value) for value in values], found)
+
+    def close(self) -> None:
+        """Free what the sources hold: processes, models."""
+        for _, _, source in self.parts:
+            source.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def part_names(configs: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Name the parts: by verifier, function or column, else by kind; namesakes are numbered from the second on."""
+    names: list[str] = []
+    for config in configs:
+        name = str(config.get("name") or config["kind"])
+        count = sum(known.partition("#")[0] == name for known in names)
+        names.append(f"{name}#{count + 1}" if count else name)
+    return names

@@ -1,0 +1,57 @@
+"""Rewards that follow from the text and the row alone: verifiers and columns."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ..verifiers import VERIFIERS
+from .sample import Sample, field_of, row_of
+
+__all__ = ["Column", "Verifier"]
+
+
+class Verifier:
+    """A built-in check: 1 where a response passes, else 0."""
+
+    def __init__(self, config: Mapping[str, Any]) -> None:
+        self.check = VERIFIERS[config["name"]]
+        self.column = config.get("answer")
+        self.fixed = str(config.get("pattern", config.get("limit", "")))
+
+    def __call__(self, samples: Sequence[Sample]) -> list[float]:
+        """Check samples. Failure E701 or E702 where a row lacks the answer."""
+        return [self.check(sample.completion, self.wanted(sample)) for sample in samples]
+
+    def wanted(self, sample: Sample) -> str:
+        """Give what a response is held against."""
+        if self.column is None:
+            return self.fixed
+        return str(field_of(sample, self.column, "the verifier's `answer`", (str, int, float)))
+
+    def close(self) -> None:
+        """Hold nothing between calls."""
+
+
+class Column:
+    """A number of the row, the same for each of its responses."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __call__(self, samples: Sequence[Sample]) -> list[float]:
+        """Look the numbers up. Failure E701 or E702."""
+        return [self.of(sample) for sample in samples]
+
+    def of(self, sample: Sample) -> float:
+        """Look one up."""
+        found = float(field_of(sample, self.name, "the reward's column", (int, float)))
+        if not math.isfinite(found):
+            raise row_of(sample).failure(
+                "E702", f"`{self.name}` is {found}, not a finite number ({sample.label})"
+            )
+        return found
+
+    def close(self) -> None:
+        """Hold nothing between calls."""
