@@ -16,6 +16,7 @@ from alignc.emit.source import loss_source
 from alignc.explain import Explanation
 from alignc.graph.loss import Loss
 from alignc.plan import Needs
+from alignc.plan.needs import online
 from alignc.spec.load import Loaded
 
 __all__ = ["JobFolder", "job_folder", "runtime_files", "write"]
@@ -54,9 +55,11 @@ def job_folder(
         "coupled": bool(needs.statistics),
         "outputs": bool(needs.outputs),
         "rewards": "score" in needs.outputs,
+        "penalty": bool(needs.advantage and needs.advantage["penalty"]),
+        "mixture": getattr(getattr(job.data, "opponent", None), "kind", None) == "mixture",
     }
     files = {
-        "train.py": rendered("train.py.j2", **values),
+        "train.py": rendered("online.py.j2" if online(job) else "train.py.j2", **values),
         "loss.py": loss_source(loss, explained),
         "job.json": job_json(spec, loss, needs, explained),
         "accelerate.yaml": accelerate_yaml(job),

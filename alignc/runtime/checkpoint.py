@@ -54,6 +54,7 @@ class TrainerState:
     pending: Mapping[str, float] | None = None  # a step's metrics whose evaluation was interrupted
     stopped_early: bool = False
     seen: Mapping[str, list[float]] | None = None  # the sums and counts of running means
+    rollout: int = 0  # rollouts that are done with, of an online job
 
 
 def commit(

@@ -1,0 +1,105 @@
+"""What the policy answers to prompts: sampled by all ranks, as tokens and as text."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from torch import nn
+
+from .batches import micro_batches
+from .conduct import Run
+from .data.example import Tokens
+from .data.prompts import Prompt
+from .job import Job
+from .micro import Arrangement
+from .online_shared import shared
+from .reward import Sample
+from .rollout.sample import sample
+from .rollout.sampling import Sampling
+from .world import World
+
+__all__ = ["Answers", "answers_of", "sampling_of"]
+
+
+@dataclass(frozen=True, eq=False)
+class Answers:
+    """One prompt and what was sampled for it: tokens (EOS last where it was drawn), and the same as text."""
+
+    prompt: Prompt
+    completions: tuple[Tokens, ...]
+    samples: tuple[Sample, ...]
+
+
+def sampling_of(job: Job, tokenizer: Any, completions: int | None = None) -> Sampling:
+    """Take the settings of sampling out of a job; ``completions`` a prompt, else as many as the job asks for."""
+    data = job.spec.data
+    return Sampling(
+        completions=completions or data.completions_per_prompt,
+        max_new_tokens=data.max_new_tokens,
+        temperature=data.temperature,
+        top_p=data.top_p,
+        eos_ids=(tokenizer.eos_token_id,),
+        pad_id=tokenizer.pad_token_id or 0,
+    )
+
+
+def answers_of(
+    run: Run,
+    world: World,
+    tokenizer: Any,
+    model: nn.Module,
+    prompts: Sequence[Prompt],
+    sampling: Sampling,
+    arrangement: Arrangement,
+    *,
+    seed: int,
+    mixture: tuple[nn.Module, float] | None = None,
+) -> list[Answers]:
+    """Sample the answers to some prompts, in their order.
+
+    The ranks take prompts of like length in turn. What is drawn depends on the seed and each prompt's own row.
+    """
+    size = run.job.spec.train.per_device_eval_batch_size
+    order = sorted(range(len(prompts)), key=lambda place: (len(prompts[place].ids), place))
+
+    def each() -> None:
+        run.pulse.beat()
+        if world.size == 1:  # several ranks stop together, between pieces
+            run.stop.check()
+
+    def draw(places: list[int]) -> dict[int, tuple[Tokens, ...]]:
+        asked = [prompts[place] for place in places]
+        with arrangement.precision():
+            groups = sample(
+                model,
+                [prompt.ids for prompt in asked],
+                [prompt.row for prompt in asked],
+                sampling,
+                seed=seed,
+                batch_size=size * sampling.completions,
+                each=each,
+                mixture=mixture,
+            )
+        return dict(zip(places, groups, strict=True))
+
+    found = shared(run, world, micro_batches(order, size, world.rank, world.size), draw)
+    return [told(prompt, found[place], sampling, tokenizer) for place, prompt in enumerate(prompts)]
+
+
+def told(prompt: Prompt, completions: tuple[Tokens, ...], sampling: Sampling, tokenizer: Any) -> Answers:
+    """Write completions as text, for what judges them."""
+    ended = [int(ids[-1]) in sampling.eos_ids for ids in completions]
+    samples = tuple(
+        Sample(
+            prompt=prompt.text,
+            completion=tokenizer.decode(ids, skip_special_tokens=True),
+            origin=prompt.origin,
+            number=number,
+            fields=prompt.fields,
+            ended=ended[number],
+        )
+        for number, ids in enumerate(completions)
+    )
+    return Answers(prompt, completions, samples)

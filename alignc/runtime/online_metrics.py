@@ -1,0 +1,74 @@
+"""What a rollout says of itself: rewards, KL, lengths, and how many answers came to their end."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from torch import Tensor
+
+from .data.example import Example
+from .job import Plan
+from .micro import Anchors
+from .online_answers import Answers
+from .online_verdicts import Verdicts, degenerate
+
+__all__ = ["answer_metrics", "divergence", "rollout_metrics"]
+
+
+def rollout_metrics(
+    plan: Plan,
+    answers: Sequence[Answers],
+    verdicts: Verdicts,
+    rows: Sequence[Example],
+    anchors: Anchors,
+    penalties: Tensor | None,
+) -> dict[str, float]:
+    """Name what a rollout's steps log beside their own values.
+
+    `objective/kl` is the mean over responses of the sum over tokens of log π − log reference. It is left out where
+    the rows hold answers that were selected: those are no sample of the policy.
+    """
+    found = answer_metrics(answers, verdicts)
+    if penalties is not None and plan.advantage:
+        lost = -float(penalties.sum()) / sum(len(each.completions) for each in answers)
+        paid = float(np.mean(verdicts.of(plan.advantage["reward"])))
+        found |= {"objective/non_score_reward": lost, "objective/rlhf_reward": paid + lost}
+    sampled = sampled_places(plan, len(answers[0].completions))
+    if "initial" in anchors and sampled:
+        found["objective/kl"] = divergence(rows, anchors, sampled)
+    return found
+
+
+def sampled_places(plan: Plan, drawn: int) -> list[int]:
+    """List the places of a row's responses that are an unselected sample of the policy."""
+    if plan.convert == "demonstration":
+        return [1]
+    if plan.convert == "best_worst" and drawn > 2:
+        return []
+    return list(range(drawn))
+
+
+def divergence(rows: Sequence[Example], anchors: Anchors, places: Sequence[int]) -> float:
+    """Average log π − log reference over responses, each summed over its tokens, in nat."""
+    sums = [
+        float(np.sum(anchors["rollout"][row.row][at].astype(np.float64) - anchors["initial"][row.row][at]))
+        for row in rows
+        for at in places
+    ]
+    return float(np.mean(sums))
+
+
+def answer_metrics(answers: Sequence[Answers], verdicts: Verdicts) -> dict[str, float]:
+    """Average what is known of answers without any model: rewards and their parts, win rates, lengths, ends."""
+    found: dict[str, float] = {}
+    if verdicts.rewards:
+        found["objective/scores"] = float(np.mean(verdicts.rewards))
+        found |= {f"rewards/{name}/mean": float(np.mean(part)) for name, part in verdicts.parts.items()}
+    if verdicts.rewards or verdicts.win_rates:
+        found["rollout/degenerate_groups"] = float(degenerate(verdicts.rewards or verdicts.win_rates))
+    found["completions/mean_length"] = float(
+        np.mean([len(ids) for each in answers for ids in each.completions])
+    )
+    found["completions/ended"] = float(np.mean([sample.ended for each in answers for sample in each.samples]))
+    return found

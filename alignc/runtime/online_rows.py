@@ -1,0 +1,95 @@
+"""From answers and their worth to the rows that a loss takes: whole groups, or pairs."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping, Sequence
+
+from .data.example import Column, Example, Tokens
+from .failure import Failure
+from .job import Plan
+from .online_answers import Answers
+from .online_verdicts import Numbers, Verdicts
+
+__all__ = ["extremes", "log_partition", "ranking", "rows_of"]
+
+
+def rows_of(plan: Plan, answers: Sequence[Answers], verdicts: Verdicts) -> list[Example]:
+    """Make a row of each prompt, with the columns that do not depend on any model's log-probabilities.
+
+    `best_worst` makes a pair of a group's best and worst answer, `demonstration` one of the row's own completion and
+    the first answer. Rows are counted from 0 within the rollout.
+    """
+    return [
+        with_columns(plan, row_of(plan, place, each, verdicts), place, each, verdicts)
+        for place, each in enumerate(answers)
+    ]
+
+
+def row_of(plan: Plan, place: int, answers: Answers, verdicts: Verdicts) -> Example:
+    """Make one row without columns."""
+    prompt = answers.prompt
+    return Example(place, prompt.origin, prompt.ids, responses_of(plan, place, answers, verdicts))
+
+
+def responses_of(plan: Plan, place: int, answers: Answers, verdicts: Verdicts) -> tuple[Tokens, ...]:
+    """Pick a row's responses in the order that the plan names them."""
+    if plan.convert == "demonstration":
+        if answers.prompt.demonstration is None:
+            raise Failure("E701", f"{answers.prompt.origin} has no completion to compare samples with")
+        return (answers.prompt.demonstration, answers.completions[0])
+    if plan.convert == "best_worst":
+        return tuple(answers.completions[at] for at in chosen(plan, place, verdicts))
+    return answers.completions
+
+
+def chosen(plan: Plan, place: int, verdicts: Verdicts) -> tuple[int, ...]:
+    """Say which answers a row's responses are, where they are answers."""
+    if plan.convert == "best_worst":
+        return extremes(verdicts.of(ranking(plan, verdicts))[place])
+    return ()
+
+
+def ranking(plan: Plan, verdicts: Verdicts) -> str:
+    """Say by what answers are ranked: win rates where the loss reads them or nothing else is known."""
+    reads = any(column.startswith("win_rate") for column in plan.columns)
+    return "win_rate" if verdicts.win_rates and (reads or not verdicts.rewards) else "reward"
+
+
+def extremes(values: Numbers) -> tuple[int, int]:
+    """Find the best and the worst of a group: of equals the first is the best, and the last the worst.
+
+    So they are two answers even where all are worth the same.
+    """
+    places = range(len(values))
+    return max(places, key=lambda at: (values[at], -at)), min(places, key=lambda at: (values[at], -at))
+
+
+def with_columns(plan: Plan, row: Example, place: int, answers: Answers, verdicts: Verdicts) -> Example:
+    """Give a row its columns."""
+    columns: dict[str, Column] = {}
+    picked = dict(zip(plan.responses, chosen(plan, place, verdicts), strict=False))
+    for column in set(plan.columns) - set(plan.token_columns):
+        kind, _, response = column.partition("/")
+        if kind == "log_partition":
+            columns[column] = estimated(plan, verdicts.win_rates[place])
+        elif kind in ("reward", "win_rate"):
+            numbers = verdicts.of(kind)[place]
+            columns[column] = numbers if response == "completions" else numbers[picked[response]]
+        else:
+            raise Failure("E806", f"a rollout has no column `{column}`")
+    return dataclasses.replace(row, columns=columns)
+
+
+def estimated(plan: Plan, rates: Numbers) -> float:
+    """Estimate SPPO's log-partition function from the answers to one prompt."""
+    baseline: Mapping[str, float] = plan.baseline or {}
+    return log_partition(rates[: int(baseline["samples"])], float(baseline["eta"]))
+
+
+def log_partition(rates: Sequence[float], eta: float) -> float:
+    """Estimate log E[exp(eta·P)] over the policy's own answers, by their mean; in nat."""
+    highest = max(rates)
+    mean = sum(math.exp(eta * (rate - highest)) for rate in rates) / len(rates)
+    return eta * highest + math.log(mean)

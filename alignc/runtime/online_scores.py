@@ -1,0 +1,96 @@
+"""Score the rows of a rollout without gradient: log-probabilities under a model, and the critic's values."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from .anchors import frozen_model
+from .conduct import Run
+from .data.example import Example
+from .micro import Arrangement, arrange
+from .models import initial_model, ready
+from .online_shared import shared
+from .scorer import Scorer
+from .world import World
+
+__all__ = ["Reference", "Scored", "initial_policy", "reference_of", "scores_of"]
+
+PER_TOKEN = ("logps", "token_value")
+Scored = Mapping[str, tuple[np.ndarray, ...]]
+"""What a model says of one row: `logps` (and `token_value`), an array a response with a number a token."""
+
+
+@dataclass(frozen=True)
+class Reference:
+    """The model that the policy began as, or another; under LoRA the policy itself, its adapter switched off."""
+
+    model: nn.Module
+    scorer: nn.Module
+    within: Callable[[], AbstractContextManager[Any]] = nullcontext
+
+
+def reference_of(
+    run: Run, world: World, tokenizer: Any, policy: nn.Module, arrangement: Arrangement
+) -> Reference:
+    """Make the reference of an online job, which stays in memory: every rollout asks it anew."""
+    if run.job.spec.model.reference.kind == "adapter_off":
+        bare: Any = policy
+        return Reference(policy, Scorer(policy), bare.disable_adapter)
+    model = frozen_model(run, world, tokenizer, None, arrangement)
+    model.requires_grad_(False).eval()
+    return Reference(model, Scorer(model))
+
+
+def initial_policy(run: Run, world: World, tokenizer: Any, arrangement: Arrangement) -> nn.Module:
+    """Make the policy as training began, for a run that goes on from a checkpoint."""
+    model = initial_model(run.job, tokenizer, critic=False)
+    arrange(run.job, model, tokenizer, world.device, arrangement.autocast)
+    return ready(model, run.job, world.device).to(arrangement.dtype)
+
+
+def scores_of(
+    run: Run,
+    world: World,
+    scorer: nn.Module,
+    rows: Sequence[Example],
+    pieces: Sequence[Sequence[int]],
+    arrangement: Arrangement,
+    within: Callable[[], AbstractContextManager[Any]] = nullcontext,
+) -> list[Scored]:
+    """Score all rows, this rank those of its ``pieces``; every rank gets all of them, by place.
+
+    The scorer is the bare one, not the engine's: here ranks need not go along with one another.
+    """
+
+    def score(places: list[int]) -> dict[int, Scored]:
+        batch = arrangement.batch([rows[place] for place in places])
+        with torch.no_grad(), arrangement.precision(), within():
+            found = scorer(batch)
+        outputs = found if isinstance(found, Mapping) else {"logps": found}
+        told = {name: split(outputs[name], batch.mask) for name in PER_TOKEN if name in outputs}
+        return {place: {name: told[name][at] for name in told} for at, place in enumerate(places)}
+
+    training = scorer.training
+    scorer.eval()
+    try:
+        found = shared(run, world, pieces, score)
+    finally:
+        scorer.train(training)
+    return [found[place] for place in range(len(rows))]
+
+
+def split(values: Tensor, mask: Tensor) -> list[tuple[np.ndarray, ...]]:
+    """Cut ``[rows, k, T]`` into an array a response; a group's missing responses are left out."""
+    lengths = mask.sum(-1).cpu().tolist()
+    table = values.detach().cpu().numpy()
+    return [
+        tuple(line[at, :length].copy() for at, length in enumerate(row) if length)
+        for line, row in zip(table, lengths, strict=True)
+    ]

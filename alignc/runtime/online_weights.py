@@ -1,0 +1,81 @@
+"""From rewards, penalties and values to the columns of tokens that a rollout's rows bear."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .advantage import advantages
+from .data.example import Example
+from .job import Plan
+from .micro import Anchors, stack_groups
+from .online_scores import Scored
+from .online_verdicts import Verdicts
+
+__all__ = ["Penalty", "mask_of", "penalties_of", "with_token_columns"]
+
+Penalty = Callable[[dict[str, Tensor]], Tensor]
+"""`loss.py`'s: what a token [rows, k, T], or a response [rows, k], is charged for leaving its anchor."""
+
+
+def mask_of(rows: Sequence[Example]) -> Tensor:
+    """Mark where the rows' responses have tokens, ``[rows, k, T]``."""
+    lengths = [[len(response) for response in row.responses] for row in rows]
+    k, longest = max(map(len, lengths)), max(max(row) for row in lengths)
+    table = torch.tensor([row + [0] * (k - len(row)) for row in lengths])
+    return torch.arange(longest) < table[:, :, None]
+
+
+def penalties_of(plan: Plan, penalty: Penalty | None, anchors: Anchors, mask: Tensor) -> Tensor | None:
+    """Compute what the reward loses by the KL, where the plan has a penalty: as the policy was when it sampled."""
+    if penalty is None or not plan.advantage or not plan.advantage["penalty"]:
+        return None
+    batch = {f"{name}/completions": stack_groups(rows, mask).double() for name, rows in anchors.items()}
+    return penalty(batch | {"mask/completions": mask})
+
+
+def with_token_columns(
+    plan: Plan,
+    rows: Sequence[Example],
+    scored: Sequence[Scored],
+    verdicts: Verdicts,
+    penalties: Tensor | None,
+) -> list[Example]:
+    """Add the columns of tokens that the plan asks for: `advantage`, `return`, `old_value`.
+
+    All rows of the rollout come at once, on every rank, so that means over the rollout are means over all of it.
+    """
+    if not plan.token_columns:
+        return list(rows)
+    mask, tables = mask_of(rows), {}
+    if "token_value" in scored[0]:
+        tables["old_value"] = stack_groups([each["token_value"] for each in scored], mask).double()
+    if plan.advantage:
+        tables |= advantages(
+            plan.advantage,
+            reward=torch.tensor(verdicts.of(plan.advantage["reward"]), dtype=torch.float64),
+            penalty=penalties,
+            value=tables.get("old_value"),
+            mask=mask,
+        )
+    return [
+        dataclasses.replace(row, columns={**row.columns, **columns_of(plan, tables, place, row)})
+        for place, row in enumerate(rows)
+    ]
+
+
+def columns_of(
+    plan: Plan, tables: Mapping[str, Tensor], place: int, row: Example
+) -> dict[str, tuple[np.ndarray, ...]]:
+    """Cut one row's columns of tokens to the lengths of its responses."""
+    return {
+        column: tuple(
+            tables[column.partition("/")[0]][place, at, : len(response)].numpy().copy()
+            for at, response in enumerate(row.responses)
+        )
+        for column in plan.token_columns
+    }
