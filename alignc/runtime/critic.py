@@ -65,7 +65,10 @@ def on_backbone(model: Any) -> nn.Module:
     """Turn a language model into a critic: its backbone under a scalar head of zeros. It is used up."""
     import transformers
 
-    config = type(model.config).from_dict({**model.config.to_dict(), "num_labels": 1})
+    fields = {
+        key: value for key, value in model.config.to_dict().items() if key not in ("id2label", "label2id")
+    }
+    config = type(model.config).from_dict({**fields, "num_labels": 1})
     attention = {"attn_implementation": model.config._attn_implementation}
     try:
         with torch.device("meta"):  # a shell: nothing is drawn, nothing takes memory

@@ -1,0 +1,121 @@
+"""Averages and snapshots of the policy's weights: what is kept, what it computes, and that nothing else moves."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from transformers import ByT5Tokenizer
+
+from alignc.runtime.ema import averaged, read_kept, snapshot, write_kept
+from alignc.runtime.failure import Failure
+from alignc.runtime.models import initial_model
+from alignc.runtime.scoring import score_rows
+
+from .test_critic import ADAPTER, COPY, EXAMPLES, HEAD, job, made, scatter
+
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:`is_gradient_checkpointing` is deprecated:FutureWarning"
+)  # peft
+
+
+def whole(model: Any) -> dict[str, torch.Tensor]:
+    return {name: value.clone() for name, value in model.state_dict().items()}
+
+
+def test_an_average_is_what_its_definition_sums_to(tmp_path: Path):
+    """After steps to w1, w2, w3 from w0: d^3 w0 + (1 - d)(d^2 w1 + d w2 + w3)."""
+    model, _ = made(job(tmp_path, None, model={"dtype": "float64"}))
+    kept, seen = averaged(model), [whole(model)]
+    for step in range(3):
+        scatter(model, step)
+        kept.update(model, 0.9)
+        seen.append(whole(model))
+    for name, value in kept.values.items():
+        expected = 0.9**3 * seen[0][name] + 0.1 * (0.81 * seen[1][name] + 0.9 * seen[2][name] + seen[3][name])
+        torch.testing.assert_close(value, expected, rtol=1e-12, atol=1e-12)
+    assert {"value_head.weight", "value_head.bias"} == model.state_dict().keys() - kept.values.keys() - {
+        "lm_head.weight"
+    }
+
+
+@pytest.mark.parametrize("critic", [HEAD, COPY], ids=["head", "model"])
+def test_only_an_adapter_is_kept_of_an_adapted_model(tmp_path: Path, critic: Any):
+    model, _ = made(job(tmp_path, critic, model={"adapter": ADAPTER}))
+    names = averaged(model).values.keys()
+    assert names == {name for name in model.state_dict() if ".lora_" in name}
+
+
+@pytest.mark.parametrize("adapter", [None, ADAPTER], ids=["full", "lora"])
+def test_lent_weights_compute_and_go_back(tmp_path: Path, adapter: Any):
+    read = job(tmp_path, COPY, model={"adapter": adapter})
+    model, arrangement = made(read)
+    before = score_rows(model, EXAMPLES, [[0, 1, 2]], arrangement)
+    kept = snapshot(model)
+    scatter(model)
+    own, after = whole(model), score_rows(model, EXAMPLES, [[0, 1, 2]], arrangement)
+    places = [p.data_ptr() for p in model.parameters()]
+    with kept.lent(model):
+        again = score_rows(model, EXAMPLES, [[0, 1, 2]], arrangement)
+    for old, moved, lent in zip(before, after, again, strict=True):
+        assert (old[0] == lent[0]).all() == (adapter is None)  # the base of an adapter was moved here too
+        assert (moved[0] != lent[0]).any()
+    assert all(torch.equal(value, own[name]) for name, value in model.state_dict().items())
+    assert [p.data_ptr() for p in model.parameters()] == places
+
+
+def test_a_failure_inside_gives_the_weights_back(tmp_path: Path):
+    model, _ = made(job(tmp_path, HEAD))
+    kept = snapshot(model)
+    scatter(model)
+    own = whole(model)
+    with pytest.raises(KeyboardInterrupt), kept.lent(model):
+        raise KeyboardInterrupt
+    assert all(torch.equal(value, own[name]) for name, value in model.state_dict().items())
+
+
+def test_narrow_weights_are_averaged_wide(tmp_path: Path):
+    """In bfloat16 a move of 1/512 of a weight of 1 by a share of 0.01 would be lost."""
+    model, _ = made(job(tmp_path, HEAD, model={"dtype": "bfloat16"}))
+    torch.nn.init.ones_(model.lm_head.weight)
+    kept = averaged(model)
+    torch.nn.init.constant_(model.lm_head.weight, 1 - 2**-8)
+    kept.update(model, 0.99)
+    assert kept.values["lm_head.weight"][0, 0].item() == pytest.approx(1 - 0.01 * 2**-8, abs=1e-7)
+    with kept.lent(model):
+        assert model.lm_head.weight.dtype == torch.bfloat16
+
+
+def test_a_saved_average_goes_on_in_the_same_bits(tmp_path: Path):
+    read = job(tmp_path, COPY)
+    model, arrangement = made(read)
+    kept = averaged(model)
+    for step in range(4):
+        scatter(model, step)
+        kept.update(model, 0.9)
+        if step == 1:
+            write_kept(kept, tmp_path)
+            again, twin = read_kept(model, tmp_path), whole(model)
+    other = initial_model(read, ByT5Tokenizer())
+    other.load_state_dict(twin)
+    for step in (2, 3):
+        scatter(other, step)
+        again.update(other, 0.9)
+    assert all(torch.equal(value, kept.values[name]) for name, value in again.values.items())
+    with kept.lent(model):
+        one = score_rows(model, EXAMPLES, [[0, 1, 2]], arrangement)
+    with again.lent(model):
+        two = score_rows(model, EXAMPLES, [[0, 1, 2]], arrangement)
+    assert all((a[0] == b[0]).all() for a, b in zip(one, two, strict=True))
+
+
+def test_an_average_of_another_model_is_refused(tmp_path: Path):
+    model, _ = made(job(tmp_path, HEAD))
+    with pytest.raises(Failure) as missing:
+        read_kept(model, tmp_path)
+    assert missing.value.code == "E805"
+    write_kept(averaged(made(job(tmp_path, HEAD, model={"adapter": ADAPTER}))[0]), tmp_path)
+    with pytest.raises(Failure, match="another model"):
+        read_kept(model, tmp_path)
