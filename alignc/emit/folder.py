@@ -56,6 +56,7 @@ def job_folder(
         "outputs": bool(needs.outputs),
         "rewards": "score" in needs.outputs,
         "penalty": bool(needs.advantage and needs.advantage["penalty"]),
+        "ema": "ema" in needs.anchors,
         "mixture": getattr(getattr(job.data, "opponent", None), "kind", None) == "mixture",
     }
     files = {

@@ -58,10 +58,9 @@ def judge_of(job: Job, device: torch.device, held: ExitStack) -> Judge:
 
 
 def wants_reference(job: Job) -> bool:
-    """Tell whether a reference is asked for: by the loss, by the reward's penalty, by an opponent, by evaluation."""
-    opponent = (job.spec.data.opponent or {}).get("kind")
-    penalty = bool(job.plan.advantage and job.plan.advantage["penalty"])
-    return "initial" in job.plan.anchors or penalty or opponent == "mixture" or job.spec.data.eval is not None
+    """Tell whether a reference is asked for: by loss or reward, by an opponent, or by evaluation for its KL."""
+    mixture = (job.spec.data.opponent or {}).get("kind") == "mixture"
+    return "initial" in job.plan.anchors or mixture or job.spec.data.eval is not None
 
 
 def scoring_pieces(schedule: Schedule, rollout: int, size: int, world: World) -> list[list[int]]:

@@ -31,7 +31,7 @@ def rollout_metrics(
     """
     found = answer_metrics(answers, verdicts)
     if penalties is not None and plan.advantage:
-        lost = -float(penalties.sum()) / sum(len(each.completions) for each in answers)
+        lost = 0.0 - float(penalties.sum()) / sum(len(each.completions) for each in answers)
         paid = float(np.mean(verdicts.of(plan.advantage["reward"])))
         found |= {"objective/non_score_reward": lost, "objective/rlhf_reward": paid + lost}
     sampled = sampled_places(plan, len(answers[0].completions))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from .data.example import Column, Example, Tokens
 from .failure import Failure
@@ -12,7 +13,7 @@ from .job import Plan
 from .online_answers import Answers
 from .online_verdicts import Numbers, Verdicts
 
-__all__ = ["extremes", "log_partition", "ranking", "rows_of"]
+__all__ = ["extremes", "ranking", "rows_of", "soft_mean"]
 
 
 def rows_of(plan: Plan, answers: Sequence[Answers], verdicts: Verdicts) -> list[Example]:
@@ -72,8 +73,8 @@ def with_columns(plan: Plan, row: Example, place: int, answers: Answers, verdict
     picked = dict(zip(plan.responses, chosen(plan, place, verdicts), strict=False))
     for column in set(plan.columns) - set(plan.token_columns):
         kind, _, response = column.partition("/")
-        if kind == "log_partition":
-            columns[column] = estimated(plan, verdicts.win_rates[place])
+        if kind in ("batch_mean", "log_partition"):
+            columns[column] = average(plan, place, verdicts)
         elif kind in ("reward", "win_rate"):
             numbers = verdicts.of(kind)[place]
             columns[column] = numbers if response == "completions" else numbers[picked[response]]
@@ -82,14 +83,19 @@ def with_columns(plan: Plan, row: Example, place: int, answers: Answers, verdict
     return dataclasses.replace(row, columns=columns)
 
 
-def estimated(plan: Plan, rates: Numbers) -> float:
-    """Estimate SPPO's log-partition function from the answers to one prompt."""
-    baseline: Mapping[str, float] = plan.baseline or {}
-    return log_partition(rates[: int(baseline["samples"])], float(baseline["eta"]))
+def average(plan: Plan, place: int, verdicts: Verdicts) -> float:
+    """Estimate what an average answer wins, as `plan.baseline` has it: from the rollout, or from one prompt's answers."""
+    baseline: Mapping[str, Any] = plan.baseline or {}
+    if baseline["kind"] == "batch_mean":
+        return math.fsum(map(math.fsum, verdicts.win_rates)) / sum(map(len, verdicts.win_rates))
+    return soft_mean(verdicts.win_rates[place][: baseline["samples"]], float(baseline["eta"]))
 
 
-def log_partition(rates: Sequence[float], eta: float) -> float:
-    """Estimate log E[exp(eta·P)] over the policy's own answers, by their mean; in nat."""
+def soft_mean(rates: Sequence[float], eta: float) -> float:
+    """Estimate (1/eta)·log E[exp(eta·P)] over the policy's own answers, the expectation by a mean.
+
+    So eta times it is the log-partition function of the multiplicative-weights update (Wu et al. 2024, eq. 3.3).
+    """
     highest = max(rates)
     mean = sum(math.exp(eta * (rate - highest)) for rate in rates) / len(rates)
-    return eta * highest + math.log(mean)
+    return highest + math.log(mean) / eta

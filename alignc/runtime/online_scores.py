@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor, nn
+from torch import nn
 
 from .anchors import frozen_model
 from .conduct import Run
@@ -18,13 +17,13 @@ from .micro import Arrangement, arrange
 from .models import initial_model, ready
 from .online_shared import shared
 from .scorer import Scorer
+from .scoring import score_outputs
 from .world import World
 
 __all__ = ["Reference", "Scored", "initial_policy", "reference_of", "scores_of"]
 
-PER_TOKEN = ("logps", "token_value")
 Scored = Mapping[str, tuple[np.ndarray, ...]]
-"""What a model says of one row: `logps` (and `token_value`), an array a response with a number a token."""
+"""What a model says of one row, `logps` and what else it gives a token: an array a response."""
 
 
 @dataclass(frozen=True)
@@ -66,31 +65,14 @@ def scores_of(
 ) -> list[Scored]:
     """Score all rows, this rank those of its ``pieces``; every rank gets all of them, by place.
 
-    The scorer is the bare one, not the engine's: here ranks need not go along with one another.
+    The scorer is the bare one, not the engine's: here ranks need not go along with one another. ``within`` surrounds
+    each forward: it may lend the model other weights, or take its adapter off.
     """
 
     def score(places: list[int]) -> dict[int, Scored]:
-        batch = arrangement.batch([rows[place] for place in places])
-        with torch.no_grad(), arrangement.precision(), within():
-            found = scorer(batch)
-        outputs = found if isinstance(found, Mapping) else {"logps": found}
-        told = {name: split(outputs[name], batch.mask) for name in PER_TOKEN if name in outputs}
-        return {place: {name: told[name][at] for name in told} for at, place in enumerate(places)}
+        with within():
+            found = score_outputs(scorer, rows, [places], arrangement)
+        return {place: {name: found[name][place] for name in found} for place in places}
 
-    training = scorer.training
-    scorer.eval()
-    try:
-        found = shared(run, world, pieces, score)
-    finally:
-        scorer.train(training)
+    found = shared(run, world, pieces, score)
     return [found[place] for place in range(len(rows))]
-
-
-def split(values: Tensor, mask: Tensor) -> list[tuple[np.ndarray, ...]]:
-    """Cut ``[rows, k, T]`` into an array a response; a group's missing responses are left out."""
-    lengths = mask.sum(-1).cpu().tolist()
-    table = values.detach().cpu().numpy()
-    return [
-        tuple(line[at, :length].copy() for at, length in enumerate(row) if length)
-        for line, row in zip(table, lengths, strict=True)
-    ]
