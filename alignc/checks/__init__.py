@@ -13,6 +13,19 @@ from alignc.checks.optima import (
     saturating,
     unbounded,
 )
+from alignc.checks.policy import (
+    baselines,
+    critic,
+    frozen_kl,
+    given_data,
+    group_normalisation,
+    idle_clip,
+    kl_in_policy_gradient,
+    length_bias,
+    long_ratios,
+    sharpened,
+    silent_groups,
+)
 from alignc.checks.reference import anchor_without_reference, no_anchor
 from alignc.checks.rule import Checked, Rule
 from alignc.checks.settings import (
@@ -38,6 +51,17 @@ RULES: tuple[Rule, ...] = (
     kl_soundness,
     clamped,
     straight_through,
+    given_data,
+    kl_in_policy_gradient,
+    frozen_kl,
+    baselines,
+    critic,
+    long_ratios,
+    idle_clip,
+    group_normalisation,
+    length_bias,
+    silent_groups,
+    sharpened,
     linear,
     constant_baseline,
     no_anchor,

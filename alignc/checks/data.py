@@ -6,30 +6,82 @@ from collections.abc import Iterator
 
 from alignc.checks.rule import Checked, term_path
 from alignc.diagnostics import Diagnostic
-from alignc.spec.objective import Pointwise
+from alignc.spec.objective import Pointwise, PolicyGradient, Preference, Term
+from alignc.spec.rows import Sampled
 from alignc.spec.targets import RewardTarget, WinRateTarget
 
 __all__ = ["batch_of_one", "rewards", "win_rates"]
 
 
 def rewards(checked: Checked) -> Iterator[Diagnostic]:
-    """E103: a reward is the target, and the rows have none."""
-    kind = checked.spec.job.data.kind
-    for term in checked.spec.job.objective.terms:
-        if isinstance(term, Pointwise) and isinstance(term.target, RewardTarget) and kind == "demonstrations":
-            message = f"`{term.name}` takes a reward, but rows of kind `{kind}` have none"
+    """E103: a reward is wanted, and neither rows nor a source give one."""
+    data = checked.spec.job.data
+    wanted = [t for t in checked.spec.job.objective.terms if _reads(t, "reward")]
+    for term in wanted:
+        if data.kind == "demonstrations":
+            message = f"`{term.name}` takes a reward, but rows of kind `{data.kind}` have none"
             yield checked.finding("E103", message, ("data", "kind"))
+        if isinstance(data, Sampled) and data.reward is None:
+            message = f"`{term.name}` takes a reward, and `data.reward` is missing"
+            yield checked.finding("E103", message, ("data",), help=GIVE_REWARD)
+    if (
+        isinstance(data, Sampled)
+        and not wanted
+        and _ranks(checked)
+        and data.reward is None
+        and data.oracle is None
+    ):
+        message = "the best and the worst response are wanted, and neither `data.reward` nor `data.oracle` tells them"
+        yield checked.finding("E103", message, ("data",), help=GIVE_REWARD)
+
+
+GIVE_REWARD = (
+    "add `reward: {kind: verifier, name: exact_number}`, a model, a function or an endpoint to `data`"
+)
+
+
+def _reads(term: Term, what: str) -> bool:
+    """Tell whether a term reads a reward, or an estimated win rate."""
+    if isinstance(term, PolicyGradient):
+        return term.reward == what
+    if isinstance(term, Preference):
+        return what == "reward" and (term.margin.kind == "reward_gap")
+    target = term.target if isinstance(term, Pointwise) else None
+    if what == "reward":
+        return isinstance(target, RewardTarget)
+    return isinstance(target, WinRateTarget) and target.outcome == "column"
+
+
+def _ranks(checked: Checked) -> bool:
+    return checked.loss.view.convert == "best_worst"
 
 
 def win_rates(checked: Checked) -> Iterator[Diagnostic]:
-    """E104: an estimated win rate is the target, and the rows have none."""
-    kind = checked.spec.job.data.kind
-    for term in checked.spec.job.objective.terms:
-        target = term.target if isinstance(term, Pointwise) else None
-        estimated = isinstance(target, WinRateTarget) and target.outcome == "column"
-        if estimated and kind in ("pairwise", "demonstrations"):
-            message = f"`{term.name}` takes a win rate, but rows of kind `{kind}` have none"
+    """E104: an estimated win rate is wanted, and nothing tells it."""
+    data = checked.spec.job.data
+    for index, term in enumerate(checked.spec.job.objective.terms):
+        if not _reads(term, "win_rate"):
+            continue
+        if data.kind in ("pairwise", "demonstrations"):
+            message = f"`{term.name}` takes a win rate, but rows of kind `{data.kind}` have none"
             yield checked.finding("E104", message, ("data", "kind"))
+        if isinstance(data, Sampled) and data.oracle is None:
+            message = f"`{term.name}` takes a win rate, and `data.oracle` is missing"
+            yield checked.finding(
+                "E104", message, ("data",), help="add `oracle:`, which prefers one response to another"
+            )
+        elif isinstance(data, Sampled) and data.opponent.kind == "policy" and data.completions_per_prompt < 2:
+            message = f"`{term.name}` takes the win rate of one response among one: it is always ½"
+            yield checked.finding("E104", message, ("data", "completions_per_prompt"))
+        estimated = isinstance(term, Pointwise) and isinstance(getattr(term.target, "baseline", None), str)
+        if (
+            estimated
+            and isinstance(term, Pointwise)
+            and term.target.kind == "win_rate"
+            and data.kind != "self_play"
+        ):
+            message = f"`{term.name}` estimates the log-partition from the policy's own responses, and these are given"
+            yield checked.finding("E104", message, (*term_path(index), "target", "baseline"))
 
 
 def batch_of_one(checked: Checked) -> Iterator[Diagnostic]:

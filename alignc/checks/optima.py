@@ -38,7 +38,7 @@ def linear(checked: Checked) -> Iterator[Diagnostic]:
     """E302: a constant push down on a given response never ends."""
     terms = checked.spec.job.objective.terms
     for index, (lowered, term) in enumerate(zip(checked.loss.terms, terms, strict=True)):
-        if term.kind == "kl":
+        if term.kind in ("kl", "policy_gradient", "value", "entropy"):
             continue
         for response in lowered.responses:
             if _pushed_down(lowered, response):

@@ -17,7 +17,7 @@ __all__ = ["PointError", "at_point"]
 
 KEYS = (
     "logp", "ref_logp", "old_logp", "length", "reward", "win_rate", "value", "advantage", "score", "return",
-    "old_value", "log_sum_squares",
+    "old_value", "log_sum_squares", "entropy",
 )  # fmt: skip
 """What a response of an example may give: sums over tokens in nat, or lists by token."""
 ROW_KEYS = ("label", "margin")
@@ -41,6 +41,7 @@ def at_point(loss: Loss, point: Any) -> dict[str, Any]:
     responses = loss.view.responses
     examples = _examples(point, responses)
     own = _with_point(alone(loss.root), _number(point.get("z0", 0.0), "z0"))
+    own = _with_advantages(own, examples)
     if any(isinstance(n, Reduce) and n.kind == "pairs" for n in walk(own)):
         _check_groups(examples)
     trained = [n for n in inputs(own) if n.type.trained]
@@ -57,6 +58,20 @@ def _with_point(own: Node, z0: float) -> Node:
         if isinstance(n, Named) and n.name.startswith("z0")
     }
     return substitute(own, points)
+
+
+def _with_advantages(own: Node, examples: list[Mapping[str, Any]]) -> Node:
+    """Take the advantages as given, where every response gives one, in the place of what would be computed."""
+    members = [r for example in examples for r in example.get("completions", ()) if isinstance(r, dict)]
+    if not members or any("advantage" not in r for r in members):
+        return own
+    token = any(isinstance(r["advantage"], list) for r in members)
+    given: dict[Node, Node] = {
+        n: Column("advantage", "completions", n.type.unit, token=token)
+        for n in walk(own)
+        if isinstance(n, Named) and n.name.startswith("advantage") and not isinstance(n.argument, Column)
+    }
+    return substitute(own, given)
 
 
 def _examples(point: Any, responses: tuple[str, ...]) -> list[Mapping[str, Any]]:
@@ -123,7 +138,8 @@ def _of_row(value: Any) -> Any:
 def _lay(found: dict[str, Any], node: Node, slope: Any, example: Mapping[str, Any]) -> None:
     """Put a slope where the example has the number it belongs to, and in its shape."""
     assert isinstance(node, Logp | Output)
-    key, name = "logp" if isinstance(node, Logp) else node.quantity, node.response
+    key = "logp" if isinstance(node, Logp) else {"token_value": "value"}.get(node.quantity, node.quantity)
+    name = node.response
     if name != "completions":
         found.setdefault(name, {})[key] = _mirrored(slope, example[name][key])
         return
@@ -173,6 +189,12 @@ def _read(node: Node, response: Mapping[str, Any], path: str) -> Any:
             return [float(i + 1) for i in range(len(_tokens(response, "logp", path)))]
         case Output(quantity="log_sum_squares"):
             return _tokens(response, "log_sum_squares", path)
+        case Output(quantity="token_value"):
+            return _spread(response, "value", path)
+        case Output(quantity="entropy"):
+            return _spread(response, "entropy", path)
+        case Column(name=name, token=True):
+            return _spread(response, name, path)
         case Output(quantity=quantity):
             return _number(_needed(response, quantity, path), f"{path}.{quantity}")
         case Column(name=name):
@@ -191,6 +213,14 @@ def _tokens(response: Mapping[str, Any], key: str, path: str) -> list[float]:
     if isinstance(value, list):
         return [_number(v, f"{path}.{key}") for v in value]
     return [_number(value, f"{path}.{key}")]
+
+
+def _spread(response: Mapping[str, Any], key: str, path: str) -> list[float]:
+    """Read one number a token; a single one stands for all tokens."""
+    given, count = _tokens(response, key, path), len(_tokens(response, "logp", path))
+    if len(given) not in (1, count):
+        raise PointError("E003", f"`{key}` has {len(given)} numbers, and `logp` has {count}", f"{path}.{key}")
+    return given if len(given) == count else given * count
 
 
 def _length(response: Mapping[str, Any], path: str) -> float:

@@ -17,16 +17,16 @@ POLICY_GRADIENT = (
         "a linear loss on given data with negative advantages and no clip",
         "log π of a bad response has no lower bound, so the loss has none either",
         "clip the ratio, or use a link that saturates",
-        "objective: {terms: [{name: pg, kind: policy_gradient, surrogate: linear, baseline: {kind: "
-        "batch_mean}}]}\n"
-        "data: {kind: scored, source: rows.jsonl}",
+        'objective: {terms: [{name: unlike, kind: pointwise, direction: down, score: {of: log_prob}, link: "-z"}]}\n'
+        "data: {kind: pointwise, source: rows.jsonl}",
     ),
     Code(
         "W303",
         "a ratio of whole long responses overflows or vanishes",
         "the log-ratio grows with the number of tokens, so the ratio leaves the range of floats",
         "normalise it by length (`gspo`), use token ratios, or clip in log space",
-        "objective: {terms: [{name: pg, kind: policy_gradient, ratio: sequence}]}\ntrain: {max_length: 4096}",
+        "objective: {terms: [{name: pg, kind: policy_gradient, surrogate: importance, ratio: sequence}]}\n"
+        "data: {kind: prompts, source: prompts.jsonl, max_new_tokens: 4096}\ntrain: {rollout_epochs: 4}",
     ),
     Code(
         "W304",
@@ -87,7 +87,16 @@ POLICY_GRADIENT = (
         "a group of equal rewards teaches nothing",
         "all advantages of the group are zero, so the samples were generated for nothing",
         "sample more completions, or leave such prompts out (`dapo` resamples them)",
-        "objective: {preset: grpo}\nreward: {kind: verifier, name: exact_match}",
+        "objective: {preset: grpo}\ndata: {kind: prompts, source: prompts.jsonl, completions_per_prompt: 4, "
+        "reward: {kind: verifier, name: exact_match}}",
+    ),
+    Code(
+        "W312",
+        "samples of a sharpened law, taken for the policy's own",
+        "log-probabilities and ratios are those of the policy itself: at another temperature, or with the tail cut "
+        "off, E[∇log π] is not 0 and the gradient is biased",
+        "sample with `temperature: 1` and `top_p: 1`, or waive it where a little bias buys better samples",
+        "objective: {preset: rloo}\ndata: {kind: prompts, source: prompts.jsonl, temperature: 0.7}",
     ),
 )
 

@@ -1,0 +1,205 @@
+"""Does a policy gradient have the samples, the rewards and the steps that it is meant for?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from alignc.checks.kl import PLACES, SAID
+from alignc.checks.rule import Checked, term_path
+from alignc.diagnostics import Diagnostic
+from alignc.graph.divergence import meaning
+from alignc.graph.policy import held
+from alignc.graph.soundness import kl_codes
+from alignc.spec.objective import PolicyGradient, Value
+from alignc.spec.policy import Cispo, Clipped, GroupMean, LeaveOneOut, Other, Reinforce, ValueBaseline
+from alignc.spec.rows import ONLINE, Prompts, SelfPlay
+
+__all__ = [
+    "baselines",
+    "critic",
+    "frozen_kl",
+    "given_data",
+    "group_normalisation",
+    "idle_clip",
+    "kl_in_policy_gradient",
+    "length_bias",
+    "long_ratios",
+    "sharpened",
+    "silent_groups",
+]
+
+LONG = 256
+"""Tokens from which on a ratio of whole responses leaves what a clip can handle."""
+FEW = 4
+"""Responses of which all are judged alike often: half the rewards being 1, one group in eight."""
+
+
+def _terms(checked: Checked) -> Iterator[tuple[int, PolicyGradient]]:
+    for index, term in enumerate(checked.spec.job.objective.terms):
+        if isinstance(term, PolicyGradient):
+            yield index, term
+
+
+def _data(checked: Checked) -> Prompts | SelfPlay | None:
+    data = checked.spec.job.data
+    return data if isinstance(data, Prompts | SelfPlay) else None
+
+
+def _updates(checked: Checked) -> int:
+    """Count the optimizer steps that see one rollout."""
+    train = checked.spec.job.train
+    return train.rollout_epochs * train.rollout_minibatches
+
+
+def given_data(checked: Checked) -> Iterator[Diagnostic]:
+    """E301 and E111: a policy gradient on responses that somebody else wrote."""
+    if checked.spec.job.data.kind in ONLINE:
+        return
+    for _, term in _terms(checked):
+        if isinstance(term.surrogate, Reinforce):
+            message = f"`{term.name}` takes given responses for the policy's own"
+            yield checked.finding("E301", message, ("data", "kind"))
+        else:
+            message = (
+                f"`{term.name}` takes a ratio to the policy that sampled, and given rows do not record it"
+            )
+            yield checked.finding("E111", message, ("data", "kind"))
+
+
+def kl_in_policy_gradient(checked: Checked) -> Iterator[Diagnostic]:
+    """E201 to E205, W206 to W211: what an estimator does where a `kl:` block places it."""
+    for index, term in _terms(checked):
+        kl = term.kl
+        if kl is None or kl.beta == 0:
+            continue
+        for code in kl_codes(kl.estimator, kl.placement, kl.granularity, "policy"):
+            divergence = meaning(kl.estimator, kl.placement).divergence
+            words = SAID[code].format(
+                estimator=kl.estimator, place=PLACES[kl.placement], divergence=divergence
+            )
+            step = "granularity" if code == "W209" else "estimator"
+            yield checked.finding(code, words, (*term_path(index), "kl", step))
+        if kl.placement == "reward" and kl.granularity == "token" and term.discount < 1:
+            message = f"with γ = {term.discount:g} a token answers for the KL of the near future alone"
+            yield checked.finding("W210", message, (*term_path(index), "discount"))
+
+
+def frozen_kl(checked: Checked) -> Iterator[Diagnostic]:
+    """W213: a KL that is taken at the policy that sampled, and several updates from its samples."""
+    updates = _updates(checked)
+    for index, term in _terms(checked):
+        if held(term, "reward") is not None and updates > 1:
+            message = f"the KL stands still during the {updates} updates of a rollout, and holds the policy too little"
+            yield checked.finding("W213", message, (*term_path(index), "kl", "placement"))
+
+
+def baselines(checked: Checked) -> Iterator[Diagnostic]:
+    """E105: a baseline that needs other responses of the prompt, and there are too few; or the other of many."""
+    data = _data(checked)
+    for index, term in _terms(checked):
+        baseline = term.baseline
+        path = (*term_path(index), "baseline")
+        count = data.completions_per_prompt if data is not None else None
+        grouped = isinstance(baseline, LeaveOneOut | Other | GroupMean)
+        if grouped and count is not None and count < 2:
+            message = f"`baseline: {baseline.kind}` needs other responses to the prompt, and there is one"
+            yield checked.finding(
+                "E105", message, path, help="set `data.completions_per_prompt` to 2 or more"
+            )
+        if isinstance(baseline, Other) and count is not None and count > 2:
+            message = f"of {count} responses none is the other one"
+            yield checked.finding("E105", message, path, help="take `baseline: leave_one_out`")
+
+
+def critic(checked: Checked) -> Iterator[Diagnostic]:
+    """E106: a critic that nothing trains, or one that nothing reads."""
+    terms = checked.spec.job.objective.terms
+    valued = [i for i, t in _terms(checked) if isinstance(t.baseline, ValueBaseline)]
+    trained = [i for i, t in enumerate(terms) if isinstance(t, Value)]
+    if valued and not trained:
+        message = "`baseline: value` reads a critic that no term trains"
+        path = (*term_path(valued[0]), "baseline")
+        yield checked.finding(
+            "E106", message, path, help="add a term `{name: value, kind: value, weight: 0.1}`"
+        )
+    if trained and not valued:
+        message = f"`{terms[trained[0]].name}` trains a critic that no policy gradient reads"
+        path = term_path(trained[0])
+        yield checked.finding("E106", message, path, help="set `baseline: value`, or remove the term")
+
+
+def long_ratios(checked: Checked) -> Iterator[Diagnostic]:
+    """W303: the ratio of a whole long response."""
+    data = _data(checked)
+    for index, term in _terms(checked):
+        moved = not isinstance(term.surrogate, Reinforce) and term.ratio == "sequence"
+        if moved and data is not None and data.max_new_tokens > LONG and _updates(checked) > 1:
+            message = (
+                f"the ratio of responses of up to {data.max_new_tokens} tokens leaves the range of any clip"
+            )
+            yield checked.finding("W303", message, (*term_path(index), "ratio"))
+
+
+def idle_clip(checked: Checked) -> Iterator[Diagnostic]:
+    """W304: a clip, and one update a rollout."""
+    for index, term in _terms(checked):
+        if isinstance(term.surrogate, Clipped | Cispo) and _data(checked) and _updates(checked) == 1:
+            message = "with one update a rollout the ratio is 1: the clip does nothing"
+            yield checked.finding("W304", message, (*term_path(index), "surrogate"))
+
+
+def group_normalisation(checked: Checked) -> Iterator[Diagnostic]:
+    """W307 to W309: what a group's own mean and standard deviation do to its advantages."""
+    data = _data(checked)
+    for index, term in _terms(checked):
+        baseline, path = term.baseline, (*term_path(index), "baseline")
+        if not isinstance(baseline, GroupMean) or data is None:
+            continue
+        k = data.completions_per_prompt
+        scale = f"the gradient by ({k} − 1)/{k}" + (", and by 1/σ of the prompt" if baseline.std else "")
+        yield checked.finding("W307", f"a mean that holds the response itself scales {scale}", path)
+        if baseline.std and held(term, "loss") is not None:
+            message = "advantages are divided by the spread of the prompt's rewards, and the KL is not"
+            yield checked.finding("W308", message, (*term_path(index), "kl"))
+        if baseline.std and k == 2:
+            yield checked.finding(
+                "W309", "of two responses one gets +1/√2 and one −1/√2, whatever their rewards", path
+            )
+
+
+def length_bias(checked: Checked) -> Iterator[Diagnostic]:
+    """W310: a mean over each response's own tokens."""
+    for index, term in _terms(checked):
+        if term.aggregation == "token_mean" and term.ratio == "token":
+            message = "each token of a long response counts less than one of a short response"
+            yield checked.finding("W310", message, (*term_path(index), "aggregation"))
+
+
+def silent_groups(checked: Checked) -> Iterator[Diagnostic]:
+    """W311: few responses a prompt, judged 0 or 1: many groups are all alike."""
+    data = _data(checked)
+    if data is None or data.reward is None:
+        return
+    sources = data.reward if isinstance(data.reward, list) else [data.reward]
+    binary = all(source.kind == "verifier" for source in sources)
+    for _, term in _terms(checked):
+        grouped = isinstance(term.baseline, LeaveOneOut | Other | GroupMean) and held(term, "reward") is None
+        if grouped and binary and 2 <= data.completions_per_prompt <= FEW:
+            message = (
+                f"{data.completions_per_prompt} responses that a verifier marks 0 or 1 are often all alike, "
+                "and such a prompt teaches nothing"
+            )
+            yield checked.finding("W311", message, ("data", "completions_per_prompt"))
+
+
+def sharpened(checked: Checked) -> Iterator[Diagnostic]:
+    """W312: samples of another law than the one whose log-probabilities are differentiated."""
+    data = _data(checked)
+    if data is None or (data.temperature == 1 and data.top_p == 1):
+        return
+    for _, term in _terms(checked):
+        law = [f"temperature {data.temperature:g}"] * (data.temperature != 1) + [f"top_p {data.top_p:g}"] * (
+            data.top_p < 1
+        )
+        message = f"`{term.name}` takes samples at {' and '.join(law)} for samples of the policy"
+        yield checked.finding("W312", message, ("data", "temperature" if data.temperature != 1 else "top_p"))
