@@ -90,7 +90,7 @@ class Function:
     def failure(self, trouble: Trouble, question: Question, index: int | None) -> Failure:
         """Make the diagnostic, with the sample's name and the beginning of its text."""
         where = question.range if index is None else question.labels[index]
-        text = None if index is None else f"the response is {question.shown[index]}"
+        text = None if index is None else question.shown[index]
         why = "; ".join(part for part in (trouble.why, text) if part)
         return Failure(trouble.code, f"{self.title} {trouble.what} ({where})", why=why or None)
 

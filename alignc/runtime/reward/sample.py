@@ -58,7 +58,7 @@ class Source(Protocol):
 class Question:
     """What somebody else's code is asked: lists of texts by name, columns by name, all of one length.
 
-    ``labels`` name the entries in messages, ``shown`` is what is quoted of them.
+    ``labels`` name the entries in messages, ``shown`` quotes them.
     """
 
     texts: Mapping[str, list[str]]
@@ -86,7 +86,7 @@ class Question:
 def about(samples: Sequence[Sample]) -> Question:
     """Ask what samples are worth."""
     texts = {"prompts": [s.prompt for s in samples], "completions": [s.completion for s in samples]}
-    shown = [quoted(s.completion) for s in samples]
+    shown = [f"the response is {quoted(s.completion)}" for s in samples]
     return Question(texts, columns_of(samples, texts), [s.label for s in samples], shown)
 
 
@@ -98,7 +98,7 @@ def about_pairs(pairs: Sequence[tuple[Sample, Sample]]) -> Question:
         "second": [b.completion for _, b in pairs],
     }
     labels = [f"{a.origin or 'a row'}, samples {a.number} and {b.number}" for a, b in pairs]
-    shown = [f"{quoted(a.completion)} and {quoted(b.completion)}" for a, b in pairs]
+    shown = [f"the responses are {quoted(a.completion)} and {quoted(b.completion)}" for a, b in pairs]
     return Question(texts, columns_of([a for a, _ in pairs], texts), labels, shown)
 
 
