@@ -9,12 +9,14 @@ import pytest
 import torch
 from transformers import ByT5Tokenizer
 
+from alignc.launch import launch
 from alignc.runtime.ema import averaged, read_kept, snapshot, write_kept
 from alignc.runtime.failure import Failure
 from alignc.runtime.models import initial_model
 from alignc.runtime.scoring import score_rows
 
-from .test_critic import ADAPTER, COPY, EXAMPLES, HEAD, job, made, scatter
+from .fixtures import write_job
+from .test_critic import ADAPTER, COPY, EXAMPLES, HEAD, data, job, made, scatter
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:`is_gradient_checkpointing` is deprecated:FutureWarning"
@@ -119,3 +121,75 @@ def test_an_average_of_another_model_is_refused(tmp_path: Path):
     write_kept(averaged(made(job(tmp_path, HEAD, model={"adapter": ADAPTER}))[0]), tmp_path)
     with pytest.raises(Failure, match="another model"):
         read_kept(model, tmp_path)
+
+
+LENDING = """
+import sys
+from pathlib import Path
+
+import numpy as np
+import torch
+from transformers import ByT5Tokenizer
+
+from alignc.runtime.conduct import conduct
+from alignc.runtime.data.example import Example
+from alignc.launch import launch
+from alignc.runtime.ema import averaged
+from alignc.runtime.engine import build_engine
+from alignc.runtime.micro import arrange
+from alignc.runtime.models import autocast_dtype, initial_model, narrow_for_zero, ready
+from alignc.runtime.scorer import Scorer
+from alignc.runtime.scoring import score_rows
+from alignc.runtime.world import start
+
+HERE = Path(__file__).resolve().parent
+
+
+def trained(run, world, lend):
+    "Take three steps; let the average be scored after each, or not."
+    job, tokenizer = run.job, ByT5Tokenizer()
+    model = ready(initial_model(job, tokenizer), job, world.device)
+    _, autocast = narrow_for_zero(job, model, autocast_dtype(job, world.device))
+    arrangement = arrange(job, model, tokenizer, world.device, autocast)
+    scorer = Scorer(model, outputs=job.plan.outputs)
+    engine, kept, seen = build_engine(job, run.folder, world, scorer, model), averaged(model), []
+    rows = [Example(0, "x", np.array([5, 6 + world.rank]), (np.array([9, 8, 1]),), {})]
+    for _ in range(3):
+        with engine.accumulate(last=True):
+            found = engine.scorer(arrangement.batch(rows))
+            share = (found["token_value"] - 1).square().sum() - found["logps"].double().sum() - found["entropy"].sum()
+            engine.backward(share, last=True)
+        engine.gradient_norm()
+        engine.step(0.1)
+        kept.update(model, 0.5)
+        if lend:
+            with kept.lent(model):
+                seen.append(score_rows(scorer, rows, [[0]], arrangement)[0][0])
+    return {**engine.weights(), **kept.values}, seen
+
+
+def main(run):
+    world = start(run.job.spec.launch)
+    (plain, _), (lent, seen) = (trained(run, world, lend) for lend in (False, True))
+    assert plain.keys() == lent.keys()
+    assert all(torch.equal(value, lent[name]) for name, value in plain.items())
+    assert (seen[0] != seen[2]).any()
+    torch.distributed.barrier()
+    torch.distributed.destroy_process_group()
+
+
+sys.exit(conduct(HERE, main, []))
+"""
+
+
+@pytest.mark.engines
+@pytest.mark.parametrize("precision", ["no", "bf16"])
+def test_lending_leaves_what_zero_trains_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, precision: str
+):
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    section = {"num_processes": 2, "engine": "deepspeed", "mixed_precision": precision, "timeout": 60}
+    folder = write_job(tmp_path / "run" / "job", data(tmp_path, COPY, section, learning_rate=0.1))
+    (folder / "train.py").write_text(LENDING)
+    outcome = launch(folder, fingerprint="", show=lambda line: None)
+    assert outcome.exit_code == 0, (outcome, (tmp_path / "run" / "run.log").read_text()[-3000:])
