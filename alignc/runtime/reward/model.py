@@ -37,6 +37,7 @@ class RewardModel:
 
     def __init__(self, path: str, device: Any) -> None:
         section = Model(policy=path, reference=Reference("none"))
+        check_base(Path(path))
         check_head(path)
         self.path, self.device = path, torch.device(device)
         self.tokenizer = load_tokenizer(section)
@@ -105,6 +106,18 @@ def arrangement_of(model: torch.nn.Module, tokenizer: Any, device: torch.device)
         use_packed(model)
     dtype = next(model.parameters()).dtype
     return Arrangement(packed, tokenizer.pad_token_id or 0, device, None, dtype, whole=True)
+
+
+def check_base(folder: Path) -> None:
+    """Raise E612 for an adapter on a model that was made on the spot: its base was never saved."""
+    config = folder / "adapter_config.json"
+    if config.is_file() and not json.loads(config.read_text(encoding="utf-8")).get("base_model_name_or_path"):
+        raise Failure(
+            "E612",
+            f"`{folder}` holds an adapter alone, and not the model that it is for",
+            why="it was trained on fresh weights (`policy: {init: …}`), which are saved nowhere",
+            help="train the reward model without `model.adapter`, or from a saved policy",
+        )
 
 
 def check_head(path: str) -> None:

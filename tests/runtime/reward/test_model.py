@@ -136,9 +136,18 @@ def test_a_conversation_is_written_through_the_reward_model_s_own_template(forks
 
 
 def test_an_adapter_is_merged(forks: Forks, tmp_path: Path):
-    script = trained(forks, tmp_path, model={"adapter": LORA})
+    base = {"policy": str(folder_of(trained(forks, tmp_path / "base", "sft")))}
+    script = trained(forks, tmp_path / "rm", model=base | {"adapter": LORA})
     found = torch.tensor(scores(folder_of(script), samples_of(held_out(script)))).view(-1, 2)
     assert float(found.mean()) == pytest.approx(metrics(script)[-1]["eval_mean_reward"], abs=1e-5)
+
+
+def test_an_adapter_without_its_base_is_refused(forks: Forks, tmp_path: Path):
+    folder = folder_of(trained(forks, tmp_path, model={"adapter": LORA}))
+    with pytest.raises(Failure) as caught:
+        scores(folder, [])
+    assert caught.value.code == "E612"
+    assert "an adapter alone" in caught.value.message
 
 
 def test_a_language_model_is_no_reward_model(forks: Forks, tmp_path: Path):
