@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from alignc.explain.model import Coefficient, Explanation, Given, Where
 from alignc.explain.optimum import kl_lines, optimum_lines
+from alignc.explain.rollout import rollout_lines
 from alignc.graph import build as b
 from alignc.graph.evaluate import evaluate
 from alignc.graph.gradient import gradient
@@ -32,7 +33,7 @@ RESPONSES = {
 def explanation(spec: Loaded, loss: Loss, needs: Needs) -> Explanation:
     """Explain a loss."""
     preset = spec.preset
-    coefficients = tuple(_coefficient(loss, y) for y in loss.view.responses)
+    coefficients = (*(_coefficient(loss, y) for y in loss.view.responses), *_others(loss))
     return Explanation(
         name=spec.job.name,
         title=preset.title if preset else "an objective of its own",
@@ -53,6 +54,7 @@ def explanation(spec: Loaded, loss: Loss, needs: Needs) -> Explanation:
         when=preset.when if preset else "",
         kl=kl_lines(spec),
         optimum=optimum_lines(spec),
+        rollout=rollout_lines(spec, loss, needs),
     )
 
 
@@ -112,7 +114,7 @@ def _values(spec: Loaded, loss: Loss) -> tuple[Given, ...]:
 
 def _origin(spec: Loaded, path: tuple[str | int, ...]) -> str:
     bound = spec.parameter_at(path)
-    return bound.origin.label if bound else spec.origin(path)
+    return bound.origin.label if bound else (spec.whole or spec).origin(path)
 
 
 def _written(term: Term) -> dict[str, object]:
@@ -134,7 +136,7 @@ def _written(term: Term) -> dict[str, object]:
 
 def _term(term: dict[str, object]) -> str:
     weight = f"{term['weight']:g} × " if term.get("weight", 1) != 1 else ""
-    axes = [f"{k}: {_axis(v)}" for k, v in term.items() if k not in ("name", "kind", "weight")]
+    axes = [f"{k}: {_axis(v)}" for k, v in term.items() if k not in ("name", "kind", "weight", "data")]
     return f"{weight}{term['name']}: {term['kind']}; {'; '.join(axes)}"
 
 
@@ -163,6 +165,24 @@ def _coefficient(loss: Loss, response: str) -> Coefficient:
     return Coefficient(response, of, text(own), value, _pushes(own, start, response))
 
 
+def _others(loss: Loss) -> tuple[Coefficient, ...]:
+    """Derive the coefficients of what else is trained: values of states, entropies."""
+    root = alone(loss.root)
+    found = [n for n in inputs(root) if isinstance(n, Output) and n.quantity in OTHERS]
+    return tuple(
+        Coefficient(
+            n.response, f"∂L/∂{OTHERS[n.quantity][0]}", text(gradient(root, n)), None, OTHERS[n.quantity][1]
+        )
+        for n in found
+    )
+
+
+OTHERS = {
+    "token_value": ("V", "moves the value of a state to its return"),
+    "entropy": ("H", "raises the entropy of the next token"),
+}
+
+
 def trained_output(loss: Loss, response: str) -> Node:
     """Find what of a response is trained: its log-probability, or a reward model's score."""
     score = Output("score", "policy", response)
@@ -176,6 +196,8 @@ def _pushes(own: Node, start: Node, response: str) -> str:
     if label in inputs(own):
         wanted, unwanted = (WAYS[sign(substitute(own, {label: b.constant(c)}))] for c in (1, 0))
         return f"{wanted} the {name} where its label is true, {unwanted} it where false"
+    if any(isinstance(n, Named) and n.name.startswith("advantage") for n in walk(own)):
+        return "raises a response where its advantage is positive, lowers it where negative"
     if always := sign(own):
         return f"{WAYS[always]} the {name}"
     if (first := sign(start)) is not None:

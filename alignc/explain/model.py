@@ -62,3 +62,5 @@ class Explanation:
     kl: tuple[str, ...] = ()
     """What each KL term really descends, and the optimum that follows."""
     optimum: tuple[str, ...] = ()
+    rollout: tuple[str, ...] = ()
+    """How the policy's own responses are made and judged, where it makes them."""

@@ -8,8 +8,10 @@ from alignc.checks.kl import SAID
 from alignc.graph.divergence import Kind, Meaning, meaning
 from alignc.graph.soundness import kl_codes, placed
 from alignc.spec.axes import ExponentialLink, LogisticLink
+from alignc.spec.kl import KLPlacement
 from alignc.spec.load import Loaded
-from alignc.spec.objective import KLTerm, Preference
+from alignc.spec.objective import KLTerm, Pointwise, PolicyGradient, Preference
+from alignc.spec.targets import WinRateTarget
 
 __all__ = ["kl_lines", "optimum_lines"]
 
@@ -18,8 +20,22 @@ PLACES = {"reward": "in the reward", "loss": "in the loss", "ratio": "under a di
 
 def kl_lines(spec: Loaded) -> tuple[str, ...]:
     """Say of every `kl` term what it descends, whether that holds the policy, and which optimum follows."""
-    terms = [t for t in spec.job.objective.terms if isinstance(t, KLTerm)]
-    return tuple(line for term in terms for line in _kl(term))
+    lines: list[str] = []
+    for term in spec.job.objective.terms:
+        if isinstance(term, KLTerm):
+            lines += _kl(term)
+        elif isinstance(term, PolicyGradient) and term.kl is not None and term.kl.beta > 0:
+            lines += _block(term.name, term.kl)
+    return tuple(lines)
+
+
+def _block(name: str, kl: KLPlacement) -> Iterator[str]:
+    """Say what a policy gradient's `kl:` block descends, on the policy's own responses."""
+    found = meaning(kl.estimator, kl.placement)
+    yield f"{name}: {kl.estimator} {PLACES[kl.placement]} descends {_not_kl(found)}"
+    yield f"coefficient on ∇log π: g(u) = {found.g}{_monotone(found)}; optimum {found.optimum}"
+    if "W209" in kl_codes(kl.estimator, kl.placement, kl.granularity, "policy"):
+        yield "token by token: each token is pulled given its prefix, and answers for no prefix it leads to"
 
 
 def _kl(term: KLTerm) -> Iterator[str]:
@@ -64,7 +80,25 @@ def optimum_lines(spec: Loaded) -> tuple[str, ...]:
                 f"{term.name}: finite where labels are noisy; where one response of a pair always wins, the margin"
                 " has no finite optimum: stop early, smooth the labels, or take `ipo`"
             )
+        if (
+            isinstance(term, Pointwise)
+            and isinstance(term.target, WinRateTarget)
+            and term.link.kind == "squared"
+        ):
+            lines += _win_rates(term.name, term.target)
     return tuple(lines)
+
+
+def _win_rates(name: str, target: WinRateTarget) -> Iterator[str]:
+    """Say what a regression on win rates ends in, by what stands for the log-partition."""
+    if target.baseline == "log_partition":
+        yield f"{name}: π = anchor·exp(η·P)/Z, a step of multiplicative weights, as far as the estimate of Z goes"
+        return
+    b = "the mean win rate" if isinstance(target.baseline, str) else f"{target.baseline:g}"
+    yield (
+        f"{name}: u = t − W(κ·e^t) with t = η·(P − b), b = {b}, W Lambert's function and κ such that π sums to 1;"
+        " a step of multiplicative weights, π = anchor·exp(η·P)/Z, only where b = log(Z)/η"
+    )
 
 
 def _endless(term: Preference) -> bool:

@@ -37,6 +37,7 @@ def sections(e: Explanation) -> list[tuple[str, Sequence[str]]]:
     """List what stands below the formula and its values, under its labels; every format shows these."""
     return [
         ("terms", e.terms),
+        ("rollout", e.rollout),
         ("gradient", _gradient(e)),
         ("kl", e.kl),
         ("optimum", e.optimum),

@@ -1,0 +1,122 @@
+"""Say what a rollout does: how many responses, what they earn, and how an advantage comes of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from alignc.graph import build as b
+from alignc.graph.loss import Loss
+from alignc.graph.nodes import Column, Named, walk
+from alignc.graph.policy import held
+from alignc.plan import Needs
+from alignc.printers.formula import text
+from alignc.spec.load import Loaded
+from alignc.spec.objective import PolicyGradient
+from alignc.spec.rows import Prompts, Sampled, SelfPlay
+
+__all__ = ["rollout_lines"]
+
+
+def rollout_lines(spec: Loaded, loss: Loss, needs: Needs) -> tuple[str, ...]:
+    """Describe the rollouts of a spec whose policy makes its own responses; nothing for given data."""
+    data = spec.job.data
+    if not isinstance(data, Prompts | SelfPlay):
+        return ()
+    return (*_samples(spec, data), *_worth(data, needs), *_advantage(loss), *_inner(spec))
+
+
+def _samples(spec: Loaded, data: Prompts | SelfPlay) -> Iterator[str]:
+    train, launch = spec.job.train, spec.job.launch
+    batch = train.per_device_train_batch_size * train.gradient_accumulation_steps * launch.num_processes
+    k = data.completions_per_prompt
+    responses = f"{counted(k, 'response')} each of at most {counted(data.max_new_tokens, 'token')}"
+    if isinstance(data, SelfPlay):
+        yield f"{counted(data.iterations, 'iteration')} over all prompts, {responses}"
+    else:
+        prompts = batch * train.rollout_minibatches
+        yield f"{counted(prompts, 'prompt')}, {responses}: {counted(prompts * k, 'response')} a rollout"
+    if data.temperature != 1 or data.top_p != 1:
+        yield f"sampled at temperature {data.temperature:g}, top_p {data.top_p:g}: not the policy's own law"
+
+
+def _worth(data: Sampled, needs: Needs) -> Iterator[str]:
+    if data.reward is not None:
+        sources = data.reward if isinstance(data.reward, list) else [data.reward]
+        parts = [f"{s.weight:g}·{_named(s)}" if s.weight != 1 else _named(s) for s in sources]
+        yield f"R = {' + '.join(parts)}"
+    if data.oracle is not None:
+        among = (
+            "a response of the mixture"
+            if data.opponent.kind == "mixture"
+            else "each of the prompt's responses"
+        )
+        yield f"P(y ≻ ·) = mean over {among} of {_named(data.oracle)}"
+    if data.missing_eos_reward is not None:
+        yield f"R = {data.missing_eos_reward:g} where a response ends without EOS"
+    if needs.baseline is not None and needs.baseline["kind"] == "log_partition":
+        yield "log_partition = log mean_j exp(η·P_j) / η, over the prompt's own responses"
+    if needs.baseline is not None and needs.baseline["kind"] == "batch_mean":
+        yield "batch_mean = mean win rate of the rollout"
+
+
+def counted(number: int, one: str, many: str | None = None) -> str:
+    """Write a number with its noun."""
+    return f"{number} {one if number == 1 else many or one + 's'}"
+
+
+def _named(source: object) -> str:
+    kind = getattr(source, "kind", "")
+    name = getattr(source, "name", "")
+    return f"{kind} {name}".strip()
+
+
+def _advantage(loss: Loss) -> Iterator[str]:
+    """Write the recurrences that the rollout computes, T being a response's last token."""
+    found = loss.advantage
+    if found is None:
+        return
+    earned = "P" if found.reward == "win_rate" else "R"
+    if found.penalty is None:
+        yield f"R_t = 1[t = T]·{earned}"
+    elif found.granularity == "sequence":
+        yield f"R_t = 1[t = T]·({text(b.subtract(Column(earned, None, found.penalty.type.unit), found.penalty))})"
+    else:
+        yield f"R_t = {text(b.negate(found.penalty))} + 1[t = T]·{earned}"
+    for ratio in (n for n in walk(*loss.penalties) if isinstance(n, Named)):
+        yield f"{ratio.symbol} = {text(ratio.argument)}: of the policy that sampled, it stands still till the next rollout"
+    gamma = f"{found.discount:g}·" if found.discount != 1 else ""
+    if found.baseline["kind"] == "value":
+        decay = found.discount * found.gae_lambda
+        yield f"δ_t = R_t + {gamma}V_(t+1) − V_t;  A_t = δ_t + {decay:g}·A_(t+1);  G_t = A_t + V_t"
+    else:
+        yield f"G_t = R_t + {gamma}G_(t+1);  A_t = G_t{BASELINES.get(found.baseline['kind'], '')}"
+    if found.whiten:
+        yield "A is whitened: mean 0 and variance 1 over the tokens of the rollout"
+
+
+BASELINES = {
+    "constant": " − b",
+    "batch_mean": " − mean over the rollout of G_1",
+    "leave_one_out": " − mean over the prompt's other responses of G_1",
+    "other": " − G_1 of the other response",
+    "group_mean": " − mean over the prompt's responses of G_1",
+}
+
+
+def _inner(spec: Loaded) -> Iterator[str]:
+    """Say what each update of a rollout really ascends."""
+    train = spec.job.train
+    policy = next((t for t in spec.job.objective.terms if isinstance(t, PolicyGradient)), None)
+    updates = train.rollout_epochs * train.rollout_minibatches
+    if isinstance(spec.job.data, SelfPlay):
+        passes = counted(train.rollout_epochs, "pass", "passes")
+        yield f"each iteration is fitted in {passes}; then the policy is the next one's anchor"
+    elif updates > 1:
+        passes = counted(train.rollout_epochs, "pass", "passes")
+        yield f"{passes} in {counted(train.rollout_minibatches, 'minibatch', 'minibatches')}: {updates} updates a rollout"
+    if policy is None or updates == 1:
+        return
+    if held(policy, "reward") is not None:
+        yield "the first update ascends J = E[R] − β·KL(π‖ref); later ones ∇J + β·∇KL(π‖old), as u stands still"
+    elif policy.surrogate.kind == "reinforce":
+        yield "from the second update on samples are another policy's: without a ratio the gradient is biased"
