@@ -1,13 +1,15 @@
 """Sampling through vLLM, an extra: a faster engine beside the policy, which reads the policy's weights from a folder.
 
-Written against vLLM's documented interface: ``LLM.generate`` on token ids with ``SamplingParams``,
-``LLM.collective_rpc("reload_weights")`` and ``LLM.reset_prefix_cache``. What is tested here is the refusal without
-vLLM, the weights' folder, and what is asked of the engine and made of its answers, on an engine that plays its part.
-Untested on vLLM itself: the loading and reloading of weights, memory shared with training on one device, and speed.
+Written against the documented interface and the source of vLLM 0.32, which takes the torch that we take:
+``LLM.generate`` on token ids with ``SamplingParams``, ``LLM.collective_rpc("reload_weights")`` and
+``LLM.reset_prefix_cache``. What is tested here is the refusal without vLLM, the weights' folder, and what is asked of
+the engine and made of its answers, on an engine that plays its part. Untested on vLLM itself: the loading and reloading
+of weights, memory shared with training on one device, and speed.
 
-Two things differ from sampling in this process. vLLM's kernels round otherwise, so that log-probabilities of its tokens
-under the policy differ a little from those they were drawn with: the rollout's are always scored anew by the policy.
-And a seeded draw repeats on the same version and device, but is another than ``sample`` makes of the same seed.
+Three things differ from sampling in this process. vLLM's kernels round otherwise, so that log-probabilities of its
+tokens under the policy differ a little from those they were drawn with: the rollout's are always scored anew by the
+policy. A seeded draw repeats on the same version and device, but is another than ``sample`` makes of the same seed. And
+vLLM has temperatures from 0.01 to 2 and 0 alone.
 """
 
 from __future__ import annotations
@@ -34,6 +36,7 @@ from .sampling import Sampling
 __all__ = ["VllmSampler", "write_weights"]
 
 _AT_ONCE = 1024  # responses asked for in one call, between two signs of life
+_COOLEST, _HOTTEST = 0.01, 2.0  # vLLM raises what is below, but for 0, and refuses what is above
 _MEMORY_SHARE = 0.3  # of the device, for the engine's weights and cache; training has the rest
 
 
@@ -73,9 +76,11 @@ class VllmSampler:
         each: Callable[[], object],
         mixture: tuple[nn.Module, float] | None = None,
     ) -> list[tuple[Tokens, ...]]:
-        """Sample the responses to each prompt, in order; vLLM sizes its batches itself. Raises E602 for a mixture."""
-        if mixture is not None:
-            raise _no_mixture()
+        """Sample the responses to each prompt, in order; vLLM sizes its batches itself.
+
+        Raises E602 for what vLLM does not offer: a mixture of models, a temperature beyond its own.
+        """
+        _check_offered(sampling, mixture is not None)
         k, asked = sampling.completions, [ids.tolist() for ids in prompts]
         requests = [
             ({"prompt_token_ids": ids}, self._parameters(sampling, derive(seed, "sample", key, number)))
@@ -159,10 +164,18 @@ def _several_processes() -> Failure:
     )
 
 
-def _no_mixture() -> Failure:
-    return Failure(
-        "E602",
-        "`data.sampler: vllm` cannot sample from a mixture of two models",
-        why="the geometric mixture takes the logits of both at every token, and vLLM runs one model",
-        help="set `data.sampler: transformers`, or `data.opponent: {kind: policy}`",
-    )
+def _check_offered(sampling: Sampling, mixed: bool) -> None:
+    if mixed:
+        raise Failure(
+            "E602",
+            "`data.sampler: vllm` cannot sample from a mixture of two models",
+            why="the geometric mixture takes the logits of both at every token, and vLLM runs one model",
+            help="set `data.sampler: transformers`, or `data.opponent: {kind: policy}`",
+        )
+    if sampling.temperature and not _COOLEST <= sampling.temperature <= _HOTTEST:
+        raise Failure(
+            "E602",
+            f"`data.sampler: vllm` cannot sample at `temperature: {sampling.temperature:g}`",
+            why=f"vLLM takes 0, and temperatures from {_COOLEST} to {_HOTTEST:g}",
+            help="set `data.sampler: transformers`, or another `data.temperature`",
+        )

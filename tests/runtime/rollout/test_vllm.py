@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import importlib.util
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -153,6 +153,18 @@ def test_a_mixture_is_refused(tmp_path: Path):
     sampler = VllmSampler(model, folder=tmp_path, max_length=None)
     with pytest.raises(Failure, match="mixture"):
         sampler(PROMPTS, [1, 2], SAMPLING, seed=0, batch_size=1, each=nothing, mixture=(model, 0.5))
+
+
+@pytest.mark.usefixtures("played")
+@pytest.mark.parametrize(("temperature", "taken"), [(0.0, True), (0.001, False), (2.0, True), (2.5, False)])
+def test_temperatures_that_vllm_would_change_are_refused(tmp_path: Path, temperature: float, taken: bool):
+    sampler = VllmSampler(build("llama"), folder=tmp_path, max_length=None)
+    settings = replace(SAMPLING, temperature=temperature)
+    if taken:
+        assert len(sampler(PROMPTS, [1, 2], settings, seed=0, batch_size=1, each=nothing)) == 2
+    else:
+        with pytest.raises(Failure, match="E602"):
+            sampler(PROMPTS, [1, 2], settings, seed=0, batch_size=1, each=nothing)
 
 
 def test_an_adapter_is_merged_in_a_copy(tmp_path: Path):
