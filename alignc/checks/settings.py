@@ -6,6 +6,8 @@ from collections.abc import Iterator
 
 from alignc.checks.rule import Checked
 from alignc.diagnostics import Diagnostic, did_you_mean
+from alignc.spec.rows import ONLINE
+from alignc.graph.mixture import own_metric
 
 __all__ = [
     "adapter_off",
@@ -21,10 +23,22 @@ PATIENCE = ("train", "early_stopping_patience")
 POSITIONS = ("max_position_embeddings", "n_positions")
 
 
+HELD_OUT = (
+    "completions/ended",
+    "completions/mean_length",
+    "objective/kl",
+    "objective/scores",
+    "win_rate",
+)
+"""What held-out prompts are judged by, the policy answering them."""
+
+
 def best_metric(checked: Checked) -> Iterator[Diagnostic]:
     """E003: a best checkpoint by a metric that the objective does not compute."""
     chosen = checked.spec.job.train.metric_for_best_model
-    known = sorted({"loss", *(metric.name for metric in checked.loss.metrics)})
+    every = checked.every
+    own = [own_metric(i + 1) for i in range(len(every))] if len(every) > 1 else []
+    known = sorted({"loss", *own, *(metric.name for loss in every for metric in loss.metrics)})
     if chosen is None or chosen.removeprefix("eval_") in known:
         return
     guess = did_you_mean(chosen.removeprefix("eval_"), known)

@@ -36,7 +36,7 @@ def explanation(spec: Loaded, loss: Loss, needs: Needs) -> Explanation:
     coefficients = (*(_coefficient(loss, y) for y in loss.view.responses), *_others(loss))
     return Explanation(
         name=spec.job.name,
-        title=preset.title if preset else "an objective of its own",
+        title=preset.title if preset else _title(spec),
         paper=citation(preset.paper) if preset and preset.paper else None,
         formula=f"L = {text(loss.root, loss.written_out)}",
         where=_where(loss),
@@ -56,6 +56,13 @@ def explanation(spec: Loaded, loss: Loss, needs: Needs) -> Explanation:
         optimum=optimum_lines(spec),
         rollout=rollout_lines(spec, loss, needs),
     )
+
+
+def _title(spec: Loaded) -> str:
+    """Name the presets that the terms come from, where all of them do."""
+    titles = dict.fromkeys(n.preset.title for n in spec.nested.values())
+    whole = len(spec.nested) == len(spec.job.objective.terms)
+    return " + ".join(titles) if whole else "an objective of its own"
 
 
 def _deviations(spec: Loaded) -> tuple[str, ...]:
@@ -103,13 +110,20 @@ def _values(spec: Loaded, loss: Loss) -> tuple[Given, ...]:
     for name, bound in spec.parameters.items():
         if name not in names:
             symbol = bound.parameter.symbol or name
-            rows.append(Given(symbol, name, bound.value, "", bound.origin.label))
+            rows.append(Given(symbol, name, _whole(bound.value), "", bound.origin.label))
     for source in {n.label: n for n in spec.nested.values()}.values():
         for name, bound in source.parameters.items():
             if (field := f"{source.label}.{name}") not in names:
                 symbol = bound.parameter.symbol or name
-                rows.append(Given(symbol, field, bound.value, "", bound.origin.label))
+                rows.append(Given(symbol, field, _whole(bound.value), "", bound.origin.label))
     return tuple(rows)
+
+
+def _whole(value: object) -> float | str:
+    """Write a part of a term on one line; numbers and choices stay as they are."""
+    if isinstance(value, dict):
+        return ", ".join(f"{k} {_plain(v)}" for k, v in value.items())
+    return value if isinstance(value, float | int | str) else "none"
 
 
 def _origin(spec: Loaded, path: tuple[str | int, ...]) -> str:

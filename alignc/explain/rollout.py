@@ -83,7 +83,7 @@ def _advantage(loss: Loss) -> Iterator[str]:
     else:
         yield f"R_t = {text(b.negate(found.penalty))} + 1[t = T]·{earned}"
     for ratio in (n for n in walk(*loss.penalties) if isinstance(n, Named)):
-        yield f"{ratio.symbol} = {text(ratio.argument)}: of the policy that sampled, it stands still till the next rollout"
+        yield f"{ratio.symbol} = {text(ratio.argument)}: of the policy that sampled, still till the next rollout"
     gamma = f"{found.discount:g}·" if found.discount != 1 else ""
     if found.baseline["kind"] == "value":
         decay = found.discount * found.gae_lambda
@@ -113,7 +113,8 @@ def _inner(spec: Loaded) -> Iterator[str]:
         yield f"each iteration is fitted in {passes}; then the policy is the next one's anchor"
     elif updates > 1:
         passes = counted(train.rollout_epochs, "pass", "passes")
-        yield f"{passes} in {counted(train.rollout_minibatches, 'minibatch', 'minibatches')}: {updates} updates a rollout"
+        parts = counted(train.rollout_minibatches, "minibatch", "minibatches")
+        yield f"{passes} in {parts}: {updates} updates a rollout"
     if policy is None or updates == 1:
         return
     if held(policy, "reward") is not None:

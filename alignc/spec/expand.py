@@ -341,7 +341,8 @@ class _Terms:
         known = own.parameters.get("weight")
         if known is None:
             self.bindings[path] = f"({self.bindings[path]})*weight"
-        factor = weight * (float(known.value) if known else 1.0)
+        before = known.value if known else 1.0
+        factor = weight * (before if isinstance(before, int | float) else 1.0)
         bound = Bound("weight", factor, Parameter(symbol="λ"), origin)
         self.nested[at] = replace(own, parameters={**own.parameters, "weight": bound})
 
