@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 from alignc.checks.rule import Checked
 from alignc.diagnostics import Diagnostic, did_you_mean
-from alignc.spec.rows import ONLINE
 from alignc.graph.mixture import own_metric
+from alignc.spec.rows import ONLINE
 
 __all__ = [
     "adapter_off",
@@ -21,8 +21,6 @@ __all__ = [
 METRIC = ("train", "metric_for_best_model")
 PATIENCE = ("train", "early_stopping_patience")
 POSITIONS = ("max_position_embeddings", "n_positions")
-
-
 HELD_OUT = (
     "completions/ended",
     "completions/mean_length",
@@ -38,7 +36,8 @@ def best_metric(checked: Checked) -> Iterator[Diagnostic]:
     chosen = checked.spec.job.train.metric_for_best_model
     every = checked.every
     own = [own_metric(i + 1) for i in range(len(every))] if len(every) > 1 else []
-    known = sorted({"loss", *own, *(metric.name for loss in every for metric in loss.metrics)})
+    computed = {"loss", *own, *(metric.name for loss in every for metric in loss.metrics)}
+    known = sorted(HELD_OUT if checked.spec.job.data.kind in ONLINE else computed)
     if chosen is None or chosen.removeprefix("eval_") in known:
         return
     guess = did_you_mean(chosen.removeprefix("eval_"), known)

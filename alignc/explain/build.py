@@ -120,9 +120,9 @@ def _values(spec: Loaded, loss: Loss) -> tuple[Given, ...]:
 
 
 def _whole(value: object) -> float | str:
-    """Write a part of a term on one line; numbers and choices stay as they are."""
+    """Name a part of a term by its choice, as its numbers have lines of their own."""
     if isinstance(value, dict):
-        return ", ".join(f"{k} {_plain(v)}" for k, v in value.items())
+        return next((str(value[k]) for k in HEADS if k in value), "")
     return value if isinstance(value, float | int | str) else "none"
 
 
