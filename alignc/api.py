@@ -11,12 +11,16 @@ from typing import TYPE_CHECKING, Any
 from alignc.checks import check
 from alignc.diagnostics import Diagnostic, DiagnosticError, apply_waivers, in_reading_order
 from alignc.emit import JobFolder, job_folder, write
+from alignc.emit.mixture import PartOfJob, mixed_folder
 from alignc.explain import Explanation, explanation
+from alignc.explain.mixture import Mixed, mixed
 from alignc.graph.loss import Loss
 from alignc.graph.lower import lower
-from alignc.graph.point import at_point
+from alignc.graph.mixture import lower_parts
+from alignc.graph.point import at_mixture, at_point
 from alignc.plan import Needs, needs
 from alignc.spec.load import Loaded, load
+from alignc.spec.parts import parts
 from alignc.spec.paths import missing_files
 from alignc.spec.pipeline import producers, stages
 
@@ -27,8 +31,10 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Compiled",
+    "Mixture",
     "Ran",
     "Report",
+    "built",
     "compile",
     "diff",
     "evaluate",
@@ -74,6 +80,25 @@ class Compiled:
         return job_folder(self.spec, self.loss, self.needs, self.explanation, standalone=standalone)
 
 
+@dataclass(frozen=True)
+class Mixture:
+    """A spec of several sources: a loss for the rows of each, as if it stood alone; their sum is trained."""
+
+    spec: Loaded
+    parts: Mapping[str, PartOfJob]
+    explanation: Mixed
+    warnings: tuple[Diagnostic, ...]
+
+    @property
+    def losses(self) -> dict[str, Loss]:
+        """The loss of each source."""
+        return {name: part.loss for name, part in self.parts.items()}
+
+    def folder(self, *, standalone: bool = False) -> JobFolder:
+        """Emit the job folder."""
+        return mixed_folder(self.spec, self.parts, self.explanation, standalone=standalone)
+
+
 def specs_of(path: Spec) -> list[str]:
     """List the specs that a file stands for: the stages of a pipeline as `load` takes them, else itself."""
     listed = stages(str(path))
@@ -95,7 +120,7 @@ def _validated(path: Spec, overrides: Sequence[str]) -> Report:
     try:
         spec = load(Path(path), overrides)
         texts = {**texts, **spec.document.texts}
-        found = [*missing_files(spec.job, spec.document), *check(spec, lower(spec))]
+        found = [*missing_files(spec.job, spec.document), *_checked(_losses(spec))]
     except DiagnosticError as error:
         found = list(error.diagnostics)
         texts = {**texts, **{k: t for d in found for k, t in _texts(d.span.file).items()}}
@@ -109,31 +134,73 @@ def _texts(path: Spec) -> dict[str, str]:
         return {}
 
 
-def lowered(path: Spec, overrides: Sequence[str] = (), *, files: bool = True) -> Compiled:
-    """Load, lower and check a spec. Raises DiagnosticError for errors; warnings come with the result.
+def _losses(spec: Loaded) -> list[tuple[Loaded, Loss]]:
+    """Lower a spec, or its part for each of several sources."""
+    several = parts(spec)
+    if not several:
+        return [(spec, lower(spec))]
+    losses = lower_parts(several)
+    return [(part, losses[name]) for name, part in several.items()]
 
-    `files`: whether a file that the spec names and that is not there is an error.
+
+def _checked(losses: Sequence[tuple[Loaded, Loss]]) -> list[Diagnostic]:
+    every = [loss for _, loss in losses]
+    found = [finding for part, loss in losses for finding in check(part, loss, every)]
+    return list(dict.fromkeys(found))  # what is said of a run as a whole is said once
+
+
+def lowered(path: Spec, overrides: Sequence[str] = (), *, files: bool = True) -> Compiled:
+    """Load, lower and check a spec of one source. Raises DiagnosticError for errors, and E113 for several sources.
+
+    Warnings come with the result. `files`: whether a file that the spec names and that is not there is an error.
+    """
+    found = built(path, overrides, files=files)
+    if isinstance(found, Compiled):
+        return found
+    span = found.spec.document.span(("data", "sources"), of_key=True)
+    named = ", ".join(found.parts)
+    raise DiagnosticError(Diagnostic("E113", f"this takes a spec of one source, and here are {named}", span))
+
+
+def built(path: Spec, overrides: Sequence[str] = (), *, files: bool = True) -> Compiled | Mixture:
+    """Load, lower and check a spec, of one source or of several. Raises DiagnosticError for errors.
+
+    Warnings come with the result. `files`: whether a file that the spec names and that is not there is an error.
     """
     spec = load(Path(path), overrides)
-    loss = lower(spec)
+    losses = _losses(spec)
     absent = missing_files(spec.job, spec.document)
-    found = apply_waivers([*(absent if files else []), *check(spec, loss)], spec.document.texts)
+    found = apply_waivers([*(absent if files else []), *_checked(losses)], spec.document.texts)
     if any(d.severity == "error" for d in found):
         raise DiagnosticError(in_reading_order(found))
+    warnings = tuple(in_reading_order([*found, *([] if files else absent)]))
+    made = [_explained(part, loss) for part, loss in losses]
+    if losses[0][0] is spec:
+        return Compiled(spec, made[0].loss, made[0].needs, made[0].explanation, warnings)
+    together = mixed(spec.job, {n: p.explanation for n, p in zip(parts(spec), made, strict=True)})
+    own = zip(together.sources.items(), made, strict=True)
+    named = {name: replace(part, explanation=explained) for (name, explained), part in own}
+    return Mixture(spec, named, together, warnings)
+
+
+def _explained(spec: Loaded, loss: Loss) -> PartOfJob:
     wanted = needs(loss, spec.job)
-    warnings = in_reading_order([*found, *([] if files else absent)])
-    return Compiled(spec, loss, wanted, explanation(spec, loss, wanted), tuple(warnings))
+    return PartOfJob(spec, loss, wanted, explanation(spec, loss, wanted))
 
 
-def explain(path: Spec, overrides: Sequence[str] = ()) -> Explanation:
-    """Explain a spec's loss."""
-    return lowered(path, overrides, files=False).explanation
+def explain(path: Spec, overrides: Sequence[str] = ()) -> Explanation | Mixed:
+    """Explain a spec's loss, or those of its sources."""
+    return built(path, overrides, files=False).explanation
 
 
 def evaluate(path: Spec, point: Mapping[str, Any], overrides: Sequence[str] = ()) -> dict[str, Any]:
     """Evaluate a spec's loss and gradient at given examples, in float64."""
-    compiled = lowered(path, overrides, files=False)
-    return at_point(compiled.loss, point)
+    compiled = built(path, overrides, files=False)
+    return (
+        at_point(compiled.loss, point)
+        if isinstance(compiled, Compiled)
+        else at_mixture(compiled.losses, point)
+    )
 
 
 def diff(a: Spec, b: Spec, set_a: Sequence[str] = (), set_b: Sequence[str] = ()) -> Difference:
@@ -156,7 +223,7 @@ def compile(  # noqa: A001
     path: Spec, target: Spec, overrides: Sequence[str] = (), *, standalone: bool = False
 ) -> JobFolder:
     """Write the job folder of a spec."""
-    folder = lowered(path, overrides, files=False).folder(standalone=standalone)
+    folder = built(path, overrides, files=False).folder(standalone=standalone)
     write(folder, Path(target))
     return folder
 
@@ -180,16 +247,26 @@ def run(
     overwrite: bool = False,
     max_steps: int | None = None,
     limit: int | None = None,
+    allow_functions: Sequence[str] = (),
+    allow_hosts: Sequence[str] = (),
     show: Callable[[str], None] = print,
 ) -> Ran:
     """Compile a spec into `output_dir/job` and run it to its end; of a pipeline, every stage, and tell of the last.
 
     A finished run of the same spec and inputs is up to date. Raises DiagnosticError for a spec with errors, E609
     where a model that another spec makes is not there, and E603 or E604 where `output_dir` holds something else.
-    `max_steps` and `limit` (rows) bound a smoke run.
+    `max_steps` and `limit` (rows) bound a smoke run; `allow_functions` and `allow_hosts` add to `alignc.toml`.
     """
     *_, last = run_stages(
-        [path], overrides, resume=resume, overwrite=overwrite, max_steps=max_steps, limit=limit, show=show
+        [path],
+        overrides,
+        resume=resume,
+        overwrite=overwrite,
+        max_steps=max_steps,
+        limit=limit,
+        allow_functions=allow_functions,
+        allow_hosts=allow_hosts,
+        show=show,
     )
     return last
 
@@ -203,6 +280,8 @@ def run_stages(
     overwrite: bool = False,
     max_steps: int | None = None,
     limit: int | None = None,
+    allow_functions: Sequence[str] = (),
+    allow_hosts: Sequence[str] = (),
     show: Callable[[str], None] = print,
 ) -> Iterator[Ran]:
     """Run specs and pipelines, each after those whose models it starts from; yields how each ended, up to a failure.
@@ -213,7 +292,8 @@ def run_stages(
     """
     from alignc import launch
 
-    options = launch.Options(resume, overwrite, max_steps=max_steps, limit=limit)
+    allowed = {"functions": tuple(allow_functions), "hosts": tuple(allow_hosts)}
+    options = launch.Options(resume, overwrite, max_steps=max_steps, limit=limit, **allowed)
     ahead = staged(paths, overrides, options, with_stages=with_stages)
     if found := launch.refusals(ahead):
         raise DiagnosticError(found)
@@ -233,8 +313,8 @@ def staged(
 ) -> tuple[Assessment, ...]:
     """Compile specs, put them in order, and say what is to be done about each; starts nothing.
 
-    Raises DiagnosticError with what is wrong with any of them, and E609 where a model that another spec makes is not
-    there and that spec is not among them.
+    Raises DiagnosticError with what is wrong with any of them, E609 where a model that another spec makes is not
+    there and that spec is not among them, and E610 or E611 for functions and hosts that nobody allowed.
     """
     from alignc import launch
 
@@ -242,10 +322,10 @@ def staged(
     many = len(named) > 1 or with_stages
     compiled = _all_compiled(named, overrides, replace(options, keep=many))
     if with_stages:
-        compiled += _makers(compiled, launch.Options(options.resume, options.overwrite, keep=True))
+        compiled += _makers(compiled, replace(options, keep=True, max_steps=None, limit=None))
     ordered = launch.ordered(compiled)
-    if absent := launch.untrained(ordered):
-        raise DiagnosticError(in_reading_order(absent))
+    if found := [*launch.untrained(ordered), *launch.disallowed(ordered)]:
+        raise DiagnosticError(in_reading_order(found))
     return launch.prospects(ordered)
 
 
@@ -265,7 +345,7 @@ def _all_compiled(specs: Sequence[str], overrides: Sequence[str], options: Optio
 def _stage(spec: str, overrides: Sequence[str], options: Options) -> Stage:
     from alignc.launch import Stage
 
-    found = lowered(spec, overrides)
+    found = built(spec, overrides)
     document = found.spec.document
     return Stage(spec, document, found.folder(), options, producers(document))
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from alignc.checks.data import batch_of_one, rewards, win_rates
 from alignc.checks.kl import clamped, kl_soundness, straight_through
 from alignc.checks.optima import (
@@ -82,7 +84,7 @@ RULES: tuple[Rule, ...] = (
 )
 
 
-def check(spec: Loaded, loss: Loss) -> list[Diagnostic]:
-    """Run every rule."""
-    checked = Checked(spec, loss)
+def check(spec: Loaded, loss: Loss, every: Sequence[Loss] = ()) -> list[Diagnostic]:
+    """Run every rule; `every` holds the losses of all sources where this is one's."""
+    checked = Checked(spec, loss, tuple(every) or (loss,))
     return [finding for rule in RULES for finding in rule(checked)]

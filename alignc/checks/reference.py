@@ -24,7 +24,8 @@ def anchor_without_reference(checked: Checked) -> Iterator[Diagnostic]:
 def no_anchor(checked: Checked) -> Iterator[Diagnostic]:
     """W406: a preference without a reference, a margin or a likelihood term has no optimum."""
     terms = checked.spec.job.objective.terms
-    anchored = any(t.kind in ("likelihood", "kl") for t in terms)
+    every = (checked.spec.whole or checked.spec).job.objective.terms
+    anchored = any(t.kind in ("likelihood", "kl") for t in every)
     for index, term in enumerate(terms):
         if isinstance(term, Preference) and _free(term) and not anchored:
             message = (

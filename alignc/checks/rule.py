@@ -19,6 +19,8 @@ class Checked:
 
     spec: Loaded
     loss: Loss
+    every: tuple[Loss, ...]
+    """The losses of all sources of the job, this one's among them."""
 
     def finding(
         self,

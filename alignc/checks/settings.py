@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from alignc.checks.rule import Checked
 from alignc.diagnostics import Diagnostic, did_you_mean
 from alignc.graph.mixture import own_metric
+from alignc.spec.rows import Sources
 from alignc.spec.rows import ONLINE
 
 __all__ = [
@@ -53,7 +54,8 @@ def best_metric(checked: Checked) -> Iterator[Diagnostic]:
 def held_out_metric(checked: Checked) -> Iterator[Diagnostic]:
     """E006: a best checkpoint by a held-out metric, and no held-out rows."""
     job = checked.spec.job
-    if job.train.metric_for_best_model is not None and job.data.eval is None:
+    missing = not isinstance(job.data, Sources) and job.data.eval is None
+    if job.train.metric_for_best_model is not None and missing:
         yield checked.finding(
             "E006",
             "`metric_for_best_model` needs held-out rows, and `data.eval` is missing",

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from alignc.api import lowered, specs_of
+from alignc.api import built, specs_of
 from alignc.cli.options import overrides, spec_argument
 from alignc.cli.show import show_diagnostics
 from alignc.emit import write
@@ -29,7 +29,7 @@ def command(spec: str, overrides: Sequence[str], output: str, standalone: bool) 
     """
     specs = specs_of(spec)
     for each in specs:
-        compiled = lowered(each, overrides, files=False)
+        compiled = built(each, overrides, files=False)
         if compiled.warnings:
             show_diagnostics(compiled.warnings, compiled.spec.document.texts)
         folder = compiled.folder(standalone=standalone)

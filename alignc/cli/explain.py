@@ -10,14 +10,15 @@ from typing import Any
 
 import click
 
-from alignc.api import Compiled, lowered, specs_of
+from alignc.api import Compiled, Mixture, built, specs_of
 from alignc.cli.options import overrides, spec_argument
 from alignc.cli.show import show_diagnostics
 from alignc.diagnostics import Diagnostic, DiagnosticError, Span
 from alignc.explain.html import page
 from alignc.explain.latex import fragment
+from alignc.explain.mixture import mixed_data, mixed_latex, mixed_mermaid, mixed_page, show_mixed
 from alignc.explain.show import show
-from alignc.graph.point import PointError, at_point
+from alignc.graph.point import PointError, at_mixture, at_point
 from alignc.printers.mermaid import mermaid
 
 __all__ = ["command"]
@@ -41,7 +42,7 @@ def command(spec: str, overrides: Sequence[str], form: str, point: str | None) -
     """
     specs = specs_of(spec) if form in ("text", "json") and not point else [spec]
     for number, each in enumerate(specs):
-        compiled = lowered(each, overrides, files=False)
+        compiled = built(each, overrides, files=False)
         if compiled.warnings:
             show_diagnostics(compiled.warnings, compiled.spec.document.texts)
         if form == "text" and len(specs) > 1:
@@ -49,7 +50,9 @@ def command(spec: str, overrides: Sequence[str], form: str, point: str | None) -
         click.echo(_at(compiled, point) if point else _explained(compiled, form), nl=False)
 
 
-def _explained(compiled: Compiled, form: str) -> str:
+def _explained(compiled: Compiled | Mixture, form: str) -> str:
+    if isinstance(compiled, Mixture):
+        return _mixed(compiled, form)
     if form == "text":
         return show(compiled.explanation)
     if form == "latex":
@@ -61,14 +64,34 @@ def _explained(compiled: Compiled, form: str) -> str:
     return json.dumps(dataclasses.asdict(compiled.explanation), indent=2, ensure_ascii=False) + "\n"
 
 
-def _at(compiled: Compiled, file: str) -> str:
+def _mixed(compiled: Mixture, form: str) -> str:
+    explained, losses = compiled.explanation, compiled.losses
+    match form:
+        case "text":
+            return show_mixed(explained)
+        case "latex":
+            return mixed_latex(explained, losses)
+        case "html":
+            return mixed_page(explained, losses)
+        case "mermaid":
+            return mixed_mermaid(losses)
+    return json.dumps(mixed_data(explained), indent=2, ensure_ascii=False) + "\n"
+
+
+def _at(compiled: Compiled | Mixture, file: str) -> str:
     data = _read(file)
     try:
-        value = at_point(compiled.loss, data)
+        value = _value(compiled, data)
     except PointError as error:
         where = f" at `{error.path}`" if error.path else ""
         raise DiagnosticError(Diagnostic(error.code, f"{error}{where}", Span.at(file))) from None
     return json.dumps(value) + "\n"
+
+
+def _value(compiled: Compiled | Mixture, point: Any) -> dict[str, Any]:
+    if isinstance(compiled, Mixture):
+        return at_mixture(compiled.losses, point)
+    return at_point(compiled.loss, point)
 
 
 def _read(file: str) -> Any:

@@ -24,7 +24,7 @@ def job_json(spec: Loaded, loss: Loss, needs: Needs, explained: Explanation) -> 
 
 def job_data(spec: Loaded, loss: Loss, needs: Needs, explained: Explanation) -> dict[str, Any]:
     """Collect the content of `job.json`."""
-    data = resolved(spec, needs)
+    data = resolved(spec, needs.reference)
     return {
         "alignc": __version__,
         "name": spec.job.name,
@@ -52,8 +52,8 @@ def job_data(spec: Loaded, loss: Loss, needs: Needs, explained: Explanation) -> 
     }
 
 
-def resolved(spec: Loaded, needs: Needs) -> dict[str, Any]:
-    """Fill in what the spec left open."""
+def resolved(spec: Loaded, reference: str) -> dict[str, Any]:
+    """Fill in what the spec left open, and where reference log-probabilities come from."""
     data = spec.job.model_dump()
     data["objective"]["parameters"] = {n: b.value for n, b in spec.parameters.items()} | {
         f"{source.label}.{n}": b.value
@@ -62,7 +62,7 @@ def resolved(spec: Loaded, needs: Needs) -> dict[str, Any]:
     }
     data["train"]["max_length"] = longest(spec)
     model = data["model"]
-    model["reference"] = {"path": None, **(model["reference"] or {}), "kind": needs.reference}
+    model["reference"] = {"path": None, **(model["reference"] or {}), "kind": reference}
     if isinstance(model["policy"], dict):
         model["policy"] = {k: v for k, v in model["policy"].items() if v is not None}
     return data

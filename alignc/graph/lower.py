@@ -20,13 +20,17 @@ from alignc.spec.views import view
 __all__ = ["lower"]
 
 
-def lower(spec: Loaded) -> Loss:
-    """Build the loss of a spec. Raises DiagnosticError (E401 and kin) where units or axes do not go together."""
+def lower(spec: Loaded, names: Names | None = None) -> Loss:
+    """Build the loss of a spec. Raises DiagnosticError (E401 and kin) where units or axes do not go together.
+
+    `names`: those in use by the parts before, where the spec is one source's part of another.
+    """
     terms, metrics, found = [], [], []
-    chosen, names = spec.job.objective.terms, Names()
+    chosen, names = spec.job.objective.terms, names or Names()
+    many = len((spec.whole or spec).job.objective.terms) > 1
     seen = view(spec.job.data.kind, chosen)
     for index, term in enumerate(chosen):
-        scope = Scope(spec, ("objective", "terms", index), len(chosen) > 1, names)
+        scope = Scope(spec, ("objective", "terms", index), many, names)
         if misfit := _misfit(term, seen.responses, spec, scope.path):
             found.append(misfit)
             continue

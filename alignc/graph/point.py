@@ -13,7 +13,7 @@ from alignc.graph.nodes import Column, GroupSize, Length, Logp, Named, Node, Out
 from alignc.graph.rewrite import inputs, substitute
 from alignc.graph.scope import carried
 
-__all__ = ["PointError", "at_point"]
+__all__ = ["PointError", "at_mixture", "at_point"]
 
 KEYS = (
     "logp", "ref_logp", "old_logp", "length", "reward", "win_rate", "value", "advantage", "score", "return",
@@ -48,6 +48,28 @@ def at_point(loss: Loss, point: Any) -> dict[str, Any]:
     slopes = {node: gradient(own, node) for node in trained}
     done = [_one(own, slopes, example, f"examples[{i}]") for i, example in enumerate(examples)]
     return {"loss": sum(e["loss"] for e in done) / len(done), "examples": done}
+
+
+def at_mixture(losses: Mapping[str, Loss], point: Any) -> dict[str, Any]:
+    """Evaluate the losses of several sources at examples of each, `{"sources": {NAME: POINT, …}}`; raises as above.
+
+    The loss is the sum; a source that is left out is left out of it.
+    """
+    if not isinstance(point, dict):
+        raise PointError("E003", "the point must be an object", "")
+    _known(point, ("sources",), "")
+    given = point.get("sources")
+    if not isinstance(given, dict) or not given:
+        raise PointError("E006", "missing key `sources`: an object of points by the name of their source", "")
+    _known(given, tuple(losses), "sources")
+    found = {}
+    for name, inner in given.items():
+        try:
+            found[name] = at_point(losses[name], inner)
+        except PointError as error:
+            path = ".".join(p for p in ("sources", name, error.path) if p)
+            raise PointError(error.code, str(error), path) from None
+    return {"loss": sum(part["loss"] for part in found.values()), "sources": found}
 
 
 def _with_point(own: Node, z0: float) -> Node:

@@ -87,7 +87,9 @@ class Scope:
             return self.names.parameter(step, symbol, float(value), unit, f"objective.{part}.{step}")
         if origin is None or origin.span is None:
             return carried(b.constant(value), unit)
-        return self.names.parameter(step, symbol, float(value), unit, ".".join(map(str, self.spec.written(path))))
+        return self.names.parameter(
+            step, symbol, float(value), unit, ".".join(map(str, self.spec.written(path)))
+        )
 
     def part_of(self, path: Path) -> str | None:
         """Find the preset's parameter that is the part of the term in which a number stands."""

@@ -26,12 +26,14 @@ def card_text(job: Job, counts: Counts, final: Mapping[str, float], spec: Mappin
 
 def front_matter(job: Job) -> str:
     """Write the card's metadata."""
-    policy, source = job.spec.model.policy, job.spec.data.source
+    policy = job.spec.model.policy
+    named = (part.spec.data.source for part in job.parts or (job,))
+    sources = [json.dumps(source) for source in named if is_id(source)]
     task = "text-classification" if "score" in job.plan.outputs else "text-generation"
     lines = ["---", "library_name: transformers", f"pipeline_tag: {task}"]
     lines += [f"model_name: {json.dumps(job.name)}"]
     lines += [f"base_model: {json.dumps(policy)}"] if isinstance(policy, str) and is_id(policy) else []
-    lines += [f"datasets: [{json.dumps(source)}]"] if is_id(source) else []
+    lines += [f"datasets: [{', '.join(sources)}]"] if sources else []
     tags = ["alignc", str(job.spec.objective.get("preset") or "custom")]
     return "\n".join([*lines, f"tags: {json.dumps(tags)}", "---"])
 

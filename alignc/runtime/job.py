@@ -221,6 +221,8 @@ class Job:
     origins: Mapping[str, str]
     plan: Plan
     formula: Formula
+    parts: tuple[Job, ...] = ()
+    """Of several sources of rows: the job of each by itself."""
 
     @property
     def output_dir(self) -> Path:
@@ -239,6 +241,8 @@ def read_job(path: Path) -> Job:
 def job_from(data: Mapping[str, Any]) -> Job:
     """Build a job from the parsed `job.json`. Failure E806 for unknown or missing keys."""
     spec = dict(data.get("spec") or {})
+    if sources := (spec.get("data") or {}).get("sources"):
+        return mixture_from(data, spec, list(sources.values()))
     parts = {"model": model_from(spec.get("model") or {})}
     parts |= {name: build(kind, spec.get(name) or {}, name) for name, kind in SECTIONS.items()}
     whole = {
@@ -247,6 +251,18 @@ def job_from(data: Mapping[str, Any]) -> Job:
         "formula": build(Formula, data.get("formula") or {}, "formula"),
     }
     return build(Job, {**data, **whole}, "job")
+
+
+def mixture_from(data: Mapping[str, Any], spec: Mapping[str, Any], sources: Sequence[Any]) -> Job:
+    """Build the job of several sources, and one for each as if it stood alone; `data` of the whole is the first's."""
+    plan = dict(data.get("plan") or {})
+    plans = plan.pop("parts", None) or []
+    parts = tuple(
+        job_from({**data, "spec": {**spec, "data": source}, "plan": own})
+        for source, own in zip(sources, plans, strict=True)
+    )
+    whole = job_from({**data, "spec": {**spec, "data": sources[0]}, "plan": plan})
+    return dataclasses.replace(whole, parts=parts)
 
 
 SECTIONS: Mapping[str, Any] = {"data": Data, "train": Train, "launch": Launch}

@@ -39,12 +39,22 @@ class Loaded:
     parameters: dict[str, Bound]
     nested: Mapping[int, Nested] = field(default_factory=dict)
     """By the index of a term: the preset that gave it, where that stands as a term itself."""
+    whole: Loaded | None = None
+    """Of one source's part of a spec: all of it."""
+    places: tuple[int, ...] = ()
+    """The indexes that a part's terms have in the whole."""
 
     def bound_at(self, path: Path) -> Nested | None:
         """Find the preset that a place in the terms comes from, and its parameters."""
         if path[:2] == ("objective", "terms") and len(path) > 2 and path[2] in self.nested:
             return self.nested[int(path[2])]
         return Nested(self.preset, self.parameters, "") if self.preset else None
+
+    def written(self, path: Path) -> Path:
+        """Turn a path of this part into one of the whole spec."""
+        if self.whole is None or path[:2] != ("objective", "terms") or len(path) < 3:
+            return path
+        return (*path[:2], self.places[int(path[2])], *path[3:])
 
     def parameter_at(self, path: Path) -> Bound | None:
         """Find a preset's parameter: `objective.NAME`, or `objective.LABEL.NAME` of one among the terms."""
@@ -150,7 +160,7 @@ def _typed(document: Document, before: tuple[FilePath, ...]) -> Loaded:
         expanded, found = expand(document), []
     except DiagnosticError as error:
         expanded, found = Expanded(document, None, {}), list(error.diagnostics)
-    document = expanded.document
+    document = _kind_of_sources(expanded.document)
     try:
         job = Job.model_validate(document.data)
     except ValidationError as error:
@@ -160,6 +170,14 @@ def _typed(document: Document, before: tuple[FilePath, ...]) -> Loaded:
         raise DiagnosticError(_ordered([*impossible, *(d for d in found if d.span not in taken)]))
     job = absolute(job, document, before)
     return Loaded(job, document, expanded.preset, expanded.parameters, expanded.nested)
+
+
+def _kind_of_sources(document: Document) -> Document:
+    """Say of several sources that they are: nobody writes `kind: sources`."""
+    data = document.data.get("data")
+    if not isinstance(data, dict) or "kind" in data or "sources" not in data:
+        return document
+    return replace(document, data={**document.data, "data": {"kind": "sources", **data}})
 
 
 def _impossible(document: Document) -> Iterator[Diagnostic]:

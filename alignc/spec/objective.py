@@ -32,6 +32,7 @@ class TermBase(Spec):
         ..., "Name of the term: overrides and messages use it.", pattern="^[a-z][a-z0-9_]*$", max_length=40
     )
     weight: float = field(1.0, "Factor of the term in the loss.", symbol="λ")
+    data: str | None = field(None, "Name of the source of its rows, where `data` has several.")
 
 
 class Preference(TermBase):

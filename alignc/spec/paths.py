@@ -16,9 +16,10 @@ from alignc.spec.rewards import sources
 __all__ = ["DATA_SUFFIXES", "absolute", "looks_local", "missing_files"]
 
 DATA_SUFFIXES = (".jsonl", ".json", ".parquet", ".csv")
-SOURCES: tuple[Path, ...] = (("data", "source"), ("data", "eval", "source"))
+SOURCES: tuple[Path, ...] = (("source",), ("eval", "source"))
+"""Within a section of rows."""
 MODELS: tuple[Path, ...] = (("model", "policy"), ("model", "reference", "path"), ("model", "critic", "path"))
-FILES: tuple[Path, ...] = (("model", "policy", "tokenizer"), ("data", "chat_template"))
+FILES: tuple[Path, ...] = (("model", "policy", "tokenizer"),)
 
 
 def looks_local(name: str, folder: FilePath) -> bool:
@@ -35,16 +36,25 @@ def absolute(job: Job, document: Document, before: tuple[FilePath, ...]) -> Job:
     """
     data = job.model_dump()
     models = _models(data)
-    for path in (*SOURCES, *models):
+    rows, files = _rows(data)
+    for path in (*rows, *models):
         _replace(
             data, path, lambda name, base: _full(name, base) if looks_local(name, base) else name, document
         )
-    for path in FILES:
+    for path in files:
         _replace(data, path, lambda name, base: name if name == "bytes" else _full(name, base), document)
     for path in models:
         _replace_run(data, path, document, before)
     data["output_dir"] = os.path.abspath(os.path.expanduser(data["output_dir"]))
     return Job.model_validate(data)
+
+
+def _rows(data: dict[str, Any]) -> tuple[list[Path], list[Path]]:
+    """List the places of rows, and of files, in the section of rows or in each of several."""
+    several = data["data"].get("sources", {})
+    sections: list[Path] = [("data", "sources", name) for name in several] or [("data",)]
+    rows = [(*section, *path) for section in sections for path in SOURCES]
+    return rows, [*FILES, *((*section, "chat_template") for section in sections)]
 
 
 def _models(data: dict[str, Any]) -> tuple[Path, ...]:
@@ -99,7 +109,7 @@ def missing_files(job: Job, document: Document) -> list[Diagnostic]:
     The model that another spec will train is a product, not a file of this spec.
     """
     found, data = [], job.model_dump()
-    for path in (*SOURCES, *FILES):
+    for path in (path for paths in _rows(data) for path in paths):
         name = _at(data, path)
         if isinstance(name, str) and name.startswith("/") and not exists(name):
             found.append(_missing(name, document.span(path)))

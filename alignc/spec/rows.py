@@ -10,10 +10,13 @@ from alignc.spec.base import Spec, field
 from alignc.spec.model_source import form
 from alignc.spec.rewards import Oracle, Reward
 
-__all__ = ["ONLINE", "Data"]
+__all__ = ["ONLINE", "Data", "Given", "Sources"]
 
 ONLINE = ("prompts", "self_play")
 """The kinds of data whose responses the policy samples while it trains."""
+
+
+SourceName = Annotated[str, Field(pattern="^[a-z][a-z0-9_]*$", max_length=40)]
 
 
 class HeldOutSource(Spec):
@@ -177,6 +180,18 @@ class SelfPlay(Sampled):
     iterations: int = field(3, "Rounds of sampling all prompts and fitting.", symbol="T", ge=1)
 
 
+Given = Annotated[Pairwise | Demonstrations | Marked | Scored, Field(discriminator="kind")]
+
+
+class Sources(Spec):
+    """Several sources of given rows, each for the terms that name it; a step takes a batch of each."""
+
+    kind: Literal["sources"] = field("sources", "Known by `sources`; need not be written.")
+    sources: dict[SourceName, Given] = field(
+        ..., "The sources by name: a term's `data` picks one.", min_length=1
+    )
+
+
 Data = Annotated[
-    Pairwise | Demonstrations | Marked | Scored | Prompts | SelfPlay, Field(discriminator="kind")
+    Pairwise | Demonstrations | Marked | Scored | Prompts | SelfPlay | Sources, Field(discriminator="kind")
 ]

@@ -73,6 +73,23 @@ DATA_AND_TYPES = (
         "sample online (`kind: prompts`), or add a column with the sampler's log-probabilities",
         "objective: {preset: ppo}\ndata: {kind: scored, source: rows.jsonl}",
     ),
+    Code(
+        "E112",
+        "a source of rows that no term takes",
+        "each term learns from the rows of the source that its `data` names; a source that none names would be "
+        "loaded for nothing",
+        "name it in a term's `data`, or delete it",
+        "objective: {terms: [{preset: dpo, data: pairs}]}\ndata: {sources: {pairs: {kind: pairwise, source: p.jsonl}, "
+        "marks: {kind: pointwise, source: m.jsonl}}}",
+    ),
+    Code(
+        "E113",
+        "several sources of rows where one is needed",
+        "two losses are compared, or one is tried out on a policy small enough to enumerate, over the rows of one "
+        "kind; a sum over rows of several kinds has no such meaning",
+        "write the part that is meant as a spec of its own, with its terms and its source",
+        "data: {sources: {pairs: {kind: pairwise, source: p.jsonl}, marks: {kind: pointwise, source: m.jsonl}}}",
+    ),
 )
 
 __all__ = ["DATA_AND_TYPES"]

@@ -1,0 +1,98 @@
+"""Explain a loss over several sources: the sum, and each part as if it stood alone."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from alignc.explain.html import page
+from alignc.explain.latex import fragment
+from alignc.explain.model import Explanation
+from alignc.explain.show import show
+from alignc.graph.loss import Loss
+from alignc.graph.mixture import own_metric
+from alignc.printers.mermaid import mermaid
+from alignc.spec.job import Job
+
+__all__ = ["Mixed", "mixed", "mixed_data", "mixed_latex", "mixed_mermaid", "mixed_page", "show_mixed"]
+
+DIGITS = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
+
+
+@dataclass(frozen=True)
+class Mixed:
+    """What `explain` says of several sources: how they are put together, and each by itself."""
+
+    name: str
+    formula: str
+    batches: str
+    sources: Mapping[str, Explanation]
+
+
+def mixed(job: Job, explained: Mapping[str, Explanation]) -> Mixed:
+    """Put the explanations of a spec's sources together."""
+    symbols = [f"L{str(i + 1).translate(DIGITS)}" for i in range(len(explained))]
+    own = {
+        source: _as_part(e, f"{job.name}, {source}", symbols[i], own_metric(i + 1))
+        for i, (source, e) in enumerate(explained.items())
+    }
+    return Mixed(job.name, f"L = {' + '.join(symbols)}", _batches(job), own)
+
+
+def _as_part(e: Explanation, name: str, symbol: str, metric: str) -> Explanation:
+    """Call the loss of a part what it is called in the sum and in the log."""
+    return dataclasses.replace(
+        e,
+        name=name,
+        formula=f"{symbol}{e.formula[1:]}",
+        metrics=tuple(metric if m == "loss" else m for m in e.metrics),
+        step0=tuple((metric if m == "loss" else m, value) for m, value in e.step0),
+    )
+
+
+def _batches(job: Job) -> str:
+    train = job.train
+    rows = train.per_device_train_batch_size * train.gradient_accumulation_steps * job.launch.num_processes
+    counted = "1 row" if rows == 1 else f"{rows} rows"
+    return (
+        f"a step takes {counted} of every source, in an order of its own; epochs count by the source with the most "
+        "rows, and a shorter one begins anew meanwhile"
+    )
+
+
+def show_mixed(explained: Mixed) -> str:
+    """Lay the explanation out for a terminal."""
+    count = len(explained.sources)
+    kinds = f"{count} source{'s' if count > 1 else ''} of rows, one loss"
+    head = [f"{explained.name}: {kinds}", "", f"  {explained.formula}", ""]
+    head += [f"      {e.formula}" for e in explained.sources.values()]
+    return "\n".join([*head, "", f"batches: {explained.batches}", ""]) + "".join(
+        f"\n{show(e)}" for e in explained.sources.values()
+    )
+
+
+def mixed_data(explained: Mixed) -> dict[str, Any]:
+    """Give the explanation as plain data."""
+    return dataclasses.asdict(explained)
+
+
+def mixed_latex(explained: Mixed, losses: Mapping[str, Loss]) -> str:
+    """Write the parts as LaTeX, one after another."""
+    terms = " + ".join(f"L_{{{i + 1}}}" for i in range(len(losses)))
+    parts = [fragment(e, losses[name]) for name, e in explained.sources.items()]
+    return f"\\[ L = {terms} \\]\n" + "\n".join(parts)
+
+
+def mixed_page(explained: Mixed, losses: Mapping[str, Loss]) -> str:
+    """Write one page; every part is a page's body of its own."""
+    pages = [page(e, losses[name]) for name, e in explained.sources.items()]
+    head, _, _ = pages[0].partition("<main>")
+    bodies = [p.partition("<main>\n")[2].partition("\n</main>")[0] for p in pages]
+    return f"{head}<main>\n" + "\n<hr>\n".join(bodies) + "\n</main>\n</body>\n</html>\n"
+
+
+def mixed_mermaid(losses: Mapping[str, Loss]) -> str:
+    """Draw the parts, one diagram after another."""
+    return "\n".join(mermaid(loss) for loss in losses.values())

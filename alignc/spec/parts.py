@@ -1,0 +1,89 @@
+"""Several sources of rows: a spec taken apart into one for each, as if it alone were given."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+from alignc.diagnostics import Diagnostic, DiagnosticError, did_you_mean
+from alignc.spec.document import Document, Origin, Path
+from alignc.spec.load import Loaded
+from alignc.spec.objective import Term
+from alignc.spec.rows import Sources
+
+__all__ = ["check_sources", "parts"]
+
+TERMS: Path = ("objective", "terms")
+SOURCES: Path = ("data", "sources")
+
+
+def parts(spec: Loaded) -> dict[str, Loaded]:
+    """Take a spec apart by the names of its sources; of one with a single source there are none.
+
+    A part has that source for its `data`, and the terms that name it. Raises DiagnosticError: E002 where a term
+    names no source, E006 where it names none of several, E112 where no term names a source.
+    """
+    check_sources(spec)
+    data = spec.job.data
+    return {name: _part(spec, name) for name in data.sources} if isinstance(data, Sources) else {}
+
+
+def check_sources(spec: Loaded) -> None:
+    """Raise DiagnosticError where terms and sources do not find each other."""
+    data, terms = spec.job.data, spec.job.objective.terms
+    names = list(data.sources) if isinstance(data, Sources) else []
+    found = [*_lost(terms, names, spec.document)] or [*_unused(terms, names, spec.document)]
+    if found:
+        raise DiagnosticError(found)
+
+
+def _lost(terms: Sequence[Term], names: Sequence[str], document: Document) -> Iterator[Diagnostic]:
+    for index, term in enumerate(terms):
+        span = document.span((*TERMS, index, "data"))
+        if term.data is None and names:
+            message = f"`{term.name}` does not say which source it takes its rows from"
+            yield Diagnostic(
+                "E006", message, span, help=f"add `data: {names[0]}`; sources: {', '.join(names)}"
+            )
+        elif term.data is not None and term.data not in names:
+            guess = did_you_mean(term.data, names)
+            known = f"did you mean `{guess}`?" if guess else f"sources: {', '.join(names)}"
+            alone = "name it in `data: {sources: {…}}`, or leave `data` out of the term"
+            message = f"`{term.name}` takes its rows from `{term.data}`, which is no source"
+            yield Diagnostic("E002", message, span, help=known if names else alone)
+
+
+def _unused(terms: Sequence[Term], names: Sequence[str], document: Document) -> Iterator[Diagnostic]:
+    taken = {term.data for term in terms}
+    for name in names:
+        if name not in taken:
+            span = document.span((*SOURCES, name), of_key=True)
+            yield Diagnostic("E112", f"no term takes its rows from `{name}`", span)
+
+
+def _part(spec: Loaded, name: str) -> Loaded:
+    """Make the spec of one source: its rows, its terms, and where both were written."""
+    data, objective = spec.job.data, spec.job.objective
+    assert isinstance(data, Sources)
+    places = tuple(i for i, term in enumerate(objective.terms) if term.data == name)
+    mine = objective.model_copy(update={"terms": [objective.terms[i] for i in places]})
+    job = spec.job.model_copy(update={"data": data.sources[name], "objective": mine})
+    nested = {new: spec.nested[old] for new, old in enumerate(places) if old in spec.nested}
+    document = _document(spec.document, name, places)
+    return replace(spec, job=job, document=document, nested=nested, whole=spec, places=places)
+
+
+def _document(document: Document, name: str, places: Sequence[int]) -> Document:
+    """Move what is said of a source and its terms to where a spec of one source has it."""
+    moves: dict[Path, Path] = {(*TERMS, old): (*TERMS, new) for new, old in enumerate(places)}
+    moves[(*SOURCES, name)] = ("data",)
+    fixed = {p: o for p, o in document.origins.items() if p[:2] != TERMS or p == TERMS}
+    origins: dict[Path, Origin] = {p: o for p, o in fixed.items() if p[:1] != ("data",)}
+    origins |= {new: o for p, o in document.origins.items() if (new := _moved(p, moves)) is not None}
+    bindings = {new: t for p, t in document.bindings.items() if (new := _moved(p, moves)) is not None}
+    return replace(document, origins=origins, bindings=bindings)
+
+
+def _moved(path: Path, moves: dict[Path, Path]) -> Path | None:
+    head = moves.get(path[:3])
+    return None if head is None else (*head, *path[3:])
