@@ -51,8 +51,8 @@ def policy_gradient(term: PolicyGradient, scope: Scope, seen: View) -> Lowered:
     advantage = _given(term, scope) if sequential(term) else _advantage(term, penalty, scope)
     ratio, surrogate = _surrogate(term, advantage, scope)
     held_by = _kl_loss(term, ratio, scope)
-    loss = b.negate(bare(surrogate)) if held_by is None else b.add(b.negate(bare(surrogate)), bare(held_by))
-    rows, value = aggregated(loss, term.aggregation, scope)
+    parts = [b.negate(bare(surrogate)), *([] if held_by is None else [bare(held_by)])]
+    rows, value = _together(parts, term.aggregation, scope)
     rows = scope.names.value("row_loss", "ℓ", "loss by row", rows)
     value = value if value is not None else b.mean_over("batch", rows)
     weight = scope.weight(term.weight, value.type.unit)
@@ -239,11 +239,17 @@ def _kl_value(term: PolicyGradient, scope: Scope) -> Node | None:
 # ---- from tokens to one number --------------------------------------------------------------------------------
 
 
+def _together(parts: list[Node], how: str, scope: Scope) -> tuple[Node, Node | None]:
+    """Reduce surrogate and KL as one; each by itself where one is of tokens and the other of whole responses."""
+    if len({p.type.axis for p in parts}) == 1:
+        return aggregated(b.add(*parts), how, scope)
+    return b.add(*(aggregated(p, how, scope)[0] for p in parts)), None
+
+
 def aggregated(loss: Node, how: str, scope: Scope) -> tuple[Node, Node | None]:
     """Reduce a loss by token or by response to rows, and to one number where rows are not averaged.
 
-    Where a part has one number a response and another one a token, the first is spread over the tokens only by
-    `global_token_mean`, which weighs a response by its length.
+    Raises GraphTypeError for a mean over the batch's tokens of what is one number a response.
     """
     by_token = loss.type.axis.startswith("token:")
     if how == "global_token_mean":
