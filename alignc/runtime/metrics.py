@@ -24,6 +24,20 @@ METRICS = "metrics.jsonl"
 TIMING = "timing.jsonl"
 MARK = "\x1e"  # the launcher shows the lines that begin with it, and keeps the rest for run.log
 SECONDS_BETWEEN_LINES = 1.0
+TELLING = (
+    "loss",
+    "eval_loss",
+    "rewards/margins",
+    "rewards/accuracies",
+    "eval_rewards/accuracies",
+    "objective/scores",
+    "objective/kl",
+    "eval_objective/scores",
+    "eval_objective/kl",
+    "eval_win_rate",
+    "grad_norm",
+    "learning_rate",
+)
 
 
 def say(text: str) -> None:
@@ -113,8 +127,7 @@ def group(name: str) -> str:
 
 def line_of(row: Mapping[str, float], step: int, total: int) -> str:
     """Write a step's most telling numbers in one line."""
-    first = ["loss", "eval_loss", "rewards/margins", "rewards/accuracies", "eval_rewards/accuracies"]
-    shown = [f"{name} {row[name]:.4g}" for name in [*first, "grad_norm", "learning_rate"] if name in row]
+    shown = [f"{name} {row[name]:.4g}" for name in TELLING if name in row]
     return f"step {step:>{len(str(total))}}/{total}  " + "  ".join(shown)
 
 

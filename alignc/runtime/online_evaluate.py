@@ -74,6 +74,8 @@ def evaluate_answers(
         found["objective/kl"] = kl_of(run, world, scorer, held_out.reference, answers, arrangement)
     if verdicts.win_rates:
         found["win_rate"] = float(np.mean(verdicts.win_rates))
+        if not verdicts.rewards:
+            del found["objective/scores"]
     return {f"eval_{name}": value for name, value in found.items()}
 
 

@@ -60,11 +60,16 @@ def divergence(rows: Sequence[Example], anchors: Anchors, places: Sequence[int])
 
 
 def answer_metrics(answers: Sequence[Answers], verdicts: Verdicts) -> dict[str, float]:
-    """Average what is known of answers without any model: rewards and their parts, win rates, lengths, ends."""
+    """Average what is known of answers without any model: rewards and their parts, lengths, ends.
+
+    Where there is an oracle alone, a score is a win rate.
+    """
     found: dict[str, float] = {}
     if verdicts.rewards:
         found["objective/scores"] = float(np.mean(verdicts.rewards))
         found |= {f"rewards/{name}/mean": float(np.mean(part)) for name, part in verdicts.parts.items()}
+    elif verdicts.win_rates:
+        found["objective/scores"] = float(np.mean(verdicts.win_rates))
     if verdicts.rewards or verdicts.win_rates:
         found["rollout/degenerate_groups"] = float(degenerate(verdicts.rewards or verdicts.win_rates))
     found["completions/mean_length"] = float(

@@ -84,7 +84,7 @@ def with_columns(plan: Plan, row: Example, place: int, answers: Answers, verdict
 
 
 def average(plan: Plan, place: int, verdicts: Verdicts) -> float:
-    """Estimate what an average answer wins, as `plan.baseline` has it: from the rollout, or from one prompt's answers."""
+    """Estimate what an average answer wins, as `plan.baseline` has it: by the rollout, or by one prompt's answers."""
     baseline: Mapping[str, Any] = plan.baseline or {}
     if baseline["kind"] == "batch_mean":
         return math.fsum(map(math.fsum, verdicts.win_rates)) / sum(map(len, verdicts.win_rates))
