@@ -29,6 +29,8 @@ __all__ = ["command"]
     "--with-stages", is_flag=True, help="First run the specs behind every `{run: SPEC}`, where need be."
 )
 @click.option("--dry-run", is_flag=True, help="Check, and say what would run and why, but start nothing.")
+@click.option("--allow-function", multiple=True, metavar="MODULE:NAME", help="Let a reward or oracle run it.")
+@click.option("--allow-host", multiple=True, metavar="HOST:PORT", help="Let a reward send responses there.")
 @click.option("--max-steps", type=click.IntRange(min=1), help="Stop after this many steps.")
 @click.option("--limit", type=click.IntRange(min=1), metavar="ROWS", help="Take this many rows at the most.")
 def command(
@@ -39,6 +41,8 @@ def command(
     overwrite: bool,
     with_stages: bool,
     dry_run: bool,
+    allow_function: tuple[str, ...],
+    allow_host: tuple[str, ...],
     max_steps: int | None,
     limit: int | None,
 ) -> int:
@@ -51,7 +55,9 @@ def command(
     if not files:
         raise click.UsageError("which spec? `alignc run spec.yaml`")
     if dry_run:
-        options = Options(resume, overwrite, max_steps=max_steps, limit=limit)
+        options = Options(
+            resume, overwrite, max_steps=max_steps, limit=limit, functions=allow_function, hosts=allow_host
+        )
         return _planned(staged(files, overrides, options, with_stages=with_stages), overrides)
     ended = run_stages(
         files,
@@ -61,6 +67,8 @@ def command(
         overwrite=overwrite,
         max_steps=max_steps,
         limit=limit,
+        allow_functions=allow_function,
+        allow_hosts=allow_host,
         show=_show,
     )
     return next((code for ran in ended if (code := _told(ran))), SOUND)

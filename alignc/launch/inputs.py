@@ -8,7 +8,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-__all__ = ["digests", "model_folders"]
+__all__ = ["digest", "digests", "model_folders"]
 
 CHUNK = 1 << 22
 KEYS = ("policy", "tokenizer", "path", "source", "chat_template")
@@ -18,7 +18,12 @@ Stat = tuple[str, int, int]
 
 def digests(spec: Mapping[str, Any]) -> dict[str, str]:
     """Hash every local file or folder that a resolved spec names. Hub ids stand for themselves."""
-    return {name: _digest(path, tuple(_stats(Path(path)))) for name, path in local(spec).items()}
+    return {name: digest(Path(path)) for name, path in local(spec).items()}
+
+
+def digest(path: Path) -> str:
+    """Hash the content of a file or a folder."""
+    return _digest(str(path), tuple(_stats(path)))
 
 
 def model_folders(spec: Mapping[str, Any]) -> dict[str, str]:

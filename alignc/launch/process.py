@@ -52,17 +52,20 @@ def launch(
     max_steps: int | None = None,
     limit: int | None = None,
     inputs: Mapping[str, str] | None = None,
+    permitted: Mapping[str, str] | None = None,
 ) -> Outcome:
     """Run an emitted job folder to its end, and say how it ended.
 
     ``show`` gets the lines that are meant for people; everything else goes to `OUTPUT/run.log`. SIGINT and
-    SIGTERM are passed on to the ranks. No process of the job outlives this call.
+    SIGTERM are passed on to the ranks. No process of the job outlives this call. ``permitted`` are variables of its
+    environment that say what it may run and reach.
     """
     spec = json.loads((job / "job.json").read_text(encoding="utf-8"))["spec"]
     section, output = spec["launch"], Path(spec["output_dir"])
     output.mkdir(parents=True, exist_ok=True)
     line = command(job, section, resume=resume, max_steps=max_steps, limit=limit, port=free_port())
     variables, ignored = environment(os.environ, section, usable_cores())
+    variables |= permitted or {}
     forget(output)
     record: dict[str, object] = {"fingerprint": fingerprint, "max_steps": max_steps, "limit": limit}
     record |= {"inputs": dict(inputs or {})}

@@ -11,6 +11,7 @@ from typing import Any
 
 from alignc.diagnostics import Diagnostic, DiagnosticError
 from alignc.emit import JobFolder, write
+from alignc.launch.allow import Permissions, environment, forbidden, modules, permissions
 from alignc.launch.inputs import digests, model_folders
 from alignc.launch.outputs import Decision, changed_inputs, clear, decide, fingerprint, inspect, settings
 from alignc.launch.process import launch
@@ -23,6 +24,7 @@ __all__ = [
     "Options",
     "Stage",
     "assess",
+    "disallowed",
     "is_model",
     "ordered",
     "prospects",
@@ -36,13 +38,18 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Options:
-    """What the caller wants of a run; `keep`: --overwrite is for what is out of date alone."""
+    """What the caller wants of a run; `keep`: --overwrite is for what is out of date alone.
+
+    `functions` and `hosts` are allowed beside those of `alignc.toml`.
+    """
 
     resume: bool = False
     overwrite: bool = False
     keep: bool = False
     max_steps: int | None = None
     limit: int | None = None
+    functions: tuple[str, ...] = ()
+    hosts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -65,6 +72,11 @@ class Stage:
     def output(self) -> Path:
         """Its `output_dir`."""
         return Path(self.job["spec"]["output_dir"])
+
+    @property
+    def allowed(self) -> Permissions:
+        """What it may run and reach."""
+        return permissions(self.document.file, self.options.functions, self.options.hosts)
 
     @property
     def reads(self) -> dict[str, str]:
@@ -124,6 +136,12 @@ def untrained(stages: Sequence[Stage]) -> list[Diagnostic]:
     ]
 
 
+def disallowed(stages: Sequence[Stage]) -> list[Diagnostic]:
+    """Find the functions and hosts that nobody allowed (E610, E611)."""
+    asking = [(stage, stage.job["spec"]) for stage in stages]
+    return [d for stage, spec in asking for d in forbidden(spec, stage.document, stage.allowed)]
+
+
 def _reads_at(stage: Stage, place: Place) -> str | None:
     return stage.reads.get(".".join(map(str, place)))
 
@@ -144,7 +162,7 @@ def is_model(path: Path) -> bool:
 def assess(stage: Stage) -> Assessment:
     """Decide about a stage as its inputs are now."""
     job, options = stage.job, stage.options
-    inputs = digests(job["spec"])
+    inputs = digests(job["spec"]) | modules(job["spec"], stage.document)
     bounds = (options.max_steps, options.limit)
     loss = stage.folder.files["loss.py"]
     identity = fingerprint(job, loss, max_steps=bounds[0], limit=bounds[1], inputs=inputs)
@@ -208,6 +226,7 @@ def run_stage(found: Assessment, show: Callable[[str], None]) -> Outcome:
         resume=action == "resume",
         max_steps=options.max_steps,
         limit=options.limit,
+        permitted=environment(stage.job["spec"], stage.document, stage.allowed),
     )
 
 

@@ -1,0 +1,177 @@
+"""What specs may run or reach: functions and hosts that a person allowed, in `alignc.toml` or by a flag."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from alignc.diagnostics import Diagnostic, DiagnosticError, Span, did_you_mean
+from alignc.launch.inputs import digest
+from alignc.spec.document import Document
+from alignc.spec.rewards import sources
+
+__all__ = ["Permissions", "environment", "forbidden", "modules", "permissions"]
+
+FILE = "alignc.toml"
+KEYS = ("functions", "hosts")
+USUAL = {"http": 80, "https": 443}
+ALLOWED = "ALIGNC_ALLOW"
+FOLDERS = "ALIGNC_FUNCTIONS"
+"""The names under which the job's runtime reads what is handed to it."""
+
+
+@dataclass(frozen=True)
+class Permissions:
+    """Names of functions and of hosts with their ports, and the file that gave them or should give more."""
+
+    functions: tuple[str, ...]
+    hosts: tuple[str, ...]
+    file: Path
+
+
+def permissions(spec: str | Path, functions: Sequence[str] = (), hosts: Sequence[str] = ()) -> Permissions:
+    """Read what a spec is allowed: by the nearest `alignc.toml`, and by the flags given.
+
+    The file is looked for beside the spec and in the folders above, up to the root of the git checkout or the
+    working directory; where the spec is in neither, beside it alone. Raises DiagnosticError (E001, E002, E003).
+    """
+    folders = list(_folders(Path(os.path.abspath(spec)).parent))
+    file = next((folder / FILE for folder in folders if (folder / FILE).is_file()), None)
+    given = _read(file) if file else {}
+    return Permissions(
+        (*given.get("functions", ()), *functions),
+        (*given.get("hosts", ()), *hosts),
+        file or folders[0] / FILE,
+    )
+
+
+def _folders(start: Path) -> Iterator[Path]:
+    above = [start, *start.parents]
+    ends = [n for n, folder in enumerate(above) if (folder / ".git").exists() or folder == Path.cwd()]
+    yield from above[: ends[0] + 1 if ends else 1]
+
+
+def _read(file: Path) -> Mapping[str, Sequence[str]]:
+    try:
+        found = tomllib.loads(file.read_text("utf-8"))
+    except tomllib.TOMLDecodeError as error:
+        place = re.search(r"line (\d+), column (\d+)", str(error))
+        line, column = (int(place[1]), int(place[2])) if place else (1, 1)
+        span = Span(str(file), line, column, line, column + 1)
+        raise DiagnosticError(Diagnostic("E001", f"not TOML: {error}", span, *TOML)) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise DiagnosticError(
+            Diagnostic("E001", f"cannot be read: {error}", Span.at(str(file)), *TOML)
+        ) from None
+    allow: Any = found.get("allow", {})
+    wrong = [*_unknown(found, ("allow",), file), *_wrong(allow, file)]
+    if wrong:
+        raise DiagnosticError(wrong)
+    return {key: allow.get(key, []) for key in KEYS}
+
+
+TOML = (
+    "permissions are read from this file before a job is started",
+    'write it as `[allow]`, then `functions = ["module:function"]` and `hosts = ["localhost:8000"]`',
+)
+
+
+def _wrong(allow: Any, file: Path) -> Iterator[Diagnostic]:
+    if not isinstance(allow, Mapping):
+        yield Diagnostic("E003", "`allow` must be a table", Span.at(str(file)), *TOML)
+        return
+    yield from _unknown(allow, KEYS, file)
+    for key in KEYS:
+        value = allow.get(key, [])
+        if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
+            yield Diagnostic("E003", f"`allow.{key}` must be a list of texts", _at(key, file), *TOML)
+
+
+def _unknown(table: Mapping[str, Any], known: Sequence[str], file: Path) -> Iterator[Diagnostic]:
+    for key in table.keys() - set(known):
+        guess = did_you_mean(key, known)
+        hint = f"did you mean `{guess}`?" if guess else f"known here: {', '.join(known)}"
+        yield Diagnostic("E002", f"unknown field `{key}`", _at(key, file), help=hint)
+
+
+def _at(key: str, file: Path) -> Span:
+    """Find the line that sets a key."""
+    for number, line in enumerate(file.read_text("utf-8").splitlines(), 1):
+        if found := re.match(rf"\s*\[?\s*{re.escape(key)}\b", line):
+            return Span(str(file), number, 1, number, found.end() + 1)
+    return Span.at(str(file))
+
+
+def forbidden(spec: Mapping[str, Any], document: Document, allowed: Permissions) -> list[Diagnostic]:
+    """List the functions (E610) and hosts (E611) that a resolved spec names and that nobody allowed."""
+    found = []
+    for path, source in sources(spec):
+        if source["kind"] == "function" and source["name"] not in allowed.functions:
+            span = document.span((*path, "name"))
+            message = f"the function `{source['name']}` is not allowed"
+            found.append(
+                Diagnostic("E610", message, span, help=_way_out("functions", source["name"], allowed))
+            )
+        if source["kind"] == "http" and not _spellings(source["url"]) & {h.lower() for h in allowed.hosts}:
+            host = urlsplit(source["url"]).netloc.lower()
+            span = document.span((*path, "url"))
+            message = f"the host `{host}` is not allowed"
+            found.append(Diagnostic("E611", message, span, help=_way_out("hosts", host, allowed)))
+    return found
+
+
+def _spellings(url: str) -> set[str]:
+    """Write a URL's host with its port, and without it where it is the usual one."""
+    place = urlsplit(url)
+    host, usual = place.netloc.lower(), f":{USUAL[place.scheme]}"
+    whole = host if place.port else host + usual
+    return {whole, whole.removesuffix(usual)}
+
+
+def _way_out(key: str, name: str, allowed: Permissions) -> str:
+    held: tuple[str, ...] = getattr(allowed, key)
+    line = f"{key} = {json.dumps([*dict.fromkeys((*held, name))], ensure_ascii=False)}"
+    flag = f"--allow-{key.removesuffix('s')} {name}"
+    return f"write `{line}` under `[allow]` in `{os.path.relpath(allowed.file)}`, or pass {flag}"
+
+
+def environment(spec: Mapping[str, Any], document: Document, allowed: Permissions) -> dict[str, str]:
+    """Write what a job is allowed, of what it asks for, as variables of its environment."""
+    asked = [source for _, source in sources(spec)]
+    names = [s["name"] for s in asked if s["kind"] == "function" and s["name"] in allowed.functions]
+    known = {host.lower() for host in allowed.hosts}
+    hosts = [
+        sorted(found)[0] for s in asked if s["kind"] == "http" and (found := _spellings(s["url"]) & known)
+    ]
+    folders = os.pathsep.join(map(str, _places(document)))
+    return {ALLOWED: " ".join(dict.fromkeys((*names, *hosts))), FOLDERS: folders if names else ""}
+
+
+def _places(document: Document) -> list[Path]:
+    """List the folders where a spec's functions are looked for: its own."""
+    return [Path(os.path.abspath(document.file)).parent]
+
+
+def modules(spec: Mapping[str, Any], document: Document) -> dict[str, str]:
+    """Hash the source files of a spec's functions, by dotted name; what is installed stands for itself."""
+    found = {}
+    for path, source in sources(spec):
+        if source["kind"] == "function" and (file := _module(source["name"].partition(":")[0], document)):
+            found[".".join(map(str, (*path, "name")))] = digest(file)
+    return found
+
+
+def _module(name: str, document: Document) -> Path | None:
+    for folder in (Path.cwd(), *_places(document)):
+        stem = folder.joinpath(*name.split("."))
+        for file in (stem / "__init__.py", stem.with_suffix(".py")):
+            if file.is_file():
+                return file
+    return None
