@@ -7,8 +7,7 @@ from collections.abc import Iterator
 from alignc.checks.rule import Checked
 from alignc.diagnostics import Diagnostic, did_you_mean
 from alignc.graph.mixture import own_metric
-from alignc.spec.rows import Sources
-from alignc.spec.rows import ONLINE
+from alignc.spec.rows import ONLINE, Sources
 
 __all__ = [
     "adapter_off",
