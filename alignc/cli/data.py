@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from alignc.api import Compiled, lowered
+from alignc.api import Compiled, Mixture, built
 from alignc.cli.codes import FINDINGS, SOUND
 from alignc.cli.options import overrides, spec_argument
 from alignc.cli.show import colored, diagnostic, show_diagnostics
 from alignc.emit.job_json import job_data
+from alignc.emit.mixture import PartOfJob
 
 if TYPE_CHECKING:
     from alignc.runtime.data import DataSettings, Preview
@@ -37,20 +38,38 @@ def command(
 ) -> int:
     """Show how the rows of SPEC become tokens: what is in the loss, what is cut or refused, how long they are.
 
-    Exits 1 where rows are refused or too many are cut.
+    Of several sources it shows each in turn. Exits 1 where rows are refused or too many are cut.
     """
-    compiled = lowered(spec, overrides)
-    settings, tokenizer = _prepared(compiled)
-    seen, stop = _previewed(settings, tokenizer, rows, limit)
+    shown = {}
+    bad = False
+    for name, part in _parts_of(built(spec, overrides)).items():
+        if name and not as_json:
+            between = "\n" if shown else ""
+            click.echo(f"{between}{name}: {part.spec.job.data.kind}\n")
+        seen, stop = _previewed(*_prepared(part), rows, limit)
+        shown[name] = _as_json(seen, stop, ids)
+        bad = _told(seen, stop, ids, as_json) or bad
     if as_json:
-        click.echo(json.dumps(_as_json(seen, stop, ids), ensure_ascii=False))
-    else:
+        click.echo(json.dumps(shown.get("", shown), ensure_ascii=False))
+    return FINDINGS if bad else SOUND
+
+
+def _parts_of(compiled: Compiled | Mixture) -> Mapping[str, PartOfJob]:
+    """List the parts of several sources by name; one source alone has none."""
+    if isinstance(compiled, Mixture):
+        return compiled.parts
+    return {"": PartOfJob(compiled.spec, compiled.loss, compiled.needs, compiled.explanation)}
+
+
+def _told(seen: Preview, stop: Any | None, ids: bool, as_json: bool) -> bool:
+    """Print a preview but where JSON is wanted, and tell whether it found anything wrong."""
+    if not as_json:
         click.echo("\n".join(_lines(seen, ids, colored(sys.stdout))))
         _show_refusals(seen, stop)
-    return FINDINGS if seen.refused or stop else SOUND
+    return bool(seen.refused or stop)
 
 
-def _prepared(compiled: Compiled) -> tuple[DataSettings, Any]:
+def _prepared(compiled: PartOfJob) -> tuple[DataSettings, Any]:
     from alignc.runtime.data import settings_from_job
     from alignc.runtime.job import job_from
     from alignc.runtime.tokenizer import load_tokenizer

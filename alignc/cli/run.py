@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import click
 
-from alignc.api import Ran, lowered, run_stages, staged
+from alignc.api import Mixture, Ran, built, run_stages, staged
 from alignc.cli.codes import ENVIRONMENT, SOUND
 from alignc.cli.options import overrides
 from alignc.cli.show import diagnostic, show_diagnostics
@@ -87,12 +87,13 @@ def _planned(ahead: Sequence[Assessment], overrides: Sequence[str]) -> int:
 
 
 def _plan(file: str, overrides: Sequence[str]) -> str:
-    compiled = lowered(file, overrides)
-    job = compiled.spec.job
+    compiled = built(file, overrides)
+    job, explained = compiled.spec.job, compiled.explanation
+    needs = [p.needs for p in compiled.parts.values()] if isinstance(compiled, Mixture) else [compiled.needs]
     show_diagnostics(compiled.warnings, compiled.spec.document.texts)
-    roles = ", ".join(f"{r.role} ({r.weights})" for r in compiled.needs.roles)
+    roles = ", ".join(dict.fromkeys(f"{r.role} ({r.weights})" for each in needs for r in each.roles))
     return (
-        f"{file}: {compiled.explanation.formula}\n  models: {roles}\n"
+        f"{file}: {explained.formula}\n  models: {roles}\n"
         f"  {job.launch.num_processes} process(es) of {job.launch.engine}; everything goes to {job.output_dir}"
     )
 
