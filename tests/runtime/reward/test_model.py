@@ -22,6 +22,9 @@ from alignc.runtime.tokenizer import load_tokenizer, train_bpe
 from ..compiled import TINY, metrics, train_script, write_rows
 from ..forks import Forks
 
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:`is_gradient_checkpointing` is deprecated:FutureWarning"
+)  # peft's
 LORA = {"kind": "lora", "r": 2, "alpha": 4, "target_modules": "all-linear"}
 
 
