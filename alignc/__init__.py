@@ -1,6 +1,7 @@
 """alignc: a declarative compiler for alignment training.
 
-The functions mirror the commands: `load`, `validate`, `explain`, `evaluate`, `compile`, `diff`, `verify`, `run`.
+The functions mirror the commands: `load`, `validate`, `explain`, `evaluate`, `plan`, `compile`, `diff`, `verify`,
+`run`.
 """
 
 from __future__ import annotations
@@ -10,9 +11,20 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from alignc.api import compile, diff, evaluate, explain, load, run, validate, verify  # noqa: A004
+    from alignc.api import compile, diff, evaluate, explain, load, plan, run, validate, verify  # noqa: A004
 
-__all__ = ["__version__", "compile", "diff", "evaluate", "explain", "load", "run", "validate", "verify"]
+__all__ = [
+    "__version__",
+    "compile",
+    "diff",
+    "evaluate",
+    "explain",
+    "load",
+    "plan",
+    "run",
+    "validate",
+    "verify",
+]
 __version__ = "0.1.0"
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from alignc.checks import check
 from alignc.diagnostics import Diagnostic, DiagnosticError, apply_waivers, in_reading_order
 from alignc.emit import JobFolder, job_folder, write
+from alignc.emit.job_json import job_data
 from alignc.emit.mixture import PartOfJob, mixed_folder
 from alignc.explain import Explanation, explanation
 from alignc.explain.mixture import Mixed, mixed
@@ -27,6 +28,7 @@ from alignc.spec.pipeline import producers, stages
 if TYPE_CHECKING:
     from alignc.diff import Difference
     from alignc.launch import Assessment, Options, Stage
+    from alignc.plan.build import Plan
     from alignc.verify import Verified
 
 __all__ = [
@@ -41,6 +43,8 @@ __all__ = [
     "explain",
     "load",
     "lowered",
+    "plan",
+    "planned",
     "run",
     "run_stages",
     "specs_of",
@@ -229,6 +233,53 @@ def compile(  # noqa: A001
 
 
 @dataclass(frozen=True)
+class Planned:
+    """A spec's plan, warnings, and what refuses it (E606), if anything does."""
+
+    plan: Plan
+    warnings: tuple[Diagnostic, ...]
+    refusal: Diagnostic | None
+    texts: Mapping[str, str]
+
+
+def plan(path: Spec, overrides: Sequence[str] = (), *, memory: int | None = None) -> Plan:
+    """Plan a spec: what it will take, before a model is loaded. `memory`: bytes that a process may use."""
+    return planned(path, overrides, memory=memory).plan
+
+
+def planned(
+    path: Spec,
+    overrides: Sequence[str] = (),
+    *,
+    memory: int | None = None,
+    parameters: int | None = None,
+    read_data: bool = True,
+) -> Planned:
+    """Plan a spec, and refuse what cannot fit. `parameters`: the size of models that are not here."""
+    from alignc.launch.command import command
+    from alignc.plan.build import build, makers
+    from alignc.plan.fit import refusal
+    from alignc.plan.machine import Memory, of_machine
+
+    compiled = lowered(path, overrides, files=False)
+    spec = job_data(compiled.spec, compiled.loss, compiled.needs, compiled.explanation)["spec"]
+    given = of_machine(spec["launch"]["num_processes"]) if memory is None else Memory(memory, "as given")
+    found = build(
+        spec,
+        compiled.needs,
+        launch=tuple(command(Path(spec["output_dir"]) / "job", spec["launch"])),
+        made_from=makers(compiled.spec),
+        read_data=read_data,
+        given=parameters,
+        memory=given,
+    )
+    document = compiled.spec.document
+    return Planned(
+        found, compiled.warnings, refusal(found, document.span(("model", "policy"))), document.texts
+    )
+
+
+@dataclass(frozen=True)
 class Ran:
     """How a run ended: its exit code, what it did, and its findings in the shape of `validate`'s JSON."""
 
@@ -292,8 +343,10 @@ def run_stages(
     """
     from alignc import launch
 
-    allowed = {"functions": tuple(allow_functions), "hosts": tuple(allow_hosts)}
-    options = launch.Options(resume, overwrite, max_steps=max_steps, limit=limit, **allowed)
+    functions, hosts = tuple(allow_functions), tuple(allow_hosts)
+    options = launch.Options(
+        resume, overwrite, max_steps=max_steps, limit=limit, functions=functions, hosts=hosts
+    )
     ahead = staged(paths, overrides, options, with_stages=with_stages)
     if found := launch.refusals(ahead):
         raise DiagnosticError(found)

@@ -145,7 +145,7 @@ def test_all_is_sorted_and_there(path: Path) -> None:
     assert listed == sorted(set(listed), key=sort_key)
     defined = set(dir(importlib.import_module(dotted(path))))
     assert (
-        set(listed) - {"compile", "diff", "evaluate", "explain", "load", "run", "validate", "verify"}
+        set(listed) - {"compile", "diff", "evaluate", "explain", "load", "plan", "run", "validate", "verify"}
         <= defined
     )
 
@@ -162,6 +162,7 @@ def test_public_functions_are_documented(path: Path) -> None:
 COMMANDS = {
     "validate": ["validate", "SPEC"],
     "explain": ["explain", "SPEC"],
+    "plan": ["plan", "SPEC"],
     "describe": ["describe", "train.learning_rate"],
     "presets": ["presets"],
     "rule": ["rule", "E002"],

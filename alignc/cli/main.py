@@ -22,6 +22,7 @@ COMMANDS = {
     "explain": "print the loss that a spec means",
     "diff": "compare what two specs mean",
     "verify": "test by enumeration what a loss is said to do",
+    "plan": "say what a job will take, before a model is loaded",
     "compile": "write the training job of a spec",
     "run": "train, one spec after another",
     "data": "show how rows become tokens",

@@ -1,0 +1,277 @@
+"""The plan of a job: models, memory, steps, work, and whether it fits. Opens no model; may count local rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from alignc.plan.machine import Memory
+from alignc.plan.memory import FACTOR, Item, Models, Phase, phases
+from alignc.plan.needs import Needs
+from alignc.plan.rows import Lengths, measure
+from alignc.plan.schedule import ONLINE, Schedule, Tokens, schedule, tokens
+from alignc.plan.shapes import BYTES_VOCABULARY, count
+from alignc.plan.weights import WIDTH, Weights, adapter_shapes, of_source
+from alignc.plan.work import Work, work
+from alignc.spec.load import Loaded, load
+from alignc.spec.pipeline import producers
+
+__all__ = ["Forwards", "Plan", "Size", "build", "makers", "models_of"]
+
+
+@dataclass(frozen=True)
+class Size:
+    """A model's size: `parameters` and `bytes` are None where only loading tells."""
+
+    role: str
+    source: str
+    parameters: int | None
+    trained: int | None
+    bytes: int | None
+    sure: str
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Forwards:
+    """A role's forwards a row and step; `backward` of them have one; `cached`: once a row in all."""
+
+    role: str
+    forwards: int
+    backward: int
+    cached: bool
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a job will take, before anything is loaded. Every figure says how sure it is.
+
+    `fits`: yes; no (what is certain is already too much); maybe (within the error of the estimates); unknown.
+    """
+
+    name: str
+    launch: tuple[str, ...]
+    engine: str
+    processes: int
+    sizes: tuple[Size, ...]
+    forwards: tuple[Forwards, ...]
+    lengths: Lengths
+    schedule: Schedule
+    tokens: Tokens
+    tokens_a_step: float
+    phases: tuple[Phase, ...]
+    work: Work
+    cached: tuple[str, ...]
+    memory: Memory | None
+    fits: str
+    factor: float = FACTOR
+
+    @property
+    def peak(self) -> Phase:
+        """The phase that takes most."""
+        return max(self.phases, key=lambda phase: phase.total)
+
+
+def build(
+    spec: Mapping[str, Any],
+    needs: Needs,
+    *,
+    launch: tuple[str, ...] = (),
+    made_from: Mapping[str, Any] | None = None,
+    read_data: bool = True,
+    given: int | None = None,
+    memory: Memory | None = None,
+) -> Plan:
+    """Plan a resolved spec.
+
+    `made_from`: what the models that other specs will make begin as; `given`: the size of a model that is not here.
+    """
+    models = models_of(spec, needs, made_from or {}, given)
+    lengths = _lengths(spec, models) if read_data else Lengths(note="not asked for")
+    layout = models.policy.layout
+    row = tokens(spec, lengths, len(needs.responses), layout.positions if layout else None)
+    steps = schedule(spec, lengths)
+    laid = phases(spec, models, row, None if lengths.rows is None else lengths.rows * row.longest_backbone)
+    return Plan(
+        name=str(spec["name"]),
+        launch=launch,
+        engine=_engine(spec),
+        processes=int(spec["launch"]["num_processes"]),
+        sizes=tuple(_sizes(models)),
+        forwards=tuple(_forwards(needs, row)),
+        lengths=lengths,
+        schedule=steps,
+        tokens=row,
+        tokens_a_step=steps.rows_a_step * row.backbone,
+        phases=laid,
+        work=work(spec, models, row, steps),
+        cached=_cached(spec, models),
+        memory=memory,
+        fits=_fits(laid, memory),
+    )
+
+
+def _engine(spec: Mapping[str, Any]) -> str:
+    launch = spec["launch"]
+    if launch["engine"] == "deepspeed":
+        return (
+            f"DeepSpeed ZeRO {launch['zero_stage']}{', optimizer on the host' if launch['offload'] else ''}"
+        )
+    return "DDP" if launch["num_processes"] > 1 else "one process"
+
+
+def _lengths(spec: Mapping[str, Any], models: Models) -> Lengths:
+    if "source" not in spec["data"]:
+        return Lengths(note="several sources: not read")
+    layout = models.policy.layout
+    return measure(spec["data"], bytes_a_token=layout is not None and layout.vocabulary == BYTES_VOCABULARY)
+
+
+def models_of(
+    spec: Mapping[str, Any], needs: Needs, made_from: Mapping[str, Any], given: int | None = None
+) -> Models:
+    """Size every model that the job holds."""
+    section, width = spec["model"], WIDTH.get(str(spec["model"]["dtype"]))
+    rewards = "score" in needs.outputs
+
+    def sized(source: Any, *, scalar: bool = False) -> Weights:
+        return of_source(source, width, given=given, rewards=scalar, maker=made_from.get)
+
+    policy = sized(section["policy"], scalar=rewards)
+    head = _value_head(spec, needs, policy)
+    trained, tensors = policy.number or 0, len(policy.shapes)
+    added = head
+    if section["adapter"]:
+        factors = adapter_shapes(policy, section["adapter"]["r"], section["adapter"]["target_modules"])
+        trained, tensors = count(factors), len(factors)
+        added += trained
+    return Models(
+        policy=policy,
+        trained=trained + head,
+        added=added,
+        tensors=tensors + (2 if head else 0),
+        reference=_reference(spec, needs, policy, sized),
+        reference_stays=spec["data"]["kind"] in ONLINE,
+        critic=_critic(spec, needs, sized),
+        rewards=tuple(sized(path, scalar=True) for path in _reward_models(spec["data"])),
+    )
+
+
+def _critic_kind(spec: Mapping[str, Any]) -> str:
+    return str((spec["model"].get("critic") or {}).get("kind", "head"))
+
+
+def _value_head(spec: Mapping[str, Any], needs: Needs, policy: Weights) -> int:
+    own = "token_value" in needs.outputs and _critic_kind(spec) == "model"
+    if own or not {"value", "token_value"} & set(needs.outputs) or policy.layout is None:
+        return 0
+    return policy.layout.hidden + 1
+
+
+def _critic(spec: Mapping[str, Any], needs: Needs, sized: Callable[..., Weights]) -> Weights | None:
+    if "token_value" not in needs.outputs or _critic_kind(spec) != "model":
+        return None
+    path = spec["model"]["critic"].get("path")
+    return sized(path if path is not None else spec["model"]["policy"], scalar=True)
+
+
+def _reference(
+    spec: Mapping[str, Any], needs: Needs, policy: Weights, sized: Callable[..., Weights]
+) -> Weights | None:
+    """Give the reference's weights; offline the policy itself serves before its first update."""
+    data, kind = spec["data"], needs.reference
+    online = data["kind"] in ONLINE
+    asked = any(role.role == "reference" for role in needs.roles)
+    if online and not asked:
+        asked = bool(data.get("eval")) or (data.get("opponent") or {}).get("kind") == "mixture"
+        kind = kind if kind not in ("none", "previous_iterate") else "initial"
+    if not asked or kind == "none" or (online and (kind == "previous_iterate" or spec["model"]["adapter"])):
+        return None
+    if kind == "path":
+        return sized(spec["model"]["reference"]["path"])
+    return policy
+
+
+def _reward_models(value: Any) -> Iterator[Any]:
+    """Find the models among rewards and oracles."""
+    if isinstance(value, Mapping):
+        if value.get("kind") == "model" and "path" in value:
+            yield value["path"]
+        for key, inner in value.items():
+            if key != "columns":
+                yield from _reward_models(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _reward_models(inner)
+
+
+def makers(spec: Loaded) -> dict[str, Any]:
+    """Say of the model folders behind `{run: SPEC}` what each begins as, and those behind them."""
+    found: dict[str, Any] = {}
+    waiting = [spec]
+    while waiting:
+        for maker in producers(waiting.pop().document).values():
+            made = load(maker)
+            folder = str(Path(made.job.output_dir) / "model")
+            if folder not in found:
+                policy = made.job.model_dump()["model"]["policy"]
+                found[folder] = policy
+                waiting.append(made)
+    return found
+
+
+def _sizes(models: Models) -> Iterator[Size]:
+    policy = models.policy
+    known = policy.number is not None
+    number = (policy.number or 0) + models.added if known else None
+    stored = (number or 0) * policy.width if known else None
+    yield Size(
+        "policy", policy.source, number, models.trained if known else None, stored, policy.sure, policy.note
+    )
+    others = [
+        ("reference", models.reference),
+        ("critic", models.critic),
+        *(("reward model", r) for r in models.rewards),
+    ]
+    for role, weights in others:
+        if weights is not None and not (
+            role == "reference" and weights is policy and not models.reference_stays
+        ):
+            trained = weights.number if role == "critic" else 0
+            size = weights.bytes if weights.number is not None else None
+            yield Size(role, weights.source, weights.number, trained, size, weights.sure, weights.note)
+
+
+def _forwards(needs: Needs, row: Tokens) -> Iterator[Forwards]:
+    for role in needs.roles:
+        many = row.responses if role.grouped else 1
+        back = (role.forwards - (role.silent if role.role != "policy" else 0)) * many if role.trained else 0
+        silent = role.silent * many
+        yield Forwards(
+            role.role, role.forwards * many + silent, back or (many if role.trained else 0), role.cached
+        )
+
+
+def _cached(spec: Mapping[str, Any], models: Models) -> tuple[str, ...]:
+    if models.reference is None or models.reference_stays:
+        return ()
+    return (
+        "the reference's log-probabilities, a number a response token, on disk by content: later runs read them",
+    )
+
+
+def _fits(laid: tuple[Phase, ...], memory: Memory | None) -> str:
+    if any(item.sure == "unknown" and item.what == "weights" for phase in laid for item in phase.items):
+        return "unknown"
+    if memory is None:
+        return "unknown"
+    if max(phase.least for phase in laid) > memory.bytes:
+        return "no"
+    return "yes" if max(phase.total for phase in laid) <= memory.bytes else "maybe"
+
+
+def largest(phase: Phase, number: int = 3) -> list[Item]:
+    """List a phase's largest items."""
+    return sorted(phase.items, key=lambda item: -item.bytes)[:number]

@@ -1,0 +1,35 @@
+"""What cannot fit, and what would make it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from alignc.diagnostics import Diagnostic, Span
+from alignc.plan.build import Plan, largest
+from alignc.plan.show import gib
+
+__all__ = ["refusal"]
+
+
+def refusal(plan: Plan, span: Span) -> Diagnostic | None:
+    """Refuse (E606) a plan whose certain part alone is more than a process has."""
+    if plan.fits != "no" or plan.memory is None:
+        return None
+    phase = max(plan.phases, key=lambda each: each.least)
+    message = (
+        f"{phase.name} takes {gib(phase.least)} at the least, and a process has {gib(plan.memory.bytes)}"
+    )
+    items = ", ".join(f"{item.role} {item.what} {gib(item.bytes)}" for item in largest(phase))
+    return Diagnostic("E606", message, span, f"the largest parts are: {items}", "; ".join(_ways_out(plan)))
+
+
+def _ways_out(plan: Plan) -> Iterator[str]:
+    [policy, *_] = plan.sizes
+    if policy.trained == policy.parameters:
+        yield "train an adapter alone (`model.adapter: {kind: lora}`)"
+    if not plan.engine.startswith("DeepSpeed ZeRO 3"):
+        yield "share it out over more processes with `launch.engine: deepspeed` and a higher `launch.zero_stage`"
+    activations = sum(i.bytes for i in plan.peak.items if i.what == "activations")
+    if 2 * activations > plan.peak.total:
+        yield "lower `train.per_device_train_batch_size`, or set `train.activation_checkpointing: true`"
+    yield "take a smaller model, or a device with more memory"

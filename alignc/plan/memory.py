@@ -1,0 +1,281 @@
+"""Memory of one process, item by item and phase by phase. Bytes; the formulas are spelt out beside each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from alignc.plan.schedule import Tokens
+from alignc.plan.shapes import Layout
+from alignc.plan.weights import Weights
+
+__all__ = ["Item", "Models", "Phase", "layer_bytes", "phases", "training_bytes"]
+
+KEPT = 256 << 20
+"""Most bytes of logits that are kept for a backward."""
+TILE = 32 << 20
+"""Bytes of a tile of logits while it is made."""
+CHUNK = 16_384
+"""Tokens of a chunk of the reference pass."""
+SLOTS = {"adamw_torch_fused": 2, "adamw_torch": 2, "rmsprop": 1, "sgd": 0}
+"""Numbers that an optimizer keeps for each that it trains."""
+FACTOR = 2.0
+"""An estimate is within this factor of what is measured, either way."""
+
+
+@dataclass(frozen=True)
+class Item:
+    """Bytes of one thing; `sure`: exact, formula (of the sharding), estimate (within a factor of 2), bound, unknown."""
+
+    role: str
+    what: str
+    bytes: int
+    sure: str
+    where: str = "device"
+
+
+@dataclass(frozen=True)
+class Phase:
+    """What is in memory at once in one process."""
+
+    name: str
+    items: tuple[Item, ...]
+
+    @property
+    def total(self) -> int:
+        """Bytes on the device."""
+        return sum(item.bytes for item in self.items if item.where == "device")
+
+    @property
+    def least(self) -> int:
+        """Bytes that there are at the least: an estimate counts by the factor less, a bound not at all."""
+        share = {"exact": 1.0, "formula": 1.0, "assumed": 1.0, "estimate": 1 / FACTOR}
+        found = (item.bytes * share.get(item.sure, 0.0) for item in self.items if item.where == "device")
+        return int(sum(found))
+
+
+@dataclass(frozen=True)
+class Models:
+    """The models of a job: the policy with what is trained of it, and those that stand beside it."""
+
+    policy: Weights
+    trained: int
+    added: int
+    tensors: int
+    reference: Weights | None = None
+    reference_stays: bool = False
+    critic: Weights | None = None
+    rewards: tuple[Weights, ...] = ()
+
+    @property
+    def sure(self) -> str:
+        """How sure the policy's size is."""
+        return self.policy.sure
+
+    @property
+    def adapted(self) -> bool:
+        """Whether an adapter alone is trained; peft keeps it in float32 at the least."""
+        return self.trained == self.added and self.added > 0
+
+
+def layer_bytes(layout: Layout, width: int) -> int:
+    """Bytes a token leaves in one layer for the backward, read off the operations of the models.
+
+    Norms keep their input, its normalised form and their output; attention keeps queries, keys and values, the latter
+    repeated for every head, its output and the output laid out anew; a gated layer keeps four inner vectors. GPT-2's
+    norms keep only their input, and its activation is a chain of seven operations.
+    """
+    h, q, kv, inner = layout.hidden, layout.query, layout.key_value, layout.inner
+    attention = 2 * q + 2 * (q if kv != q else kv) + q
+    numbers = 6 * h + attention + 4 * inner if layout.gated else 4 * h + attention + 7 * inner
+    return numbers * width
+
+
+def training_bytes(layout: Layout, tokens: int, scored: int, width: int, *, checkpointing: bool) -> int:
+    """Bytes that a micro-batch leaves for its backward: the layers', the last norm's, and the kept logits."""
+    exact = 8 if width == 8 else 4
+    logits = scored * layout.vocabulary * exact
+    kept = logits if logits <= KEPT else min(logits, TILE)
+    layers = layout.layers * tokens * (layout.hidden * width if checkpointing else layer_bytes(layout, width))
+    again = tokens * layer_bytes(layout, width) if checkpointing else 0
+    return layers + again + 3 * tokens * layout.hidden * width + scored * layout.hidden * width + kept
+
+
+def working_bytes(layout: Layout, tokens: int, scored: int, width: int) -> int:
+    """Bytes of a forward without a backward: the widest part of one layer, and a tile of logits."""
+    exact = 8 if width == 8 else 4
+    widest = 3 * layout.hidden + max(4 * layout.query, 3 * layout.inner)
+    return tokens * widest * width + min(scored * layout.vocabulary * exact, TILE)
+
+
+def phases(
+    spec: Mapping[str, Any], models: Models, tokens: Tokens, all_tokens: int | None = None
+) -> tuple[Phase, ...]:
+    """Lay out the phases of a run, in their order. `all_tokens`: of the data, which a small set has few of."""
+    train = spec["train"]
+    resident = tuple(_resident(spec, models))
+    state = tuple(_state(spec, models))
+    beside = tuple(_beside(models))
+    rows, held = train["per_device_train_batch_size"], train["per_device_eval_batch_size"]
+    found = [Phase("load", (*resident, *beside))]
+    if models.reference is not None and not models.reference_stays:
+        found.append(
+            Phase(
+                "reference pass", (*resident, *_reference_pass(spec, models, min(CHUNK, all_tokens or CHUNK)))
+            )
+        )
+    if spec["data"]["kind"] in ("prompts", "self_play"):
+        found.append(Phase("rollout", (*resident, *state, *beside, *_generation(spec, models, tokens))))
+    gradients = tuple(_gradients(spec, models))
+    step = tuple(_step(spec, models, tokens, rows))
+    found.append(Phase("train step", (*resident, *gradients, *state, *beside, *step)))
+    if spec["data"].get("eval"):
+        forward = _forward(
+            "forward", spec, models, held * tokens.longest_backbone, held * tokens.longest_scored
+        )
+        found.append(Phase("eval", (*resident, *state, *beside, *forward)))
+    found.append(Phase("save", (*resident, *state, *beside, *_copies(spec, models))))
+    return tuple(found)
+
+
+def stage_of(spec: Mapping[str, Any]) -> int:
+    """Give ZeRO's stage; 0 where every process has all."""
+    return int(spec["launch"]["zero_stage"]) if spec["launch"]["engine"] == "deepspeed" else 0
+
+
+def _split(spec: Mapping[str, Any], size: int, from_stage: int) -> int:
+    stage, processes = stage_of(spec), spec["launch"]["num_processes"]
+    return -(-size // processes) if stage >= from_stage else size
+
+
+def _narrow(spec: Mapping[str, Any]) -> bool:
+    return (spec["launch"]["mixed_precision"] or ("bf16" if spec["train"]["bf16"] else "no")) == "bf16"
+
+
+def weight_width(spec: Mapping[str, Any], weights: Weights) -> int:
+    """Bytes of a weight as it is trained: DeepSpeed narrows the model itself, autocast does not."""
+    return 2 if stage_of(spec) and _narrow(spec) else weights.width
+
+
+def trained_width(spec: Mapping[str, Any], models: Models) -> int:
+    """Bytes of a weight that is trained."""
+    width = weight_width(spec, models.policy)
+    return max(4, width) if models.adapted and not stage_of(spec) else width
+
+
+def compute_width(spec: Mapping[str, Any], weights: Weights) -> int:
+    """Bytes of an activation."""
+    return 2 if _narrow(spec) else weights.width
+
+
+def _sure(models: Models, spec: Mapping[str, Any]) -> str:
+    return "formula" if models.sure == "exact" and stage_of(spec) else models.sure
+
+
+def _numbers(models: Models) -> int:
+    critic = models.critic.number or 0 if models.critic else 0
+    return (models.policy.number or 0) + models.added + critic
+
+
+def _resident(spec: Mapping[str, Any], models: Models) -> Iterator[Item]:
+    width = weight_width(spec, models.policy)
+    policy = (models.policy.number or 0) * width + models.added * trained_width(spec, models)
+    yield Item("policy", "weights", _split(spec, policy, 3), _sure(models, spec))
+    if models.critic is not None:
+        own = (models.critic.number or 0) * width
+        yield Item("critic", "weights", _split(spec, own, 3), models.critic.sure)
+
+
+def _beside(models: Models) -> Iterator[Item]:
+    if models.reference is not None and models.reference_stays:
+        yield Item("reference", "weights", models.reference.bytes, models.reference.sure)
+    for reward in models.rewards:
+        yield Item("reward model", "weights", reward.bytes, reward.sure)
+
+
+def _trained(models: Models) -> int:
+    critic = models.critic.number or 0 if models.critic else 0
+    return models.trained + critic
+
+
+def _gradients(spec: Mapping[str, Any], models: Models) -> Iterator[Item]:
+    size = _trained(models) * trained_width(spec, models)
+    yield Item("policy", "gradients", _split(spec, size, 2), _sure(models, spec))
+
+
+def _state(spec: Mapping[str, Any], models: Models) -> Iterator[Item]:
+    slots, trained = SLOTS[spec["train"]["optim"]], _trained(models)
+    where = "host" if spec["launch"]["offload"] else "device"
+    if stage_of(spec):
+        master = "float32 copy of the weights"
+        yield Item("policy", master, _split(spec, 4 * trained, 1), _sure(models, spec), where)
+        yield Item("policy", "optimizer", _split(spec, 4 * slots * trained, 1), _sure(models, spec), where)
+        return
+    counters = 4 * models.tensors if slots == 2 else 0
+    size = slots * trained * trained_width(spec, models) + counters
+    yield Item("policy", "optimizer", size, models.sure)
+
+
+def _step(spec: Mapping[str, Any], models: Models, tokens: Tokens, rows: int) -> Iterator[Item]:
+    width = compute_width(spec, models.policy)
+    if _narrow(spec) and not stage_of(spec) and models.policy.width > 2:
+        yield Item("policy", "weights cast by autocast", 2 * models.policy.linear, "estimate")
+    for role, layout, copies in _towers(models):
+        if layout is None:
+            yield Item(role, "activations", 0, "unknown")
+            continue
+        size = training_bytes(
+            layout,
+            rows * tokens.longest_backbone * copies,
+            rows * tokens.longest_scored if role == "policy" else 0,
+            width,
+            checkpointing=spec["train"]["activation_checkpointing"],
+        )
+        yield Item(role, "activations", size, _of_rows(tokens))
+
+
+def _towers(models: Models) -> Iterator[tuple[str, Layout | None, int]]:
+    yield "policy", models.policy.layout, 1
+    if models.critic is not None:
+        yield "critic", models.critic.layout, 1
+
+
+def _of_rows(tokens: Tokens) -> str:
+    """An activation figure is an estimate where lengths are known, else a bound from `max_length`."""
+    return "estimate" if tokens.sure == "estimate" else "bound"
+
+
+def _forward(what: str, spec: Mapping[str, Any], models: Models, tokens: int, scored: int) -> Iterator[Item]:
+    layout = models.policy.layout
+    if layout is not None:
+        size = working_bytes(layout, tokens, scored, compute_width(spec, models.policy))
+        yield Item("policy", what, size, "estimate")
+
+
+def _reference_pass(spec: Mapping[str, Any], models: Models, chunk: int) -> Iterator[Item]:
+    reference = models.reference
+    if reference is not None and reference is not models.policy:
+        yield Item("reference", "weights", reference.bytes, reference.sure)
+    yield from _forward("forward", spec, models, chunk, chunk)
+
+
+def _generation(spec: Mapping[str, Any], models: Models, tokens: Tokens) -> Iterator[Item]:
+    """Keys and values of all responses that are decoded at once: 2 · layers · kv heads · head size · tokens · bytes."""
+    layout, data, train = models.policy.layout, spec["data"], spec["train"]
+    if layout is None:
+        return
+    width = compute_width(spec, models.policy)
+    at_once = train["per_device_eval_batch_size"] * data["completions_per_prompt"]
+    length = min(train["max_length"], tokens.longest_backbone // (1 if tokens.packed else tokens.responses))
+    length = min(length, int(tokens.longest_backbone - tokens.longest_scored) + data["max_new_tokens"])
+    cache = 2 * layout.layers * layout.key_value * length * at_once * width
+    yield Item("policy", "keys and values of the responses in the making", cache, "bound")
+    yield Item("policy", "logits of one token each", at_once * layout.vocabulary * 4, "bound")
+
+
+def _copies(spec: Mapping[str, Any], models: Models) -> Iterator[Item]:
+    """Under ZeRO rank 0 gathers full weights and optimizer state in the host's memory."""
+    if stage_of(spec):
+        whole = 4 * (1 + SLOTS[spec["train"]["optim"]]) * _trained(models)
+        yield Item("policy", "gathered weights and optimizer state, on rank 0", whole, "formula", "host")

@@ -1,0 +1,141 @@
+"""How many steps a job takes and what is in each: rows, responses, tokens, rollouts."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from alignc.plan.rows import Lengths
+
+__all__ = ["Schedule", "Tokens", "schedule", "tokens"]
+
+ONLINE = ("prompts", "self_play")
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """Steps of a run. `rows` are those trained on; None where the data was not read."""
+
+    rows_a_step: int
+    rows: int | None
+    steps: int | None
+    sure: str
+    rollouts: int | None = None
+    prompts_a_rollout: int | None = None
+    evaluations: int | None = None
+    checkpoints: int | None = None
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """Tokens of a row: what runs through the backbone, and those of responses, which meet the head.
+
+    `mean` figures are for work, `longest` ones for memory, at most what `train.max_length` lets through.
+    """
+
+    backbone: float
+    scored: float
+    longest_backbone: int
+    longest_scored: int
+    prompt: float
+    responses: int
+    packed: bool
+    sure: str
+
+
+def schedule(spec: Mapping[str, Any], lengths: Lengths) -> Schedule:
+    """Count steps as the loop does; a fraction of held-out rows is drawn by hash, so that steps become an estimate."""
+    train, data = spec["train"], spec["data"]
+    size = (
+        train["per_device_train_batch_size"]
+        * train["gradient_accumulation_steps"]
+        * spec["launch"]["num_processes"]
+    )
+    held_out = (data.get("eval") or {}).get("fraction")
+    rows, sure = lengths.rows, "exact"
+    if rows is not None and held_out:
+        rows, sure = round(rows * (1 - held_out)), "estimate"
+    if data["kind"] in ONLINE:
+        return _with_ends(_online(spec, rows, size, sure), train, data)
+    if train["max_steps"] > 0:
+        return _with_ends(Schedule(size, rows, train["max_steps"], "exact"), train, data)
+    steps = None if rows is None else max(1, math.ceil(train["num_train_epochs"] * math.ceil(rows / size)))
+    return _with_ends(Schedule(size, rows, steps, sure if steps else "unknown"), train, data)
+
+
+def _online(spec: Mapping[str, Any], rows: int | None, size: int, sure: str) -> Schedule:
+    """Count rollouts; each is trained on `rollout_epochs` times, in minibatches of a step's prompts."""
+    train, data = spec["train"], spec["data"]
+    limit = train["max_steps"] if train["max_steps"] > 0 else None
+    if rows is None:
+        width = None if data["kind"] == "self_play" else size * train["rollout_minibatches"]
+        return Schedule(size, rows, limit, "exact" if limit else "unknown", None, width)
+    epochs, play = train["rollout_epochs"], data["kind"] == "self_play"
+    width = rows if play else min(rows, size * train["rollout_minibatches"])
+    a_pass = [epochs * math.ceil(min(width, rows - at) / size) for at in range(0, rows, max(1, width))]
+    wanted = data["iterations"] if play else max(1, math.ceil(train["num_train_epochs"] * len(a_pass)))
+    whole = _first(a_pass, wanted)
+    steps = (min(whole, limit) if play else limit) if limit else whole
+    return Schedule(size, rows, steps, sure, _rollouts(a_pass, steps), width)
+
+
+def _first(a_pass: list[int], rollouts: int) -> int:
+    """Add up the steps of the first so many rollouts."""
+    passes, left = divmod(rollouts, max(1, len(a_pass)))
+    return passes * sum(a_pass) + sum(a_pass[:left])
+
+
+def _rollouts(a_pass: list[int], steps: int) -> int:
+    """Count the rollouts that so many steps take; the last may be cut short."""
+    passes, left = divmod(steps, max(1, sum(a_pass)))
+    found = passes * len(a_pass)
+    for each in a_pass:
+        if left <= 0:
+            break
+        found, left = found + 1, left - each
+    return found
+
+
+def _with_ends(found: Schedule, train: Mapping[str, Any], data: Mapping[str, Any]) -> Schedule:
+    if found.steps is None:
+        return found
+    every = train["eval_steps"]
+    held_out = 0 if not data.get("eval") else math.ceil(found.steps / every) if every else 1
+    saved = min(math.ceil(found.steps / train["save_steps"]), train["save_total_limit"])
+    fields = {**vars(found), "evaluations": held_out + bool(held_out and train["eval_on_start"])}
+    return Schedule(**{**fields, "checkpoints": saved})
+
+
+def tokens(spec: Mapping[str, Any], lengths: Lengths, responses: int, positions: int | None) -> Tokens:
+    """Size a row: prompts are cut to leave room for responses, and under the packed layout they are shared."""
+    train, data = spec["train"], spec["data"]
+    limit = train["max_length"] if not positions else min(train["max_length"], positions)
+    packed = train["layout"] != "padded"
+    if data["kind"] in ONLINE:
+        response, longest = float(data["max_new_tokens"]), int(data["max_new_tokens"])
+        many, sure = int(data["completions_per_prompt"]), "bound"
+    else:
+        response = min(lengths.response, limit - 1) if lengths.response else limit / 2
+        longest = min(lengths.longest_response or limit - 1, limit - 1)
+        many = (
+            round(lengths.responses)
+            if data["kind"] == "scored" and lengths.responses and responses == 1
+            else responses
+        )
+        sure = "estimate" if lengths.response else "bound"
+    prompt = min(lengths.prompt if lengths.prompt is not None else limit / 2, limit - response)
+    longest_prompt = min(lengths.longest_prompt if lengths.longest_prompt is not None else limit, limit - 1)
+    longest_prompt = max(1, min(longest_prompt, limit - longest) if longest < limit else 1)
+    copies = 1 if packed else many
+    return Tokens(
+        backbone=copies * prompt + many * response,
+        scored=many * response,
+        longest_backbone=copies * longest_prompt + many * longest,
+        longest_scored=many * longest,
+        prompt=prompt,
+        responses=many,
+        packed=packed,
+        sure=sure,
+    )

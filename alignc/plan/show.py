@@ -1,0 +1,177 @@
+"""The plan as text."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator
+
+from alignc.plan.build import Forwards, Plan, Size
+from alignc.plan.memory import Item
+
+__all__ = ["gib", "short", "show"]
+
+MARKS = {
+    "exact": "",
+    "formula": "",
+    "estimate": " ~",
+    "bound": " ≤",
+    "assumed": " *",
+    "unknown": " ?",
+}
+
+
+def show(plan: Plan) -> str:
+    """Lay out a plan; `~` marks an estimate, `≤` a bound, `?` what is not known."""
+    parts = (_models(plan), _steps(plan), _rollouts(plan), _memory(plan), _work(plan), _launch(plan))
+    return "\n\n".join(text for part in parts if (text := "\n".join(part))) + "\n"
+
+
+def _line(label: str, text: str) -> str:
+    return f"{label:<12} {text}"
+
+
+def _models(plan: Plan) -> Iterator[str]:
+    yield (
+        f"{plan.name}: {plan.processes} × {plan.engine}"
+        if plan.processes > 1
+        else f"{plan.name}: {plan.engine}"
+    )
+    for size in plan.sizes:
+        yield _line(size.role, _size(size))
+    yield _line("forwards", ", ".join(map(_forward, plan.forwards)))
+    for text in plan.cached:
+        yield _line("cached", text)
+
+
+def _size(size: Size) -> str:
+    if size.parameters is None:
+        return f"{size.source}: {size.note}; give its size with --parameters 0.5B"
+    trained = "" if size.trained == size.parameters else f", {short(size.trained or 0)} of them trained"
+    note = f" ({size.note})" if size.note else ""
+    return (
+        f"{size.parameters:,} parameters{trained}, {gib(size.bytes or 0)}, {size.sure}: {size.source}{note}"
+    )
+
+
+def _forward(forwards: Forwards) -> str:
+    back = f", {forwards.backward} with a backward" if forwards.backward else ""
+    once = ", once in all" if forwards.cached else ""
+    return f"{forwards.role} {forwards.forwards} a row{back}{once}"
+
+
+def _steps(plan: Plan) -> Iterator[str]:
+    found, lengths = plan.schedule, plan.lengths
+    if found.rows is not None:
+        yield _line("rows", f"{found.rows:,}{MARKS.get(found.sure, '')}")
+    else:
+        yield _line("rows", f"not known ({lengths.note})")
+    counted = "not known" if found.steps is None else f"{found.steps:,}{MARKS.get(found.sure, '')}"
+    extra = [f"{found.evaluations} evaluation(s)"] if found.evaluations else []
+    extra += [f"{found.checkpoints} checkpoint(s) kept"] if found.checkpoints else []
+    yield _line("steps", ", ".join([f"{counted} of {found.rows_a_step} rows", *extra]))
+    row = plan.tokens
+    layout = "prompt shared by its responses" if row.packed else "padded"
+    mark = MARKS[row.sure]
+    yield _line("tokens", f"{row.backbone:,.0f}{mark} a row ({row.scored:,.0f} of responses; {layout})")
+    yield _line("", f"{plan.tokens_a_step:,.0f}{mark} a step; longest row {row.longest_backbone:,}")
+
+
+def _rollouts(plan: Plan) -> Iterator[str]:
+    found = plan.schedule
+    if found.prompts_a_rollout is None:
+        return
+    many = "not known how many" if found.rollouts is None else f"{found.rollouts:,}"
+    made = (
+        f"{plan.work.decoded:,} tokens at the most are generated in each"
+        if plan.work.decoded
+        else "size unknown"
+    )
+    yield _line("rollouts", f"{many}, of {found.prompts_a_rollout:,} prompts; {made}")
+
+
+def _memory(plan: Plan) -> Iterator[str]:
+    rows = list(dict.fromkeys((i.role, i.what, i.where) for phase in plan.phases for i in phase.items))
+    labels = {key: f"{key[0]}: {key[1]}{' (host)' if key[2] == 'host' else ''}" for key in rows}
+    wide = max(map(len, ["memory of a process", *labels.values()])) + 2
+    yield f"{'memory of a process':<{wide}}" + "".join(f"{phase.name:>15}" for phase in plan.phases)
+    for key, label in labels.items():
+        cells = [_cell([i for i in phase.items if (i.role, i.what, i.where) == key]) for phase in plan.phases]
+        yield f"  {label:<{wide - 2}}" + "".join(f"{cell:>15}" for cell in cells)
+    yield f"  {'together':<{wide - 2}}" + "".join(f"{gib(phase.total):>15}" for phase in plan.phases)
+    least = f"at the least {gib(plan.peak.least)}"
+    yield _line("peak", f"{gib(plan.peak.total)} in {plan.peak.name}, {least}{_fit(plan)}")
+    yield _line("", "  ".join(_legend(plan)))
+
+
+def _legend(plan: Plan) -> Iterator[str]:
+    sure = {item.sure for phase in plan.phases for item in phase.items}
+    words = {
+        "estimate": f"~ an estimate, within a factor of {plan.factor:g}",
+        "bound": "≤ a bound, where lengths are not known",
+        "assumed": "* of the size that was given",
+        "unknown": "? not known",
+    }
+    yield from (text for kind, text in words.items() if kind in sure)
+    yield "the rest is exact" if "formula" not in sure else "the rest is exact, shared out as ZeRO does"
+
+
+def _cell(items: list[Item]) -> str:
+    if not items:
+        return "–"
+    return (
+        gib(sum(item.bytes for item in items)) + MARKS[items[0].sure] if items[0].sure != "unknown" else "?"
+    )
+
+
+def _fit(plan: Plan) -> str:
+    if plan.memory is None:
+        return ""
+    words = {
+        "yes": "fits",
+        "no": "does not fit",
+        "maybe": "may not fit",
+        "unknown": "not known whether it fits",
+    }
+    return f"; {words[plan.fits]} {gib(plan.memory.bytes)} ({plan.memory.source})"
+
+
+def _work(plan: Plan) -> Iterator[str]:
+    found = plan.work
+    if found.step is None:
+        yield _line("work", "not known without the model's configuration")
+        return
+    share = f", {found.head_share:.0%} of it in the LM head" if found.head_share is not None else ""
+    yield _line("work", f"{flop(found.step)} a step{share}")
+    if found.rollout is not None:
+        yield _line("", f"{flop(found.rollout)} a rollout, at the most")
+    if found.reference_once is not None:
+        yield _line("", f"{flop(found.reference_once)} once, for the reference")
+
+
+def _launch(plan: Plan) -> Iterator[str]:
+    if plan.launch:
+        yield _line("launch", shlex.join(plan.launch))
+
+
+def gib(size: int) -> str:
+    """Write bytes in the unit that suits them."""
+    for unit, name in ((1 << 40, "TiB"), (1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")):
+        if size >= unit:
+            return f"{size / unit:.3g} {name}" if size < 1000 * unit else f"{size / unit:.0f} {name}"
+    return f"{size} B"
+
+
+def flop(count: float) -> str:
+    """Write FLOP in the unit that suits them."""
+    for unit, name in ((1e18, "EFLOP"), (1e15, "PFLOP"), (1e12, "TFLOP"), (1e9, "GFLOP")):
+        if count >= unit:
+            return f"{count / unit:.3g} {name}"
+    return f"{count / 1e6:.3g} MFLOP"
+
+
+def short(count: int) -> str:
+    """Write a count of parameters as 494M or 7.2B."""
+    for unit, name in ((1e9, "B"), (1e6, "M"), (1e3, "k")):
+        if count >= unit:
+            return f"{count / unit:.3g}{name}"
+    return str(count)

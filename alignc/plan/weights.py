@@ -1,0 +1,163 @@
+"""How large the models of a job are: exactly from `init:` and from local folders, by a given count elsewhere."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from math import prod
+from pathlib import Path
+from typing import Any
+
+from alignc.plan.shapes import ARCHITECTURES, BYTES_VOCABULARY, Layout, Shape, count, layout_of, parameters
+
+__all__ = ["Weights", "adapter_shapes", "of_folder", "of_init", "of_source", "unknown"]
+
+WIDTH = {"F64": 8, "F32": 4, "BF16": 2, "F16": 2, "float64": 8, "float32": 4, "bfloat16": 2, "float16": 2}
+BEYOND_LAYERS = ("embed", "wte", "wpe", "lm_head", "score")
+
+
+@dataclass(frozen=True)
+class Weights:
+    """A model's weights: names and shapes where these are known, their number, bytes a number, and how it is known."""
+
+    source: str
+    number: int | None
+    width: int
+    sure: str
+    shapes: Mapping[str, Shape]
+    layout: Layout | None
+    note: str = ""
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of all weights; 0 where their number is not known."""
+        return (self.number or 0) * self.width
+
+    @property
+    def linear(self) -> int:
+        """Number of weights in matrices outside embeddings and heads: what a token is multiplied with."""
+        inside = {n: s for n, s in self.shapes.items() if not any(part in n for part in BEYOND_LAYERS)}
+        matrices = sum(prod(shape) for shape in inside.values() if len(shape) == 2)
+        return matrices if self.shapes else (self.number or 0)
+
+
+def unknown(source: str, given: int | None, width: int | None, why: str) -> Weights:
+    """Stand for a model that only loading tells; `given` is a count the user knows."""
+    sure = "unknown" if given is None else "assumed"
+    return Weights(source, given, width or 2, sure, {}, None, why)
+
+
+def of_init(policy: Mapping[str, Any], width: int | None, *, rewards: bool = False) -> Weights:
+    """Count a fresh model's weights in closed form."""
+    architecture, tokenizer = str(policy["init"]), str(policy.get("tokenizer") or "bytes")
+    vocabulary = BYTES_VOCABULARY if tokenizer == "bytes" else _tokens(Path(tokenizer))
+    if vocabulary is None:
+        return unknown(
+            architecture, None, width or 4, f"the tokenizer in {tokenizer} does not say how large it is"
+        )
+    shapes = parameters(architecture, policy, vocabulary, rewards=rewards)
+    layout = layout_of(architecture, policy, vocabulary)
+    return Weights(f"a fresh {architecture}", count(shapes), width or 4, "exact", shapes, layout)
+
+
+def _tokens(folder: Path) -> int | None:
+    """Count a tokenizer's tokens, those added to it too."""
+    data = _json(folder / "tokenizer.json")
+    model, added = data.get("model") or {}, data.get("added_tokens") or []
+    listed = model.get("vocab") or {}
+    ids = set(listed.values()) if isinstance(listed, dict) else set(range(len(listed)))
+    return len(ids | {token["id"] for token in added}) or None
+
+
+def of_folder(folder: Path, width: int | None, *, rewards: bool | None = None) -> Weights | None:
+    """Count the weights in a model's folder from its configuration and the headers of its files.
+
+    None where there is no model. An adapter counts with the base it names, if that is a folder.
+    """
+    adapter = _json(folder / "adapter_config.json")
+    if adapter:
+        base = of_folder(Path(str(adapter.get("base_model_name_or_path"))), width, rewards=rewards)
+        return None if base is None else replace(base, source=f"{base.source}, with the adapter in {folder}")
+    shapes, widths = _headers(folder)
+    config = _json(folder / "config.json")
+    config = config.get("text_config") or config
+    if not shapes or not config:
+        return None
+    if rewards and "score.weight" not in shapes:
+        hidden = int(config.get("hidden_size") or config.get("n_embd") or 0)
+        shapes = {n: s for n, s in shapes.items() if "lm_head" not in n} | {"score.weight": (1, hidden)}
+    name = str(config.get("model_type"))
+    stored = max(widths.values())
+    try:
+        layout = layout_of(name, config)
+    except KeyError:
+        layout = None
+    note = "" if name in ARCHITECTURES else f"activations of {name} are counted as those of llama"
+    return Weights(str(folder), count(shapes), width or stored, "exact", shapes, layout, note)
+
+
+def _headers(folder: Path) -> tuple[dict[str, Shape], dict[str, int]]:
+    """Read the names, shapes and widths of all weights, without the weights."""
+    shapes: dict[str, Shape] = {}
+    widths: dict[str, int] = {}
+    for file in sorted(folder.glob("model*.safetensors")):
+        with file.open("rb") as stream:
+            size = int.from_bytes(stream.read(8), "little")
+            header = json.loads(stream.read(min(size, 1 << 27)))
+        for name, entry in header.items():
+            if name != "__metadata__":
+                shapes[name] = tuple(entry["shape"])
+                widths[name] = WIDTH.get(entry["dtype"], 2)
+    return shapes, widths
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def of_source(
+    source: Any,
+    width: int | None,
+    *,
+    given: int | None = None,
+    rewards: bool = False,
+    maker: Callable[[str], Mapping[str, Any] | str | None] = lambda folder: None,
+) -> Weights:
+    """Count the weights that a spec's `policy`, or another model's path, stands for.
+
+    `maker` tells what a folder that another spec will fill was made from, where there is nothing in it yet.
+    """
+    if isinstance(source, Mapping) and "init" in source:
+        return of_init(source, width, rewards=rewards)
+    name = str(source)
+    if not name.startswith("/"):
+        return unknown(name, given, width, "a model of the hub: not known until it is loaded")
+    found = of_folder(Path(name), width, rewards=rewards)
+    if found is not None:
+        return found
+    origin = maker(name)
+    if origin is not None and origin != name:
+        made = of_source(origin, width, given=given, rewards=rewards, maker=maker)
+        return replace(made, source=f"{name}, made from {made.source}")
+    return unknown(name, given, width, "the folder is not there yet")
+
+
+def adapter_shapes(weights: Weights, rank: int, targets: str | list[str]) -> dict[str, Shape]:
+    """List the two factors that low-rank adaptation puts beside every matrix it targets."""
+    return {
+        f"{name}.{side}": shape
+        for name, (rows, columns) in _matrices(weights.shapes)
+        if targets == "all-linear" or name.removesuffix(".weight").rpartition(".")[2] in targets
+        for side, shape in (("lora_A", (rank, columns)), ("lora_B", (rows, rank)))
+    }
+
+
+def _matrices(shapes: Mapping[str, Shape]) -> Iterator[tuple[str, tuple[int, int]]]:
+    for name, shape in shapes.items():
+        if len(shape) == 2 and not any(part in name for part in BEYOND_LAYERS):
+            yield name, (shape[0], shape[1])
