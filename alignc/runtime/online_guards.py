@@ -10,7 +10,7 @@ from .failure import Failure
 from .guards import tolerance
 from .job import Job
 
-__all__ = ["check_ratios", "refuse_partitioned"]
+__all__ = ["check_ratios", "refuse_partitioned", "steady"]
 
 
 def check_ratios(
@@ -30,6 +30,12 @@ def check_ratios(
             why="the policy has not changed since it sampled these responses",
             help="the model scores a row differently in training than before it: look for randomness in its forward",
         )
+
+
+def steady(job: Job) -> bool:
+    """Tell whether a row is scored the same way twice: not where dropout is on, the model's or an adapter's."""
+    adapter = job.spec.model.adapter
+    return not job.spec.train.dropout and not (adapter and adapter.dropout)
 
 
 def refuse_partitioned(job: Job) -> None:

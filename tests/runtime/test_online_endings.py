@@ -1,0 +1,212 @@
+"""How an online job ends: signals, rewards that fail, values that are off. Nothing of a finished rollout is lost."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from alignc.runtime.failure import Failure
+from alignc.runtime.job import read_job
+from alignc.runtime.online import passes_multiple
+from alignc.runtime.online_guards import check_ratios, refuse_partitioned
+from alignc.runtime.online_schedule import schedule_for
+
+from .forks import Forks
+from .online_jobs import online_script, read_rows
+from .test_endings import edit, status
+
+LATE: dict[str, Any] = {"train": {"save_steps": 500, "eval_steps": None}}
+SAMPLING = "        answers = answers_of("
+STEP = "            batch_rows = [rollout.rows"
+TERM = (
+    "import os, signal\nif {condition} and not run.options.resume:\n    os.kill(os.getpid(), signal.SIGTERM)"
+)
+
+
+def line_of(script: Path, start: str) -> str:
+    """Find the line of the emitted loop that begins so."""
+    return next(line for line in script.read_text().splitlines(keepends=True) if line.startswith(start))
+
+
+def insert(script: Path, statements: str, start: str) -> None:
+    edit(script, statements, before=line_of(script, start))
+
+
+def checkpoints(script: Path) -> list[str]:
+    return sorted(path.name for path in (script.parents[1] / "checkpoints").glob("step-*"))
+
+
+@pytest.fixture(scope="module")
+def whole(forks: Forks, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    script = online_script(tmp_path_factory.mktemp("whole"), "grpo", **LATE)  # 4 rollouts of 2 steps
+    assert forks.run(script)["status"] == 0
+    return left(script)
+
+
+def left(script: Path) -> dict[str, bytes]:
+    names = ("metrics.jsonl", "rollouts.jsonl", "model/model.safetensors")
+    return {name: (script.parents[1] / name).read_bytes() for name in names}
+
+
+def test_a_signal_while_answers_are_sampled_saves_what_the_rollout_began_with(
+    forks: Forks, whole: Any, tmp_path: Path
+):
+    script = online_script(tmp_path, "grpo", **LATE)
+    insert(script, TERM.format(condition="number == 2"), SAMPLING)
+    assert forks.run(script)["status"] == 75
+    assert status(script) == {"exit": 75, "diagnostics": [], "finished": False, "step": 2}
+    assert checkpoints(script) == ["step-2"]
+    assert forks.run(script, "--resume")["status"] == 0
+    assert left(script) == whole
+
+
+def test_a_signal_before_the_first_rollout_is_done_has_nothing_to_save(
+    forks: Forks, whole: Any, tmp_path: Path
+):
+    script = online_script(tmp_path, "grpo", **LATE)
+    insert(script, TERM.format(condition="number == 1"), SAMPLING)
+    assert forks.run(script)["status"] == 75
+    assert (status(script)["step"], checkpoints(script)) == (0, [])
+    assert forks.run(script, "--resume")["status"] == 0
+    assert left(script) == whole
+
+
+def test_a_rollout_that_is_nearly_done_is_brought_to_its_end(forks: Forks, whole: Any, tmp_path: Path):
+    script = online_script(tmp_path, "grpo", **LATE)
+    insert(script, TERM.format(condition="step == 3"), STEP)
+    assert forks.run(script)["status"] == 75
+    assert (status(script)["step"], checkpoints(script)) == (4, ["step-4"])
+    assert forks.run(script, "--resume")["status"] == 0
+    assert left(script) == whole
+
+
+@pytest.mark.parametrize(("saves", "kept"), [(500, 0), (2, 2)])
+def test_a_rollout_that_would_take_long_is_left(
+    forks: Forks, whole: Any, tmp_path: Path, saves: int, kept: int
+):
+    script = online_script(tmp_path, "grpo", train={"save_steps": saves, "eval_steps": None})
+    slow = "import alignc.runtime.online as online\nonline.PATIENCE = -1"
+    insert(script, f"{TERM.format(condition='step == 3')}\n{slow}", STEP)
+    assert forks.run(script)["status"] == 75
+    assert (status(script)["step"], checkpoints(script)) == (kept, [f"step-{kept}"] if kept else [])
+    assert len(read_rows(script)) == 3  # step 3 was logged, and will be again
+    assert forks.run(script, "--resume")["status"] == 0
+    assert left(script) == whole
+
+
+def test_a_signal_during_evaluation_is_obeyed_and_the_metrics_are_the_same(forks: Forks, tmp_path: Path):
+    train = {"train": {"save_steps": 500, "eval_steps": 2}}
+    one, two = (online_script(tmp_path / name, "sppo", **train) for name in ("one", "two"))
+    assert forks.run(one)["status"] == 0
+    insert(two, TERM.format(condition="state.step == 4"), "            values = evaluate_answers(")
+    assert forks.run(two)["status"] == 75
+    assert (checkpoints(two), len(read_rows(two))) == (["step-4"], 3)
+    assert forks.run(two, "--resume")["status"] == 0
+    assert left(two) == left(one)
+    evaluated = [row for row in read_rows(one) if "eval_win_rate" in row]
+    assert [row["step"] for row in evaluated] == [2, 4, 6]
+
+
+def test_a_reward_that_fails_names_the_sample_and_loses_nothing(forks: Forks, whole: Any, tmp_path: Path):
+    reward: Any = [
+        *read_reward(),
+        {"kind": "column", "name": "worth", "weight": 0.0},
+    ]
+    script = online_script(tmp_path, "grpo", data={"reward": reward}, **LATE)
+    source = tmp_path / "prompts.jsonl"
+    rows = [json.loads(line) | {"worth": 1.0} for line in source.read_text().splitlines()]
+    bad = origin_in_rollout(script, 2)
+    del rows[bad - 1]["worth"]
+    source.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert forks.run(script)["status"] == 1
+    (found,) = status(script)["diagnostics"]
+    assert (found["code"], found["line"]) == ("E701", bad)
+    assert (status(script)["step"], checkpoints(script)) == (2, ["step-2"])
+    assert {row["rollout"] for row in read_rows(script, "rollouts.jsonl")} == {1}
+    rows[bad - 1]["worth"] = 1.0
+    source.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert forks.run(script, "--resume")["status"] == 0
+    assert (script.parents[1] / "model" / "model.safetensors").read_bytes() == whole[
+        "model/model.safetensors"
+    ]
+
+
+def read_reward() -> list[dict[str, Any]]:
+    from .online_jobs import REWARD
+
+    return REWARD
+
+
+def origin_in_rollout(script: Path, number: int) -> int:
+    """Find the line of a prompt that a rollout takes, by the rows that an earlier job of the same rows wrote down."""
+    from transformers import ByT5Tokenizer
+
+    from alignc.runtime.data import settings_from_job
+    from alignc.runtime.data.prompts import load_prompts
+
+    job = read_job(script.with_name("job.json"))
+    prompts = load_prompts(settings_from_job(job), ByT5Tokenizer(), which="train", room=4)
+    place = schedule_for(job, len(prompts), 1).taken(number)[0]
+    return int(prompts[place].origin.rpartition(":")[2])
+
+
+def test_a_policy_that_is_not_the_one_that_sampled_is_found_out(forks: Forks, tmp_path: Path):
+    script = online_script(tmp_path, "grpo", **LATE)
+    moved = "if step == 3:\n    next(iter(model.parameters())).data.add_(0.1)"
+    insert(script, moved, STEP)
+    assert forks.run(script)["status"] == 4
+    (found,) = status(script)["diagnostics"]
+    assert found["code"] == "E802"
+    assert "step 3, the first of rollout 2: val/ratio is" in found["message"]
+
+
+def test_the_first_ratio_of_every_rollout_is_exactly_1(forks: Forks, tmp_path: Path):
+    script = online_script(
+        tmp_path, "ppo", model={"dtype": "float64"}, train={"gradient_accumulation_steps": 1}
+    )
+    assert forks.run(script)["status"] == 0
+    rows = read_rows(script)
+    firsts = [
+        row for row, before in zip(rows, [{}, *rows], strict=False) if row["rollout"] != before.get("rollout")
+    ]
+    assert len(firsts) == 7
+    assert {row["val/ratio"] for row in firsts} == {1.0}
+    assert all(row["val/ratio"] != 1.0 for row in rows if row not in firsts)
+
+
+def test_a_number_that_is_not_finite_names_the_row(forks: Forks, tmp_path: Path):
+    script = online_script(tmp_path, "ppo", **LATE)
+    insert(script, "if step == 2:\n    share = share * float('nan')", "                    engine.backward(")
+    assert forks.run(script)["status"] == 4
+    (found,) = status(script)["diagnostics"]
+    assert found["code"] == "E801"
+    assert "prompts.jsonl:" in found["why"]
+
+
+@pytest.mark.parametrize(
+    ("value", "dtype", "fine"), [(1 + 1e-4, "float32", True), (1 + 1e-4, "float64", False)]
+)
+def test_how_far_a_ratio_may_be_off(value: float, dtype: str, fine: bool):
+    import torch
+
+    if fine:
+        check_ratios({"val/ratio": value}, ["val/ratio"], 1, 1, getattr(torch, dtype))
+        return
+    with pytest.raises(Failure, match="E802"):
+        check_ratios({"val/ratio": value}, ["val/ratio"], 1, 1, getattr(torch, dtype))
+
+
+def test_weights_spread_over_ranks_are_refused(tmp_path: Path):
+    script = online_script(tmp_path, "grpo", launch={"engine": "deepspeed", "zero_stage": 3})
+    with pytest.raises(Failure, match=r"E605.*stage 3"):
+        refuse_partitioned(read_job(script.with_name("job.json")))
+
+
+def test_multiples_are_passed_once():
+    assert [passes_multiple(before, before + 3, 4) for before in (0, 3, 6, 9)] == [False, True, True, True]
+    assert not passes_multiple(0, 10, None)
+    assert passes_multiple(4, 8, 4)
+    assert not passes_multiple(4, 7, 4)
