@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from alignc.diff.changes import changes
 from alignc.diff.conditions import Condition, applied, candidates, combined
 from alignc.diff.decide import Proof, decide, decide_gradient, is_coupled
-from alignc.diff.expectation import LAWS, expected_ratio
+from alignc.diff.expectation import LAWS, expected_ratio, of_any_group
 from alignc.diff.model import VERDICTS, Conditional, Difference, Verdict, Witness
 from alignc.diff.separate import agree, separation, witness
 from alignc.diff.sides import Side, aligned, side_of
@@ -74,8 +74,9 @@ def _on_policy(left: Side, right: Side, apart: Witness) -> Difference | None:
     factor = expected_ratio(left, right, law)
     if factor is None:
         return None
-    trace = (f"{law.words}: ∇A = {factor:.12g}·∇B", ENUMERATED, N7)
-    return Difference("equal_in_expectation", factor, None, (law.words,), (), (), trace, apart)
+    words = law.words if of_any_group(left, right, law, factor) else f"{law.words}, three to a prompt"
+    trace = (f"{words}: ∇A = {factor:.12g}·∇B", ENUMERATED, N7)
+    return Difference("equal_in_expectation", factor, None, (words,), (), (), trace, apart)
 
 
 ENUMERATED = "checked by enumerating every sample of five random tabular policies of four responses"

@@ -94,6 +94,11 @@ def _references(read: dict[str, Node]) -> Iterator[Condition]:
     if letters and {"n_w", "n_l"} & set(read):
         bonds = {f"{x}_{y}": Bond(f"n_{y}", Fraction(-1), times="c") for x in letters for y in suffixes}
         yield Condition("the reference gives every token the same probability", bonds)
+    sampled = {f"l_{y}": Bond(f"o_{y}") for letter, _, y in parts if letter == "o"}
+    if sampled and letters != ["o"]:
+        yield Condition(
+            "the policy is still the one that sampled (a rollout's first update)", sampled, gradient_only=True
+        )
     if letters:
         bonds = {f"l_{y}": Bond(f"{letters[0]}_{y}") for y in suffixes}
         bonds |= {f"{x}_{y}": Bond(f"{letters[0]}_{y}") for x in letters[1:] for y in suffixes}

@@ -6,7 +6,7 @@ import itertools
 import math
 import random
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from alignc.diff.atoms import atom_name
 from alignc.diff.decide import rows as without_mean
@@ -17,7 +17,7 @@ from alignc.graph.gradient import gradient
 from alignc.graph.nodes import Logp, Matched, Node, Output, Reduce, Running, walk
 from alignc.graph.rewrite import inputs
 
-__all__ = ["LAWS", "Law", "Table", "expected", "expected_ratio", "separable"]
+__all__ = ["LAWS", "Law", "Table", "expected", "expected_ratio", "of_any_group", "separable"]
 
 ARMS, TABLES, SEED = 4, 5, 7
 
@@ -40,6 +40,8 @@ class Law:
     words: str
     on_policy: bool
     reward_is_win_rate: bool
+    group: int = 3
+    """Responses to a prompt, where rows are groups."""
 
 
 ON_POLICY = Law("in expectation over responses that the policy samples, independently", True, False)
@@ -96,15 +98,15 @@ Sample = tuple[float, tuple[tuple[str, int], ...], dict[str, float]]
 """The probability of a row, which responses it has, and what else it says."""
 
 
-def samples(at: Table, responses: tuple[str, ...]) -> Iterator[Sample]:
-    """Enumerate rows: single responses with a label, labelled pairs, or groups of three."""
+def samples(at: Table, responses: tuple[str, ...], size: int) -> Iterator[Sample]:
+    """Enumerate rows: single responses with a label, labelled pairs, or groups of a size."""
     arms = range(len(at.sampler))
     if responses == ("completion",):
         for i in arms:
             for label, chance in ((1.0, at.good[i]), (0.0, 1 - at.good[i])):
                 yield at.sampler[i] * chance, (("y", i),), {"label": label}
     elif responses == ("completions",):
-        for group in itertools.product(arms, repeat=3):
+        for group in itertools.product(arms, repeat=size):
             yield (
                 math.prod(at.sampler[i] for i in group),
                 tuple((f"i#{n}", i) for n, i in enumerate(group)),
@@ -129,12 +131,12 @@ def _joined(name: str, place: str) -> str:
     return f"{name}_{place}"
 
 
-def expected(side: Side, at: Table, leaves: Sequence[Node]) -> list[float]:
+def expected(side: Side, at: Table, leaves: Sequence[Node], size: int = 3) -> list[float]:
     """Compute E[Σ_y c_y · ∂log π(y)/∂θ] over the logits θ of a tabular policy."""
-    drawn = list(samples(at, side.responses))
+    drawn = list(samples(at, side.responses, size))
     rows = tuple(_row(at, who, extra) for _, who, extra in drawn)
     slopes = [gradient(without_mean(side.root), leaf) for leaf in leaves]
-    flat = iter(gradients(slopes, leaves, Batch(rows, (3,) * len(rows))))
+    flat = iter(gradients(slopes, leaves, Batch(rows, (size,) * len(rows))))
     total = [0.0] * len(at.sampler)
     for leaf in leaves:
         for chance, who, _ in drawn:
@@ -166,12 +168,18 @@ def expected_ratio(a: Side, b: Side, law: Law) -> float | None:
     rng, left, right = random.Random(SEED), [], []
     for _ in range(TABLES):
         at = table(rng, models, law)
-        left += expected(a, at, leaves)
-        right += expected(b, at, leaves)
+        left += expected(a, at, leaves, law.group)
+        right += expected(b, at, leaves, law.group)
         if max(map(abs, right)) < 1e-9 or not _close(left, right):
             return None
     place = max(range(len(right)), key=lambda i: abs(right[i]))
     return float(f"{left[place] / right[place]:.12g}")
+
+
+def of_any_group(a: Side, b: Side, law: Law, factor: float) -> bool:
+    """Tell whether the factor is the same for groups of two responses as for those of three."""
+    other = expected_ratio(a, b, replace(law, group=2)) if a.responses == ("completions",) else factor
+    return other is not None and math.isclose(other, factor, rel_tol=1e-9)
 
 
 def _close(left: Sequence[float], right: Sequence[float]) -> bool:
