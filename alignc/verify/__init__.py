@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from alignc.graph.loss import Loss
 from alignc.spec.load import Loaded
 from alignc.verify.report import Claim, Curve, Table, Verified
@@ -12,23 +14,36 @@ __all__ = ["Claim", "Curve", "Table", "Verified", "verify"]
 def verify(spec: Loaded, loss: Loss, *, table: bool = False, curves: bool = False) -> Verified:
     """Test what is said of a spec by enumeration, in float64.
 
-    `table`: also every KL estimator at every place, as always where the spec has a `kl` term.
+    `table`: also every KL estimator at every place, as always where the spec has a `kl` term or block.
     """
-    from alignc.spec.objective import KLTerm
-    from alignc.verify.kl import kl_table, kl_terms, token_table
-    from alignc.verify.objectives import TOY, first_step, gauge, gradients, optima, paths
-    from alignc.verify.selfplay import game_curves, game_tables, self_play
+    from alignc.spec.objective import KLTerm, PolicyGradient
+    from alignc.verify.kl import kl_table, token_table
+    from alignc.verify.objectives import TOY, paths
+    from alignc.verify.policy import policy_gradients
+    from alignc.verify.selfplay import game_curves, game_tables
 
-    estimators = [t.gradient or t.estimator for t in spec.job.objective.terms if isinstance(t, KLTerm)]
-    claims = [
-        gradients(loss, TOY),
-        *gauge(loss, TOY),
-        *first_step(loss, TOY),
-        *optima(spec, loss, TOY),
-        *kl_terms(spec, loss, TOY),
-        *self_play(spec, loss),
-    ]
+    terms = spec.job.objective.terms
+    estimators = [t.gradient or t.estimator for t in terms if isinstance(t, KLTerm)]
+    if any(isinstance(t, PolicyGradient) for t in terms):
+        estimators += [t.kl.estimator for t in terms if isinstance(t, PolicyGradient) and t.kl is not None]
+        claims, drawn = list(policy_gradients(spec, loss)), list[Curve]()
+    else:
+        claims = list(_of_data(spec, loss))
+        drawn = [*paths(spec, loss, TOY), *game_curves(spec, loss)] if curves else []
     if estimators or table:
         claims += [*kl_table(estimators, TOY), *token_table()]
-    drawn = (*paths(spec, loss, TOY), *game_curves(spec, loss)) if curves else ()
-    return Verified(spec.job.name, tuple(claims), drawn, tuple(game_tables(spec, loss)))
+    return Verified(spec.job.name, tuple(claims), tuple(drawn), tuple(game_tables(spec, loss)))
+
+
+def _of_data(spec: Loaded, loss: Loss) -> Iterator[Claim]:
+    """Test a loss of rows that any policy may have written."""
+    from alignc.verify.kl import kl_terms
+    from alignc.verify.objectives import TOY, first_step, gauge, gradients, optima
+    from alignc.verify.selfplay import self_play
+
+    yield gradients(loss, TOY)
+    yield from gauge(loss, TOY)
+    yield from first_step(loss, TOY)
+    yield from optima(spec, loss, TOY)
+    yield from kl_terms(spec, loss, TOY)
+    yield from self_play(spec, loss)

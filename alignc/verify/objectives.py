@@ -132,7 +132,8 @@ def _optimum(spec: Loaded, loss: Loss, toy: Toy, law: str) -> Claim:
     ended = _search(loss, toy, said)
     policy = log_softmax(ended.theta[: toy.size])
     shown = _shown(policy) if ended.found else f"none: π goes to {_shown(policy)}"
-    about = f"optimum, {law}"
+    labels = ", Bradley-Terry labels" if loss.view.convert == "best_worst" else ""
+    about = f"optimum, {law}{labels}"
     if said.exists is False:
         return Claim(about, said.words, shown, None, not ended.found)
     if said.policy is None:
@@ -160,7 +161,8 @@ def _unanchored(loss: Loss, toy: Toy) -> Claim:
 def _certain(spec: Loaded, loss: Loss, toy: Toy) -> Iterator[Claim]:
     """Let the better response always win."""
     terms = spec.job.objective.terms
-    if len(terms) != 1 or not isinstance(terms[0], Preference) or not loss.view.pair:
+    labelled = loss.view.pair and loss.view.convert != "demonstration"
+    if len(terms) != 1 or not isinstance(terms[0], Preference) or not labelled:
         return
     link = terms[0].link
     endless = (isinstance(link, LogisticLink) and link.label_smoothing == 0) or isinstance(

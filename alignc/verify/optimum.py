@@ -24,7 +24,7 @@ from alignc.spec.axes import (
 )
 from alignc.spec.objective import Likelihood, Pointwise, Preference, Term
 from alignc.spec.targets import ConstantTarget, RewardTarget, WinRateTarget
-from alignc.verify.rows import average_rate, labels_of, win_rates
+from alignc.verify.rows import average_rate, demonstrations, labels_of, win_rates
 from alignc.verify.toy import Array, Toy, log_softmax
 
 __all__ = ["Stated", "stated"]
@@ -78,12 +78,32 @@ def _preference(term: Preference, toy: Toy) -> Stated:
             factor = 0.5
         case _:
             return UNSTATED
+    if term.pairs == "demonstration":
+        return _demonstrated(term, toy, factor, flips)
     worth = _worth(term, toy, factor)
     if worth is None:
         return UNSTATED
     target, words = worth
     policy = _solved(target / term.score.beta, term.score, toy)
     return Stated(_written(term.score, words), policy, True, flips)
+
+
+def _demonstrated(term: Preference, toy: Toy, factor: float, flips: float) -> Stated:
+    """Tell demonstrations from samples: at the optimum the score is the log-odds of the two laws."""
+    if (
+        flips
+        or not isinstance(term.margin, NoMargin)
+        or term.score.reduce != "sum"
+        or term.score.of != "log_ratio"
+    ):
+        return UNSTATED
+    power = factor / term.score.beta
+    words = (
+        "ref·(data/μ)^(1/β)/Z: the data's law where β = 1 and μ = ref"
+        if factor == 1
+        else "ref·(data/μ)^(½/β)/Z"
+    )
+    return Stated(words, log_softmax(toy.reference + power * (demonstrations(toy) - toy.sampler)))
 
 
 def _worth(term: Preference, toy: Toy, factor: float) -> tuple[Array, str] | None:

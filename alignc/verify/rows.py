@@ -10,9 +10,9 @@ import numpy as np
 from alignc.graph.loss import Loss
 from alignc.graph.nodes import Column, walk
 from alignc.spec.views import View
-from alignc.verify.toy import Array, Row, Toy
+from alignc.verify.toy import Array, Row, Toy, log_softmax
 
-__all__ = ["GROUP_SIZE", "average_rate", "labels_of", "rows_of_data", "win_rates"]
+__all__ = ["GROUP_SIZE", "average_rate", "demonstrations", "labels_of", "rows_of_data", "win_rates"]
 
 GROUP_SIZE = 3
 
@@ -73,12 +73,26 @@ def _with_mismatched(row: Row, member: int, probability: float) -> Row:
 
 
 def _drawn(seen: View, toy: Toy, law: Array, better: Array) -> Iterator[Row]:
-    if seen.pair:
+    if seen.convert == "demonstration":
+        yield from _demonstrated(toy, law)
+    elif seen.pair:
         yield from _pairs(toy, law, better)
     elif seen.group:
         yield from _groups(toy, law)
     else:
         yield from _single(toy, law, better)
+
+
+def demonstrations(toy: Toy) -> Array:
+    """Give the log-probabilities of the toy's demonstrations."""
+    return log_softmax(toy.rewards)
+
+
+def _demonstrated(toy: Toy, law: Array) -> Iterator[Row]:
+    """Draw a demonstration, and a response of the sampler."""
+    shown = np.exp(demonstrations(toy))
+    for w, l in itertools.product(range(toy.size), repeat=2):
+        yield Row(float(shown[w] * law[l]), {"chosen": w, "rejected": l}, {"margin": 0.0})
 
 
 def _pairs(toy: Toy, law: Array, better: Array) -> Iterator[Row]:

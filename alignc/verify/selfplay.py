@@ -216,7 +216,10 @@ def _groups(game: Game, k: int, step: Step, eta: float) -> Iterator[Row]:
             columns = {step.column: 0.5}
         elif step.column is not None:
             columns = {step.column: 0.5 + float(np.log(np.exp(step.eta * ahead).mean())) / step.eta}
-        each = {"win_rate/completions": tuple(map(float, rates)), **columns}
+        each: dict[str, float | tuple[float, ...]] = {
+            **columns,
+            "win_rate/completions": tuple(map(float, rates)),
+        }
         yield Row(orders * float(np.prod(law[list(group)])), {"completions": group}, each)
 
 

@@ -32,7 +32,7 @@ from alignc.graph.nodes import (
 from alignc.graph.rewrite import inputs, substitute
 from alignc.graph.statistics import rows_of, statistics
 
-__all__ = ["Array", "Expected", "Row", "Toy", "central_differences", "log_softmax"]
+__all__ = ["Array", "Expected", "Row", "Toy", "central_differences", "held_still", "log_softmax"]
 
 Array = NDArray[np.float64]
 
@@ -82,7 +82,7 @@ class Expected:
         shared = [n for n in walk(whole) if _shared(n) or n in set(statistics(loss))]
         self.shared = {node: Column(f"shared {i}", None, node.type.unit) for i, node in enumerate(shared)}
         self.row_loss = alone(substitute(whole, self.shared))
-        self.held = _held(self.row_loss)
+        self.held = held_still(self.row_loss)
         trained = [n for n in inputs(self.row_loss) if n.type.trained]
         self.slopes = {n: gradient(self.row_loss, n) for n in trained}
 
@@ -149,7 +149,7 @@ class Expected:
         return float(self.weights @ _flat(evaluate(argument, given), len(self.rows)) / self.weights.sum())
 
 
-def _held(root: Node) -> Node:
+def held_still(root: Node) -> Node:
     """Let what no gradient passes read a policy that is held still."""
     held: dict[Node, Node] = {}
     for node in walk(root):

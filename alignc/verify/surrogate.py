@@ -1,0 +1,164 @@
+"""The exact expected gradient of a compiled policy gradient, over every group that a policy can sample.
+
+The responses are the old policy's, and so are advantages; the batch is taken as large, so that what a loss divides
+by (all tokens of the batch) stands at its expectation.
+"""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from alignc.graph.evaluate import evaluate
+from alignc.graph.gradient import gradient
+from alignc.graph.loss import TermLoss, alone
+from alignc.graph.nodes import Column, GroupSize, Length, Logp, Node, Position, Reduce, walk
+from alignc.graph.rewrite import inputs, substitute
+from alignc.verify.returns import Tokens, group_advantages, paid
+from alignc.verify.toy import Array, held_still
+from alignc.verify.words import Policy, Words
+
+__all__ = ["Groups", "Surrogate", "win_rates_of"]
+
+Group = tuple[int, ...]
+POLICY = Logp("policy", "completions")
+
+
+def win_rates_of(old: Policy, rewards: tuple[float, ...]) -> list[float]:
+    """Give each response's probability to beat one of the old policy's, by Bradley-Terry of the rewards."""
+    worth = np.array(rewards)
+    better = 1 / (1 + np.exp(worth[None, :] - worth[:, None]))
+    return [float(p) for p in better @ old.law]
+
+
+@dataclass(frozen=True)
+class Groups:
+    """Every group of k responses that may be drawn, and its probability; their order means nothing."""
+
+    words: Words
+    size: int
+
+    @cached_property
+    def members(self) -> list[Group]:
+        """List the groups."""
+        return list(itertools.combinations_with_replacement(range(len(self.words.sentences)), self.size))
+
+    def law(self, old: Policy) -> Array:
+        """Compute each group's probability."""
+        found = [len(set(itertools.permutations(g))) * float(np.prod(old.law[list(g)])) for g in self.members]
+        return np.array(found)
+
+
+class Surrogate:
+    """A policy gradient's loss on groups of responses, with its derived coefficients.
+
+    `critic` shifts the exact values of states by this much at most; `rewards` replaces those of the words.
+    """
+
+    def __init__(
+        self, term: TermLoss, groups: Groups, *, critic: float = 0.0, rewards: tuple[float, ...] | None = None
+    ) -> None:
+        self.term, self.groups, self.words = term, groups, groups.words
+        self.critic, self.rewards = critic, groups.words.rewards if rewards is None else rewards
+        batch = [n for n in walk(term.value) if _of_batch(n)]
+        self.shared: dict[Node, Node] = {
+            n: Column(f"shared {i}", None, n.type.unit) for i, n in enumerate(batch)
+        }
+        self.loss = alone(substitute(term.value, self.shared))
+        self.slope = gradient(self.loss, POLICY)
+        self.held = held_still(self.loss)
+
+    def gradient(self, policy: Policy, old: Policy) -> Array:
+        """Compute the expected gradient in the policy's logits, on responses of the old policy."""
+        law = self.groups.law(old)
+        found = evaluate(self.slope, self._given(self.slope, policy, old, policy))
+        total = np.zeros(self.words.size)
+        for weight, group, values in zip(law, self.groups.members, _spread(found, len(law)), strict=True):
+            for member, value in zip(group, _spread(values, len(group)), strict=True):
+                length = len(self.words.sentences[member])
+                total += weight * policy.scores(member, [float(c) for c in _spread(value, length)])
+        return total
+
+    def value(self, policy: Policy, old: Policy, held: Policy) -> float:
+        """Compute the expected loss; what no gradient reaches is taken at `held`."""
+        law = self.groups.law(old)
+        found = evaluate(self.held, self._given(self.held, policy, old, held))
+        return float(law @ np.array([float(v) for v in _spread(found, len(law))]))
+
+    def _given(self, root: Node, policy: Policy, old: Policy, held: Policy) -> dict[Node, Any]:
+        models = {"policy": policy, "rollout": old, "held": held}
+        amounts: list[Tokens] | None = None
+        given: dict[Node, Any] = {}
+        for node in inputs(root):
+            if isinstance(node, Column) and node.token:
+                amounts = amounts or self._columns(old)
+                given[node] = amounts
+            else:
+                given[node] = self._leaf(node, models, old)
+        return given
+
+    def _leaf(self, node: Node, models: dict[str, Policy], old: Policy) -> Any:
+        members, sentences = self.groups.members, self.words.sentences
+        match node:
+            case Logp(model=model):
+                tokens = models.get(model, self.words.reference).tokens
+                return [[tokens[i] for i in g] for g in members]
+            case Length():
+                return [[float(len(sentences[i])) for i in g] for g in members]
+            case Position():
+                return [[[float(t + 1) for t in range(len(sentences[i]))] for i in g] for g in members]
+            case GroupSize():
+                return [float(len(g)) for g in members]
+            case Column(name="reward"):
+                return [[self.rewards[i] for i in g] for g in members]
+            case Column(name="win_rate"):
+                rates = win_rates_of(old, self.rewards)
+                return [[rates[i] for i in g] for g in members]
+        counted = next(n for n, column in self.shared.items() if column is node)
+        return [self._shared(counted, old)] * len(members)
+
+    def _shared(self, node: Node, old: Policy) -> float:
+        """Take a count over the batch at its expectation, a row's."""
+        inner = node.argument  # type: ignore[attr-defined]
+        given = {n: self._leaf(n, {"rollout": old}, old) for n in inputs(inner)}
+        rows = _spread(evaluate(inner, given), len(self.groups.members))
+        return float(self.groups.law(old) @ np.array(rows, float))
+
+    def _columns(self, old: Policy) -> list[Tokens]:
+        """Compute the advantages of every group, with a critic that knows the old policy's values but for `critic`."""
+        how = self.term.advantage
+        assert how is not None
+        amounts = self._amounts(old)
+        states = old.values(amounts, how.discount)
+        noise = np.random.default_rng(5).uniform(-1, 1, len(states))
+        wrong = {s: v + self.critic * float(e) for (s, v), e in zip(states.items(), noise, strict=True)}
+        values = [[wrong[s[:t]] for t in range(len(s))] for s in self.words.sentences]
+        return [
+            group_advantages(how, [amounts[i] for i in g], [values[i] for i in g])
+            for g in self.groups.members
+        ]
+
+    def _amounts(self, old: Policy) -> Tokens:
+        """List what every response is paid, word by word: its reward, less the penalty."""
+        how, sentences = self.term.advantage, self.words.sentences
+        assert how is not None
+        worth = list(self.rewards) if how.reward == "reward" else win_rates_of(old, self.rewards)
+        penalty: list[Any] = [None] * len(sentences)
+        if how.penalty is not None:
+            logs = {"rollout": old.tokens}
+            given: dict[Node, Any] = {n: [logs.get(n.model, self.words.reference.tokens)] for n in inputs(how.penalty)
+                     if isinstance(n, Logp)}  # fmt: skip
+            penalty = _spread(_spread(evaluate(how.penalty, given), 1)[0], len(sentences))
+        return [paid(w, len(s), p) for w, s, p in zip(worth, sentences, penalty, strict=True)]
+
+
+def _of_batch(node: Node) -> bool:
+    return isinstance(node, Reduce) and node.over == "batch" and not node.argument.type.trained
+
+
+def _spread(value: Any, count: int) -> list[Any]:
+    return value if isinstance(value, list) else [value] * count
