@@ -11,6 +11,7 @@ import ast
 from alignc.graph.build import ONE, ZERO, add, apply, constant, divide, multiply, negate, power, subtract
 from alignc.graph.functions import FUNCTIONS
 from alignc.graph.nodes import Add, Apply, GroupSize, Multiply, Named, Node, Power, Reduce, children, walk
+from alignc.graph.rewrite import token_count
 from alignc.spec.formula import FormulaError, parse, whole
 
 __all__ = ["from_formula", "gradient"]
@@ -20,15 +21,26 @@ def gradient(root: Node, wrt: Node) -> Node:
     """Differentiate `root` with respect to `wrt`; stop-gradients are honoured."""
     adjoints: dict[Node, Node] = {root: ONE}
     order = list(walk(root))
-    named = {n.argument: n for n in order if isinstance(n, Named)}
+    named = {n.argument: n for n in order if isinstance(n, Named) and n.meaning != "loss by row"}
     for node in reversed(order):
         adjoint = adjoints.get(node)
         if adjoint is None or node is wrt or not node.type.trained:
             continue
         for child, slope in _slopes(node, named.get(node, node)):
             if child.type.trained:
-                adjoints[child] = add(adjoints.get(child, ZERO), multiply(adjoint, slope))
+                flow = _gathered(multiply(adjoint, slope), node, child)
+                adjoints[child] = add(adjoints.get(child, ZERO), flow)
     return adjoints.get(wrt, ZERO)
+
+
+def _gathered(flow: Node, node: Node, child: Node) -> Node:
+    """Sum over the tokens what reaches one number a response from each of them."""
+    axis = node.type.axis
+    if not axis.startswith("token:") or child.type.axis.startswith("token:"):
+        return flow
+    if flow.type.axis.startswith("token:"):
+        return Reduce("sum", "token", flow)
+    return multiply(flow, token_count(axis.removeprefix("token:")))
 
 
 def _slopes(node: Node, itself: Node) -> list[tuple[Node, Node]]:

@@ -104,13 +104,13 @@ def _normalised(term: PolicyGradient) -> bool:
 
 def _advantage(term: PolicyGradient, penalty: Node | None, scope: Scope) -> Node:
     """Lower the advantage of a response: its reward less a baseline of the group."""
-    worth, what = _worth(term), "reward" if term.reward == "reward" else "win rate"
+    worth, what = _worth(term), "what the response earns" if term.reward == "reward" else "win rate of the response"
     less, what = (
         (worth, what) if penalty is None else (b.subtract(worth, penalty), f"{what} less the penalty")
     )
     reward = scope.names.value("reward_i", "R_i", what, less)
     found = _above_baseline(term.baseline, reward, scope.inside("baseline"))
-    return scope.names.value("advantage", "A_i", "advantage", found)
+    return scope.names.value("advantage", "A_i", "advantage of the response", found)
 
 
 def _above_baseline(baseline: axes.Baseline, reward: Node, scope: Scope) -> Node:
@@ -176,8 +176,8 @@ def _ratio(term: PolicyGradient, scope: Scope) -> Node:
     if term.ratio != "token":
         moved, symbol, what = b.sum_over("token", moved), "ρ_i", "the response"
     if term.ratio == "sequence_mean":
-        moved, what = b.divide(moved, Length(Y)), "a token on average"
-    words = f"how likelier {what} is than when it was sampled"
+        moved, what = b.divide(moved, Length(Y)), "a token of the response"
+    words = f"how much likelier {what} is than when it was sampled"
     return scope.names.value("rho", symbol, words, b.apply("exp", bare(moved)))
 
 
@@ -213,7 +213,7 @@ def _kl_loss(term: PolicyGradient, ratio: Node | None, scope: Scope) -> Node | N
         rho = b.apply("exp", bare(b.sum_over("token", moved) if kl.granularity == "sequence" else moved))
         whole = kl.granularity == "sequence"
         symbol = "ρ_i" if whole else "ρ_i,t"
-        words = f"how likelier {'the response' if whole else 'the token'} is than when it was sampled"
+        words = f"how much likelier {'the response' if whole else 'the token'} is than when it was sampled"
         estimate = b.multiply(scope.names.value("rho", symbol, words, rho), estimate)
     return b.multiply(scope.inside("kl").number("beta", kl.beta, "β", Unit()), estimate)
 
@@ -264,13 +264,14 @@ def aggregated(loss: Node, how: str, scope: Scope) -> tuple[Node, Node | None]:
         loss = b.sum_over("token", loss)
         if how == "token_mean":
             loss = b.divide(loss, token_count(Y))
-        if how == "fixed_length":
-            longest = getattr(scope.spec.job.data, "max_new_tokens", None)
-            if longest is None:
-                raise GraphTypeError(
-                    "`aggregation: fixed_length` divides by `data.max_new_tokens`, which is not there"
-                )
-            loss = b.divide(loss, b.constant(longest))
+    if how == "fixed_length":
+        longest = getattr(scope.spec.job.data, "max_new_tokens", None)
+        if longest is None:
+            raise GraphTypeError(
+                "`aggregation: fixed_length` divides by `data.max_new_tokens`, which is not there"
+            )
+        words = "`data.max_new_tokens`"
+        loss = b.divide(loss, scope.names.value("longest", "T_max", words, b.constant(longest)))
     return b.divide(b.sum_over("group", loss), GroupSize()), None
 
 
