@@ -19,7 +19,8 @@ INTRO = """\
 A spec is one YAML file; `alignc describe FIELD` prints what stands here. Every name below is the whole path
 of a field. Beside these, a spec may begin with `extends: FILE` or `extends: preset:NAME`, and any value can be
 overridden with `--set PATH=VALUE`. `objective` is a preset with its parameters ([methods](methods/README.md)),
-or `terms` as below; beside a preset, `terms: {NAME: {…}}` changes a term of the preset or adds one.
+or `terms` as below; beside a preset, `terms: {NAME: {…}}` changes a term of the preset or adds one. A term may itself
+be a preset: `{preset: NAME, weight: …, data: SOURCE, …}` with its parameters ([several losses](mixing.md)).
 """
 HEAD = ("field", "type", "default", "range", "unit", "symbol", "meaning")
 

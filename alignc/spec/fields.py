@@ -54,11 +54,11 @@ def _as_model(annotation: Any) -> type[BaseModel] | None:
 
 
 def field_models(info: FieldInfo) -> list[type[BaseModel]]:
-    """List the models that a field's value may be, inside a list too."""
+    """List the models that a field's value may be, inside a list or a mapping by name too."""
     found: list[type[BaseModel]] = []
     for member in members(_annotation(info)):
         bare = plain(member)
-        inner = members(get_args(bare)[0]) if get_origin(bare) is list else [bare]
+        inner = members(get_args(bare)[-1]) if get_origin(bare) in (list, dict) else [bare]
         found += [m for m in map(plain, inner) if isinstance(m, type) and issubclass(m, BaseModel)]
     return list(dict.fromkeys(found))
 

@@ -175,7 +175,10 @@ def _typed(document: Document, before: tuple[FilePath, ...]) -> Loaded:
 def _kind_of_sources(document: Document) -> Document:
     """Say of several sources that they are: nobody writes `kind: sources`."""
     data = document.data.get("data")
-    if not isinstance(data, dict) or "kind" in data or "sources" not in data:
+    if not isinstance(data, dict) or "kind" in data:
+        return document
+    inner = [str(name) for name, value in data.items() if isinstance(value, dict)]
+    if "sources" not in data and (did_you_mean("kind", data) or not did_you_mean("sources", inner)):
         return document
     return replace(document, data={**document.data, "data": {"kind": "sources", **data}})
 

@@ -10,8 +10,35 @@ from alignc.spec.preset import Parameter, Preset, built_in, preset_names
 __all__ = ["json_schema", "pipeline_schema"]
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
-TYPES = {"number": "number", "integer": "integer", "boolean": "boolean", "choice": "string"}
+TYPES = {
+    "number": "number",
+    "integer": "integer",
+    "boolean": "boolean",
+    "choice": "string",
+    "axis": ["object", "string", "number", "null"],
+}
 LIMITS = {"gt": "exclusiveMinimum", "ge": "minimum", "lt": "exclusiveMaximum", "le": "maximum"}
+
+
+NESTED: dict[str, Any] = {
+    "type": "object",
+    "description": "The terms of a preset, with its parameters.",
+    "properties": {
+        "preset": {"type": "string", "description": "Name of a preset, or the path of one's own."},
+        "name": {"type": "string", "description": "Name of its term, or what their names begin with."},
+        "weight": {"type": "number", "description": "Factor of the weight of each of its terms."},
+        "data": {
+            "type": "string",
+            "description": "Name of the source of its rows, where `data` has several.",
+        },
+        "terms": {
+            "type": "object",
+            "description": "What changes in its terms, by name; or terms to add.",
+            "additionalProperties": {"type": "object"},
+        },
+    },
+    "required": ["preset"],
+}
 
 
 def json_schema() -> dict[str, Any]:
@@ -19,6 +46,7 @@ def json_schema() -> dict[str, Any]:
     schema = _without_titles(Job.model_json_schema())
     terms = schema["$defs"]["Objective"]["properties"]["terms"]
     schema["$defs"]["Objective"] = _objective(terms["items"])
+    schema["$defs"]["Sources"]["properties"]["sources"]["additionalProperties"] = False
     properties = schema["properties"]
     properties["extends"] = {"type": "string", "description": "A spec to start from, or `preset:NAME`."}
     schema["required"] = [name for name in schema["required"] if name not in ("name", "output_dir")]
@@ -59,7 +87,10 @@ def _objective(term: dict[str, Any]) -> dict[str, Any]:
         "properties": {
             "terms": {
                 "description": "The terms of the loss: a list, or a mapping by name.",
-                "anyOf": [{"type": "array", "items": term, "minItems": 1}, named],
+                "anyOf": [
+                    {"type": "array", "items": {"anyOf": [term, NESTED]}, "minItems": 1},
+                    named,
+                ],
             }
         },
         "required": ["terms"],
@@ -91,14 +122,17 @@ def _preset(preset: Preset, terms: dict[str, Any]) -> dict[str, Any]:
                 "description": "What changes in the preset's terms, by name; or terms to add.",
             },
         },
-        "required": ["preset", *(n for n, p in preset.parameters.items() if p.default is None)],
+        "required": [
+            "preset",
+            *(n for n, p in preset.parameters.items() if p.default is None and p.type != "axis"),
+        ],
         "additionalProperties": False,
     }
 
 
 def _parameter(parameter: Parameter) -> dict[str, Any]:
     shown: dict[str, Any] = {"type": TYPES[parameter.type], "description": parameter.description}
-    if parameter.default is not None:
+    if parameter.default is not None or parameter.type == "axis":
         shown["default"] = parameter.default
     if parameter.choices:
         shown["enum"] = parameter.choices

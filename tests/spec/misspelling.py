@@ -38,7 +38,9 @@ def keys(text: str, file: str) -> list[tuple[Span, tuple[object, ...], str, froz
 
 
 def own(path: tuple[str | int, ...], source: Source) -> bool:
-    """Tell whether a key is a name that the spec itself chose: that of a term it adds."""
+    """Tell whether a key is a name that the spec itself chose: that of a source, or of a term it adds."""
+    if path[:-1] == ("data", "sources"):
+        return True
     return path[:-1] == ("objective", "terms") and "kind" in source.data["objective"]["terms"][path[-1]]
 
 
