@@ -19,6 +19,7 @@ from alignc.printers.formula import text
 from alignc.spec.load import Loaded
 from alignc.spec.objective import Term
 from alignc.spec.preset import Paper
+from alignc.spec.rows import ONLINE
 
 __all__ = ["explanation"]
 
@@ -138,9 +139,8 @@ def _written(term: Term) -> dict[str, object]:
     for key, value in full.items():
         if isinstance(value, dict):
             differs = changed.get(key, {})
-            inner = {
-                k: v for k, v in value.items() if k in differs or k in (*HEADS, "reduce", "placement", "beta")
-            }
+            always = (*HEADS, *(("placement", "beta") if key == "kl" else ("reduce",)))
+            inner = {k: v for k, v in value.items() if k in differs or k in always}
             if differs or key in ("score", "link"):
                 kept[key] = inner
         elif key in changed or key == "reduce":
@@ -151,7 +151,7 @@ def _written(term: Term) -> dict[str, object]:
 def _term(term: dict[str, object]) -> str:
     weight = f"{term['weight']:g} × " if term.get("weight", 1) != 1 else ""
     axes = [f"{k}: {_axis(v)}" for k, v in term.items() if k not in ("name", "kind", "weight", "data")]
-    return f"{weight}{term['name']}: {term['kind']}; {'; '.join(axes)}"
+    return f"{weight}{term['name']}: {'; '.join((str(term['kind']), *axes))}"
 
 
 def _axis(value: object) -> str:
@@ -252,6 +252,8 @@ def _role(role: Role) -> str:
 
 def _data(kind: str, needs: Needs) -> str:
     """List what a row gives; the mismatched completion is another row's, and a column of all responses one list."""
+    if kind in ONLINE:
+        return _sampled(kind, needs)
     given = [r for r in needs.responses if r != "mismatched"]
     columns = [c.removesuffix("/completion").replace("/", " of ") for c in needs.columns]
     best = "; of each group the best and the worst response" if needs.convert == "best_worst" else ""
@@ -270,3 +272,14 @@ def _scaling(loss: Loss, needs: Needs) -> str:
         return "rows of the global batch are coupled: one more forward without gradient a step"
     over = "all completion tokens" if any(_by_tokens(n) for n in walk(loss.root)) else "the rows"
     return f"mean over {over} of the global batch, the same for every split over processes and micro-batches"
+
+
+def _sampled(kind: str, needs: Needs) -> str:
+    """Say what a row gives, and what the policy makes of it."""
+    if needs.convert == "demonstration":
+        return (
+            f"{kind}: prompt, completion; chosen is the row's completion, rejected the policy's own response"
+        )
+    if needs.convert == "best_worst":
+        return f"{kind}: prompt, and what the reward reads; chosen and rejected are the best and the worst response"
+    return f"{kind}: prompt, and what the reward reads; the policy makes the completions"

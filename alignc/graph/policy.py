@@ -104,7 +104,10 @@ def _normalised(term: PolicyGradient) -> bool:
 
 def _advantage(term: PolicyGradient, penalty: Node | None, scope: Scope) -> Node:
     """Lower the advantage of a response: its reward less a baseline of the group."""
-    worth, what = _worth(term), "what the response earns" if term.reward == "reward" else "win rate of the response"
+    worth, what = (
+        _worth(term),
+        "what the response earns" if term.reward == "reward" else "win rate of the response",
+    )
     less, what = (
         (worth, what) if penalty is None else (b.subtract(worth, penalty), f"{what} less the penalty")
     )

@@ -56,13 +56,21 @@ def _parameters(steps: list[str]) -> list[FieldText]:
 
 def parameter_text(path: str, p: Parameter) -> FieldText:
     """Describe a preset's parameter."""
-    kind = " | ".join(p.choices) if p.choices else p.type
+    kind = " | ".join(p.choices) if p.choices else "part of a term" if p.type == "axis" else p.type
     limits = _range(p.gt, p.ge, p.lt, p.le)
     unit = (
         p.unit if isinstance(p.unit, str) else "; ".join(f"{u} where {c}" for c, u in (p.unit or {}).items())
     )
-    default = "required" if p.default is None else str(p.default)
+    default = _default_text(p)
     return FieldText(path, kind, default, limits, unit, p.symbol or "", p.description)
+
+
+def _default_text(p: Parameter) -> str:
+    if p.default is None:
+        return "left out" if p.type == "axis" else "required"
+    if isinstance(p.default, dict):
+        return "{" + ", ".join(f"{key}: {value}" for key, value in p.default.items()) + "}"
+    return str(p.default)
 
 
 def _fields(steps: list[str]) -> list[FieldText]:

@@ -194,7 +194,8 @@ def _expanded(
         before_it = data.get(section, {})
         data[section] = {**laid, **before_it} if isinstance(before_it, dict) else before_it
         defaults |= origins
-    origins = {**defaults, **_outside_terms(document), **out.origins}
+    own = {p: o for p, o in out.origins.items() if p not in defaults}
+    origins = {**defaults, **_outside_terms(document), **own}
     expanded = replace(document, data=data, origins=origins, bindings=out.bindings, texts=out.texts)
     return Expanded(expanded, preset, parameters, out.nested)
 

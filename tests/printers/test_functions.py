@@ -18,7 +18,9 @@ from alignc.graph.gradient import from_formula
 from alignc.graph.nodes import Column
 from alignc.graph.types import Unit
 
-X, Y = Column("margin", None, Unit()), Column("label", None, Unit())
+SLOPES = {"clip": 1}
+"""How many arguments have a slope, where not all: the bounds of a clip are numbers of the spec."""
+X, Y, Z = (Column(name, None, Unit()) for name in ("margin", "label", "reward"))
 BELOW_ZERO = {"log1mexp", "log_odds"}
 ABOVE_ZERO = {"log", "sqrt"}
 ROWS = list(FUNCTIONS.values())
@@ -31,7 +33,7 @@ def points(row: Function) -> list[list[float]]:
         draws = [-abs(x) for x in draws]
     if row.name in ABOVE_ZERO:
         draws = [abs(x) for x in draws]
-    return [[x, rng.uniform(-6, 6)][: len(row.derivative)] for x in draws]
+    return [[x, y := rng.uniform(-6, 6), y + rng.uniform(0.1, 6)][: len(row.derivative)] for x in draws]
 
 
 def torch_value(row: Function, arguments: list[float]) -> float:
@@ -61,9 +63,9 @@ def test_sympy_means_the_same(row: Function) -> None:
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
 def test_the_derivative_is_the_slope(row: Function) -> None:
     for arguments in points(row):
-        for place, formula in enumerate(row.derivative):
-            slope = from_formula(formula, dict(zip("xy", (X, Y), strict=True)))
-            given = {X: [arguments[0]], Y: [arguments[-1]]}
+        for place, formula in enumerate(row.derivative[: SLOPES.get(row.name)]):
+            slope = from_formula(formula, dict(zip("xyz", (X, Y, Z), strict=True)))
+            given = dict(zip((X, Y, Z), ([a] for a in arguments), strict=False))
             found = evaluate(slope, given)
             step = 1e-6 * max(1.0, abs(arguments[place]))
             step = min(step, abs(arguments[place]) / 10)
@@ -78,7 +80,7 @@ def test_constants_fold_to_the_meaning(row: Function) -> None:
     from alignc.graph.build import constant
     from alignc.graph.nodes import Constant
 
-    arguments = [-0.5 if row.name in BELOW_ZERO else 0.5, 0.25][: len(row.derivative)]
+    arguments = [-0.5 if row.name in BELOW_ZERO else 0.5, 0.25, 0.75][: len(row.derivative)]
     folded = apply(row.name, *map(constant, arguments))
     assert isinstance(folded, Constant)
     assert folded.value == row.value(*arguments)
