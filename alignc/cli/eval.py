@@ -21,6 +21,7 @@ COLUMNS = (
     ("log π chosen", "chosen", ".2f"),
     ("log π rejected", "rejected", ".2f"),
     ("verified answers", "quality", ".1%"),
+    ("answer tokens", "length", ".1f"),
 )
 
 

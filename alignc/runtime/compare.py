@@ -40,7 +40,10 @@ class Questions:
 
 @dataclass(frozen=True)
 class Figures:
-    """What one model did. Margins are means in nat, `reward_margin` that of log-ratios to the first model."""
+    """What one model did. Margins are means in nat, `reward_margin` that of log-ratios to the first model.
+
+    `length` is the mean length of its own answers in tokens, without EOS; one that found no end has all it may have.
+    """
 
     name: str
     accuracy: float | None = None
@@ -96,12 +99,13 @@ def _preferences(logps: np.ndarray, first: np.ndarray) -> dict[str, float]:
 def _quality(model: nn.Module, tokenizer: Any, questions: Questions) -> dict[str, float]:
     rows = _rows(str(questions.prompts), questions)
     prompts = [str(row[questions.prompt_column]) for row in rows]
-    written = generate(
+    answers = generate(
         model, tokenizer, prompts, max_new_tokens=questions.max_new_tokens, batch_size=questions.batch_size
     )
+    written = [tokenizer.decode(ids, skip_special_tokens=True) for ids in answers]
     check = VERIFIERS[questions.verifier]
     right = [check(text, str(row[questions.answer_column])) for text, row in zip(written, rows, strict=True)]
-    return {"quality": float(np.mean(right)), "length": float(np.mean([len(t) for t in written]))}
+    return {"quality": float(np.mean(right)), "length": float(np.mean([len(ids) for ids in answers]))}
 
 
 def _rows(file: str, questions: Questions) -> list[dict[str, Any]]:

@@ -25,14 +25,14 @@ def generate(
     temperature: float = 0.0,
     top_p: float = 1.0,
     seed: int = 0,
-) -> list[str]:
-    """Continue texts, and give the continuations without special tokens.
+) -> list[list[int]]:
+    """Continue texts, and give the continuations' tokens as `generate_ids` does.
 
     Prompts are texts as the model was trained on them, the chat template already applied; the tokenizer adds
     what it adds to a training prompt but for EOS. Temperature 0 is greedy.
     """
     ids = [prompt_ids(tokenizer, prompt) for prompt in prompts]
-    found = generate_ids(
+    return generate_ids(
         model,
         ids,
         eos_id=tokenizer.eos_token_id,
@@ -43,7 +43,6 @@ def generate(
         top_p=top_p,
         seed=seed,
     )
-    return [tokenizer.decode(each, skip_special_tokens=True) for each in found]
 
 
 def prompt_ids(tokenizer: Any, prompt: str) -> list[int]:

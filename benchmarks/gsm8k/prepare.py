@@ -2,7 +2,7 @@
 
 Writes to `benchmarks/out/gsm8k/`: demonstrations, pairs, marks and scored solutions, prompts with answers, and an
 8k BPE tokenizer trained on `train.jsonl`. Held-out files hold the last 200 questions of `model_solutions.jsonl`;
-none of their rows is trained on.
+none of their rows is trained on. The first few of their prompts are asked while an online run trains.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ ROOT = Path(__file__).resolve().parents[2]
 OUT = ROOT / "benchmarks" / "out" / "gsm8k"
 MODELS = ("6b_finetuning", "6b_verification", "175b_finetuning", "175b_verification")
 HELD_OUT = 200
+FEW = 32
 VOCABULARY = 8192
 
 Row = dict[str, Any]
@@ -92,6 +93,7 @@ def main() -> None:
     for name, make in (("pairs", pairs), ("marks", marks), ("scored", scored), ("prompts", prompts)):
         write(name, make(known))
         write(f"{name}_held_out", make(held_out))
+    write("prompts_few_held_out", prompts(held_out[:FEW]))
     from alignc.runtime.tokenizer import train_bpe
 
     texts = [part for row in train for part in (prompt(row), row["answer"])]
