@@ -81,15 +81,13 @@ def citation(paper: Paper) -> str:
 
 
 def _where(loss: Loss) -> tuple[Where, ...]:
-    rows = [n for t in loss.terms for n in walk(t.rows)]
-    shown = [n for n in rows if isinstance(n, Named) and n.meaning != "loss by row"]
     return tuple(
         Where(
             TEXT.symbol(n.symbol),
             text(n.argument),
             f"{n.meaning}{f', {n.type.unit}' if n.type.unit.powers else ''}",
         )
-        for n in dict.fromkeys(shown)
+        for n in loss.named
     )
 
 
@@ -182,12 +180,11 @@ def _coefficient(loss: Loss, response: str) -> Coefficient:
 def _others(loss: Loss) -> tuple[Coefficient, ...]:
     """Derive the coefficients of what else is trained: values of states, entropies."""
     root = alone(loss.root)
-    found = [n for n in inputs(root) if isinstance(n, Output) and n.quantity in OTHERS]
     return tuple(
         Coefficient(
             n.response, f"∂L/∂{OTHERS[n.quantity][0]}", text(gradient(root, n)), None, OTHERS[n.quantity][1]
         )
-        for n in found
+        for n in other_outputs(loss)
     )
 
 
@@ -195,6 +192,11 @@ OTHERS = {
     "token_value": ("V", "moves the value of a state to its return"),
     "entropy": ("H", "raises the entropy of the next token"),
 }
+
+
+def other_outputs(loss: Loss) -> list[Output]:
+    """List what is trained beside log-probabilities and scores."""
+    return [n for n in inputs(alone(loss.root)) if isinstance(n, Output) and n.quantity in OTHERS]
 
 
 def trained_output(loss: Loss, response: str) -> Node:

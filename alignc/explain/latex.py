@@ -6,12 +6,12 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from alignc.explain.build import trained_output
+from alignc.explain.build import OTHERS, other_outputs, trained_output
 from alignc.explain.model import Explanation
 from alignc.explain.show import gradient_words, sections, shown_value
 from alignc.graph.gradient import gradient
 from alignc.graph.loss import Loss, alone
-from alignc.graph.nodes import Logp, Named, Node
+from alignc.graph.nodes import Logp, Node, Output
 from alignc.printers.dialect import LATEX
 from alignc.printers.formula import latex
 
@@ -31,11 +31,18 @@ class Formulas:
 
 def formulas(loss: Loss) -> Formulas:
     """Print the mathematics of a loss."""
-    shown = list(dict.fromkeys(n for t in loss.terms for n in t.named if isinstance(n, Named)))
+    shown = loss.named
     where = tuple((printed(n), printed(n.argument)) for n in shown)
     notes = tuple(n.meaning + (f", {n.type.unit}" if n.type.unit.powers else "") for n in shown)
-    slopes = tuple(_slope(loss, y) for y in loss.view.responses)
+    slopes = (
+        *(_slope(loss, y) for y in loss.view.responses),
+        *(_other(loss, n) for n in other_outputs(loss)),
+    )
     return Formulas(f"L = {printed(loss.root, loss.written_out)}", where, notes, slopes)
+
+
+def _other(loss: Loss, node: Output) -> str:
+    return rf"\frac{{\partial L}}{{\partial {OTHERS[node.quantity][0]}}} = {printed(gradient(alone(loss.root), node))}"
 
 
 def _slope(loss: Loss, response: str) -> str:

@@ -64,6 +64,12 @@ class Loss:
         return tuple(sorted(found, key=lambda m: (m != "policy", m)))
 
     @property
+    def named(self) -> tuple[Named, ...]:
+        """The values that a reader meets by name, each after what it is made of."""
+        rows = [n for t in self.terms for n in walk(t.rows)]
+        return tuple(dict.fromkeys(n for n in rows if isinstance(n, Named) and n.meaning != "loss by row"))
+
+    @property
     def outputs(self) -> tuple[Node, ...]:
         """The roots of everything that a job computes."""
         return (self.root, *(m.value for m in self.metrics))
