@@ -312,6 +312,10 @@ class _Terms:
             label = labels.setdefault(own.label, numbered(own.label, {n.label for n in self.nested.values()}))
             self._move(inner.document, index)
             at = len(self.terms)
+            if self.origins[(*OBJECTIVE, "terms", at)].span is None and (place_at := document.origin(source)):
+                self.origins[(*OBJECTIVE, "terms", at)] = (
+                    place_at  # what it lacks is missed where it is named
+                )
             self.nested[at] = replace(own, label=label)
             self.terms.append(self._placed(each, place, len(given), at))
 

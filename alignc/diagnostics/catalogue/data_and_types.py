@@ -85,8 +85,8 @@ DATA_AND_TYPES = (
     Code(
         "E113",
         "several sources of rows where one is needed",
-        "two losses are compared, or one is tried out on a policy small enough to enumerate, over the rows of one "
-        "kind; a sum over rows of several kinds has no such meaning",
+        "`diff`, `verify` and `plan` reckon with rows of one kind: two losses are compared over the same rows, one is "
+        "tried out on a policy small enough to enumerate, and memory follows from what a row holds",
         "write the part that is meant as a spec of its own, with its terms and its source",
         "data: {sources: {pairs: {kind: pairwise, source: p.jsonl}, marks: {kind: pointwise, source: m.jsonl}}}",
     ),
