@@ -19,7 +19,7 @@ from alignc.spec.columns import KINDS, Guess, guess_columns
 from alignc.spec.paths import looks_local
 from alignc.spec.preset import Preset, built_in, not_a_preset, preset_names
 from alignc.spec.schema import json_schema
-from alignc.spec.starter import TINY, Start, sample_rows, starter
+from alignc.spec.starter import TINY, Start, judged, sample_rows, starter
 
 __all__ = ["command"]
 
@@ -101,7 +101,15 @@ def _spec(path: Path, preset: Preset, model: str | None, source: str, guess: Gue
         model = model if model.startswith(".") else f"./{model}"
     train = TINY_TRAIN if model is None else {}
     start = Start(
-        path.stem, preset.preset, model or TINY, guess.kind, source, guess.renamed, train, f"./{SCHEMA}"
+        name=path.stem,
+        preset=preset.preset,
+        policy=model or TINY,
+        kind=guess.kind,
+        source=source,
+        columns=guess.renamed,
+        train=train,
+        judge=judged(preset, guess.kind),
+        schema=f"./{SCHEMA}",
     )
     return starter(start)
 

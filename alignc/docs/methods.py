@@ -17,7 +17,8 @@ from alignc.printers.dialect import number
 from alignc.spec.describe import parameter_text
 from alignc.spec.load import load
 from alignc.spec.preset import Preset
-from alignc.spec.starter import smallest
+from alignc.spec.rows import ONLINE
+from alignc.spec.starter import flow, smallest
 
 __all__ = ["index_page", "method_page"]
 
@@ -39,6 +40,9 @@ def method_page(preset: Preset) -> str:
         f"## Loss\n\n{_loss(compiled)}",
         f"## Parameters\n\n{_parameters(preset)}",
         f"## Gradient\n\n{bullets(_gradient(said))}",
+        f"## Held to its reference\n\n{bullets(said.kl)}" if said.kl else "",
+        f"## Optimum\n\n{bullets(said.optimum)}" if said.optimum else "",
+        f"## Rollout\n\n{bullets(said.rollout)}" if said.rollout else "",
         f"## What runs\n\n{bullets(_runs(said))}",
         f"## What to watch\n\n{bullets(_watched(said))}",
         f"## What the checks say\n\n{bullets(_findings(compiled))}" if compiled.warnings else "",
@@ -92,10 +96,21 @@ def _parameters(preset: Preset) -> str:
 
 
 def _train(preset: Preset) -> str:
-    if not preset.train:
-        return ""
-    given = ", ".join(f"`{name}: {value}`" for name, value in preset.train.items())
-    return f"\nIt also sets, unless the spec says otherwise, under `train`: {given}.\n"
+    sometimes = "" if set(preset.data) <= set(ONLINE) else ", where the policy makes the responses"
+    sections = [("train", "", preset.train), *((name, sometimes, v) for name, v in preset.online.items())]
+    given = [
+        f"under `{section}`{when}: {', '.join(f'`{name}: {_bound(value)}`' for name, value in values.items())}"
+        for section, when, values in sections
+        if values
+    ]
+    return f"\nIt also sets, unless the spec says otherwise, {'; '.join(given)}.\n" if given else ""
+
+
+def _bound(value: object) -> str:
+    """Show a value as in a spec, what a parameter gives by the parameter's name."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{key}: {_bound(inner)}" for key, inner in value.items()) + "}"
+    return value.removeprefix("=") if isinstance(value, str) else flow(value)
 
 
 def _gradient(said: Explanation) -> list[str]:

@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from alignc.spec.preset import Preset
+from alignc.spec.rows import ONLINE
 from alignc.spec.scalars import resolve_scalar
 
-__all__ = ["TINY", "Start", "flow", "sample_rows", "smallest", "starter"]
+__all__ = ["TINY", "Start", "flow", "judged", "sample_rows", "smallest", "starter"]
 
 TINY: Mapping[str, Any] = {
     "init": "llama",
@@ -37,6 +38,7 @@ class Start:
     source: str
     columns: Mapping[str, str] = field(default_factory=dict)
     train: Mapping[str, Any] = field(default_factory=dict)
+    judge: Mapping[str, Any] = field(default_factory=dict)
     schema: str | None = None
 
 
@@ -50,7 +52,7 @@ def starter(start: Start) -> str:
         "name": start.name,
         "objective": {"preset": start.preset},
         "model": {"policy": start.policy},
-        "data": data,
+        "data": data | dict(start.judge),
         **({"train": dict(start.train)} if start.train else {}),
         "output_dir": f"runs/{start.name}",
     }
@@ -61,12 +63,21 @@ def starter(start: Start) -> str:
 def smallest(preset: Preset) -> str:
     """Write the smallest spec of a method."""
     kind = preset.data[0]
-    source = "pairs.jsonl" if kind == "pairwise" else f"{kind}.jsonl"
+    source = {"pairwise": "pairs", "self_play": "prompts"}.get(kind, kind)
+    data = {"kind": kind, "source": f"{source}.jsonl", **judged(preset, kind)}
     return (
         f"objective: {{preset: {preset.preset}}}\n"
         "model: {policy: Qwen/Qwen2.5-0.5B-Instruct}\n"
-        f"data: {{kind: {kind}, source: {source}}}\n"
+        f"data: {flow(data)}\n"
     )
+
+
+def judged(preset: Preset, kind: str) -> dict[str, Any]:
+    """Give the policy's own responses a judge: a reward, an oracle where win rates are wanted; none where neither is."""
+    if kind not in ONLINE or any(term.get("pairs") == "demonstration" for term in preset.terms):
+        return {}
+    wins = any("win_rate" in (t.get("reward"), (t.get("target") or {}).get("kind")) for t in preset.terms)
+    return {"oracle" if wins else "reward": {"kind": "verifier", "name": "exact_number"}}
 
 
 def flow(value: Any) -> str:
