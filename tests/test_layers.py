@@ -19,6 +19,7 @@ PACKAGE = Path(alignc.__file__).parent
 ORDER = (
     "cli",
     "docs",
+    "report",
     "launch",
     "diff",
     "emit",

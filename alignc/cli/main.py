@@ -26,6 +26,7 @@ COMMANDS = {
     "compile": "write the training job of a spec",
     "run": "train, one spec after another",
     "data": "show how rows become tokens",
+    "report": "draw the curves of runs, with their settings and rollouts",
     "eval": "compare trained models on held-out rows",
     "presets": "list the methods, or print one",
     "describe": "say what a field of the spec is",

@@ -1,0 +1,46 @@
+"""`alignc report`: what runs have left, as one page and in a few words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from alignc.api import load, specs_of
+from alignc.report import Run, page, read_run, summary
+
+__all__ = ["command"]
+
+
+@click.command("report")
+@click.argument("runs", type=click.Path(), nargs=-1, required=True)
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(dir_okay=False),
+    help="The page; left out: `report.html` in the run's folder.",
+)
+def command(runs: Sequence[str], output: str | None) -> None:
+    """Write the curves, settings and last rollouts of RUNS on one page, and print a summary.
+
+    A RUN is an output folder, or the spec of one; several are drawn over one another, and their page is put into
+    the working directory.
+    """
+    found = [read_run(folder) for run in runs for folder in _folders(run)]
+    target = Path(output) if output else _place(found)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_text(page(found), encoding="utf-8", newline="\n")
+    click.echo(summary(found), nl=False)
+    click.echo(f"wrote {target}")
+
+
+def _place(found: Sequence[Run]) -> Path:
+    return found[0].folder / "report.html" if len(found) == 1 else Path("report.html")
+
+
+def _folders(run: str) -> list[Path]:
+    """Take a spec for the folder it writes to."""
+    if not Path(run).is_file() and "#" not in run:
+        return [Path(run)]
+    return [Path(load(spec).job.output_dir) for spec in specs_of(run)]

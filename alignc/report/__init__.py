@@ -1,0 +1,7 @@
+"""What runs have left, as a page and in a few words."""
+
+from alignc.report.page import page
+from alignc.report.read import Run, read_run
+from alignc.report.summary import summary
+
+__all__ = ["Run", "page", "read_run", "summary"]

@@ -1,0 +1,119 @@
+"""Read what a run left in its output folder. A torn last line of a run that is still going is left out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from alignc.diagnostics import Diagnostic, DiagnosticError, Span
+
+__all__ = ["Run", "read_run"]
+
+ROLLOUTS = 24
+"""Responses that are shown, the last ones."""
+LARGEST = 1e300
+TAIL = 1 << 22
+"""Bytes of `rollouts.jsonl` that are looked at, from its end."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run: its job, the lines of `metrics.jsonl`, how it ended, its last responses, its seconds in steps."""
+
+    folder: Path
+    name: str
+    job: Mapping[str, Any]
+    metrics: Sequence[Mapping[str, Any]]
+    status: Mapping[str, Any]
+    rollouts: Sequence[Mapping[str, Any]]
+    seconds: float
+
+    @property
+    def state(self) -> str:
+        """How far it came: finished, failed, interrupted, or not ended."""
+        if self.status.get("finished") is True:
+            return "finished"
+        code = self.status.get("exit")
+        if code is None:
+            return "not ended"
+        return "interrupted" if code in (75, 130) else f"failed (exit {code})"
+
+    @property
+    def step(self) -> int:
+        """The last step that is on record."""
+        return int(self.metrics[-1].get("step", 0)) if self.metrics else int(self.status.get("step") or 0)
+
+    def series(self, metric: str) -> list[tuple[float, float]]:
+        """Give a metric's values by step; what is no number is left out."""
+        found = ((_number(row.get("step")), _number(row.get(metric))) for row in self.metrics)
+        return [(step, value) for step, value in found if step is not None and value is not None]
+
+    def last(self, metric: str) -> float | None:
+        """Give a metric's last value."""
+        found = self.series(metric)
+        return found[-1][1] if found else None
+
+
+def _number(value: Any) -> float | None:
+    whole = isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < LARGEST
+    return float(value) if whole else None
+
+
+def read_run(folder: Path) -> Run:
+    """Read a run. Raises DiagnosticError (E008) where there is none."""
+    job, metrics = _object(folder / "job" / "job.json"), list(_lines(folder / "metrics.jsonl"))
+    status = _object(folder / "status.json")
+    if not job and not metrics and not status:
+        why = "a run's folder holds `job/job.json` and `metrics.jsonl`; it is the spec's `output_dir`"
+        raise DiagnosticError(Diagnostic("E008", f"no run in `{folder}`", Span.at(str(folder)), why))
+    timing = _lines(folder / "timing.jsonl")
+    return Run(
+        folder=folder,
+        name=str(job.get("name") or folder.name),
+        job=job,
+        metrics=metrics,
+        status=status,
+        rollouts=_last_responses(folder / "rollouts.jsonl"),
+        seconds=sum(float(row.get("seconds") or 0) for row in timing),
+    )
+
+
+def _object(path: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _lines(path: Path) -> Iterator[dict[str, Any]]:
+    try:
+        text = path.read_text("utf-8", errors="replace")
+    except OSError:
+        return
+    yield from _parsed(text.split("\n"))
+
+
+def _parsed(lines: Sequence[str]) -> Iterator[dict[str, Any]]:
+    for line in lines:
+        try:
+            value = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(value, dict):
+            yield value
+
+
+def _last_responses(path: Path) -> list[dict[str, Any]]:
+    """Read the last responses, from the end of what may be a long file."""
+    try:
+        with path.open("rb") as stream:
+            size = stream.seek(0, 2)
+            stream.seek(max(0, size - TAIL))
+            lines = stream.read().decode("utf-8", "replace").split("\n")
+    except OSError:
+        return []
+    return list(_parsed(lines))[-ROLLOUTS:]
