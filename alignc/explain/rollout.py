@@ -84,6 +84,12 @@ def _advantage(loss: Loss) -> Iterator[str]:
         yield f"R_t = {text(b.negate(found.penalty))} + 1[t = T]·{earned}"
     for ratio in (n for n in walk(*loss.penalties) if isinstance(n, Named)):
         yield f"{ratio.symbol} = {text(ratio.argument)}: of the policy that sampled, still till the next rollout"
+    if found.adaptive is not None:
+        target, horizon = (found.adaptive[key] for key in ("target", "horizon"))
+        yield (
+            f"after a rollout of n responses β ← β·(1 + clip(KL/{target:g} − 1, −0.2, 0.2)·n/{horizon:g}),"
+            " KL being objective/kl"
+        )
     gamma = f"{found.discount:g}·" if found.discount != 1 else ""
     if found.baseline["kind"] == "value":
         decay = found.discount * found.gae_lambda

@@ -32,6 +32,8 @@ class Advantage:
     discount: float
     gae_lambda: float
     whiten: bool
+    adaptive: dict[str, Any] | None = None
+    """Target and horizon of a strength that follows the KL from rollout to rollout."""
 
 
 @dataclass(frozen=True)

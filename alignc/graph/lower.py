@@ -111,7 +111,14 @@ def _with_gap(metrics: list[Metric]) -> list[Metric]:
 
 
 PLACES: dict[str, tuple[tuple[str, ...], ...]] = {
-    "E003": (("link", "formula"), ("link",), ("score", "transform"), ("estimator",), ("gradient",)),
+    "E003": (
+        ("kl", "adaptive"),
+        ("link", "formula"),
+        ("link",),
+        ("score", "transform"),
+        ("estimator",),
+        ("gradient",),
+    ),
     "E004": (("estimator",), ("gradient",)),
     "E106": (("on",),),
     "E402": (("score", "reduce"), ("score", "of")),

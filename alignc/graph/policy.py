@@ -39,7 +39,9 @@ def held(term: PolicyGradient, placement: str) -> KLPlacement | None:
 def sequential(term: PolicyGradient) -> bool:
     """Tell whether a rollout must compute the advantage: token after token, or over all of its rows."""
     kl = held(term, "reward")
-    by_token = term.discount < 1 or (kl is not None and kl.granularity == "token")
+    by_token = term.discount < 1 or (
+        kl is not None and (kl.granularity == "token" or kl.adaptive is not None)
+    )
     return by_token or term.whiten or isinstance(term.baseline, axes.ValueBaseline | axes.BatchMean)
 
 
@@ -47,6 +49,10 @@ def policy_gradient(term: PolicyGradient, scope: Scope, seen: View) -> Lowered:
     """Lower −A·surrogate, and the KL where it stands in the loss. Raises GraphTypeError E101 for rows of pairs."""
     if not seen.group:
         raise GraphTypeError("a policy gradient takes groups of responses, not pairs", "E101")
+    if term.kl is not None and term.kl.adaptive is not None and term.kl.placement != "reward":
+        raise GraphTypeError(
+            "an adaptive strength follows the KL in the reward; in the loss it is fixed", "E003"
+        )
     penalty = _penalty(term, scope)
     advantage = _given(term, scope) if sequential(term) else _advantage(term, penalty, scope)
     ratio, surrogate = _surrogate(term, advantage, scope)
@@ -148,6 +154,7 @@ def _descriptor(term: PolicyGradient, penalty: Node | None) -> Advantage:
         discount=term.discount,
         gae_lambda=term.gae_lambda,
         whiten=term.whiten,
+        adaptive=kl.adaptive.model_dump() if kl and kl.adaptive else None,
     )
 
 

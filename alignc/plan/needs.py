@@ -102,6 +102,7 @@ def _advantage(loss: Loss) -> dict[str, Any] | None:
         "discount": found.discount,
         "gae_lambda": found.gae_lambda,
         "whiten": found.whiten,
+        "adaptive": found.adaptive,
     }
 
 

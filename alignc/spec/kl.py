@@ -6,10 +6,19 @@ from typing import Literal
 
 from alignc.spec.base import Spec, field
 
-__all__ = ["ESTIMATORS", "KLPlacement"]
+__all__ = ["ESTIMATORS", "AdaptiveKL", "KLPlacement"]
 
 ESTIMATORS = ("k1", "k2", "k3", "abs", "full")
 """The estimators that have a name; any other text is a formula κ(u)."""
+
+
+class AdaptiveKL(Spec):
+    """A strength that follows the KL (Ziegler et al. 2019, section 2.2)."""
+
+    target: float = field(..., "KL of a response to the reference that is aimed at.", unit="nat", gt=0)
+    horizon: float = field(
+        10_000.0, "Responses in which the strength follows; fewer: faster.", unit="response", gt=0
+    )
 
 
 class KLPlacement(Spec):
@@ -25,6 +34,9 @@ class KLPlacement(Spec):
         "reward", "In the reward, in the loss, or in the loss under a differentiated importance ratio."
     )
     beta: float = field(0.05, "Strength of the pull to the reference.", symbol="β", unit="reward/nat", ge=0)
+    adaptive: AdaptiveKL | None = field(
+        None, "Let `beta` follow the KL from rollout to rollout; in the reward alone. Left out: it is fixed."
+    )
     granularity: Literal["token", "sequence"] = field(
         "token",
         "An estimate for every token (in the reward: paid where the token stands), or one for the whole response.",
