@@ -16,7 +16,7 @@ from .job import Job
 from .micro import Arrangement
 from .online_shared import shared
 from .reward import Sample
-from .rollout.sample import sample
+from .rollout.sampler import Sampler
 from .rollout.sampling import Sampling
 from .world import World
 
@@ -49,7 +49,7 @@ def answers_of(
     run: Run,
     world: World,
     tokenizer: Any,
-    model: nn.Module,
+    sampler: Sampler,
     prompts: Sequence[Prompt],
     sampling: Sampling,
     arrangement: Arrangement,
@@ -57,10 +57,11 @@ def answers_of(
     seed: int,
     mixture: tuple[nn.Module, float] | None = None,
 ) -> list[Answers]:
-    """Sample the answers to some prompts, in their order.
+    """Sample the answers to some prompts, in their order, from the policy as it is.
 
     The ranks take prompts of like length in turn. What is drawn depends on the seed and each prompt's own row.
     """
+    sampler.refresh()
     size = run.job.spec.train.per_device_eval_batch_size
     order = sorted(range(len(prompts)), key=lambda place: (len(prompts[place].ids), place))
 
@@ -72,8 +73,7 @@ def answers_of(
     def draw(places: list[int]) -> dict[int, tuple[Tokens, ...]]:
         asked = [prompts[place] for place in places]
         with arrangement.precision():
-            groups = sample(
-                model,
+            groups = sampler(
                 [prompt.ids for prompt in asked],
                 [prompt.row for prompt in asked],
                 sampling,

@@ -18,6 +18,7 @@ from .online_answers import Answers, answers_of, sampling_of
 from .online_metrics import answer_metrics, divergence
 from .online_scores import Reference, scores_of
 from .online_verdicts import Judge, verdicts_of
+from .rollout.sampler import Sampler
 from .seeds import derive
 from .world import World
 
@@ -42,7 +43,7 @@ def held_out_answers(
     run: Run,
     world: World,
     tokenizer: Any,
-    model: nn.Module,
+    sampler: Sampler,
     prompts: Sequence[Prompt],
     arrangement: Arrangement,
     whose: str,
@@ -53,20 +54,20 @@ def held_out_answers(
     """
     sampling = sampling_of(run.job, tokenizer, completions=1)
     seed = derive(run.job.spec.train.seed, "held out", whose)
-    return answers_of(run, world, tokenizer, model, prompts, sampling, arrangement, seed=seed)
+    return answers_of(run, world, tokenizer, sampler, prompts, sampling, arrangement, seed=seed)
 
 
 def evaluate_answers(
     run: Run,
     world: World,
     tokenizer: Any,
-    model: nn.Module,
+    sampler: Sampler,
     scorer: nn.Module,
     arrangement: Arrangement,
     held_out: HeldOut,
 ) -> dict[str, float]:
     """Give the held-out metrics, named ``eval_*``; a signal interrupts, and a reward may fail."""
-    answers = held_out_answers(run, world, tokenizer, model, held_out.prompts, arrangement, "policy")
+    answers = held_out_answers(run, world, tokenizer, sampler, held_out.prompts, arrangement, "policy")
     verdicts = verdicts_of(run, world, held_out.judge, answers, held_out.opponents)
     found = answer_metrics(answers, verdicts)
     found.pop("rollout/degenerate_groups", None)
@@ -74,7 +75,7 @@ def evaluate_answers(
         found["objective/kl"] = kl_of(run, world, scorer, held_out.reference, answers, arrangement)
     if verdicts.win_rates:
         found["win_rate"] = float(np.mean(verdicts.win_rates))
-        if not verdicts.rewards:
+        if not verdicts.rewards:  # the score would be the same number
             del found["objective/scores"]
     return {f"eval_{name}": value for name, value in found.items()}
 

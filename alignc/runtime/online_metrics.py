@@ -62,13 +62,13 @@ def divergence(rows: Sequence[Example], anchors: Anchors, places: Sequence[int])
 def answer_metrics(answers: Sequence[Answers], verdicts: Verdicts) -> dict[str, float]:
     """Average what is known of answers without any model: rewards and their parts, lengths, ends.
 
-    Where there is an oracle alone, a score is a win rate.
+    Where there is an oracle alone, a score is a win rate against an opponent.
     """
     found: dict[str, float] = {}
     if verdicts.rewards:
         found["objective/scores"] = float(np.mean(verdicts.rewards))
         found |= {f"rewards/{name}/mean": float(np.mean(part)) for name, part in verdicts.parts.items()}
-    elif verdicts.win_rates:
+    elif verdicts.win_rates and verdicts.abroad:
         found["objective/scores"] = float(np.mean(verdicts.win_rates))
     if verdicts.rewards or verdicts.win_rates:
         found["rollout/degenerate_groups"] = float(degenerate(verdicts.rewards or verdicts.win_rates))

@@ -30,12 +30,14 @@ class Judge:
 class Verdicts:
     """A number for each answer to each prompt, of each kind; empty where nothing asked for that kind.
 
-    ``parts`` are a weighted sum's summands by name.
+    ``parts`` are a weighted sum's summands by name. ``abroad`` tells that answers played against others than
+    their own group, over which win rates average to ½ whatever the policy does.
     """
 
     rewards: Sequence[Numbers] = ()
     win_rates: Sequence[Numbers] = ()
     parts: Mapping[str, Sequence[Numbers]] = field(default_factory=dict)
+    abroad: bool = False
 
     def of(self, kind: str) -> Sequence[Numbers]:
         """Give the numbers of a kind, `reward` or `win_rate`."""
@@ -64,6 +66,7 @@ def verdicts_of(
         rewards=[paid[place][""] for place in order] if paid else (),
         win_rates=[won[place] for place in order] if won else (),
         parts={name: [paid[place][name] for place in order] for name in names},
+        abroad=opponents is not None,
     )
 
 

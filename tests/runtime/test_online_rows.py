@@ -183,6 +183,14 @@ def test_what_is_said_of_answers():
     }
 
 
+def test_win_rates_are_scores_against_an_opponent_alone():
+    of_one_group = answer_metrics([answers([1, 1])], Verdicts(win_rates=[(0.25, 0.75)]))
+    assert "objective/scores" not in of_one_group
+    assert of_one_group["rollout/degenerate_groups"] == 0.0
+    against_others = Verdicts(win_rates=[(0.25, 0.5)], abroad=True)
+    assert answer_metrics([answers([1, 1])], against_others)["objective/scores"] == 0.375
+
+
 def test_selected_answers_are_no_sample_to_estimate_a_kl_by():
     one = [(np.array([-1.0]), np.array([-3.0]))]
     anchors = {"rollout": one, "initial": [(np.array([-2.0]), np.array([-2.0]))]}
