@@ -40,7 +40,7 @@ def command(
 
     Of several sources it shows each in turn. Exits 1 where rows are refused or too many are cut.
     """
-    shown = {}
+    shown: dict[str, Any] = {}
     bad = False
     for name, part in _parts_of(built(spec, overrides)).items():
         if name and not as_json:

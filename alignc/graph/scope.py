@@ -8,8 +8,8 @@ from alignc.graph import build as b
 from alignc.graph.gradient import from_formula
 from alignc.graph.nodes import Node, Parameter
 from alignc.graph.types import GraphTypeError, Unit
+from alignc.spec.bound import Bound
 from alignc.spec.document import Path
-from alignc.spec.expand import Bound
 from alignc.spec.load import Loaded
 from alignc.spec.preset import preset_names
 

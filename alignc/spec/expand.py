@@ -2,47 +2,23 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path as FilePath
 from typing import Any
 
 from alignc.diagnostics import Diagnostic, DiagnosticError
 from alignc.diagnostics.suggest import did_you_mean
 from alignc.spec import formula
+from alignc.spec.bound import Bound, Files, Places, bind, find
 from alignc.spec.check import missing_field, unknown_field
-from alignc.spec.disk import is_file, real
-from alignc.spec.document import Document, Origin, Path, leaves, of_source
-from alignc.spec.nested import OWN, Place, as_objective, is_preset, numbered, place_of
-from alignc.spec.preset import Parameter, Preset, built_in, load_preset, not_a_preset, preset_names
+from alignc.spec.document import Document, Origin, Path, leaves
+from alignc.spec.nested import OWN, Place, as_objective, is_preset, listed, numbered, outside_terms, place_of
+from alignc.spec.preset import Parameter, Preset
 
 __all__ = ["Bound", "Expanded", "Nested", "expand"]
 
 OBJECTIVE: Path = ("objective",)
 ONLINE = ("prompts", "self_play")
-Places = Mapping[Path, Origin]
-"""Where the values of a user's own preset file stand."""
-
-
-@dataclass(frozen=True)
-class Bound:
-    """A preset's parameter with the value that it has in this spec."""
-
-    name: str
-    value: float | int | bool | str | dict[str, Any] | None
-    parameter: Parameter
-    origin: Origin
-
-    def unit(self, others: dict[str, Bound]) -> str | None:
-        """Look up the unit, which another choice may decide."""
-        if not isinstance(self.parameter.unit, dict):
-            return self.parameter.unit
-        for condition, unit in self.parameter.unit.items():
-            name, _, value = condition.partition("=")
-            if str(others[name].value) == value:
-                return unit
-        return None
 
 
 @dataclass(frozen=True)
@@ -64,10 +40,6 @@ class Expanded:
     nested: Mapping[int, Nested] = field(default_factory=dict)
 
 
-Files = tuple[FilePath, ...]
-"""The preset files that led here."""
-
-
 def expand(document: Document, before: Files = (), also: tuple[str, ...] = ()) -> Expanded:
     """Expand the objective's presets. Raises DiagnosticError with every error found in the objective.
 
@@ -79,10 +51,10 @@ def expand(document: Document, before: Files = (), also: tuple[str, ...] = ()) -
     if "preset" not in objective:
         if guess := did_you_mean("preset", [k for k in objective if k != "terms"]):
             raise DiagnosticError([unknown_field((*OBJECTIVE, guess), ["preset", "terms"], document)[0]])
-        return _without_own_preset(_named_terms(document), before)
-    preset, places, texts, before = _find(document, objective["preset"], before)
+        return _without_own_preset(listed(document), before)
+    preset, places, texts, before = find(document, objective["preset"], before)
     document = replace(document, texts={**document.texts, **texts})
-    parameters = _parameters(document, preset, places, also)
+    parameters = bind(document, preset, places, also)
     return _expanded(document, preset, parameters, places, before)
 
 
@@ -93,90 +65,6 @@ def _without_preset(document: Document, objective: Any) -> Expanded:
             raise DiagnosticError([unknown_field((*OBJECTIVE, guess), ["preset", "terms"], document)[0]])
         raise DiagnosticError([missing_field((*OBJECTIVE, "preset"), document)])
     return Expanded(document, None, {})
-
-
-def _find(
-    document: Document, name: Any, before: Files
-) -> tuple[Preset, Places, dict[str, str], tuple[FilePath, ...]]:
-    """Find a preset, where its values stand, its text, and the files that led to it; alignc's own are only named."""
-    span = document.span((*OBJECTIVE, "preset"))
-    if not isinstance(name, str):
-        raise DiagnosticError([Diagnostic("E003", "`preset` must be a text", span)])
-    if name in preset_names():
-        return built_in(name), {}, {}, before
-    if not name.endswith((".yaml", ".yml")):
-        raise DiagnosticError([not_a_preset(name, span)])
-    path = FilePath(span.file).parent / name
-    if not is_file(path):
-        raise DiagnosticError(
-            [Diagnostic("E008", f"no file `{name}`", span, help="paths start at the spec's folder")]
-        )
-    if real(path) in before:
-        raise DiagnosticError([Diagnostic("E001", f"`preset: {name}` comes back to this file", span)])
-    preset, source = load_preset(path)
-    return preset, of_source(source).origins, {source.file: source.text}, (*before, real(path))
-
-
-def _parameters(
-    document: Document, preset: Preset, places: Places, also: tuple[str, ...]
-) -> dict[str, Bound]:
-    given = document.data["objective"]
-    known = [*preset.parameters, "terms", "preset", *also]
-    found = [unknown_field((*OBJECTIVE, key), known, document)[0] for key in given if key not in known]
-    bound = {}
-    for name, parameter in preset.parameters.items():
-        path = (*OBJECTIVE, name)
-        origin = document.origins.get(path) if name in given else places.get(("parameters", name, "default"))
-        value = _over(parameter.default, given[name]) if name in given else parameter.default
-        if name not in given and parameter.default is None and parameter.type != "axis":
-            found.append(missing_field(path, document))
-        elif problem := _wrong(name, value, parameter):
-            code, message = problem
-            found.append(Diagnostic(code, message, (origin and origin.span) or document.span(path)))
-        else:
-            bound[name] = Bound(name, value, parameter, origin or Origin(f"preset:{preset.preset}"))
-    if found:
-        raise DiagnosticError(found)
-    return bound
-
-
-def _over(default: Any, given: Any) -> Any:
-    """Lay a part of a term over its default, unless it is another kind of part."""
-    same = isinstance(default, dict) and isinstance(given, dict) and given.get("kind") == default.get("kind")
-    return {**default, **given} if same else given
-
-
-def _wrong(name: str, value: Any, parameter: Parameter) -> tuple[str, str] | None:
-    match parameter.type:
-        case "axis":
-            ok = not isinstance(value, (bool, list))
-            words = "a choice, a mapping, or null"
-        case "choice":
-            ok, words = value in parameter.choices, f"one of {', '.join(parameter.choices)}"
-        case "boolean":
-            ok, words = isinstance(value, bool), "true or false"
-        case "integer":
-            ok, words = isinstance(value, int) and not isinstance(value, bool), "a whole number"
-        case _:
-            ok, words = isinstance(value, (int, float)) and not isinstance(value, bool), "a number"
-    if not ok:
-        return "E003", f"`{name}` must be {words}, found {value!r}"
-    return _out_of_range(name, value, parameter) if parameter.type in ("number", "integer") else None
-
-
-def _out_of_range(name: str, value: float, parameter: Parameter) -> tuple[str, str] | None:
-    if value != value or value in (float("inf"), float("-inf")):
-        return "E004", f"`{name}` must be a finite number, found {value}"
-    limits: tuple[tuple[str, float | None, Callable[[float, float], bool]], ...] = (
-        ("above", parameter.gt, operator.gt),
-        ("at least", parameter.ge, operator.ge),
-        ("below", parameter.lt, operator.lt),
-        ("at most", parameter.le, operator.le),
-    )
-    for words, limit, holds in limits:
-        if limit is not None and not holds(value, limit):
-            return "E004", f"`{name}` must be {words} {limit:g}, found {value}"
-    return None
 
 
 def _expanded(
@@ -195,7 +83,7 @@ def _expanded(
         data[section] = {**laid, **before_it} if isinstance(before_it, dict) else before_it
         defaults |= origins
     own = {p: o for p, o in out.origins.items() if p not in defaults}
-    origins = {**defaults, **_outside_terms(document), **own}
+    origins = {**defaults, **outside_terms(document), **own}
     expanded = replace(document, data=data, origins=origins, bindings=out.bindings, texts=out.texts)
     return Expanded(expanded, preset, parameters, out.nested)
 
@@ -222,7 +110,7 @@ def _without_own_preset(document: Document, before: Files) -> Expanded:
     out.reserved = {str(t["name"]) for t in terms if isinstance(t, dict) and "kind" in t and "name" in t}
     _all_of(lambda term, index: out.take(term, (*path, index)), zip(terms, range(len(terms)), strict=True))
     data = {**document.data, "objective": {**document.data["objective"], "terms": out.terms}}
-    origins = {**_outside_terms(document), **out.origins}
+    origins = {**outside_terms(document), **out.origins}
     expanded = replace(document, data=data, origins=origins, bindings=out.bindings, texts=out.texts)
     return Expanded(expanded, None, {}, out.nested)
 
@@ -247,11 +135,6 @@ def _applying(preset: Preset, parameters: dict[str, Bound]) -> list[tuple[int, d
         if all(parameters[name].value == value for name, value in wanted.items()):
             kept.append((index, {key: value for key, value in term.items() if key != "when"}))
     return kept
-
-
-def _outside_terms(document: Document) -> dict[Path, Origin]:
-    inside = (*OBJECTIVE, "terms")
-    return {p: o for p, o in document.origins.items() if p[:2] != inside or p == inside}
 
 
 class _Terms:
@@ -487,24 +370,3 @@ class _Terms:
         for old, origin in self.document.origins.items():
             if old[: len(source)] == source:
                 self.origins[(*path, *old[len(source) :])] = origin
-
-
-def _named_terms(document: Document) -> Document:
-    """Give the terms of a spec without a preset, which may be a mapping by name, their list form."""
-    terms = document.data["objective"]["terms"]
-    if not isinstance(terms, dict):
-        return document
-    origins = _outside_terms(document)
-    for index, name in enumerate(terms):
-        source = (*OBJECTIVE, "terms", name)
-        for old, origin in document.origins.items():
-            if old[:3] == source:
-                origins[(*OBJECTIVE, "terms", index, *old[3:])] = origin
-    listed = [{"name": n, **t} if isinstance(t, dict) else t for n, t in terms.items()]
-    data = {**document.data, "objective": {**document.data["objective"], "terms": listed}}
-    return replace(document, data=data, origins=origins)
-
-
-def bound_paths(document: Document) -> list[tuple[Path, Any]]:
-    """List every scalar of the objective's terms with its path."""
-    return list(leaves(document.data["objective"]["terms"], (*OBJECTIVE, "terms")))

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from alignc.diagnostics import Diagnostic, DiagnosticError, did_you_mean
 from alignc.spec.check import unknown_field
 from alignc.spec.document import Document, Origin, Path
 
-__all__ = ["OWN", "Place", "as_objective", "is_preset", "numbered", "place_of"]
+__all__ = ["OWN", "Place", "as_objective", "is_preset", "listed", "numbered", "outside_terms", "place_of"]
 
 OBJECTIVE: Path = ("objective",)
 OWN = ("name", "weight", "data")
@@ -72,3 +72,25 @@ def numbered(name: str, taken: Collection[str]) -> str:
     while (shown := name if count == 1 else f"{name}_{count}") in taken:
         count += 1
     return shown
+
+
+def listed(document: Document) -> Document:
+    """Give the terms of a spec without a preset, which may be a mapping by name, their list form."""
+    terms = document.data["objective"]["terms"]
+    if not isinstance(terms, dict):
+        return document
+    origins = outside_terms(document)
+    for index, name in enumerate(terms):
+        source = (*OBJECTIVE, "terms", name)
+        for old, origin in document.origins.items():
+            if old[:3] == source:
+                origins[(*OBJECTIVE, "terms", index, *old[3:])] = origin
+    listed = [{"name": n, **t} if isinstance(t, dict) else t for n, t in terms.items()]
+    data = {**document.data, "objective": {**document.data["objective"], "terms": listed}}
+    return replace(document, data=data, origins=origins)
+
+
+def outside_terms(document: Document) -> dict[Path, Origin]:
+    """Collect the origins of everything but the terms."""
+    inside = (*OBJECTIVE, "terms")
+    return {p: o for p, o in document.origins.items() if p[:2] != inside or p == inside}

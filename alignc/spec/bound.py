@@ -1,0 +1,131 @@
+"""The parameters of presets: where a preset is found, and the values that a spec gives its parameters."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path as FilePath
+from typing import Any
+
+from alignc.diagnostics import Diagnostic, DiagnosticError
+from alignc.spec.check import missing_field, unknown_field
+from alignc.spec.disk import is_file, real
+from alignc.spec.document import Document, Origin, Path, of_source
+from alignc.spec.preset import Parameter, Preset, built_in, load_preset, not_a_preset, preset_names
+
+__all__ = ["Bound", "Files", "Places", "bind", "find"]
+
+OBJECTIVE: Path = ("objective",)
+Places = Mapping[Path, Origin]
+"""Where the values of a user's own preset file stand."""
+
+
+Files = tuple[FilePath, ...]
+"""The preset files that led here."""
+
+
+@dataclass(frozen=True)
+class Bound:
+    """A preset's parameter with the value that it has in this spec."""
+
+    name: str
+    value: float | int | bool | str | dict[str, Any] | None
+    parameter: Parameter
+    origin: Origin
+
+    def unit(self, others: dict[str, Bound]) -> str | None:
+        """Look up the unit, which another choice may decide."""
+        if not isinstance(self.parameter.unit, dict):
+            return self.parameter.unit
+        for condition, unit in self.parameter.unit.items():
+            name, _, value = condition.partition("=")
+            if str(others[name].value) == value:
+                return unit
+        return None
+
+
+def find(
+    document: Document, name: Any, before: Files
+) -> tuple[Preset, Places, dict[str, str], tuple[FilePath, ...]]:
+    """Find a preset, where its values stand, its text, and the files that led to it; alignc's own are only named."""
+    span = document.span((*OBJECTIVE, "preset"))
+    if not isinstance(name, str):
+        raise DiagnosticError([Diagnostic("E003", "`preset` must be a text", span)])
+    if name in preset_names():
+        return built_in(name), {}, {}, before
+    if not name.endswith((".yaml", ".yml")):
+        raise DiagnosticError([not_a_preset(name, span)])
+    path = FilePath(span.file).parent / name
+    if not is_file(path):
+        raise DiagnosticError(
+            [Diagnostic("E008", f"no file `{name}`", span, help="paths start at the spec's folder")]
+        )
+    if real(path) in before:
+        raise DiagnosticError([Diagnostic("E001", f"`preset: {name}` comes back to this file", span)])
+    preset, source = load_preset(path)
+    return preset, of_source(source).origins, {source.file: source.text}, (*before, real(path))
+
+
+def bind(document: Document, preset: Preset, places: Places, also: tuple[str, ...]) -> dict[str, Bound]:
+    """Give a preset's parameters the objective's values, or their defaults. Raises DiagnosticError with all errors.
+
+    `also`: fields that may stand beside the parameters.
+    """
+    given = document.data["objective"]
+    known = [*preset.parameters, "terms", "preset", *also]
+    found = [unknown_field((*OBJECTIVE, key), known, document)[0] for key in given if key not in known]
+    bound = {}
+    for name, parameter in preset.parameters.items():
+        path = (*OBJECTIVE, name)
+        origin = document.origins.get(path) if name in given else places.get(("parameters", name, "default"))
+        value = _over(parameter.default, given[name]) if name in given else parameter.default
+        if name not in given and parameter.default is None and parameter.type != "axis":
+            found.append(missing_field(path, document))
+        elif problem := _wrong(name, value, parameter):
+            code, message = problem
+            found.append(Diagnostic(code, message, (origin and origin.span) or document.span(path)))
+        else:
+            bound[name] = Bound(name, value, parameter, origin or Origin(f"preset:{preset.preset}"))
+    if found:
+        raise DiagnosticError(found)
+    return bound
+
+
+def _over(default: Any, given: Any) -> Any:
+    """Lay a part of a term over its default, unless it is another kind of part."""
+    same = isinstance(default, dict) and isinstance(given, dict) and given.get("kind") == default.get("kind")
+    return {**default, **given} if same else given
+
+
+def _wrong(name: str, value: Any, parameter: Parameter) -> tuple[str, str] | None:
+    match parameter.type:
+        case "axis":
+            ok = not isinstance(value, (bool, list))
+            words = "a choice, a mapping, or null"
+        case "choice":
+            ok, words = value in parameter.choices, f"one of {', '.join(parameter.choices)}"
+        case "boolean":
+            ok, words = isinstance(value, bool), "true or false"
+        case "integer":
+            ok, words = isinstance(value, int) and not isinstance(value, bool), "a whole number"
+        case _:
+            ok, words = isinstance(value, (int, float)) and not isinstance(value, bool), "a number"
+    if not ok:
+        return "E003", f"`{name}` must be {words}, found {value!r}"
+    return _out_of_range(name, value, parameter) if parameter.type in ("number", "integer") else None
+
+
+def _out_of_range(name: str, value: float, parameter: Parameter) -> tuple[str, str] | None:
+    if value != value or value in (float("inf"), float("-inf")):
+        return "E004", f"`{name}` must be a finite number, found {value}"
+    limits: tuple[tuple[str, float | None, Callable[[float, float], bool]], ...] = (
+        ("above", parameter.gt, operator.gt),
+        ("at least", parameter.ge, operator.ge),
+        ("below", parameter.lt, operator.lt),
+        ("at most", parameter.le, operator.le),
+    )
+    for words, limit, holds in limits:
+        if limit is not None and not holds(value, limit):
+            return "E004", f"`{name}` must be {words} {limit:g}, found {value}"
+    return None
