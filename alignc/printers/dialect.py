@@ -33,6 +33,8 @@ class Dialect:
     number: Callable[[float], str]
     symbol: Callable[[str], str]
     response: Mapping[str, str]
+    place: Callable[[str, str], str]
+    """A response with a place in it, such as `t` or `<t`."""
     model: Callable[[str], str]
     logp: str
     """Of a whole response; takes the model and the response."""
@@ -86,9 +88,10 @@ TEXT = Dialect(
         "completions": "y_i",
         "mismatched": "y′",
     },
+    place=lambda response, place: f"{response},{place}",
     model=lambda m: {"policy": "π", "initial": "π_ref"}.get(m, f"π_{m}"),
     logp="log {}({}|x)",
-    token_logp="log {}({},t)",
+    token_logp="log {}({})",
     function=lambda f, x: FUNCTIONS[f].text.format(x),
     power=lambda base, n: base + EXPONENTS.get(n, f"^{n}"),
     fraction=_fraction,
@@ -98,9 +101,9 @@ TEXT = Dialect(
     stop="sg({})",
     pairs="Σ_i>j[({0}_i − {0}_j)²]",
     squares="log Σ_v π({},t=v)²",
-    token_column="{}({},t)",
-    state_value="V(x, {},<t)",
-    entropy="H(π(·|x, {},<t))",
+    token_column="{}({})",
+    state_value="V(x, {})",
+    entropy="H(π(·|x, {}))",
     mean="E{}[{}]",
     total="Σ{}[{}]",
     over={"batch": "", "group": "_i", "token": "_t"},
@@ -130,6 +133,11 @@ def _latex_model(model: str) -> str:
     )
 
 
+def _latex_place(response: str, place: str) -> str:
+    base, _, below = response.partition("_")
+    return f"{base}_{{{below},{place}}}" if below else f"{base}_{{{place}}}"
+
+
 LATEX = Dialect(
     name="latex",
     number=_latex_number,
@@ -141,9 +149,10 @@ LATEX = Dialect(
         "completions": "y_i",
         "mismatched": "y'",
     },
+    place=_latex_place,
     model=_latex_model,
     logp=r"\log {}({} \mid x)",
-    token_logp=r"\log {}({{{}}}_t)",
+    token_logp=r"\log {}({})",
     function=lambda f, x: FUNCTIONS[f].latex.format(x),
     power=lambda base, n: f"{base}^{{{n}}}",
     fraction=lambda above, below: r"\frac{%s}{%s}" % (above, r" \, ".join(below)),  # noqa: UP031
@@ -153,9 +162,9 @@ LATEX = Dialect(
     stop=r"\operatorname{{sg}}\left({}\right)",
     pairs=r"\sum_{{i>j}} \left({0}_i - {0}_j\right)^2",
     squares=r"\log \sum_v \pi_\theta(v \mid {{{}}}_{{<t}})^2",
-    token_column=r"\mathrm{{{}}}({{{}}}_t)",
-    state_value=r"V(x, {{{}}}_{{<t}})",
-    entropy=r"H\left(\pi_\theta(\cdot \mid x, {{{}}}_{{<t}})\right)",
+    token_column="{}({})",
+    state_value=r"V(x, {})",
+    entropy=r"H\left(\pi_\theta(\cdot \mid x, {})\right)",
     mean=r"\mathbb{{E}}{}\left[{}\right]",
     total=r"\sum{}\left[{}\right]",
     over={"batch": "", "group": "_i", "token": "_t"},

@@ -68,19 +68,23 @@ class Printer:
             case Parameter(symbol=symbol):
                 return spell.symbol(symbol) if symbol else "1", ATOM
             case Column(name=name, response=response, token=True):
-                return spell.token_column.format(spell.symbol(name), spell.response[str(response)]), ATOM
+                return spell.token_column.format(spell.symbol(name), self.token(str(response), "t")), ATOM
             case Column(name=name, response=response):
                 shown = spell.symbol(name)
                 return (f"{shown}({spell.response[response]})" if response else shown), ATOM
             case Length(response=response):
                 return spell.length.format(spell.response[response]), ATOM
             case Logp(model=model, response=response):
-                return spell.token_logp.format(spell.model(model), spell.response[response]), ATOM
+                return spell.token_logp.format(spell.model(model), self.token(response, "t")), ATOM
             case Named(name=name, symbol=symbol, argument=argument):
                 return self.show(argument) if name in self.expand else (spell.symbol(symbol), ATOM)
             case Stop(argument=argument):
                 return spell.stop.format(self.show(argument)[0]), ATOM
         return self.leaf(node) or self.compound(node)
+
+    def token(self, response: str, place: str) -> str:
+        """Name a place in a response."""
+        return self.spell.place(self.spell.response[response], place)
 
     def leaf(self, node: Node) -> Shown | None:
         """Print the rarer inputs."""
@@ -95,9 +99,9 @@ class Printer:
             case Output(quantity="value"):
                 return "V(x)", ATOM
             case Output(quantity="token_value", response=response):
-                return spell.state_value.format(spell.response[response]), ATOM
+                return spell.state_value.format(self.token(response, "<t")), ATOM
             case Output(quantity="entropy", response=response):
-                return spell.entropy.format(spell.response[response]), ATOM
+                return spell.entropy.format(self.token(response, "<t")), ATOM
             case Output(response=response):
                 return f"r(x, {spell.response[response]})", ATOM
         return None
