@@ -8,6 +8,8 @@ from dataclasses import replace
 from alignc.diagnostics import Diagnostic, DiagnosticError
 from alignc.graph.loss import Loss, Metric
 from alignc.graph.lower import lower
+from alignc.graph.nodes import Output
+from alignc.graph.rewrite import inputs
 from alignc.graph.scope import Names
 from alignc.spec.load import Loaded
 
@@ -22,9 +24,25 @@ def lower_parts(parts: Mapping[str, Loaded]) -> dict[str, Loss]:
             lowered[name] = lower(part, names)
         except DiagnosticError as error:
             found += error.diagnostics
+    found += _two_models(parts, lowered)
     if found:
         raise DiagnosticError(found)
     return _numbered(lowered)
+
+
+def _two_models(parts: Mapping[str, Loaded], losses: Mapping[str, Loss]) -> list[Diagnostic]:
+    """E113: the scores of a reward model, and a policy's log-probabilities: no one model has both."""
+    scored = [name for name, loss in losses.items() if "score" in _outputs(loss)]
+    if len(scored) in (0, len(losses)):
+        return []
+    message = f"`{scored[0]}` trains a reward model, other sources a policy: one job trains one model"
+    why = "a reward model has a scalar head where a policy has its vocabulary"
+    span = parts[scored[0]].document.span(("data",), of_key=True)
+    return [Diagnostic("E113", message, span, why=why, help="train the reward model by a spec of its own")]
+
+
+def _outputs(loss: Loss) -> set[str]:
+    return {node.quantity for node in inputs(*loss.outputs) if isinstance(node, Output)}
 
 
 def own_metric(number: int) -> str:

@@ -136,6 +136,8 @@ def _another_form(below: dict[str, Any], above: dict[str, Any], choices: tuple[s
         return True
     if any(k in below and k in above and below[k] != above[k] for k in choices):
         return True
+    if ("source" in below and "sources" in above) or ("sources" in below and "source" in above):
+        return True
     pairs = (("init", "run"), ("run", "init"), ("source", "fraction"), ("fraction", "source"))
     return any(mine in below and mine not in above and _meant(other, above) for mine, other in pairs)
 

@@ -121,6 +121,18 @@ def test_the_sum_at_a_point(tmp_path: Path) -> None:
     assert slope == pytest.approx(other["examples"][0]["gradient"]["completion"]["logp"] / 2, abs=1e-15)
 
 
+def test_a_reward_model_and_a_policy_are_two_jobs(tmp_path: Path) -> None:
+    terms = "[{preset: reward_model, data: pairs}, {preset: kto, data: marks}]"
+    assert found(spec(tmp_path, terms)) == [("E113", 2, 18)]
+
+
+def test_several_sources_replace_the_one_below(tmp_path: Path) -> None:
+    spec(tmp_path, "[{preset: dpo}]", data=PAIRS).rename(tmp_path / "base.yaml")
+    over = spec(tmp_path)
+    over.write_text(f"extends: base.yaml\n{over.read_text()}")
+    assert found(over) == []
+
+
 def test_one_source_is_asked_for_where_one_is_needed(tmp_path: Path) -> None:
     with pytest.raises(DiagnosticError) as refused:
         lowered(spec(tmp_path), files=False)
