@@ -18,6 +18,7 @@ __all__ = ["command"]
 COLUMNS = (
     ("preference accuracy", "accuracy", ".1%"),
     ("reward margin", "reward_margin", "+.3f"),
+    ("reward accuracy", "reward_accuracy", ".1%"),
     ("log π chosen", "chosen", ".2f"),
     ("log π rejected", "rejected", ".2f"),
     ("verified answers", "quality", ".1%"),
@@ -44,7 +45,8 @@ def command(
 ) -> None:
     """Compare RUNS (output folders, model folders or specs) on held-out rows; the first is the baseline.
 
-    The reward margin is the mean log-ratio margin to the baseline's model, in nat.
+    Rewards are log-ratios to the baseline's model: their mean margin in nat, and the share of pairs that they rank
+    rightly.
     """
     if not pairs and not prompts:
         raise click.UsageError("nothing to ask: give --pairs, --prompts or both")
@@ -76,5 +78,8 @@ def _table(figures: Sequence[Figures]) -> str:
 
 
 def _line(figures: Figures, used: Sequence[tuple[str, str, str]], width: int) -> str:
-    cells = [f"{format(getattr(figures, key), form):>{len(title)}}" for title, key, form in used]
+    values = [(title, getattr(figures, key), form) for title, key, form in used]
+    cells = [
+        f"{'–' if value is None else format(value, form):>{len(title)}}" for title, value, form in values
+    ]
     return "  ".join([f"{figures.name:<{width}}", *cells])

@@ -42,6 +42,7 @@ class Questions:
 class Figures:
     """What one model did. Margins are means in nat, `reward_margin` that of log-ratios to the first model.
 
+    `reward_accuracy` is the share of pairs that these log-ratios rank rightly: unknown of the first model itself.
     `length` is the mean length of its own answers in tokens, without EOS; one that found no end has all it may have.
     """
 
@@ -49,6 +50,7 @@ class Figures:
     accuracy: float | None = None
     margin: float | None = None
     reward_margin: float | None = None
+    reward_accuracy: float | None = None
     chosen: float | None = None
     rejected: float | None = None
     quality: float | None = None
@@ -85,12 +87,13 @@ def _logps(model: nn.Module, tokenizer: Any, questions: Questions) -> np.ndarray
     return sums(model, examples, tokenizer.pad_token_id or 0)
 
 
-def _preferences(logps: np.ndarray, first: np.ndarray) -> dict[str, float]:
+def _preferences(logps: np.ndarray, first: np.ndarray) -> dict[str, float | None]:
     gap, before = logps[:, 0] - logps[:, 1], first[:, 0] - first[:, 1]
     return {
         "accuracy": float((gap > 0).mean()),
         "margin": float(gap.mean()),
         "reward_margin": float((gap - before).mean()),
+        "reward_accuracy": None if logps is first else float((gap > before).mean()),
         "chosen": float(logps[:, 0].mean()),
         "rejected": float(logps[:, 1].mean()),
     }
