@@ -1,8 +1,9 @@
 """Train the methods on GSM8K from one SFT model, tuned alike, and hold them against each other on held-out rows.
 
-Each method is trained with every learning rate of the grid, for the number of tokens that the DPO spec sees in its
+Each method is trained with every learning rate of the grid, for about as many tokens as the DPO spec sees in its
 epoch. The rate is chosen by preference accuracy on pairs of training questions that no run trains on; figures are
-those of the held-out questions. Writes `methods.json`, a table and a plot to `benchmarks/out/gsm8k/`.
+those of the held-out questions, and answers those that the chosen models write to some of them. Writes `methods.json`,
+a table and a plot to `benchmarks/out/gsm8k/`; `--judge` takes the runs that `methods.json` names as they are.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import argparse
 import json
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,10 @@ OUT = HERE.parent / "out" / "gsm8k"
 METHODS = ("dpo", "ipo", "simpo", "orpo", "r_dpo", "kto", "copg")
 RATES = ("1e-5", "3e-5")
 TUNING_PAIRS = 150
+ANSWERS = ("--max-new-tokens", "128", "--limit", "60")
+SFT = HERE.parent / "out" / "runs" / "gsm8k-sft" / "model"
+
+Row = dict[str, Any]
 
 
 def alignc(*arguments: str) -> str:
@@ -34,11 +40,11 @@ def tokens_of(folder: Path) -> int:
     return int(metrics(folder)[-1]["num_tokens"])
 
 
-def metrics(folder: Path) -> list[dict[str, Any]]:
+def metrics(folder: Path) -> list[Row]:
     return [json.loads(line) for line in (folder / "metrics.jsonl").read_text("utf-8").splitlines()]
 
 
-def split_tuning_pairs() -> tuple[Path, Path]:
+def split_tuning_pairs() -> None:
     """Set pairs of the last training questions aside: rates are chosen on them, and nothing else is."""
     rows = (OUT / "pairs.jsonl").read_text("utf-8").splitlines(keepends=True)
     tuning, train = OUT / "pairs_tuning.jsonl", OUT / "pairs_train.jsonl"
@@ -49,7 +55,6 @@ def split_tuning_pairs() -> tuple[Path, Path]:
         lines = (OUT / f"{kind}.jsonl").read_text("utf-8").splitlines(keepends=True)
         kept = [line for line in lines if json.loads(line)["prompt"] not in asked]
         (OUT / f"{kind}_train.jsonl").write_text("".join(kept), encoding="utf-8")
-    return train, tuning
 
 
 def source_of(method: str) -> str:
@@ -86,43 +91,84 @@ def steps_for(method: str, rate: str, tokens: int) -> int:
     return max(1, round(4 * tokens / tokens_of(probe)))
 
 
-def judged(folders: list[Path], pairs: Path) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = json.loads(
-        alignc("eval", *map(str, folders), "--pairs", str(pairs), "--json")
-    )
+def judged(folders: Sequence[Path], *questions: str) -> list[Row]:
+    found: list[Row] = json.loads(alignc("eval", *map(str, folders), *questions, "--json"))
     return found
 
 
-def table(rows: list[dict[str, Any]]) -> str:
-    head = "| method | rate | preference accuracy | margin, nat | log π chosen | log π rejected | tokens |"
-    lines = [
-        f"| {r['method']} | {r['rate']} | {r['accuracy']:.1%} | {r['reward_margin']:+.2f} | {r['chosen']:.1f}"
-        f" | {r['rejected']:.1f} | {r['tokens']:,} |"
-        for r in rows
-    ]
-    return "\n".join([head, "| --- " * 7 + "|", *lines]) + "\n"
+def chosen(method: str, rates: Sequence[str], tokens: int | None) -> Row:
+    """Train a method at every rate, and take the one that ranks most of the tuning pairs rightly."""
+    steps = None if tokens is None else steps_for(method, rates[0], tokens)
+    runs = [train(method, rate, steps) for rate in rates]
+    scores = judged([run / "model" for run in runs], "--pairs", str(OUT / "pairs_tuning.jsonl"))
+    best = max(range(len(runs)), key=lambda i: scores[i]["accuracy"])
+    tuning = {rate: score["accuracy"] for rate, score in zip(rates, scores, strict=True)}
+    return {"method": method, "rate": rates[best], "tokens": tokens_of(runs[best]), "tuning": tuning}
+
+
+def trained(methods: Sequence[str], rates: Sequence[str]) -> list[Row]:
+    """Train every method for as many tokens as DPO sees."""
+    split_tuning_pairs()
+    tokens = tokens_of(train("dpo", rates[0], None))
+    rows = []
+    for method in methods:
+        rows.append(chosen(method, rates, None if method == "dpo" else tokens))
+        save(rows)
+    return rows
+
+
+def held_out(rows: Sequence[Row]) -> list[Row]:
+    """Measure the SFT model and the chosen runs: pairs all of them, and answers to prompts but a few."""
+    models = [SFT, *(OUT / "methods" / f"{row['method']}-{row['rate']}" / "model" for row in rows)]
+    pairs = judged(models, "--pairs", str(OUT / "pairs_held_out.jsonl"))
+    answers = judged(models, "--prompts", str(OUT / "prompts_held_out.jsonl"), *ANSWERS)
+    sft = {"method": "sft", "rate": "", "tokens": 0}
+    written = [{key: row[key] for key in ("quality", "length")} for row in answers]
+    return [row | pair | own for row, pair, own in zip([sft, *rows], pairs, written, strict=True)]
+
+
+def save(rows: Sequence[Row]) -> None:
+    (OUT / "methods.json").write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+
+
+def table(rows: Sequence[Row]) -> str:
+    head = (
+        "| method | rate | π ranks rightly | π/π_SFT ranks rightly | margin, nat | log π chosen | log π rejected"
+        " | answer, tokens | right | tokens seen |"
+    )
+    return "\n".join([head, "| --- " * 10 + "|", *map(line, rows)]) + "\n"
+
+
+def line(row: Row) -> str:
+    ranks = "–" if row["reward_accuracy"] is None else f"{row['reward_accuracy']:.1%}"
+    cells = (
+        row["method"],
+        row["rate"] or "–",
+        f"{row['accuracy']:.1%}",
+        ranks,
+        f"{row['reward_margin']:+.2f}",
+        f"{row['chosen']:.1f}",
+        f"{row['rejected']:.1f}",
+        f"{row['length']:.1f}",
+        f"{row['quality']:.1%}",
+        f"{row['tokens']:,}",
+    )
+    return f"| {' | '.join(cells)} |"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--methods", nargs="+", default=METHODS)
     parser.add_argument("--rates", nargs="+", default=RATES)
+    parser.add_argument("--judge", action="store_true", help="train nothing")
     asked = parser.parse_args()
-    _, tuning = split_tuning_pairs()
-    sft = Path("benchmarks/out/runs/gsm8k-sft/model")
-    first = train("dpo", asked.rates[0], None)
-    tokens = tokens_of(first)
-    rows = [{"method": "sft", "rate": "", "tokens": 0, **judged([sft], OUT / "pairs_held_out.jsonl")[0]}]
-    for method in asked.methods:
-        steps = None if method == "dpo" else steps_for(method, asked.rates[0], tokens)
-        runs = [train(method, rate, steps) for rate in asked.rates]
-        scores = judged([sft, *(run / "model" for run in runs)], tuning)[1:]
-        best = max(range(len(runs)), key=lambda i: scores[i]["accuracy"])
-        held_out = judged([sft, runs[best] / "model"], OUT / "pairs_held_out.jsonl")[1]
-        rows.append(
-            {"method": method, "rate": asked.rates[best], "tokens": tokens_of(runs[best]), **held_out}
-        )
-        (OUT / "methods.json").write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+    if asked.judge:
+        known = json.loads((OUT / "methods.json").read_text("utf-8"))
+        runs = [row for row in known if row["method"] != "sft"]
+    else:
+        runs = trained(asked.methods, asked.rates)
+    rows = held_out(runs)
+    save(rows)
     (OUT / "methods.md").write_text(table(rows), encoding="utf-8")
     (OUT / "methods.svg").write_text(chart(rows), encoding="utf-8")
     print(table(rows))
