@@ -8,6 +8,7 @@ from alignc.checks.kl import PLACES, SAID
 from alignc.checks.rule import Checked, term_path
 from alignc.diagnostics import Diagnostic
 from alignc.graph.divergence import meaning
+from alignc.graph.lengths import length_power, whole_ratio
 from alignc.graph.policy import held
 from alignc.graph.soundness import kl_codes
 from alignc.spec.objective import PolicyGradient, Value
@@ -168,11 +169,18 @@ def group_normalisation(checked: Checked) -> Iterator[Diagnostic]:
 
 
 def length_bias(checked: Checked) -> Iterator[Diagnostic]:
-    """W310: a mean over each response's own tokens."""
+    """W310: a weight that depends on how long a response is."""
     for index, term in _terms(checked):
-        if term.aggregation == "token_mean" and term.ratio == "token":
+        power = length_power(term)
+        if power < 0:
             message = "each token of a long response counts less than one of a short response"
-            yield checked.finding("W310", message, (*term_path(index), "aggregation"))
+        elif power > 0:
+            message = (
+                "one ratio a response, and advantages summed over its tokens: a long response counts more"
+            )
+        if power != 0:
+            step = "ratio" if whole_ratio(term) else "aggregation"
+            yield checked.finding("W310", message, (*term_path(index), step))
 
 
 def silent_groups(checked: Checked) -> Iterator[Diagnostic]:

@@ -14,13 +14,14 @@ from alignc.graph.build import constant
 from alignc.graph.divergence import Kind, meaning
 from alignc.graph.evaluate import evaluate
 from alignc.graph.kl import kappa
+from alignc.graph.lengths import length_power, strong, varies, whole_ratio
 from alignc.graph.loss import Loss, TermLoss
 from alignc.graph.policy import sequential
 from alignc.graph.soundness import stepwise
 from alignc.spec.kl import KLPlacement
 from alignc.spec.load import Loaded
 from alignc.spec.objective import PolicyGradient
-from alignc.spec.policy import BatchMean, Cispo, GroupMean, Importance, Reinforce, ValueBaseline
+from alignc.spec.policy import BatchMean, GroupMean, Importance, Reinforce, ValueBaseline
 from alignc.verify.report import Claim
 from alignc.verify.surrogate import Groups, Surrogate, win_rates_of
 from alignc.verify.toy import Array, central_differences
@@ -164,47 +165,14 @@ def _no_objective(setting: Setting) -> str:
         return "advantages divided by the rollout's spread: one factor at best, of many responses"
     if not several:
         return ""
-    if (power := _length_power(term)) != 0:
+    if (power := length_power(term)) != 0:
         less = "less" if power < 0 else "more"
         return f"a response of n tokens counts n^{power} times: longer ones {less}".replace("-", "−")
-    if _whole_ratio(term) and _varies(term):
+    if whole_ratio(term) and varies(term):
         return "one ratio a response, with an advantage a token: each token answers for all of them"
     if term.discount < 1:
         return f"γ = {term.discount:g} forgets what comes later"
     return ""
-
-
-def _length_power(term: PolicyGradient) -> int:
-    """Count how often a response's length multiplies its weight: surrogate and KL, whichever is wrong."""
-    kl = strong(term)
-    if (
-        term.aggregation == "token_mean"
-        and kl is not None
-        and kl.placement != "reward"
-        and kl.granularity == "token"
-    ):
-        return -1
-    if not _whole_ratio(term):
-        return -1 if term.aggregation == "token_mean" else 0
-    summed = 1 if sequential(term) and term.aggregation != "token_mean" else 0
-    return summed - (1 if term.ratio == "sequence_mean" else 0)
-
-
-def _whole_ratio(term: PolicyGradient) -> bool:
-    """Tell whether the gradient passes through one ratio a response."""
-    return not isinstance(term.surrogate, Reinforce | Cispo) and term.ratio != "token"
-
-
-def _varies(term: PolicyGradient) -> bool:
-    """Tell whether the tokens of a response have different advantages."""
-    kl = strong(term)
-    paid = kl is not None and kl.placement == "reward" and kl.granularity == "token"
-    return paid or term.discount < 1 or isinstance(term.baseline, ValueBaseline)
-
-
-def strong(term: PolicyGradient) -> KLPlacement | None:
-    """Give the KL block, where it has any strength."""
-    return term.kl if term.kl is not None and term.kl.beta > 0 else None
 
 
 def _factors(setting: Setting, policy: Policy) -> tuple[float, float]:

@@ -24,7 +24,23 @@ from alignc.verify.optimum import stated
 from alignc.verify.toy import log_softmax
 
 DATA = {"sft": "demonstrations", "kto": "pointwise", "bco": "pointwise", "dro": "pointwise", "sppo": "pointwise",
-        "copg": "scored", "rebel": "scored"}  # fmt: skip
+        "copg": "scored", "rebel": "scored", "spin": "self_play", "nash_md": "self_play"}  # fmt: skip
+SAMPLED = (
+    "cispo",
+    "dapo",
+    "dr_grpo",
+    "gspo",
+    "grpo",
+    "nash_md",
+    "online_dpo",
+    "ppo",
+    "reinforce",
+    "reinforce_pp",
+    "rloo",
+    "spin",
+)
+JUDGE = "{kind: verifier, name: length, limit: 5}"
+EXTRA = {"prompts": f", reward: {JUDGE}", "self_play": f", oracle: {{kind: bradley_terry, reward: {JUDGE}}}"}
 STATED = (
     "dpo",
     "ipo",
@@ -44,19 +60,22 @@ STATED = (
 def written(folder: Path, objective: str, kind: str) -> Path:
     spec = folder / "spec.yaml"
     spec.write_text(
-        f"objective: {objective}\nmodel: {{policy: x/y}}\ndata: {{kind: {kind}, source: x/y}}\n", "utf-8"
+        f"objective: {objective}\nmodel: {{policy: x/y}}\ndata: {{kind: {kind}, source: x/y{EXTRA.get(kind, '')}}}\n",
+        "utf-8",
     )
     return spec
 
 
 @pytest.mark.parametrize("preset", sorted(preset_names()))
 def test_every_preset_does_what_is_said(preset: str, tmp_path: Path) -> None:
-    compiled = lowered(written(tmp_path, f"{{preset: {preset}}}", DATA.get(preset, "pairwise")), files=False)
+    kind = DATA.get(preset, "prompts" if preset in SAMPLED else "pairwise")
+    compiled = lowered(written(tmp_path, f"{{preset: {preset}}}", kind), files=False)
     found = verify(compiled.spec, compiled.loss)
     assert [c for c in found.claims if c.holds is False] == []
     optima = [c for c in found.claims if c.about.startswith("optimum, o")]
     assert all(c.gap is not None and c.gap < 1e-6 for c in optima) or preset not in STATED
-    assert optima or preset == "aot"
+    steps = [c for c in found.claims if c.about.startswith("first inner step")]
+    assert optima or len(steps) == 2 or preset == "aot"
 
 
 @pytest.mark.parametrize("divergence", ["forward_kl", "js", "alpha"])

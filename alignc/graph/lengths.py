@@ -1,0 +1,42 @@
+"""How a policy gradient weighs responses by their length: what checks reports, and verify enumerates."""
+
+from __future__ import annotations
+
+from alignc.graph.policy import sequential
+from alignc.spec.kl import KLPlacement
+from alignc.spec.objective import PolicyGradient
+from alignc.spec.policy import Cispo, Reinforce, ValueBaseline
+
+__all__ = ["length_power", "strong", "varies", "whole_ratio"]
+
+
+def length_power(term: PolicyGradient) -> int:
+    """Count the powers of its length n that a response is weighed by: −1 for 1/n, 0 for none, 1 for n.
+
+    The surrogate's or, where that has none, the KL's in the loss. On whole responses with one ratio the sum over
+    tokens runs over their advantages alone.
+    """
+    kl = strong(term)
+    in_loss = kl is not None and kl.placement != "reward" and kl.granularity == "token"
+    if not whole_ratio(term):
+        return -1 if term.aggregation == "token_mean" else 0
+    summed = 1 if sequential(term) and term.aggregation != "token_mean" else 0
+    power = summed - (1 if term.ratio == "sequence_mean" else 0)
+    return -1 if power == 0 and in_loss and term.aggregation == "token_mean" else power
+
+
+def whole_ratio(term: PolicyGradient) -> bool:
+    """Tell whether the gradient passes through one ratio a response."""
+    return not isinstance(term.surrogate, Reinforce | Cispo) and term.ratio != "token"
+
+
+def varies(term: PolicyGradient) -> bool:
+    """Tell whether the tokens of a response have different advantages."""
+    kl = strong(term)
+    paid = kl is not None and kl.placement == "reward" and kl.granularity == "token"
+    return paid or term.discount < 1 or isinstance(term.baseline, ValueBaseline)
+
+
+def strong(term: PolicyGradient) -> KLPlacement | None:
+    """Give the KL block, where it has any strength."""
+    return term.kl if term.kl is not None and term.kl.beta > 0 else None
