@@ -170,7 +170,8 @@ def test_templates_fail_on_unknown_names() -> None:
     environment = _environment()
     assert environment.undefined is StrictUndefined
     assert {p.name for p in templates_folder().glob("*.j2")} == {
-        "README.md.j2", "launch.sh.j2", "loss.py.j2", "slurm.sh.j2", "train.py.j2",
+        "README.md.j2", "launch.sh.j2", "loss.py.j2", "mix.py.j2", "mixed_loss.py.j2", "online.py.j2",
+        "slurm.sh.j2", "train.py.j2",
     }  # fmt: skip
 
 
