@@ -54,9 +54,16 @@ def _others(rng: random.Random, node: Node, found: Numbers, first: list[Any], gr
     """Draw a response's columns, and a model's other outputs."""
     if isinstance(node, Output) and node.quantity == "log_sum_squares":
         found[_key(node)] = [[-rng.expovariate(1.0) for _ in row] for row in first]
+    elif by_token(node):
+        found[_key(node)] = [[[rng.gauss(0, 1) for _ in y] for y in row] for row in first]
     elif isinstance(node, Output | Column):
         draw = rng.random if getattr(node, "name", "") == "win_rate" else lambda: rng.gauss(0, 1)
         found[_key(node)] = [[draw() for _ in row] if grouped else draw() for row in first]
+
+
+def by_token(node: Node) -> bool:
+    """Tell the columns and outputs that have one number a token of a group's responses."""
+    return node.type.axis == "token:completions" and isinstance(node, Output | Column)
 
 
 def _key(node: Node) -> str:
@@ -92,6 +99,10 @@ def _counts(rows: list[Any]) -> list[Any]:
     return [[float(len(y)) for y in row] if isinstance(row[0], list) else float(len(row)) for row in rows]
 
 
+def _flat(counts: list[Any]) -> list[float]:
+    return [n for count in counts for n in (count if isinstance(count, list) else [count])]
+
+
 def totals(drawn: Mapping[str, list[Any]], names: Iterable[str]) -> dict[str, float]:
     """Count a global batch as the runtime does, before any forward."""
     found = {}
@@ -99,7 +110,7 @@ def totals(drawn: Mapping[str, list[Any]], names: Iterable[str]) -> dict[str, fl
         kind, _, of = name.partition("/")
         counted = {
             "rows": lambda: len(next(iter(drawn.values()))),
-            "tokens": lambda of=of: sum(len(row) for row in drawn[f"policy/{of}"]),
+            "tokens": lambda of=of: sum(sum(_flat(_counts([row]))) for row in drawn[f"policy/{of}"]),
             "column": lambda of=of: sum(drawn[f"column/{of}"]),
         }
         found[name] = float(counted[kind]())

@@ -28,10 +28,11 @@ def tensors(drawn: Numbers, places: list[int], extra: int = 0) -> dict[str, Tens
     for name, rows in drawn.items():
         mine = [rows[i] for i in places]
         model, _, response = name.partition("/")
-        batch[name] = filled(mine, 0 if model == "column" else extra)
+        by_token = model != "column" or len(uneven(mine)) == 3
+        batch[name] = filled(mine, extra if by_token else 0)
         if model == "policy":
             batch[f"mask/{response}"] = filled(ones(mine), extra).bool()
-        if model in ("policy", "value", "score"):
+        if model in ("policy", "value", "score", "token_value", "entropy"):
             batch[name].requires_grad_()
     return batch
 

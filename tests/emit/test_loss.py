@@ -18,6 +18,7 @@ from alignc.graph.statistics import statistics
 
 from ..batches import Numbers, given, numbers, totals
 from ..emitted import filled, loss_module, run_split, tensors
+from ..online_variants import METHODS, Online, compiled_online
 from ..variants import ALL, Variant, compiled, of_spec
 
 ROWS = 6
@@ -73,9 +74,16 @@ def assert_close(found: torch.Tensor, expected: torch.Tensor) -> None:
     torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
 
 
-@pytest.mark.parametrize("variant", ALL, ids=lambda v: v.name)
-def test_the_emitted_loss_is_the_graph(variant: Variant) -> None:
-    made = compiled(variant)
+EVERY = [*ALL, *METHODS]
+
+
+def made_of(variant: Variant | Online) -> Compiled:
+    return compiled_online(variant) if isinstance(variant, Online) else compiled(variant)
+
+
+@pytest.mark.parametrize("variant", EVERY, ids=lambda v: v.name)
+def test_the_emitted_loss_is_the_graph(variant: Variant | Online) -> None:
+    made = made_of(variant)
     drawn = numbers(random.Random(variant.name), made, ROWS)
     loss, metrics, gradients = run_split(made, drawn, [list(range(ROWS))])
     known = given(drawn, made.loss.outputs)
@@ -88,10 +96,10 @@ def test_the_emitted_loss_is_the_graph(variant: Variant) -> None:
         assert_close(slopes, expected.get(name, torch.zeros_like(slopes)))
 
 
-@pytest.mark.parametrize("variant", ALL, ids=lambda v: v.name)
-def test_shares_of_any_split_add_up(variant: Variant) -> None:
+@pytest.mark.parametrize("variant", EVERY, ids=lambda v: v.name)
+def test_shares_of_any_split_add_up(variant: Variant | Online) -> None:
     """Micro-batches of random sizes, in random order, each padded to its own length."""
-    made, rng = compiled(variant), random.Random(variant.name)
+    made, rng = made_of(variant), random.Random(variant.name)
     drawn = numbers(rng, made, ROWS)
     whole = run_split(made, drawn, [list(range(ROWS))])
     for _ in range(2):

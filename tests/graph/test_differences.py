@@ -15,6 +15,7 @@ from alignc.graph.nodes import Column, Logp, Node, Output, Running, Stop, walk
 from alignc.graph.rewrite import inputs, substitute
 
 from ..batches import given, numbers
+from ..online_variants import METHODS, Online, compiled_online
 from ..variants import ALL, Variant, compiled
 
 STEP = 1e-5
@@ -49,12 +50,16 @@ def difference(f: Callable[[float], float]) -> float:
     return (f(STEP) - f(-STEP)) / (2 * STEP)
 
 
-@pytest.mark.parametrize("variant", [v for v in ALL if v.preset != "aot"], ids=lambda v: v.name)
-def test_gradient(variant: Variant) -> None:
-    loss = compiled(variant).loss
+EVERY = [*(v for v in ALL if v.preset != "aot"), *METHODS]
+
+
+@pytest.mark.parametrize("variant", EVERY, ids=lambda v: v.name)
+def test_gradient(variant: Variant | Online) -> None:
+    made = compiled_online(variant) if isinstance(variant, Online) else compiled(variant)
+    loss = made.loss
     rng = random.Random(variant.name)
     root, freed = held(alone(loss.root))
-    tensors = numbers(rng, compiled(variant), rows=1)
+    tensors = numbers(rng, made, rows=1)
     known = dict(given(tensors, [alone(loss.root)]))
     known |= {new: evaluate(old, known) for old, new in freed.items()}
     known = {n: v if isinstance(v, list) else [v] for n, v in known.items()}
