@@ -11,13 +11,14 @@ from alignc.graph import build as b
 from alignc.graph.gradient import gradient
 from alignc.graph.loss import Loss, alone
 from alignc.graph.lower import lower
-from alignc.graph.nodes import Logp, Matched, walk
+from alignc.graph.nodes import Logp, walk
 from alignc.spec.axes import ExponentialLink, LogisticLink, RewardGapMargin, SquaredLink
 from alignc.spec.load import Loaded
 from alignc.spec.objective import Pointwise, Preference
 from alignc.spec.targets import RewardTarget, WinRateTarget
 from alignc.verify.observe import multiple
 from alignc.verify.optimum import Stated, stated
+from alignc.verify.ranks import by_rank, ranked
 from alignc.verify.report import Claim, Curve
 from alignc.verify.rows import rows_of_data, win_rates
 from alignc.verify.solve import Fixed, fixed_point, flow, jacobian
@@ -82,8 +83,8 @@ def first_step(loss: Loss, toy: Toy) -> Iterator[Claim]:
 
 def optima(spec: Loaded, loss: Loss, toy: Toy) -> Iterator[Claim]:
     """Search the fixed point on and off the policy, and compare it with the stated one."""
-    if any(isinstance(n, Matched) for n in walk(loss.root)):
-        yield Claim("optimum", "not enumerated: rows are sorted over the whole batch", "", None, None)
+    if ranked(loss):
+        yield from by_rank(loss, toy)
         return
     for law, sampler in (("own samples of ref", toy.reference), ("off-policy data", toy.sampler)):
         yield _optimum(spec, loss, replace(toy, sampler=sampler), law)
@@ -236,7 +237,7 @@ def _constant_baseline(spec: Loaded) -> Loaded | None:
 
 def paths(spec: Loaded, loss: Loss, toy: Toy, steps: int = 120) -> Iterator[Curve]:
     """Follow the gradient from the reference: the distance to the stated optimum, or from the reference."""
-    if any(isinstance(n, Matched) for n in walk(loss.root)):
+    if ranked(loss):
         return
     said = stated(spec.job.objective.terms, _anchored(loss, toy))
     goal = said.policy if said.policy is not None else _anchored(loss, toy).reference

@@ -32,7 +32,7 @@ from alignc.graph.nodes import (
 from alignc.graph.rewrite import inputs, substitute
 from alignc.graph.statistics import rows_of, statistics
 
-__all__ = ["Array", "Expected", "Row", "Toy", "central_differences", "held_still", "log_softmax"]
+__all__ = ["Array", "Expected", "Row", "Toy", "central_differences", "held_still", "log_softmax", "read_row"]
 
 Array = NDArray[np.float64]
 
@@ -226,6 +226,11 @@ class _Reader:
     def tokens(self, first: float, length: int) -> list[float]:
         """Lay a log-probability on the first token; the others are certain."""
         return [float(first), *[0.0] * (length - 1)]
+
+
+def read_row(toy: Toy, theta: Array, node: Node, row: Row) -> Any:
+    """Give an input of a graph its value in a row, at a policy."""
+    return _Reader(toy, theta, theta).row(node, row)
 
 
 def _rows(value: Any, count: int) -> list[Any]:

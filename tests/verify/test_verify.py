@@ -222,3 +222,17 @@ def test_a_kl_term_s_table(tmp_path: Path) -> None:
     assert done.return_value == 0
     assert "u**2 in loss, own samples" in done.stdout
     assert "✗" not in done.stdout
+
+
+def test_a_loss_by_rank_claims_no_optimum(tmp_path: Path) -> None:
+    """AOT: references may change places; a loss row by row would notice."""
+    from alignc.verify import ranks
+
+    compiled = lowered(written(tmp_path, "{preset: aot}", "pairwise"), files=False)
+    found = list(ranks.by_rank(compiled.loss, TOY))
+    assert [c.holds for c in found] == [None, True, True]
+    assert found[0].says.startswith("no claim")
+    by_row = lowered(written(tmp_path, "{preset: dpo}", "pairwise"), files=False)
+    assert not ranks.ranked(by_row.loss)
+    same = replace(TOY, lengths=(4, 4, 4, 4))
+    assert [c.holds for c in ranks.by_rank(by_row.loss, same)][1] is False

@@ -1,0 +1,55 @@
+"""Losses that compare rows by rank over the batch: what of them can be enumerated, and what is not claimed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from alignc.graph.evaluate import evaluate
+from alignc.graph.loss import Loss
+from alignc.graph.nodes import Logp, Matched, Node, walk
+from alignc.graph.rewrite import inputs
+from alignc.verify.report import Claim
+from alignc.verify.rows import rows_of_data
+from alignc.verify.toy import Array, Row, Toy, log_softmax, read_row
+
+__all__ = ["by_rank", "ranked"]
+
+
+def ranked(loss: Loss) -> bool:
+    """Tell whether a loss sorts its rows."""
+    return any(isinstance(n, Matched) for n in walk(loss.root))
+
+
+def by_rank(loss: Loss, toy: Toy) -> Iterator[Claim]:
+    """Let references change places among the rows of a batch: a loss by rank must not notice, its rows must."""
+    words = (
+        "no claim: a row is compared with whichever row has its rank, so no policy of its own follows from it"
+    )
+    yield Claim("optimum", words, "", None, None)
+    rows = rows_of_data(loss, toy)
+    policy = log_softmax(toy.sampler + toy.rewards)
+    whole, swapped = (_value(loss.root, toy, policy, rows, places) for places in (rows, rows[::-1]))
+    gap = abs(whole - swapped)
+    yield Claim("rank", "references may change places among the rows of a batch", "", gap, gap < 1e-12)
+    alike = _value(loss.root, toy, toy.reference, rows, rows)
+    moved = _value(loss.root, toy, policy, rows, rows)
+    shown = f"{alike:.6f} at the reference, {moved:.6f} at another policy"
+    yield Claim(
+        "rank",
+        "a policy with other sorted differences has another loss",
+        shown,
+        None,
+        abs(alike - moved) > 1e-6,
+    )
+
+
+def _value(root: Node, toy: Toy, policy: Array, rows: Sequence[Row], places: Sequence[Row]) -> float:
+    """Evaluate the loss on one batch of all rows; the reference's values are those of `places`."""
+    theta = np.concatenate([policy, np.zeros(toy.size + 1)])
+    given: dict[Node, object] = {}
+    for leaf in inputs(root):
+        own = rows if not isinstance(leaf, Logp) or leaf.model == "policy" else places
+        given[leaf] = [read_row(toy, theta, leaf, row) for row in own]
+    return float(evaluate(root, given))
