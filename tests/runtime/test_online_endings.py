@@ -210,3 +210,39 @@ def test_multiples_are_passed_once():
     assert not passes_multiple(0, 10, None)
     assert passes_multiple(4, 8, 4)
     assert not passes_multiple(4, 7, 4)
+
+
+ANSWERS = '''
+import os
+import time
+
+calls = [0]
+
+
+def judge(prompts, completions, **columns):
+    """Count letters; in the second rollout do what the file says."""
+    calls[0] += 1
+    if calls[0] > 2:
+        exec(open(os.path.join(os.path.dirname(__file__), "deed.txt")).read())
+    return [float(len(text)) for text in completions]
+'''
+ALLOW = "import os\nos.environ |= {{'ALIGNC_ALLOW': 'judging:judge', 'ALIGNC_FUNCTIONS': {folder!r}}}"
+
+
+@pytest.mark.parametrize("deed", ["raise ValueError('no idea')", "time.sleep(60)"])
+def test_a_function_that_fails_ends_the_run_with_its_rollouts_kept(forks: Forks, tmp_path: Path, deed: str):
+    (tmp_path / "judging.py").write_text(ANSWERS)
+    (tmp_path / "deed.txt").write_text(deed)
+    reward = {"kind": "function", "name": "judging:judge", "timeout": 1}
+    script = online_script(tmp_path, "grpo", data={"reward": reward, "eval": None}, **LATE)
+    edit(script, ALLOW.format(folder=str(tmp_path)), before="def main(run: Run) -> None:\n")
+    assert forks.run(script)["status"] == 4
+    (found,) = status(script)["diagnostics"]
+    assert "prompts.jsonl:" in found["message"] + str(found["why"])
+    assert not (tmp_path / "run" / "crash.log").exists()
+    saved = status(script)["step"]
+    assert checkpoints(script) == [f"step-{saved}"]
+    assert saved > 0
+    (tmp_path / "deed.txt").write_text("pass")
+    assert forks.run(script, "--resume")["status"] == 0
+    assert [row["step"] for row in read_rows(script)] == list(range(1, 9))
