@@ -86,7 +86,7 @@ POLICY_GRADIENT = (
         "W311",
         "a group of equal rewards teaches nothing",
         "all advantages of the group are zero, so the samples were generated for nothing",
-        "sample more completions, or leave such prompts out (`dapo` resamples them)",
+        "sample more completions, or leave such prompts out of the data",
         "objective: {preset: grpo}\ndata: {kind: prompts, source: prompts.jsonl, completions_per_prompt: 4, "
         "reward: {kind: verifier, name: exact_match}}",
     ),
