@@ -213,6 +213,6 @@ def example(rng: random.Random, variant: Online, spread: float = 0.2) -> dict[st
     if not variant.means.given:
         for y in members:
             del y["advantage"]
-    if ("other",) == variant.means.baseline:
+    if variant.means.baseline == ("other",):
         members = members[:2]
     return {"completions": members}

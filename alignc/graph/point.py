@@ -12,6 +12,7 @@ from alignc.graph.loss import Loss, alone
 from alignc.graph.nodes import Column, GroupSize, Length, Logp, Named, Node, Output, Position, Reduce, walk
 from alignc.graph.rewrite import inputs, substitute
 from alignc.graph.scope import carried
+from alignc.graph.types import GraphTypeError
 
 __all__ = ["PointError", "at_mixture", "at_point"]
 
@@ -93,7 +94,11 @@ def _with_advantages(own: Node, examples: list[Mapping[str, Any]]) -> Node:
         for n in walk(own)
         if isinstance(n, Named) and n.name.startswith("advantage") and not isinstance(n.argument, Column)
     }
-    return substitute(own, given)
+    try:
+        return substitute(own, given)
+    except GraphTypeError:
+        message = "`advantage` must be one number: the loss has one ratio a response, and not one a token"
+        raise PointError("E003", message, "examples") from None
 
 
 def _examples(point: Any, responses: tuple[str, ...]) -> list[Mapping[str, Any]]:

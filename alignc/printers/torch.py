@@ -209,6 +209,8 @@ class Printer:
     def call(self, function: str, arguments: tuple[Node, ...], node: Node) -> tuple[str, int]:
         """Print a call of a function of the table."""
         shown = ", ".join(self.argument(a, node) for a in arguments)
+        if function in GROWING and _by_token(arguments[0]):
+            shown = f"{self.bracketed(arguments[0], ATOM)}.double()"
         self.tools |= {"log_odds": {"log_odds", "log1mexp"}}.get(
             function, {function} & {"log1mexp", "at_most"}
         )
@@ -298,6 +300,14 @@ def _only_a_unit(factor: Node) -> bool:
     """Tell the 1 that carries a unit, above the line or below it."""
     base = factor.base if isinstance(factor, Power) else factor
     return isinstance(base, Parameter) and not base.symbol
+
+
+GROWING = ("exp", "expm1")
+"""Taken in float64 of tokens too, as of sums: in float32 e^89 is infinite, and no gradient survives it."""
+
+
+def _by_token(node: Node) -> bool:
+    return node.type.axis.startswith("token:")
 
 
 def depth(node: Node) -> int:
