@@ -19,14 +19,15 @@ def verify(spec: Loaded, loss: Loss, *, table: bool = False, curves: bool = Fals
     from alignc.spec.objective import KLTerm, PolicyGradient
     from alignc.verify.kl import kl_table, token_table
     from alignc.verify.objectives import TOY, paths
-    from alignc.verify.policy import policy_gradients
+    from alignc.verify.policy import policy_curves, policy_gradients
     from alignc.verify.selfplay import game_curves, game_tables
 
     terms = spec.job.objective.terms
     estimators = [t.gradient or t.estimator for t in terms if isinstance(t, KLTerm)]
     if any(isinstance(t, PolicyGradient) for t in terms):
         estimators += [t.kl.estimator for t in terms if isinstance(t, PolicyGradient) and t.kl is not None]
-        claims, drawn = list(policy_gradients(spec, loss)), list[Curve]()
+        claims = list(policy_gradients(spec, loss))
+        drawn = list(policy_curves(spec, loss)) if curves else []
     else:
         claims = list(_of_data(spec, loss))
         drawn = [*paths(spec, loss, TOY), *game_curves(spec, loss)] if curves else []

@@ -22,12 +22,22 @@ from alignc.spec.kl import KLPlacement
 from alignc.spec.load import Loaded
 from alignc.spec.objective import PolicyGradient
 from alignc.spec.policy import BatchMean, GroupMean, Importance, Reinforce, ValueBaseline
-from alignc.verify.report import Claim
+from alignc.verify.report import Claim, Curve
+from alignc.verify.solve import flow, jacobian, stable
 from alignc.verify.surrogate import Groups, Surrogate, win_rates_of
 from alignc.verify.toy import Array, central_differences
 from alignc.verify.words import BANDIT, TOKENS, Policy, Words
 
-__all__ = ["Setting", "angle", "ascends", "divergences", "fitted", "policy_gradients", "said"]
+__all__ = [
+    "Setting",
+    "angle",
+    "ascends",
+    "divergences",
+    "fitted",
+    "policy_curves",
+    "policy_gradients",
+    "said",
+]
 
 MOST = 3
 """Responses of the largest group that is enumerated."""
@@ -80,6 +90,7 @@ def policy_gradients(spec: Loaded, loss: Loss) -> Iterator[Claim]:
         yield _first_step(setting)
         yield from _critics(setting)
         yield _later_steps(setting)
+        yield from _optimum(setting)
 
 
 # ---- what is compared with what -------------------------------------------------------------------------------
@@ -354,3 +365,69 @@ def _later(setting: Setting) -> str:
         "; states as the sampler reached them" if term.ratio == "token" and setting.words.longest > 1 else ""
     )
     return f"as the first step, near the sampler alone{bound}{states}"
+
+
+# ---- where it ends --------------------------------------------------------------------------------------------
+
+
+def _goal(setting: Setting) -> tuple[Policy, tuple[float, ...], str] | None:
+    """State where ascent on own samples ends on one action: for rewards of a few β, so that no response is lost."""
+    name = said(setting)[0]
+    words, kl = setting.words, setting.kl
+    if words.longest > 1 or kl is None or name not in (NAMED[Kind.KL], NAMED[Kind.REVERSE]):
+        return None
+    if setting.term.reward != "reward":
+        return None
+    a, b = _factors(setting, words.reference)
+    worth, base = np.array(words.rewards), np.log(words.reference.law)
+    gibbs = name == NAMED[Kind.KL]
+    logits = base + worth if gibbs else base - np.log(_hyperbolic(worth, words.reference.law))
+    stated = "ref·exp(R/β)/Z" if gibbs else "ref·β/(β + λ − R)"
+    return words.policy(logits), tuple(float(r) * b / a for r in worth), stated
+
+
+def _hyperbolic(worth: Array, law: Array) -> Array:
+    """Solve Σ ref/(1 + λ − R) = 1 for λ, and give 1 + λ − R."""
+    low, high = float(worth.max()) - 1 + 1e-12, float(worth.max()) + 1e3
+    for _ in range(200):
+        middle = (low + high) / 2
+        low, high = (middle, high) if float((law / (1 + middle - worth)).sum()) > 1 else (low, middle)
+    found: Array = 1 + (low + high) / 2 - worth
+    return found
+
+
+def _own(setting: Setting, rewards: tuple[float, ...]) -> Callable[[Array], Array]:
+    """Make the expected gradient on the policy's own samples a function of its logits."""
+    surrogate = Surrogate(setting.lowered, Groups(setting.words, setting.size), rewards=rewards)
+
+    def found(logits: Array) -> Array:
+        policy = setting.words.policy(logits)
+        return surrogate.gradient(policy, policy)
+
+    return found
+
+
+def _optimum(setting: Setting) -> Iterator[Claim]:
+    """Check that ascent rests at the stated policy, and comes back to it from every side."""
+    if (goal := _goal(setting)) is None:
+        return
+    policy, rewards, words = goal
+    gradient = _own(setting, rewards)
+    size = float(np.abs(gradient(setting.words.reference.logits)).max())
+    gap = float(np.abs(gradient(policy.logits)).max()) / size
+    shown = "[" + " ".join(f"{p:.4f}" for p in policy.law) + "]"
+    holds = gap < EXACT and stable(gradient, policy.logits)
+    yield Claim("optimum, one action, own samples", words, shown, gap, holds)
+
+
+def policy_curves(spec: Loaded, loss: Loss, steps: int = 80) -> Iterator[Curve]:
+    """Follow the gradient on own samples from the reference: the distance to the stated optimum, on one action."""
+    for setting in settings(spec, loss):
+        if (goal := _goal(setting)) is None:
+            continue
+        policy, rewards, words = goal
+        gradient, start = _own(setting, rewards), setting.words.reference.logits
+        steep = float(np.abs(np.linalg.eigvals(jacobian(gradient, start))).max())
+        way = flow(gradient, start, rate=0.5 / max(steep, 1e-9), steps=steps)
+        away = [float(np.abs(setting.words.policy(x).law - policy.law).max()) for x in way]
+        yield Curve(f"distance to {words}", tuple(away))

@@ -198,3 +198,25 @@ def test_presets(preset: str) -> None:
     first = [c for c in found.claims if c.about.startswith("first inner step")]
     assert len(first) == 2
     assert all(c.says.startswith("ascends E[R]") and c.gap is not None and c.gap < 1e-8 for c in first)
+
+
+@pytest.mark.parametrize(
+    ("kl", "optimum"),
+    [
+        ({"estimator": "k2", "placement": "loss", "granularity": "sequence", "beta": 0.3}, "ref·exp(R/β)/Z"),
+        ({"estimator": "k3", "placement": "loss", "granularity": "token", "beta": 0.3}, "ref·β/(β + λ − R)"),
+        (KL, "ref·exp(R/β)/Z"),
+    ],
+)
+def test_where_ascent_ends(kl: dict[str, Any], optimum: str) -> None:
+    """Gibbs or hyperbolic, with the β that the baseline leaves."""
+    setting = settings(2, baseline="group_mean", kl=kl)["one action"]
+    (claim,) = module._optimum(setting)
+    assert claim.holds
+    assert claim.says == optimum
+    policy, rewards, _ = module._goal(setting)  # type: ignore[misc]
+    ratio, worth = policy.law / BANDIT.reference.law, np.array(BANDIT.rewards)
+    level = np.log(ratio) - worth if optimum.startswith("ref·exp") else 1 / ratio + worth
+    assert np.ptp(level) < 1e-9
+    strength = 1.0 if kl["placement"] == "reward" else 2.0  # the mean of two takes half of the reward away
+    assert np.array(rewards) == pytest.approx(worth * 0.3 * strength)
