@@ -57,6 +57,7 @@ def job_folder(
         "rewards": "score" in needs.outputs,
         "penalty": bool(needs.advantage and needs.advantage["penalty"]),
         "ema": "ema" in needs.anchors,
+        "adaptive": bool(needs.advantage and needs.advantage["adaptive"]),
         "mixture": getattr(getattr(job.data, "opponent", None), "kind", None) == "mixture",
     }
     files = {

@@ -70,6 +70,18 @@ def policy_gradient(term: PolicyGradient, scope: Scope, seen: View) -> Lowered:
     )
 
 
+def _check_adaptive(kl: KLPlacement | None) -> None:
+    """Refuse a strength that would have to move within a loss, or follow what is not measured."""
+    if kl is None or kl.adaptive is None:
+        return
+    if kl.placement != "reward":
+        raise GraphTypeError(
+            "an adaptive strength follows the KL in the reward; in the loss it is fixed", "E003"
+        )
+    if kl.anchor != "initial":
+        raise GraphTypeError("an adaptive strength follows the KL to the initial policy", "E003")
+
+
 # ---- reward and advantage -------------------------------------------------------------------------------------
 
 
@@ -154,7 +166,7 @@ def _descriptor(term: PolicyGradient, penalty: Node | None) -> Advantage:
         discount=term.discount,
         gae_lambda=term.gae_lambda,
         whiten=term.whiten,
-        adaptive=kl.adaptive.model_dump() if kl and kl.adaptive else None,
+        adaptive={**kl.adaptive.model_dump(), "beta": kl.beta} if kl and kl.adaptive else None,
     )
 
 

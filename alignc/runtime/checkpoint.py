@@ -55,6 +55,7 @@ class TrainerState:
     stopped_early: bool = False
     seen: Mapping[str, list[float]] | None = None  # the sums and counts of running means
     rollout: int = 0  # rollouts that are done with, of an online job
+    strength: float = 1.0  # the factor on the KL in the reward, where it follows a target
 
 
 def commit(

@@ -1,0 +1,27 @@
+"""The strength of the KL in the reward, where it follows a target from rollout to rollout."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor
+
+__all__ = ["STEP", "followed", "strengthened"]
+
+STEP = 0.2
+"""The largest relative distance from the target that counts (Ziegler et al. 2019, section 2.2)."""
+
+
+def followed(strength: float, divergence: float, responses: int, adaptive: Mapping[str, Any]) -> float:
+    """Give the factor on β for the next rollout: up where the KL is above its target, down where below.
+
+    ``divergence`` is the rollout's mean KL of a response in nat, ``responses`` their number.
+    """
+    away = min(max(divergence / float(adaptive["target"]) - 1.0, -STEP), STEP)
+    return strength * (1.0 + away * responses / float(adaptive["horizon"]))
+
+
+def strengthened(penalties: Tensor | None, strength: float) -> Tensor | None:
+    """Charge a penalty by the strength of the rollout."""
+    return None if penalties is None else penalties * strength
