@@ -1,0 +1,125 @@
+"""Train the methods that learn online on two-digit sums, from one SFT model and three seeds each.
+
+Prints the tables of docs/online.md, and writes its charts and `results.json` to `benchmarks/out/online/`. Every run is
+`alignc run SPEC`, with the spec beside this file; what is there already is not trained again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import statistics
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from svg import Panel, Point, chart
+
+HERE = Path(__file__).resolve().parent
+OUT = Path("benchmarks/out/online")
+METHODS = ("ppo", "rloo", "grpo", "copg", "reinforce", "sppo", "rloo-free")
+JUDGED = ("judged", "judged-free")
+NAMES = {
+    "rloo-free": "rloo, β = 0",
+    "judged": "rloo, β = 0.1",
+    "judged-weak": "rloo, β = 0.03",
+    "judged-free": "rloo, β = 0",
+}
+VERIFIED, KL = "eval_rewards/exact_number/mean", "eval_objective/kl"
+
+Row = dict[str, Any]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seeds", nargs="+", type=int, default=(1, 2, 3))
+    parser.add_argument("--methods", nargs="+", default=(*METHODS, *JUDGED))
+    asked = parser.parse_args()
+    train("sft", OUT / "sft")
+    if set(asked.methods) & set(JUDGED):
+        train("reward_model", OUT / "reward_model")
+    runs = {
+        method: [train(method, OUT / "runs" / f"{method}-{seed}", seed) for seed in asked.seeds]
+        for method in asked.methods
+    }
+    rows = {method: [metrics(folder) for folder in folders] for method, folders in runs.items()}
+    found = {method: summary(method, folders, rows[method]) for method, folders in runs.items()}
+    (OUT / "results.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    draw("online.svg", rows, METHODS, {"held-out sums answered right": VERIFIED, "KL to the SFT model, nat": KL})
+    proxy = {"reward model's score": "eval_rewards/model/mean", "sums answered right": VERIFIED}
+    draw("judged.svg", rows, JUDGED, proxy | {"KL to the SFT model, nat": KL})
+    print(table(found))
+
+
+def train(name: str, folder: Path, seed: int | None = None) -> Path:
+    """Run a spec into a folder; the processor's seconds go beside it, unless it was up to date."""
+    sets = [f"output_dir={folder}"] + ([] if seed is None else [f"train.seed={seed}"])
+    spent = folder.with_name(folder.name + ".seconds")
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    command = [sys.executable, "-m", "alignc", "run", str(HERE / f"{name}.yaml")]
+    done = subprocess.run([*command, *(part for each in sets for part in ("--set", each))])
+    if done.returncode:
+        sys.exit(done.returncode)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    if not spent.exists():
+        spent.write_text(f"{after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime:.0f}\n")
+    return folder
+
+
+def metrics(folder: Path) -> list[Row]:
+    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text("utf-8").splitlines()]
+
+
+def summary(method: str, folders: Sequence[Path], runs: Sequence[Sequence[Row]]) -> Row:
+    """Take what a table says of a method: the held-out metrics before and after, of each seed."""
+    held_out = [[row for row in run if KL in row] for run in runs]
+    names = [name for name in held_out[0][-1] if name.startswith("eval_")]
+    return {
+        "method": NAMES.get(method, method),
+        "seconds": [int((f.with_name(f.name + ".seconds")).read_text()) for f in folders],
+        "steps": runs[0][-1]["step"],
+        "responses": sum(1 for _ in (folders[0] / "rollouts.jsonl").open()),
+        "before": {name: [run[0][name] for run in held_out] for name in names},
+        "after": {name: [run[-1][name] for run in held_out] for name in names},
+    }
+
+
+def table(found: dict[str, Row]) -> str:
+    head = "| method | responses | steps | right before | right after | KL, nat | seconds |\n" + "| --- " * 7 + "|"
+    lines = [
+        f"| {row['method']} | {row['responses']:,} | {row['steps']} | {mean(row['before'][VERIFIED])}"
+        f" | {mean(row['after'][VERIFIED])} | {mean(row['after'][KL])} | {max(row['seconds'])} |"
+        for row in found.values()
+    ]
+    return "\n".join([head, *lines])
+
+
+def mean(values: Sequence[float]) -> str:
+    return f"{statistics.mean(values):.2f} ({min(values):.2f}–{max(values):.2f})"
+
+
+def draw(file: str, rows: dict[str, list[list[Row]]], methods: Sequence[str], wanted: dict[str, str]) -> None:
+    """Write a chart of some methods' held-out metrics, a panel for each."""
+    shown = [method for method in methods if method in rows]
+    if not shown:
+        return
+    panels = [
+        Panel(title, {NAMES.get(method, method): curve(rows[method], name) for method in shown})
+        for title, name in wanted.items()
+    ]
+    text = chart(panels, dashed=[NAMES[method] for method in shown if method.endswith("-free")])
+    (OUT / file).write_text(text, encoding="utf-8")
+
+
+def curve(runs: Sequence[Sequence[Row]], name: str) -> list[Point]:
+    """Lay the seeds' curves over one another: at each step the mean, the lowest and the highest."""
+    columns = zip(*([row for row in run if name in row] for run in runs), strict=True)
+    values = [(column[0]["step"], [row[name] for row in column]) for column in columns]
+    return [(step, statistics.mean(each), min(each), max(each)) for step, each in values]
+
+
+if __name__ == "__main__":
+    main()
