@@ -14,11 +14,13 @@ from alignc.runtime.online import passes_multiple
 from alignc.runtime.online_guards import check_ratios, refuse_partitioned
 from alignc.runtime.online_schedule import schedule_for
 
+from .compiled import start
 from .forks import Forks
-from .online_jobs import online_script, read_rows
+from .online_jobs import REWARD, online_script, read_rows
 from .test_endings import edit, status
 
 LATE: dict[str, Any] = {"train": {"save_steps": 500, "eval_steps": None}}
+WORTH = {"kind": "column", "name": "worth", "weight": 0.0}
 SAMPLING = "        answers = answers_of("
 STEP = "            batch_rows = [rollout.rows"
 TERM = (
@@ -111,37 +113,47 @@ def test_a_signal_during_evaluation_is_obeyed_and_the_metrics_are_the_same(forks
 
 
 def test_a_reward_that_fails_names_the_sample_and_loses_nothing(forks: Forks, whole: Any, tmp_path: Path):
-    reward: Any = [
-        *read_reward(),
-        {"kind": "column", "name": "worth", "weight": 0.0},
-    ]
+    reward: Any = [*REWARD, WORTH]
     script = online_script(tmp_path, "grpo", data={"reward": reward}, **LATE)
-    source = tmp_path / "prompts.jsonl"
-    rows = [json.loads(line) | {"worth": 1.0} for line in source.read_text().splitlines()]
     bad = origin_in_rollout(script, 2)
-    del rows[bad - 1]["worth"]
-    source.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    write_worth(tmp_path, without=bad)
     assert forks.run(script)["status"] == 1
     (found,) = status(script)["diagnostics"]
     assert (found["code"], found["line"]) == ("E701", bad)
     assert (status(script)["step"], checkpoints(script)) == (2, ["step-2"])
     assert {row["rollout"] for row in read_rows(script, "rollouts.jsonl")} == {1}
-    rows[bad - 1]["worth"] = 1.0
-    source.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    write_worth(tmp_path)
     assert forks.run(script, "--resume")["status"] == 0
     assert (script.parents[1] / "model" / "model.safetensors").read_bytes() == whole[
         "model/model.safetensors"
     ]
 
 
-def read_reward() -> list[dict[str, Any]]:
-    from .online_jobs import REWARD
+def write_worth(folder: Path, without: int | None = None) -> None:
+    """Give the prompts a column `worth`, but for the one on a line."""
+    source = folder / "prompts.jsonl"
+    rows = [json.loads(line) | {"worth": 1.0} for line in source.read_text().splitlines()]
+    if without is not None:
+        del rows[without - 1]["worth"]
+    source.write_text("".join(json.dumps(row) + "\n" for row in rows))
 
-    return REWARD
+
+@pytest.mark.engines
+def test_what_fails_on_one_rank_ends_all_of_them_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    train = {"per_device_train_batch_size": 1, "per_device_eval_batch_size": 1} | LATE["train"]
+    two = {"num_processes": 2, "timeout": 100}
+    script = online_script(tmp_path, "grpo", data={"reward": [*REWARD, WORTH]}, train=train, launch=two)
+    bad = origin_in_rollout(script, 2, at=1, world=2)  # the second rank judges every other prompt
+    write_worth(tmp_path, without=bad)
+    outcome = start(script)
+    assert (outcome.exit_code, [each["code"] for each in outcome.diagnostics]) == (1, ["E701"])
+    assert outcome.diagnostics[0]["line"] == bad
+    assert (status(script)["step"], checkpoints(script)) == (2, ["step-2"])
 
 
-def origin_in_rollout(script: Path, number: int) -> int:
-    """Find the line of a prompt that a rollout takes, by the rows that an earlier job of the same rows wrote down."""
+def origin_in_rollout(script: Path, number: int, at: int = 0, world: int = 1) -> int:
+    """Find the line of a prompt that a rollout takes: its first one, or that at another place."""
     from transformers import ByT5Tokenizer
 
     from alignc.runtime.data import settings_from_job
@@ -149,7 +161,7 @@ def origin_in_rollout(script: Path, number: int) -> int:
 
     job = read_job(script.with_name("job.json"))
     prompts = load_prompts(settings_from_job(job), ByT5Tokenizer(), which="train", room=4)
-    place = schedule_for(job, len(prompts), 1).taken(number)[0]
+    place = schedule_for(job, len(prompts), world).taken(number)[at]
     return int(prompts[place].origin.rpartition(":")[2])
 
 
