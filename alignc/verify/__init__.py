@@ -19,7 +19,8 @@ def verify(spec: Loaded, loss: Loss, *, table: bool = False, curves: bool = Fals
     from alignc.spec.objective import KLTerm, PolicyGradient
     from alignc.verify.kl import kl_table, token_table
     from alignc.verify.objectives import TOY, paths
-    from alignc.verify.policy import policy_curves, policy_gradients
+    from alignc.verify.policy import policy_gradients
+    from alignc.verify.policy_optimum import policy_curves
     from alignc.verify.selfplay import game_curves, game_tables
 
     terms = spec.job.objective.terms

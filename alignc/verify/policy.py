@@ -14,73 +14,20 @@ from alignc.graph.build import constant
 from alignc.graph.divergence import Kind, meaning
 from alignc.graph.evaluate import evaluate
 from alignc.graph.kl import kappa
-from alignc.graph.lengths import length_power, strong, varies, whole_ratio
-from alignc.graph.loss import Loss, TermLoss
+from alignc.graph.loss import Loss
 from alignc.graph.policy import sequential
-from alignc.graph.soundness import stepwise
 from alignc.spec.kl import KLPlacement
 from alignc.spec.load import Loaded
-from alignc.spec.objective import PolicyGradient
-from alignc.spec.policy import BatchMean, GroupMean, Importance, Reinforce, ValueBaseline
-from alignc.verify.report import Claim, Curve
-from alignc.verify.solve import flow, jacobian, stable
-from alignc.verify.surrogate import Groups, Surrogate, win_rates_of
+from alignc.spec.policy import Importance, Reinforce, ValueBaseline
+from alignc.verify.policy_optimum import policy_optimum
+from alignc.verify.report import Claim
+from alignc.verify.saying import NOTHING, Setting, factors, no_objective, said, settings
 from alignc.verify.toy import Array, central_differences
-from alignc.verify.words import BANDIT, TOKENS, Policy, Words
+from alignc.verify.words import Policy
 
-__all__ = [
-    "Setting",
-    "angle",
-    "ascends",
-    "divergences",
-    "fitted",
-    "policy_curves",
-    "policy_gradients",
-    "said",
-]
+__all__ = ["angle", "ascends", "divergences", "fitted", "policy_gradients"]
 
-MOST = 3
-"""Responses of the largest group that is enumerated."""
 EXACT = 1e-8
-NOTHING = "no divergence"
-NAMED = {Kind.KL: "KL(π‖ref)", Kind.REVERSE: "KL(ref‖π)", Kind.VARIATION: "Σ|π − ref|"}
-
-
-@dataclass(frozen=True)
-class Setting:
-    """A policy gradient of a spec, its lowered loss, the words it is tried on, and responses a group."""
-
-    term: PolicyGradient
-    lowered: TermLoss
-    words: Words
-    size: int
-    longest: int | None
-
-    def surrogate(self, critic: float = 0.0) -> Surrogate:
-        """Make the compiled loss, with a critic that is exact but for `critic`."""
-        return Surrogate(self.lowered, Groups(self.words, self.size), critic=critic)
-
-    def worth(self, old: Policy) -> list[float]:
-        """Give what every response earns while the sampler stands still."""
-        rewards = self.words.rewards
-        return list(rewards) if self.term.reward == "reward" else win_rates_of(old, rewards)
-
-    @property
-    def kl(self) -> KLPlacement | None:
-        """The KL, where it has any strength."""
-        return strong(self.term)
-
-
-def settings(spec: Loaded, loss: Loss) -> Iterator[Setting]:
-    """List the policy gradients of a spec on one action and on two tokens."""
-    asked = getattr(spec.job.data, "completions_per_prompt", None) or MOST
-    longest = getattr(spec.job.data, "max_new_tokens", None)
-    for term, lowered in zip(spec.job.objective.terms, loss.terms, strict=True):
-        if isinstance(term, PolicyGradient):
-            several = term.whiten or term.discount < 1 or isinstance(term.baseline, BatchMean)
-            size = MOST if several else max(1, min(MOST, asked))
-            for words in (BANDIT, TOKENS):
-                yield Setting(term, lowered, words, size, longest)
 
 
 def policy_gradients(spec: Loaded, loss: Loss) -> Iterator[Claim]:
@@ -90,7 +37,7 @@ def policy_gradients(spec: Loaded, loss: Loss) -> Iterator[Claim]:
         yield _first_step(setting)
         yield from _critics(setting)
         yield _later_steps(setting)
-        yield from _optimum(setting)
+        yield from policy_optimum(setting)
 
 
 # ---- what is compared with what -------------------------------------------------------------------------------
@@ -147,60 +94,6 @@ def angle(first: Array, second: Array) -> float:
     """Measure the angle between two gradients, in degrees."""
     sizes = float(np.linalg.norm(first) * np.linalg.norm(second))
     return float(np.degrees(np.arccos(np.clip(first @ second / max(sizes, 1e-300), -1, 1))))
-
-
-# ---- what is said ---------------------------------------------------------------------------------------------
-
-
-def said(setting: Setting) -> tuple[str | None, str]:
-    """Say which divergence is descended beside the reward's ascent, or None and why no objective is ascended."""
-    if why := _no_objective(setting):
-        return None, why
-    kl = setting.kl
-    if kl is None:
-        return NOTHING, ""
-    found = meaning(kl.estimator, kl.placement)
-    name = NOTHING if found.kind == Kind.NULL else NAMED.get(found.kind, found.divergence)
-    if kl.granularity == "token" and setting.words.longest > 1 and name != NOTHING:
-        if kl.placement == "reward":
-            return (name if found.kind == Kind.KL else f"paid by token, {name}"), ""
-        return (f"stepwise {name}" if stepwise(found, kl.placement) or not found.sound else name), ""
-    return name, ""
-
-
-def _no_objective(setting: Setting) -> str:
-    term, several = setting.term, setting.words.longest > 1
-    if isinstance(term.baseline, GroupMean) and term.baseline.std:
-        return "advantages divided by the group's spread: a factor of each prompt's own at best, of many responses"
-    if term.whiten:
-        return "advantages divided by the rollout's spread: one factor at best, of many responses"
-    if not several:
-        return ""
-    if (power := length_power(term)) != 0:
-        less = "less" if power < 0 else "more"
-        return f"a response of n tokens counts n^{power} times: longer ones {less}".replace("-", "−")
-    if whole_ratio(term) and varies(term):
-        return "one ratio a response, with an advantage a token: each token answers for all of them"
-    if term.discount < 1:
-        return f"γ = {term.discount:g} forgets what comes later"
-    return ""
-
-
-def _factors(setting: Setting, policy: Policy) -> tuple[float, float]:
-    """Say the factors of ∇E[R] and of the divergence's gradient."""
-    term, kl, k = setting.term, setting.kl, setting.size
-    shared = 1.0
-    lengths = np.array([len(s) for s in setting.words.sentences], float)
-    if term.aggregation == "global_token_mean":
-        shared = 1 / float(policy.law @ lengths)
-    if term.aggregation == "fixed_length" and setting.longest:
-        shared = 1 / setting.longest
-    own = (k - 1) / k if isinstance(term.baseline, GroupMean | BatchMean) else 1.0
-    if kl is None:
-        return own * shared, 0.0
-    found = meaning(kl.estimator, kl.placement)
-    scale = 0.0 if found.kind == Kind.NULL else kl.beta * found.scale
-    return own * shared, scale * shared * (own if kl.placement == "reward" else 1.0)
 
 
 # ---- the claims -----------------------------------------------------------------------------------------------
@@ -277,7 +170,7 @@ def _first_step(setting: Setting) -> Claim:
     says = "ascends E[R]" + ("" if name == NOTHING else f" − β·{name}")
     if seen.name is None:
         return Claim(about, says, f"{seen.angle:.1f}° from it", seen.left, False)
-    told = [_factors(setting, p) for p in setting.words.drawn(len(seen.factors))]
+    told = [factors(setting, p) for p in setting.words.drawn(len(seen.factors))]
     gap = float(np.abs(np.array(told) - np.array(seen.factors)).max())
     return Claim(about, says, _written(seen), max(gap, seen.left), seen.name == name and gap < 1e-7)
 
@@ -306,7 +199,7 @@ def _critics(setting: Setting) -> Iterator[Claim]:
         assert how is not None
         lowered = replace(setting.lowered, advantage=replace(how, gae_lambda=weight, whiten=False))
         seen = ascends(replace(setting, term=plain, lowered=lowered), critic=0.5)
-        unbiased = weight == 1 and not _no_objective(replace(setting, term=plain))
+        unbiased = weight == 1 and not no_objective(replace(setting, term=plain))
         says = (
             f"a wrong critic, λ = {weight:g}, advantages as they are: {'no bias' if unbiased else 'biased'}"
         )
@@ -327,15 +220,15 @@ def _later_steps(setting: Setting, far: float = 0.3) -> Claim:
         basis.append(-policy.divergence(base))
     if frozen:
         basis.append(policy.divergence(old))
-    factors, left = fitted(found, basis)
+    parts, left = fitted(found, basis)
     about = _about(setting, "later inner steps")
     turned = angle(found, basis[0] + (beta * basis[1] if setting.kl else 0.0))
     if _exact_later(setting):
-        a = _factors(setting, policy)[0]
+        a = factors(setting, policy)[0]
         wanted = a * np.array([1.0, beta, beta][: len(basis)])
-        gap = float(np.abs(factors - wanted).max())
+        gap = float(np.abs(parts - wanted).max())
         says = "ascends E[R] − β·KL(π‖ref)" + (" + β·KL(π‖old): the KL stood still (W213)" if frozen else "")
-        shown = f"factors {' '.join(f'{f:.4g}' for f in factors)}; {turned:.1f}° from ∇(E[R] − β·KL)"
+        shown = f"factors {' '.join(f'{f:.4g}' for f in parts)}; {turned:.1f}° from ∇(E[R] − β·KL)"
         return Claim(about, says, shown, max(gap, left), max(gap, left) < 1e-7)
     return Claim(about, _later(setting), f"{turned:.1f}° from ∇(E[R] − β·KL) at KL(old‖π) = {_apart(old, policy):.2g}",
                  None, None)  # fmt: skip
@@ -349,7 +242,7 @@ def _exact_later(setting: Setting) -> bool:
     """Tell whether an unclipped ratio of the whole response makes later steps exact; on one action any ratio does."""
     term, kl = setting.term, setting.kl
     whole = term.ratio == "sequence" or setting.words.longest == 1
-    if not isinstance(term.surrogate, Importance) or not whole or _no_objective(setting):
+    if not isinstance(term.surrogate, Importance) or not whole or no_objective(setting):
         return False
     plain = not sequential(term) or setting.words.longest == 1
     held = kl is None or (kl.placement == "reward" and meaning(kl.estimator, "reward").kind == Kind.KL)
@@ -365,69 +258,3 @@ def _later(setting: Setting) -> str:
         "; states as the sampler reached them" if term.ratio == "token" and setting.words.longest > 1 else ""
     )
     return f"as the first step, near the sampler alone{bound}{states}"
-
-
-# ---- where it ends --------------------------------------------------------------------------------------------
-
-
-def _goal(setting: Setting) -> tuple[Policy, tuple[float, ...], str] | None:
-    """State where ascent on own samples ends on one action: for rewards of a few β, so that no response is lost."""
-    name = said(setting)[0]
-    words, kl = setting.words, setting.kl
-    if words.longest > 1 or kl is None or name not in (NAMED[Kind.KL], NAMED[Kind.REVERSE]):
-        return None
-    if setting.term.reward != "reward":
-        return None
-    a, b = _factors(setting, words.reference)
-    worth, base = np.array(words.rewards), np.log(words.reference.law)
-    gibbs = name == NAMED[Kind.KL]
-    logits = base + worth if gibbs else base - np.log(_hyperbolic(worth, words.reference.law))
-    stated = "ref·exp(R/β)/Z" if gibbs else "ref·β/(β + λ − R)"
-    return words.policy(logits), tuple(float(r) * b / a for r in worth), stated
-
-
-def _hyperbolic(worth: Array, law: Array) -> Array:
-    """Solve Σ ref/(1 + λ − R) = 1 for λ, and give 1 + λ − R."""
-    low, high = float(worth.max()) - 1 + 1e-12, float(worth.max()) + 1e3
-    for _ in range(200):
-        middle = (low + high) / 2
-        low, high = (middle, high) if float((law / (1 + middle - worth)).sum()) > 1 else (low, middle)
-    found: Array = 1 + (low + high) / 2 - worth
-    return found
-
-
-def _own(setting: Setting, rewards: tuple[float, ...]) -> Callable[[Array], Array]:
-    """Make the expected gradient on the policy's own samples a function of its logits."""
-    surrogate = Surrogate(setting.lowered, Groups(setting.words, setting.size), rewards=rewards)
-
-    def found(logits: Array) -> Array:
-        policy = setting.words.policy(logits)
-        return surrogate.gradient(policy, policy)
-
-    return found
-
-
-def _optimum(setting: Setting) -> Iterator[Claim]:
-    """Check that ascent rests at the stated policy, and comes back to it from every side."""
-    if (goal := _goal(setting)) is None:
-        return
-    policy, rewards, words = goal
-    gradient = _own(setting, rewards)
-    size = float(np.abs(gradient(setting.words.reference.logits)).max())
-    gap = float(np.abs(gradient(policy.logits)).max()) / size
-    shown = "[" + " ".join(f"{p:.4f}" for p in policy.law) + "]"
-    holds = gap < EXACT and stable(gradient, policy.logits)
-    yield Claim("optimum, one action, own samples", words, shown, gap, holds)
-
-
-def policy_curves(spec: Loaded, loss: Loss, steps: int = 80) -> Iterator[Curve]:
-    """Follow the gradient on own samples from the reference: the distance to the stated optimum, on one action."""
-    for setting in settings(spec, loss):
-        if (goal := _goal(setting)) is None:
-            continue
-        policy, rewards, words = goal
-        gradient, start = _own(setting, rewards), setting.words.reference.logits
-        steep = float(np.abs(np.linalg.eigvals(jacobian(gradient, start))).max())
-        way = flow(gradient, start, rate=0.5 / max(steep, 1e-9), steps=steps)
-        away = [float(np.abs(setting.words.policy(x).law - policy.law).max()) for x in way]
-        yield Curve(f"distance to {words}", tuple(away))

@@ -14,8 +14,11 @@ from alignc.graph.loss import Advantage
 from alignc.runtime.advantage import advantages
 from alignc.verify import policy as module
 from alignc.verify import verify
-from alignc.verify.policy import Setting, ascends, policy_gradients, said
+from alignc.verify.policy import ascends, policy_gradients
+from alignc.verify.policy_optimum import goal, policy_optimum
 from alignc.verify.returns import gae, group_advantages, paid, returns
+from alignc.verify.saying import NOTHING, Setting, said
+from alignc.verify.saying import settings as settings_of
 from alignc.verify.words import BANDIT, TOKENS
 
 from .online import online, term
@@ -25,7 +28,7 @@ KL = {"estimator": "k1", "placement": "reward", "beta": 0.3}
 
 def settings(k: int = 2, **axes: Any) -> dict[str, Setting]:
     spec, loss = term(k, **axes)
-    return {s.words.name: s for s in module.settings(spec, loss)}
+    return {s.words.name: s for s in settings_of(spec, loss)}
 
 
 # ---- advantages -----------------------------------------------------------------------------------------------
@@ -172,7 +175,7 @@ def test_random_combinations_are_what_is_said() -> None:
 def test_a_wrong_statement_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     setting = settings(2, baseline="leave_one_out", kl=KL)["one action"]
     assert module._first_step(setting).holds
-    for wrong in ((module.NOTHING, ""), ("KL(ref‖π)", ""), (None, "bias")):
+    for wrong in ((NOTHING, ""), ("KL(ref‖π)", ""), (None, "bias")):
         monkeypatch.setattr(module, "said", lambda s, w=wrong: w)
         assert module._first_step(setting).holds is False
 
@@ -211,10 +214,10 @@ def test_presets(preset: str) -> None:
 def test_where_ascent_ends(kl: dict[str, Any], optimum: str) -> None:
     """Gibbs or hyperbolic, with the β that the baseline leaves."""
     setting = settings(2, baseline="group_mean", kl=kl)["one action"]
-    (claim,) = module._optimum(setting)
+    (claim,) = policy_optimum(setting)
     assert claim.holds
     assert claim.says == optimum
-    policy, rewards, _ = module._goal(setting)  # type: ignore[misc]
+    policy, rewards, _ = goal(setting)  # type: ignore[misc]
     ratio, worth = policy.law / BANDIT.reference.law, np.array(BANDIT.rewards)
     level = np.log(ratio) - worth if optimum.startswith("ref·exp") else 1 / ratio + worth
     assert np.ptp(level) < 1e-9

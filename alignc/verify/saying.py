@@ -1,0 +1,115 @@
+"""What is said of a policy gradient: which divergence it descends beside the reward's ascent, by which factors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from alignc.graph.divergence import Kind, meaning
+from alignc.graph.lengths import length_power, strong, varies, whole_ratio
+from alignc.graph.loss import Loss, TermLoss
+from alignc.graph.soundness import stepwise
+from alignc.spec.kl import KLPlacement
+from alignc.spec.load import Loaded
+from alignc.spec.objective import PolicyGradient
+from alignc.spec.policy import BatchMean, GroupMean
+from alignc.verify.surrogate import Groups, Surrogate, win_rates_of
+from alignc.verify.words import BANDIT, TOKENS, Policy, Words
+
+__all__ = ["NAMED", "NOTHING", "Setting", "factors", "no_objective", "said", "settings"]
+
+MOST = 3
+"""Responses of the largest group that is enumerated."""
+NOTHING = "no divergence"
+NAMED = {Kind.KL: "KL(π‖ref)", Kind.REVERSE: "KL(ref‖π)", Kind.VARIATION: "Σ|π − ref|"}
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A policy gradient of a spec, its lowered loss, the words it is tried on, and responses a group."""
+
+    term: PolicyGradient
+    lowered: TermLoss
+    words: Words
+    size: int
+    longest: int | None
+
+    def surrogate(self, critic: float = 0.0) -> Surrogate:
+        """Make the compiled loss, with a critic that is exact but for `critic`."""
+        return Surrogate(self.lowered, Groups(self.words, self.size), critic=critic)
+
+    def worth(self, old: Policy) -> list[float]:
+        """Give what every response earns while the sampler stands still."""
+        rewards = self.words.rewards
+        return list(rewards) if self.term.reward == "reward" else win_rates_of(old, rewards)
+
+    @property
+    def kl(self) -> KLPlacement | None:
+        """The KL, where it has any strength."""
+        return strong(self.term)
+
+
+def settings(spec: Loaded, loss: Loss) -> Iterator[Setting]:
+    """List the policy gradients of a spec on one action and on two tokens."""
+    asked = getattr(spec.job.data, "completions_per_prompt", None) or MOST
+    longest = getattr(spec.job.data, "max_new_tokens", None)
+    for term, lowered in zip(spec.job.objective.terms, loss.terms, strict=True):
+        if isinstance(term, PolicyGradient):
+            several = term.whiten or term.discount < 1 or isinstance(term.baseline, BatchMean)
+            size = MOST if several else max(1, min(MOST, asked))
+            for words in (BANDIT, TOKENS):
+                yield Setting(term, lowered, words, size, longest)
+
+
+def said(setting: Setting) -> tuple[str | None, str]:
+    """Say which divergence is descended beside the reward's ascent, or None and why no objective is ascended."""
+    if why := no_objective(setting):
+        return None, why
+    kl = setting.kl
+    if kl is None:
+        return NOTHING, ""
+    found = meaning(kl.estimator, kl.placement)
+    name = NOTHING if found.kind == Kind.NULL else NAMED.get(found.kind, found.divergence)
+    if kl.granularity == "token" and setting.words.longest > 1 and name != NOTHING:
+        if kl.placement == "reward":
+            return (name if found.kind == Kind.KL else f"paid by token, {name}"), ""
+        return (f"stepwise {name}" if stepwise(found, kl.placement) or not found.sound else name), ""
+    return name, ""
+
+
+def no_objective(setting: Setting) -> str:
+    """Say why no objective is ascended; empty where one is."""
+    term, several = setting.term, setting.words.longest > 1
+    if isinstance(term.baseline, GroupMean) and term.baseline.std:
+        return "advantages divided by the group's spread: a factor of each prompt's own at best, of many responses"
+    if term.whiten:
+        return "advantages divided by the rollout's spread: one factor at best, of many responses"
+    if not several:
+        return ""
+    if (power := length_power(term)) != 0:
+        less = "less" if power < 0 else "more"
+        return f"a response of n tokens counts n^{power} times: longer ones {less}".replace("-", "−")
+    if whole_ratio(term) and varies(term):
+        return "one ratio a response, with an advantage a token: each token answers for all of them"
+    if term.discount < 1:
+        return f"γ = {term.discount:g} forgets what comes later"
+    return ""
+
+
+def factors(setting: Setting, policy: Policy) -> tuple[float, float]:
+    """Say the factors of ∇E[R] and of the divergence's gradient."""
+    term, kl, k = setting.term, setting.kl, setting.size
+    shared = 1.0
+    lengths = np.array([len(s) for s in setting.words.sentences], float)
+    if term.aggregation == "global_token_mean":
+        shared = 1 / float(policy.law @ lengths)
+    if term.aggregation == "fixed_length" and setting.longest:
+        shared = 1 / setting.longest
+    own = (k - 1) / k if isinstance(term.baseline, GroupMean | BatchMean) else 1.0
+    if kl is None:
+        return own * shared, 0.0
+    found = meaning(kl.estimator, kl.placement)
+    scale = 0.0 if found.kind == Kind.NULL else kl.beta * found.scale
+    return own * shared, scale * shared * (own if kl.placement == "reward" else 1.0)
