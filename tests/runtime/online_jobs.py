@@ -18,6 +18,7 @@ REWARD: list[dict[str, Any]] = [
 ]
 ORACLE: dict[str, Any] = {"kind": "bradley_terry", "reward": REWARD}
 SELF_PLAY = {"kind": "self_play", "iterations": 3, "reward": None, "oracle": ORACLE, "max_rows": 8}
+SELF_PLAY |= {"completions_per_prompt": 3}
 
 OBJECTIVES: dict[str, dict[str, Any]] = {
     "ppo": {"objective": {"preset": "ppo", "epochs": 2}},
@@ -39,7 +40,7 @@ OBJECTIVES: dict[str, dict[str, Any]] = {
         },
         "model": {"reference": {"kind": "ema", "decay": 0.5}},
     },
-    "sppo": {"objective": {"preset": "sppo", "eta": 5, "completions_per_prompt": 3}, "data": SELF_PLAY},
+    "sppo": {"objective": {"preset": "sppo", "eta": 5}, "data": SELF_PLAY},
 }
 
 
