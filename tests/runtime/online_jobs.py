@@ -19,11 +19,13 @@ REWARD: list[dict[str, Any]] = [
 ORACLE: dict[str, Any] = {"kind": "bradley_terry", "reward": REWARD}
 SELF_PLAY = {"kind": "self_play", "iterations": 3, "reward": None, "oracle": ORACLE, "max_rows": 8}
 SELF_PLAY |= {"completions_per_prompt": 3}
+FOLLOWING = {"estimator": "k1", "placement": "reward", "beta": 0.05, "granularity": "token"}
+FOLLOWING |= {"adaptive": {"target": 1.0, "horizon": 50}}
 
 OBJECTIVES: dict[str, dict[str, Any]] = {
     "ppo": {"objective": {"preset": "ppo", "epochs": 2}},
     "ppo_critic": {
-        "objective": {"preset": "ppo", "epochs": 2},
+        "objective": {"preset": "ppo", "epochs": 2, "kl": FOLLOWING},
         "model": {"critic": {"kind": "model"}},
     },
     "grpo": {"objective": {"preset": "grpo", "epochs": 2}},
