@@ -154,7 +154,7 @@ def group_normalisation(checked: Checked) -> Iterator[Diagnostic]:
     data = _data(checked)
     for index, term in _terms(checked):
         baseline, path = term.baseline, (*term_path(index), "baseline")
-        if not isinstance(baseline, GroupMean) or data is None:
+        if not isinstance(baseline, GroupMean) or data is None or data.completions_per_prompt < 2:
             continue
         k = data.completions_per_prompt
         scale = f"the gradient by ({k} − 1)/{k}" + (", and by 1/σ of the prompt" if baseline.std else "")

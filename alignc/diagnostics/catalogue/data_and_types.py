@@ -32,8 +32,7 @@ DATA_AND_TYPES = (
         "P(y beats the policy) needs at least one other sample to compare with; with one sample it is ½ for "
         "every response and the update is zero",
         "add an `oracle:` and sample two or more completions a prompt",
-        "objective: {preset: sppo, completions_per_prompt: 1}\ndata: {kind: self_play, source: "
-        "prompts.jsonl}",
+        "objective: {preset: sppo}\ndata: {kind: self_play, source: prompts.jsonl}",
     ),
     Code(
         "E105",

@@ -17,7 +17,7 @@ KL = (
         "k1 in the loss on given data pushes the policy away from the data",
         "on samples of μ its gradient is −∇KL(μ‖π), which lowers the likelihood of the data without bound",
         "use k2 in the loss with importance weights, or sample from the policy",
-        "objective: {terms: [{name: kl, kind: kl, estimator: k1, placement: loss, weight: 0.1}]}\n"
+        "objective: {terms: [{name: pull, kind: kl, on: completions, estimator: k1, weight: 0.1}]}\n"
         "data: {kind: scored, source: rows.jsonl}",
     ),
     Code(
@@ -97,7 +97,7 @@ KL = (
         "a clamped KL estimator has no gradient outside the clamp",
         "where the policy has moved furthest, the pull back is zero",
         "remove the clamp, and clip the gradient's norm instead",
-        "objective: {terms: [{name: kl, kind: kl, estimator: k3, placement: loss, clamp: 10, weight: 0.04}]}",
+        "objective: {terms: [{name: pull, kind: kl, estimator: k3, clamp: 10, weight: 0.04}]}",
     ),
     Code(
         "W213",
@@ -112,8 +112,7 @@ KL = (
         "the KL that is logged is not the KL that is descended",
         "a straight-through estimator takes its value from one formula and its gradient from another",
         "log both under their own names, or use one estimator",
-        "objective: {terms: [{name: kl, kind: kl, estimator: k3, gradient: k2, placement: loss, weight: "
-        "0.04}]}",
+        "objective: {terms: [{name: pull, kind: kl, estimator: k3, gradient: k2, weight: 0.04}]}",
     ),
 )
 

@@ -48,8 +48,8 @@ POLICY_GRADIENT = (
         "after the first step on a batch the fixed point is no longer ref·exp(R/β) but a Lambert-W tilt "
         "of it",
         "use one step a batch, or a learned value, or the log-partition as baseline",
-        "objective: {terms: [{name: reg, kind: pointwise, link: {kind: squared}, baseline: {kind: "
-        "constant}}]}",
+        "objective: {terms: [{name: fit, kind: pointwise, direction: up, target: {kind: reward}, link: "
+        "squared}]}\ndata: {kind: pointwise, source: rows.jsonl}",
     ),
     Code(
         "W307",

@@ -19,14 +19,14 @@ UNITS_AND_SIGNS = (
         "log-odds of a whole response are its log-probability",
         "the probability of a response is nearly 0, so log(p/(1 − p)) ≈ log p and the odds change nothing",
         "use `reduce: mean`, as ORPO does",
-        "objective: {preset: orpo, terms: {pref: {score: {reduce: sum}}}}",
+        "objective: {preset: orpo, terms: {odds: {score: {reduce: sum}}}}",
     ),
     Code(
         "E403",
         "log-odds of a ratio to a reference",
         "a ratio may exceed 1, where log(1 − ratio) is not a number",
         "set the score's `anchor: none`",
-        "objective: {preset: orpo, terms: {pref: {score: {anchor: initial}}}}",
+        "objective: {preset: orpo, terms: {odds: {score: {anchor: initial}}}}",
     ),
     Code(
         "E404",
@@ -57,7 +57,8 @@ UNITS_AND_SIGNS = (
         "the margin to "
         "infinity, and β no longer limits the distance from the reference",
         "use `ipo`, or label smoothing, or stop early",
-        "objective: {preset: dpo, label_smoothing: 0}",
+        "objective: {terms: [{name: pref, kind: preference, link: logistic}]}\n"
+        "data: {kind: scored, source: rows.jsonl}",
     ),
     Code(
         "W408",
@@ -65,7 +66,7 @@ UNITS_AND_SIGNS = (
         "with per-token scores the optimum is ref·exp(n·(R − c)/β): long responses feel the reward n "
         "times as much",
         "use `reduce: sum` for the optimum ref·exp(R/β)",
-        "objective: {preset: dpo, terms: {pref: {score: {reduce: mean}}}}",
+        "objective: {terms: [{name: pref, kind: preference, score: {of: log_ratio, reduce: mean}}]}",
     ),
     Code(
         "W409",
