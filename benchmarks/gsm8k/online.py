@@ -7,6 +7,7 @@ Reads `benchmarks/out/runs/gsm8k-{ppo,ppo-free,sppo}`, those that are there; wri
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,8 @@ FIGURES = (
     ("share of responses that end", "completions/ended", ".0%"),
     ("right answers (exact number)", "rewards/exact_number/mean", ".1%"),
 )
+
+ENDS = 64
 
 Row = dict[str, Any]
 
@@ -48,12 +51,19 @@ def series(name: str, rows: Sequence[Row], figure: str) -> Series:
     return Series(name, points(rollouts(rows), figure), points(rows, f"eval_{figure}"))
 
 
-def verified(folder: Path, half: int) -> str:
-    """Count the right answers of the first or the second half of a run's responses."""
-    rows = [json.loads(line) for line in (folder / "rollouts.jsonl").read_text("utf-8").splitlines()]
-    middle = len(rows) // 2
-    part = rows[half * middle : (half + 1) * middle]
-    return f"{sum(row['parts']['exact_number'] for row in part):.0f} of {len(part)}"
+def responses(folder: Path) -> list[Row]:
+    return [json.loads(line) for line in (folder / "rollouts.jsonl").read_text("utf-8").splitlines()]
+
+
+def verified(rows: Sequence[Row]) -> str:
+    """Count right answers, and those among them that come to their end."""
+    right = [row for row in rows if row["parts"]["exact_number"]]
+    return f"{len(right)} of {len(rows)}" + (f" ({sum(not r['ended'] for r in right)} cut)" if right else "")
+
+
+def one_digit(rows: Sequence[Row]) -> str:
+    """Share of responses whose last line gives a result of one digit."""
+    return f"{sum(bool(re.search(r'A: [0-9]$', row['completion'])) for row in rows) / len(rows):.0%}"
 
 
 def table(runs: dict[Path, list[Row]]) -> str:
@@ -63,9 +73,13 @@ def table(runs: dict[Path, list[Row]]) -> str:
         ends = [[y for _, y in points(rows, f"eval_{figure}")] for rows in runs.values()]
         cells = [f"{values[0]:{form}} → {values[-1]:{form}}" for values in ends]
         lines.append(f"| {title} | {' | '.join(cells)} |")
+    told = [responses(folder) for folder in runs]
+    halves = [(rows[: len(rows) // 2], rows[len(rows) // 2 :]) for rows in told]
     for half, title in enumerate(("first half", "second half")):
-        cells = [verified(folder, half) for folder in runs]
+        cells = [verified(both[half]) for both in halves]
         lines.append(f"| right answers to training prompts, {title} of the run | {' | '.join(cells)} |")
+    cells = [f"{one_digit(rows[:ENDS])} → {one_digit(rows[-ENDS:])}" for rows in told]
+    lines.append(f"| results of one digit, first and last {ENDS} responses | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
 

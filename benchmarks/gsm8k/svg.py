@@ -9,7 +9,7 @@ from typing import Any
 __all__ = ["Panel", "Series", "chart", "curves"]
 
 ROW, TOP = 30, 56
-BAR, DOTS, LENGTHS = 80, 400, 660
+BAR, DOTS, LENGTHS = 80, 480, 680
 GREEN, RED, BLUE, GREY = "#1b7837", "#b2182b", "#5b8db8", "#777"
 COLORS = ("#1f5fa8", "#d1495b", "#2f9e6e")
 
