@@ -21,11 +21,11 @@ from svg import Panel, Point, chart
 HERE = Path(__file__).resolve().parent
 OUT = Path("benchmarks/out/online")
 METHODS = ("ppo", "rloo", "grpo", "copg", "reinforce", "sppo", "rloo-free")
-JUDGED = ("judged", "judged-free")
+JUDGED = ("judged", "judged-weak", "judged-free")
 NAMES = {
     "rloo-free": "rloo, β = 0",
-    "judged": "rloo, β = 0.1",
-    "judged-weak": "rloo, β = 0.03",
+    "judged": "rloo, β = 3",
+    "judged-weak": "rloo, β = 1",
     "judged-free": "rloo, β = 0",
 }
 VERIFIED, KL = "eval_rewards/exact_number/mean", "eval_objective/kl"
@@ -48,7 +48,12 @@ def main() -> None:
     rows = {method: [metrics(folder) for folder in folders] for method, folders in runs.items()}
     found = {method: summary(method, folders, rows[method]) for method, folders in runs.items()}
     (OUT / "results.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-    draw("online.svg", rows, METHODS, {"held-out sums answered right": VERIFIED, "KL to the SFT model, nat": KL})
+    draw(
+        "online.svg",
+        rows,
+        METHODS,
+        {"held-out sums answered right": VERIFIED, "KL to the SFT model, nat": KL},
+    )
     proxy = {"reward model's score": "eval_rewards/model/mean", "sums answered right": VERIFIED}
     draw("judged.svg", rows, JUDGED, proxy | {"KL to the SFT model, nat": KL})
     print(table(found))
@@ -88,7 +93,11 @@ def summary(method: str, folders: Sequence[Path], runs: Sequence[Sequence[Row]])
 
 
 def table(found: dict[str, Row]) -> str:
-    head = "| method | responses | steps | right before | right after | KL, nat | seconds |\n" + "| --- " * 7 + "|"
+    head = (
+        "| method | responses | steps | right before | right after | KL, nat | seconds |\n"
+        + "| --- " * 7
+        + "|"
+    )
     lines = [
         f"| {row['method']} | {row['responses']:,} | {row['steps']} | {mean(row['before'][VERIFIED])}"
         f" | {mean(row['after'][VERIFIED])} | {mean(row['after'][KL])} | {max(row['seconds'])} |"
