@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -59,13 +60,28 @@ def test_an_example_trains(name: str, trained: dict[str, Path]):
     first, last = rows = [json.loads(line) for line in lines]
     assert [row["step"] for row in rows] == [1, 2]
     assert all(math.isfinite(value) for row in rows for value in row.values())
-    assert first["grad_norm"] > 0
     plan = json.loads((trained[name] / "job" / "job.json").read_text())["plan"]
     assert set(plan["metrics"]) <= first.keys()
-    assert {f"eval_{metric}" for metric in plan["metrics"]} <= last.keys()
+    if "rollout" in first:
+        assert_sampled(trained[name], last)
+    else:
+        assert first["grad_norm"] > 0
+        assert {f"eval_{metric}" for metric in plan["metrics"]} <= last.keys()
     known = {k: v for k, v in plan["step0"].items() if not k.endswith("accuracies")}
     assert {k: first[k] for k in known} == pytest.approx(known, rel=1e-4, abs=1e-4)
     assert (trained[name] / "model" / "model.safetensors").is_file()
+
+
+def assert_sampled(folder: Path, last: dict[str, float]) -> None:
+    """Responses were written down and judged, and held-out prompts answered; two steps of SFT earn no reward yet."""
+    answers = [json.loads(line) for line in (folder / "rollouts.jsonl").read_text().splitlines()]
+    data = json.loads((folder / "job" / "job.json").read_text())["spec"]["data"]
+    per_prompt = Counter((answer["rollout"], answer["row"]) for answer in answers)
+    assert set(per_prompt.values()) == {data["completions_per_prompt"]}
+    assert {"eval_completions/mean_length", "eval_objective/kl"} <= last.keys()
+    judged = {"reward", "win_rate"} & answers[0].keys()
+    assert bool(judged) == bool(data["reward"] or data["oracle"])
+    assert {"eval_objective/scores", "eval_win_rate"} & last.keys() or not judged
 
 
 def test_an_example_may_start_from_the_first_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
