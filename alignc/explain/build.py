@@ -131,7 +131,7 @@ def _origin(spec: Loaded, path: tuple[str | int, ...]) -> str:
 
 
 def _written(term: Term) -> dict[str, object]:
-    """Leave out of a term what stands at its default, but for its score and its link."""
+    """Leave out of a term what stands at its default, but for its score, its link and its pull to a reference."""
     full, changed = term.model_dump(), term.model_dump(exclude_defaults=True)
     kept: dict[str, object] = {}
     for key, value in full.items():
@@ -139,7 +139,7 @@ def _written(term: Term) -> dict[str, object]:
             differs = changed.get(key, {})
             always = (*HEADS, *(("placement", "beta") if key == "kl" else ("reduce",)))
             inner = {k: v for k, v in value.items() if k in differs or k in always}
-            if differs or key in ("score", "link"):
+            if differs or key in ("score", "link", "kl"):
                 kept[key] = inner
         elif key in changed or key == "reduce":
             kept[key] = value

@@ -73,7 +73,7 @@ def smallest(preset: Preset) -> str:
 
 
 def judged(preset: Preset, kind: str) -> dict[str, Any]:
-    """Give the policy's own responses a judge: a reward, an oracle where win rates are wanted; none where neither is."""
+    """Give the policy's own responses a judge: a reward, or an oracle where win rates are wanted."""
     if kind not in ONLINE or any(term.get("pairs") == "demonstration" for term in preset.terms):
         return {}
     wins = any("win_rate" in (t.get("reward"), (t.get("target") or {}).get("kind")) for t in preset.terms)
@@ -112,4 +112,5 @@ def _row(kind: str, prompt: str, answer: int, index: int) -> dict[str, Any]:
         },
         "scored": {"completions": [right, wrong], "rewards": [1.0, 0.0], "win_rates": [0.75, 0.25]},
     }
+    rows["self_play"] = {"answer": right, "completion": right}
     return {"prompt": prompt, **rows.get(kind, {"answer": right})}
