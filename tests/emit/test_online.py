@@ -1,80 +1,83 @@
-"""The loop of a job whose policy makes its own responses."""
+"""Emitted policy gradients against the reference implementation, over whole batches, and what they take off rewards."""
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
-from pathlib import Path
+import random
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
+import torch
 
-import alignc.api
+from alignc.api import Compiled
 
-REWARD = {"kind": "verifier", "name": "exact_number"}
-ORACLE = {"kind": "bradley_terry", "reward": REWARD}
-EMA = {"estimator": "k3", "placement": "loss", "beta": 0.1, "granularity": "token", "anchor": "ema"}
-SPECS: dict[str, dict[str, Any]] = {
-    "plain": {"objective": {"preset": "reinforce"}},
-    "penalty": {"objective": {"preset": "ppo"}},
-    "ema": {"objective": {"preset": "grpo", "kl": EMA}, "model": {"reference": {"kind": "ema"}}},
-    "mixture": {"objective": {"preset": "nash_md"}, "data": {"reward": None, "oracle": ORACLE}},
-    "coupled": {"objective": {"preset": "aot"}, "data": {"completions_per_prompt": 2}},
-    "play": {
-        "objective": {"preset": "sppo"},
-        "data": {"kind": "self_play", "reward": None, "oracle": ORACLE},
-    },
-}
+from ..batches import Numbers
+from ..emitted import filled, loss_module, run_split
+from ..online_variants import METHODS, Online, compiled_online, example
+from ..reference_policy import evaluated, kappa
+
+ROWS = 5
+SPLITS = ([[0, 1, 2, 3, 4]], [[3], [4, 1], [0, 2]], [[4], [3], [2], [1], [0]])
+KEYS = {"policy": "logp", "rollout": "old_logp", "initial": "ref_logp", "token_value": "value"}
 
 
-@pytest.fixture(scope="module")
-def folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("jobs")
-    (root / "prompts.jsonl").write_text('{"prompt": "1+1=", "answer": "2"}\n')
-    for name, given in SPECS.items():
-        spec = {
-            "objective": given["objective"],
-            "model": {"policy": "some/model"} | given.get("model", {}),
-            "data": {"kind": "prompts", "source": str(root / "prompts.jsonl"), "reward": REWARD}
-            | given.get("data", {}),
-        }
-        (root / f"{name}.yaml").write_text(json.dumps(spec))
-        alignc.api.compile(root / f"{name}.yaml", root / name)
-    return root
+def numbers_of(made: Compiled, rows: Sequence[dict[str, Any]]) -> Numbers:
+    """Lay examples out as a batch of what the job reads."""
+    needs = made.needs
+    names = ["policy", *needs.anchors, *(o for o in needs.outputs), *(f"column/{c}" for c in COLUMNS)]
+    found = {}
+    for name in names:
+        key = KEYS.get(name, name.removeprefix("column/"))
+        found[f"{name}/completions"] = [[y[key] for y in row["completions"]] for row in rows if has(row, key)]
+    return {name: values for name, values in found.items() if values}
 
 
-def script(folders: Path, name: str) -> str:
-    return (folders / name / "train.py").read_text("utf-8")
+COLUMNS = ("reward", "win_rate", "advantage", "return", "old_value")
 
 
-def test_prompts_get_the_loop_of_rollouts(folders: Path):
-    assert all("schedule_for(" in script(folders, name) for name in SPECS)
+def has(row: dict[str, Any], key: str) -> bool:
+    return all(key in y for y in row["completions"])
 
 
-@pytest.mark.parametrize(
-    ("name", "word"),
-    [
-        ("penalty", "from loss import loss, penalty"),
-        ("ema", "average.update("),
-        ("mixture", 'data.opponent["weight"]'),
-        ("coupled", "statistics_of("),
-    ],
-)
-def test_a_loop_has_what_its_objective_needs_and_no_more(folders: Path, name: str, word: str):
-    assert [other for other in SPECS if word in script(folders, other)] == [name]
+@pytest.mark.parametrize("variant", METHODS, ids=lambda v: v.name)
+def test_whole_batches(variant: Online) -> None:
+    """Groups and responses of any length, in any split and order: one loss, one gradient."""
+    made, rng = compiled_online(variant), random.Random(variant.name)
+    rows = [example(rng, variant) for _ in range(ROWS)]
+    drawn = numbers_of(made, rows)
+    loss, slopes = evaluated([row["completions"] for row in rows], variant.means)
+    expected = {
+        "policy/completions": slopes.logp,
+        "token_value/completions": slopes.value,
+        "entropy/completions": slopes.entropy,
+    }
+    for number, splits in enumerate(SPLITS):
+        found, _, gradients = run_split(made, drawn, splits, extra=number)
+        assert found == pytest.approx(loss, rel=1e-10, abs=1e-12)
+        for name, gradient in gradients.items():
+            wanted = filled(expected[name], 0)
+            torch.testing.assert_close(gradient, wanted, rtol=1e-10, atol=1e-12)
 
 
-def test_the_loop_is_clean_and_laid_out_as_ruff_does(folders: Path):
-    scripts = [str(folders / name / "train.py") for name in SPECS]
-    code = [line for name in SPECS for line in script(folders, name).partition("\nimport ")[2].splitlines()]
-    assert max(map(len, code)) <= 110  # above it stands the formula
-    ruff = str(Path(sys.executable).with_name("ruff"))
-    for options in (
-        ["check", "--isolated", "--select", "F,E7,E9,B,SIM,RET"],
-        ["format", "--check", "--isolated", "--line-length", "110"],
-    ):
-        ran = subprocess.run(
-            [ruff, *options, "--no-cache", *scripts], capture_output=True, text=True, check=False
-        )
-        assert ran.returncode == 0, ran.stdout
+@pytest.mark.parametrize("granularity", ["token", "sequence"])
+@pytest.mark.parametrize("estimator", ["k1", "k2", "k3"])
+def test_what_is_taken_off_a_reward(estimator: str, granularity: str) -> None:
+    """β·κ(u) under the policy that sampled: of every token, or of the sum over them."""
+    kl = {"estimator": estimator, "placement": "reward", "beta": 0.25, "granularity": granularity}
+    waived = {"k2": "E203", "k3": "E204"}.get(estimator, "")
+    variant = Online("held", {"preset": "reinforce_pp", "kl": kl}, METHODS[0].means, waived=waived)
+    made, rng = compiled_online(variant), random.Random(3)
+    rows = [example(rng, variant) for _ in range(ROWS)]
+    drawn = numbers_of(made, rows)
+    batch = {name: filled(drawn[f"{name}/completions"], 2) for name in ("rollout", "initial")}
+    given = {f"{name}/completions": values for name, values in batch.items()}
+    ones = [[[1.0] * len(y["logp"]) for y in row["completions"]] for row in rows]
+    found = loss_module(made).penalty({**given, "mask/completions": filled(ones, 2).bool()})
+    for place, row in enumerate(rows):
+        for which, y in enumerate(row["completions"]):
+            u = [o - r for o, r in zip(y["old_logp"], y["ref_logp"], strict=True)]
+            if granularity == "sequence":
+                assert float(found[place, which]) == pytest.approx(0.25 * kappa(estimator, sum(u))[0])
+            else:
+                taken = found[place, which, : len(u)].tolist()
+                assert taken == pytest.approx([0.25 * kappa(estimator, one)[0] for one in u])
