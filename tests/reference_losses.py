@@ -393,6 +393,7 @@ LOSSES: dict[str, Callable[[Example, Values, float], Answer]] = {
         slic, sppo, wpo,
     )
 }  # fmt: skip
+LOSSES |= {"online_dpo": dpo, "spin": dpo}
 
 
 def aot(examples: list[Example], v: Values) -> tuple[float, list[tuple[float, float]]]:

@@ -1,4 +1,4 @@
-"""Every offline preset in every form that it has: parameters, kind of data, and random rows to try it on."""
+"""Every preset without a policy gradient, in every form that it has: parameters, kind of data, and random rows to try it on."""
 
 from __future__ import annotations
 
@@ -55,7 +55,11 @@ def _all() -> list[Variant]:
         v("copg", "scored"), v("copg", "scored", {"normalized": False}), v("rebel", "scored"),
         v("rebel", "scored", {"eta": 2.5}), v("sppo", "scored", {"eta": 10}),
     ]  # fmt: skip
-    return [*pairs, *single, *groups]
+    online = [
+        v("online_dpo", "prompts"), v("online_dpo", "self_play", {"beta": 0.4}), v("spin", "self_play"),
+        v("copg", "prompts"), v("rebel", "prompts", {"eta": 2.5}), v("sppo", "self_play", {"eta": 10}),
+    ]  # fmt: skip
+    return [*pairs, *single, *groups, *online]
 
 
 ALL = _all()
@@ -65,6 +69,10 @@ def parameters(variant: Variant) -> dict[str, Any]:
     """Give every parameter of a variant its value."""
     defaults = {name: p.default for name, p in built_in(variant.preset).parameters.items()}
     return {**defaults, **variant.given}
+
+
+VERIFIER = {"kind": "verifier", "name": "exact_number"}
+JUDGES: dict[str, dict[str, Any]] = {"prompts": {"reward": VERIFIER}, "self_play": {"oracle": VERIFIER}}
 
 
 @cache
@@ -80,7 +88,8 @@ def compiled(variant: Variant) -> Compiled:
 def of_spec(objective: dict[str, Any], kind: str = "pairwise", overrides: Sequence[str] = ()) -> Compiled:
     """Load and lower a spec with this objective."""
     policy = {"init": "llama", "tokenizer": "bytes"}
-    spec = {"objective": objective, "model": {"policy": policy}, "data": {"kind": kind, "source": "x/y"}}
+    data = {"kind": kind, "source": "x/y", **JUDGES.get(kind, {})}
+    spec = {"objective": objective, "model": {"policy": policy}, "data": data}
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "spec.yaml"
         path.write_text(json.dumps(spec, ensure_ascii=False), encoding="utf-8")
@@ -107,10 +116,10 @@ def response(rng: random.Random, preset: str, spread: float = 1.0) -> dict[str, 
 
 def example(rng: random.Random, variant: Variant, spread: float = 1.0) -> dict[str, Any]:
     """Draw a row."""
-    if variant.kind == "scored":
+    if variant.preset in ("online_dpo", "spin") or variant.kind == "pairwise":
+        return {y: response(rng, variant.preset, spread) for y in ("chosen", "rejected")}
+    if variant.kind in ("scored", "prompts", "self_play"):
         members = [response(rng, variant.preset, spread) for _ in range(rng.randint(2, 6))]
         return {"completions": members}
-    if variant.kind == "pairwise":
-        return {y: response(rng, variant.preset, spread) for y in ("chosen", "rejected")}
     row: dict[str, Any] = {"completion": response(rng, variant.preset, spread)}
     return {**row, "label": rng.random() < 0.5} if variant.kind == "pointwise" else row

@@ -99,6 +99,36 @@ def test_a_ratio_of_the_response_takes_one_advantage() -> None:
         at(BY_NAME["gspo"], row)
 
 
+@pytest.mark.parametrize("name", ["grpo", "dapo", "dr_grpo", "cispo"])
+def test_sums_are_not_taken_for_tokens(name: str) -> None:
+    """ρ of thirty tokens is no e^Σ: a response given by its sum is refused, unless it has one token."""
+    y = {"logp": -30.0, "old_logp": -31.0, "ref_logp": -30.0, "length": 30, "reward": 1.0}
+    with pytest.raises(PointError, match="one number a token") as caught:
+        at(BY_NAME[name], {"completions": [y, y]})
+    assert (caught.value.code, caught.value.path) == ("E003", "examples[0].completions[0].logp")
+    single = [{**y, "length": 1}, {**y, "length": 1, "reward": 0.0}]
+    right(
+        BY_NAME["rloo"],
+        {"completions": [{k: [v] if "logp" in k else v for k, v in z.items()} for z in single]},
+    )
+    assert math.isfinite(at(BY_NAME[name], {"completions": single})["loss"])
+
+
+def test_sums_do_where_no_token_is_looked_at() -> None:
+    """RLOO by hand: u = −1 and −2, R′ = 1.03 and 0.06, A = ±0.97, and half of that each."""
+    y = {"logp": -30.0, "old_logp": -31.0, "ref_logp": -30.0, "length": 30, "reward": 1.0}
+    other = {**y, "ref_logp": -29.0, "reward": 0.0}
+    found = at(BY_NAME["rloo"], {"completions": [y, other]})["gradient"]["completions"]
+    assert [z["logp"] for z in found] == pytest.approx([-0.485, 0.485])
+
+
+def test_lists_of_different_lengths_are_refused() -> None:
+    row = example(random.Random(5), BY_NAME["grpo"])
+    row["completions"][0]["old_logp"].append(-1.0)
+    with pytest.raises(PointError, match="one number for each of its tokens"):
+        at(BY_NAME["grpo"], row)
+
+
 FLOAT32 = [v for v in PRESETS if v.means.kl is None or v.means.kl[1] == "reward"]
 
 

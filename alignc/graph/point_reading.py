@@ -1,0 +1,203 @@
+"""Read the examples of `--at`: which keys there are, of which shape, and which input of a graph each number is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from alignc.graph.nodes import (
+    Apply,
+    Column,
+    GroupSize,
+    Length,
+    Logp,
+    Multiply,
+    Node,
+    Output,
+    Position,
+    Power,
+    children,
+)
+from alignc.graph.rewrite import inputs
+
+__all__ = [
+    "PointError",
+    "bends",
+    "check_groups",
+    "check_keys",
+    "check_lists",
+    "examples_of",
+    "members_of",
+    "number",
+    "values_of",
+]
+
+KEYS = (
+    "logp", "ref_logp", "old_logp", "length", "reward", "win_rate", "value", "advantage", "score", "return",
+    "old_value", "log_sum_squares", "entropy",
+)  # fmt: skip
+"""What a response of an example may give: sums over tokens in nat, or lists by token."""
+ROW_KEYS = ("label", "margin")
+
+
+class PointError(ValueError):
+    """A point that cannot be evaluated: its code, and the JSON path of what is wrong."""
+
+    def __init__(self, code: str, message: str, path: str) -> None:
+        super().__init__(message)
+        self.code, self.path = code, path
+
+
+def examples_of(point: Any, responses: tuple[str, ...]) -> list[Mapping[str, Any]]:
+    """List the examples of a point, each of the keys that it may have; raises PointError."""
+    if not isinstance(point, dict):
+        raise PointError("E003", "the point must be an object", "")
+    check_keys(point, ("examples", "z0"), "")
+    examples = point.get("examples")
+    if examples is None:
+        raise PointError("E006", "missing key `examples`", "")
+    if not isinstance(examples, list) or not examples:
+        raise PointError("E003", "`examples` must be a list that is not empty", "examples")
+    for index, example in enumerate(examples):
+        _check_example(example, responses, f"examples[{index}]")
+    return examples
+
+
+def _check_example(example: Any, responses: tuple[str, ...], path: str) -> None:
+    if not isinstance(example, dict):
+        raise PointError("E003", "an example must be an object", path)
+    check_keys(example, (*responses, *ROW_KEYS), path)
+    for response in responses:
+        if response not in example:
+            raise PointError("E006", f"missing key `{response}`", path)
+        for inner, at in members_of(example[response], response, f"{path}.{response}"):
+            if not isinstance(inner, dict):
+                raise PointError("E003", f"`{response}` must be an object", at)
+            check_keys(inner, KEYS, at)
+
+
+def check_groups(examples: list[Mapping[str, Any]]) -> None:
+    """Refuse groups of one response, where responses are compared: PointError E105."""
+    for index, example in enumerate(examples):
+        if len(example["completions"]) < 2:
+            message = "a response is compared with the others of its group: give two or more"
+            raise PointError("E105", message, f"examples[{index}].completions")
+
+
+def bends(node: Node) -> bool:
+    """Tell whether a node makes of each token's numbers what no sum over the tokens tells."""
+    by_token = [c for c in children(node) if c.type.axis.startswith("token:")]
+    return (isinstance(node, Apply | Power) and bool(by_token)) or (
+        isinstance(node, Multiply) and len(by_token) > 1
+    )
+
+
+def check_lists(examples: list[Mapping[str, Any]], responses: tuple[str, ...]) -> None:
+    """Refuse sums over tokens where the loss looks at every token: PointError E003."""
+    for index, example in enumerate(examples):
+        for response in responses:
+            for inner, at in members_of(example[response], response, f"examples[{index}].{response}"):
+                if inner.get("length", 1) != 1 and not isinstance(inner.get("logp", []), list):
+                    message = "the loss looks at every token: give lists, one number a token, and no sums"
+                    raise PointError("E003", message, f"{at}.logp")
+
+
+def members_of(value: Any, response: str, path: str) -> list[tuple[Any, str]]:
+    """List the responses that stand under a name, each with its path: one, or those of a group."""
+    if response != "completions":
+        return [(value, path)]
+    if not isinstance(value, list) or not value:
+        raise PointError("E003", "`completions` must be a list that is not empty", path)
+    return [(inner, f"{path}[{i}]") for i, inner in enumerate(value)]
+
+
+def check_keys(given: Mapping[str, Any], keys: tuple[str, ...], path: str) -> None:
+    """Refuse keys that nothing reads: PointError E002."""
+    for key in given:
+        if key not in keys:
+            raise PointError("E002", f"unknown key `{key}`; keys: {', '.join(keys)}", path)
+
+
+def values_of(roots: list[Node], example: Mapping[str, Any], path: str) -> Iterator[tuple[Node, Any]]:
+    """Find each input of the graphs in an example, as a batch of one row; raises PointError."""
+    for node in inputs(*roots):
+        if isinstance(node, GroupSize):
+            yield node, [float(len(example["completions"]))]
+        elif isinstance(node, Column) and node.response is None:
+            yield node, [_row_value(example, node.name, path)]
+        else:
+            yield node, [_of_response(node, example, path)]
+
+
+def _row_value(example: Mapping[str, Any], name: str, path: str) -> float:
+    value = _needed(example, name, path)
+    return float(value) if isinstance(value, bool) and name == "label" else number(value, f"{path}.{name}")
+
+
+def _of_response(node: Any, example: Mapping[str, Any], path: str) -> Any:
+    name = node.response
+    members = members_of(example[name], name, f"{path}.{name}")
+    values = [_read(node, response, at) for response, at in members]
+    return values if name == "completions" else values[0]
+
+
+def _read(node: Node, response: Mapping[str, Any], path: str) -> Any:
+    match node:
+        case Logp(model=model):
+            return _tokens(response, {"policy": "logp", "rollout": "old_logp"}.get(model, "ref_logp"), path)
+        case Length():
+            return _length(response, path)
+        case Position():
+            return [float(i + 1) for i in range(len(_tokens(response, "logp", path)))]
+        case Output(quantity="log_sum_squares"):
+            return _tokens(response, "log_sum_squares", path)
+        case Output(quantity="token_value"):
+            return _spread(response, "value", path)
+        case Output(quantity="entropy"):
+            return _spread(response, "entropy", path)
+        case Column(name=name, token=True):
+            return _spread(response, name, path)
+        case Output(quantity=quantity):
+            return number(_needed(response, quantity, path), f"{path}.{quantity}")
+        case Column(name=name):
+            return number(_needed(response, name, path), f"{path}.{name}")
+    raise TypeError(type(node).__name__)
+
+
+def _needed(response: Mapping[str, Any], key: str, path: str) -> Any:
+    if key not in response:
+        raise PointError("E006", f"missing key `{key}`", path)
+    return response[key]
+
+
+def _tokens(response: Mapping[str, Any], key: str, path: str) -> list[float]:
+    value = _needed(response, key, path)
+    if isinstance(value, list):
+        return [number(v, f"{path}.{key}") for v in value]
+    return [number(value, f"{path}.{key}")]
+
+
+def _spread(response: Mapping[str, Any], key: str, path: str) -> list[float]:
+    """Read one number a token; a single one stands for all tokens."""
+    given, count = _tokens(response, key, path), len(_tokens(response, "logp", path))
+    if len(given) not in (1, count):
+        raise PointError("E003", f"`{key}` has {len(given)} numbers, and `logp` has {count}", f"{path}.{key}")
+    return given if len(given) == count else given * count
+
+
+def _length(response: Mapping[str, Any], path: str) -> float:
+    if "length" not in response and isinstance(response.get("logp"), list):
+        return float(len(response["logp"]))
+    length = number(_needed(response, "length", path), f"{path}.length")
+    if length <= 0:
+        raise PointError("E004", f"`length` must be above 0, found {length:g}", f"{path}.length")
+    return length
+
+
+def number(value: Any, path: str) -> float:
+    """Read a finite number; raises PointError E003 or E004."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise PointError("E003", f"must be a number, found {value!r}", path)
+    if not -1e300 < value < 1e300:
+        raise PointError("E004", f"must be a finite number, found {value}", path)
+    return float(value)
