@@ -28,6 +28,7 @@ COMMANDS = {
     "data": "show how rows become tokens",
     "report": "draw the curves of runs, with their settings and rollouts",
     "eval": "compare trained models on held-out rows",
+    "export": "write a trained model as a folder that `from_pretrained` reads",
     "presets": "list the methods, or print one",
     "describe": "say what a field of the spec is",
     "schema": "print the JSON Schema of specs",

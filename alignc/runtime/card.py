@@ -4,33 +4,60 @@ from __future__ import annotations
 
 import json
 import platform
+import re
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any
 
 from .data import Counts
 from .job import Job
 
-__all__ = ["card_text"]
+__all__ = ["card_of", "card_text", "rows_told"]
 
 PACKAGES = ("alignc", "torch", "transformers", "accelerate", "deepspeed", "datasets", "peft")
+ROWS = r"^\d+ of \d+ rows were used; .*$"
 
 
 def card_text(job: Job, counts: Counts, final: Mapping[str, float], spec: Mapping[str, Any]) -> str:
-    """Write the model card: front matter for the hub, then Markdown for people.
+    """Write the model card: front matter for the hub, then Markdown for people."""
+    rows = (
+        f"{counts.kept} of {counts.rows} rows were used; {counts.refused} were refused, "
+        f"{counts.prompts_cut} prompts and {counts.completions_cut} completions were cut."
+    )
+    return card_of(job, rows, final, spec, str(job.output_dir / "model"))
+
+
+def card_of(
+    job: Job,
+    rows: str,
+    final: Mapping[str, float],
+    spec: Mapping[str, Any],
+    folder: str,
+    *,
+    library: str = "transformers",
+) -> str:
+    """Write the card of a model in a folder; `rows` is what became of the data.
 
     Strings of the spec are quoted as JSON, which is YAML, so that none of them can end the front matter.
     """
-    return "\n\n".join([front_matter(job), *body(job, counts, final, spec)]) + "\n"
+    return "\n\n".join([front_matter(job, library), *body(job, rows, final, spec, folder)]) + "\n"
 
 
-def front_matter(job: Job) -> str:
+def rows_told(card: Path) -> str:
+    """Read back from a card what became of the data; empty where there is no card."""
+    text = card.read_text(encoding="utf-8") if card.is_file() else ""
+    found = re.search(ROWS, text, re.MULTILINE)
+    return found[0] if found else ""
+
+
+def front_matter(job: Job, library: str) -> str:
     """Write the card's metadata."""
     policy = job.spec.model.policy
     named = (part.spec.data.source for part in job.parts or (job,))
     sources = [json.dumps(source) for source in named if is_id(source)]
     task = "text-classification" if "score" in job.plan.outputs else "text-generation"
-    lines = ["---", "library_name: transformers", f"pipeline_tag: {task}"]
+    lines = ["---", f"library_name: {library}", f"pipeline_tag: {task}"]
     lines += [f"model_name: {json.dumps(job.name)}"]
     lines += [f"base_model: {json.dumps(policy)}"] if isinstance(policy, str) and is_id(policy) else []
     lines += [f"datasets: [{', '.join(sources)}]"] if sources else []
@@ -43,20 +70,19 @@ def is_id(name: str) -> bool:
     return not name.startswith(("/", "\\")) and ":" not in name
 
 
-def body(job: Job, counts: Counts, final: Mapping[str, float], spec: Mapping[str, Any]) -> list[str]:
-    """Write the card's sections."""
+def body(job: Job, rows: str, final: Mapping[str, float], spec: Mapping[str, Any], folder: str) -> list[str]:
+    """Write the card's sections; what is not known has none."""
+    data = ["## Data", rows] if rows else []
+    last = ["## Last step", table(final)] if final else []
     return [
         f"# {' '.join(job.name.split())}",
         "## Objective",
         fenced(job.formula.text, "text"),
         f"$$\n{job.formula.latex}\n$$",
-        "## Data",
-        f"{counts.kept} of {counts.rows} rows were used; {counts.refused} were refused, "
-        f"{counts.prompts_cut} prompts and {counts.completions_cut} completions were cut.",
-        "## Last step",
-        table(final),
+        *data,
+        *last,
         "## Use",
-        fenced(how_to_load(job), "python"),
+        fenced(how_to_load(job, folder), "python"),
         "## Spec",
         fenced(json.dumps(spec, indent=2, ensure_ascii=False), "json"),
         "## Versions",
@@ -64,13 +90,13 @@ def body(job: Job, counts: Counts, final: Mapping[str, float], spec: Mapping[str
     ]
 
 
-def how_to_load(job: Job) -> str:
-    """Write the lines that read the model from where the run leaves it. A JSON string is one of Python's too."""
-    folder = json.dumps(str(job.output_dir / "model"), ensure_ascii=False)
+def how_to_load(job: Job, folder: str) -> str:
+    """Write the lines that read the model from its folder. A JSON string is one of Python's too."""
+    quoted = json.dumps(folder, ensure_ascii=False)
     kind = "SequenceClassification" if "score" in job.plan.outputs else "CausalLM"
     return (
         f"from transformers import AutoModelFor{kind}, AutoTokenizer\n\n"
-        f"folder = {folder}\n"
+        f"folder = {quoted}\n"
         f"model = AutoModelFor{kind}.from_pretrained(folder)\n"
         "tokenizer = AutoTokenizer.from_pretrained(folder)"
     )

@@ -1,0 +1,121 @@
+"""What a run has trained: its final model, or one of its checkpoints."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .checkpoint import NAME, STATE, damage, newest, saved
+from .failure import Failure
+from .identity import identity_of, require_same
+from .job import Job, read_job
+from .metrics import METRICS, parsed
+
+__all__ = ["Trained", "find"]
+
+JOB = Path("job", "job.json")
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A run's folder, its job, the folder that its weights lie in, and the step that they are of."""
+
+    run: Path
+    job: Job
+    folder: Path
+    step: int
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """What was logged at that step; empty where nothing was."""
+        file = self.run / METRICS
+        lines = file.read_text(encoding="utf-8").splitlines() if file.is_file() else []
+        rows = [row for line in lines if (row := parsed(line)) is not None]
+        return next((row for row in reversed(rows) if row.get("step") == self.step), {})
+
+
+def find(path: Path, wanted: str | None = None) -> Trained:
+    """Find a run's weights by its output folder, or by the folder of one of its checkpoints or of its model.
+
+    `wanted` is "best", "last" or a step; without it the final model is taken. Failure E008 where there is no run or
+    no such checkpoint, E604 for an unfinished run without `wanted`, E603 and E805 for a checkpoint of another job or
+    one that is not whole.
+    """
+    run, own = placed(path.absolute())
+    job = read_job(run / JOB)
+    wanted = own if wanted is None else wanted
+    if wanted is None:
+        return Trained(run, job, *final(run))
+    folder = checkpoint(run, wanted)
+    require_same(folder, identity_of(run / "job"))
+    return Trained(run, job, folder, step_of(folder))
+
+
+def placed(path: Path) -> tuple[Path, str | None]:
+    """Find the run that a folder is or belongs to, and the step where it is a checkpoint."""
+    match = NAME.fullmatch(path.name)
+    places: list[tuple[Path, str | None]] = [(path, None)]
+    places += [(path.parent.parent, match[1])] if match else []
+    places += [(path.parent, None)] if path.name == "model" else []
+    for run, step in places:
+        if (run / JOB).is_file():
+            return run, step
+    why = "a run's folder holds `job/job.json`; it is the spec's `output_dir`"
+    raise Failure("E008", f"no run in `{path}`", why=why, file=str(path), exit_code=1)
+
+
+def final(run: Path) -> tuple[Path, int]:
+    """Give the model that a run came to and its step: of the best checkpoint where one was chosen."""
+    status = read(run / "status.json")
+    if status.get("finished") is not True or not (run / "model").is_dir():
+        raise Failure(
+            "E604",
+            f"the run in `{run}` has not come to its end",
+            why="its final model is written when it does",
+            help="go on with `alignc run SPEC --resume`, or take a checkpoint: `--checkpoint last`",
+            file=str(run),
+        )
+    best = best_step(run)
+    return run / "model", int(status.get("step", 0)) if best is None else best
+
+
+def checkpoint(run: Path, wanted: str) -> Path:
+    """Find a whole checkpoint by its step, the newest one, or the best one."""
+    root = run / "checkpoints"
+    steps = [step for step, _ in saved(root)]
+    asked = best_step(run) if wanted == "best" else steps[0] if wanted == "last" and steps else wanted
+    if asked is None:
+        why = "a best one is chosen by `train.metric_for_best_model`, at evaluations"
+        help_ = "set it, or pass `--checkpoint last`"
+        raise Failure("E008", "this run has no best checkpoint", why=why, help=help_, exit_code=1)
+    folder = root / f"step-{asked}"
+    if not folder.is_dir():
+        there = f"there are: {', '.join(map(str, sorted(steps)))}" if steps else "there is none"
+        missing = "no checkpoint" if asked == "last" else f"no checkpoint of step {asked}"
+        raise Failure("E008", f"{missing} in `{run}`", why=there, file=str(root), exit_code=1)
+    if problem := damage(folder):
+        raise Failure("E805", f"the checkpoint `{folder.name}` is not whole: {problem}", file=str(folder))
+    return folder
+
+
+def best_step(run: Path) -> int | None:
+    """Read the step of the best checkpoint from the newest whole one; None where none was chosen."""
+    last = newest(run / "checkpoints", lambda problem: None)
+    best = read(last / STATE).get("best") if last else None
+    return None if best is None else int(best["step"])
+
+
+def step_of(folder: Path) -> int:
+    """Read the step that a checkpoint is of."""
+    return int(read(folder / STATE)["step"])
+
+
+def read(path: Path) -> dict[str, Any]:
+    """Read a JSON object; a missing or torn file is empty."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
