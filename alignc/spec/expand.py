@@ -91,10 +91,11 @@ def _expanded(
 def _defaults(preset: Preset, document: Document) -> dict[str, dict[str, Any]]:
     """Collect what a preset sets outside the objective; some of it only where the policy makes its responses."""
     data = document.data.get("data")
-    online = isinstance(data, dict) and data.get("kind") in ONLINE
+    kind = data.get("kind") if isinstance(data, dict) else None
     found = {"train": dict(preset.train)}
-    for section, values in preset.online.items() if online else ():
-        found[section] = {**found.get(section, {}), **values}
+    for section, values in preset.online.items() if kind in ONLINE else ():
+        fitting = {k: v for k, v in values.items() if k != "iterations" or kind == "self_play"}
+        found[section] = {**found.get(section, {}), **fitting}
     return found
 
 
@@ -195,10 +196,8 @@ class _Terms:
             label = labels.setdefault(own.label, numbered(own.label, {n.label for n in self.nested.values()}))
             self._move(inner.document, index)
             at = len(self.terms)
-            if self.origins[(*OBJECTIVE, "terms", at)].span is None and (place_at := document.origin(source)):
-                self.origins[(*OBJECTIVE, "terms", at)] = (
-                    place_at  # what it lacks is missed where it is named
-                )
+            if self.origins[(*OBJECTIVE, "terms", at)].span is None and (named := document.origin(source)):
+                self.origins[(*OBJECTIVE, "terms", at)] = named  # what it lacks is missed there
             self.nested[at] = replace(own, label=label)
             self.terms.append(self._placed(each, place, len(given), at))
 
@@ -207,7 +206,7 @@ class _Terms:
         path: Path = (*OBJECTIVE, "terms", at)
         own = str(term.get("name"))
         wanted = own if place.name is None else place.name if count == 1 else f"{place.name}_{own}"
-        taken = {str(t.get("name")) for t in self.terms} | self.reserved
+        taken = {str(t.get("name")) for t in self.terms if isinstance(t, dict)} | self.reserved
         placed = {**term, "name": numbered(wanted, taken) if isinstance(wanted, str) else wanted}
         if "name" in place.origins:
             self.origins[(*path, "name")] = place.origins["name"]

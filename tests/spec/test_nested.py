@@ -125,3 +125,15 @@ def test_it_is_checked_as_an_objective_of_its_own(tmp_path: Path, term: str, cod
 def test_all_errors_are_told_at_once(tmp_path: Path) -> None:
     codes = [c for c, _ in found(tmp_path, "{terms: [{preset: dpoo}, {preset: dpo, betta: 1}]}")]
     assert codes == ["E007", "E002"]
+
+
+def test_a_text_among_the_terms_is_a_diagnostic(tmp_path):
+    spec = tmp_path / "spec.yaml"
+    spec.write_text(
+        "objective: {terms: [dpo, {preset: dpo}]}\nmodel: {policy: org/model}\n"
+        "data: {kind: pairwise, source: org/pairs}\n",
+        encoding="utf-8",
+    )
+    with pytest.raises(DiagnosticError) as found:
+        load(spec)
+    assert [d.code for d in found.value.diagnostics] == ["E003"]
