@@ -99,7 +99,9 @@ def _spec(path: Path, preset: Preset, model: str | None, source: str, guess: Gue
     if model is not None and looks_local(model, Path()):
         model = os.path.relpath(os.path.expanduser(model), path.parent)
         model = model if model.startswith(".") else f"./{model}"
-    train = TINY_TRAIN if model is None else {}
+    train = dict(TINY_TRAIN) if model is None else {}
+    if guess.kind == "self_play":
+        train.pop("num_train_epochs", None)  # iterations count there
     start = Start(
         name=path.stem,
         preset=preset.preset,
