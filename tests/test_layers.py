@@ -39,6 +39,8 @@ MAY: dict[str, set[str]] = {
 }
 MAY["cli"] |= {"api", "printers", "runtime"}
 MAY["docs"] |= {"api", "printers"}
+MAY["doctor"] = {"api", "launch", "plan", "spec", "diagnostics"}
+MAY["cli"] |= {"doctor"}
 MAY["docs"] -= {"launch"}
 for layer in ("diff", "emit", "explain"):
     MAY[layer] |= {"printers"}

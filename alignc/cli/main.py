@@ -29,6 +29,7 @@ COMMANDS = {
     "report": "draw the curves of runs, with their settings and rollouts",
     "eval": "compare trained models on held-out rows",
     "export": "write a trained model as a folder that `from_pretrained` reads",
+    "doctor": "say what this machine can do, and what a spec lacks",
     "presets": "list the methods, or print one",
     "describe": "say what a field of the spec is",
     "schema": "print the JSON Schema of specs",

@@ -1,0 +1,164 @@
+"""What a spec needs of the machine, beyond what every job does, and which of it is not there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from alignc.api import Compiled, Planned, built, planned
+from alignc.diagnostics import Diagnostic
+from alignc.doctor.finding import Finding
+from alignc.doctor.machine import cores, hub_cache, place
+from alignc.doctor.probe import Torch
+from alignc.launch import Options, Stage, disallowed, untrained
+from alignc.plan.build import Plan
+from alignc.plan.show import gib
+from alignc.spec.disk import is_file
+from alignc.spec.paths import missing_files
+from alignc.spec.pipeline import producers
+
+__all__ = ["Demands", "demands", "lacking", "needed"]
+
+SLOTS = {"adamw_torch_fused": 8, "adamw_torch": 8, "rmsprop": 4, "sgd": 0}
+"""Bytes of the optimizer's states a trained parameter."""
+
+
+@dataclass(frozen=True)
+class Demands:
+    """A compiled spec: its stage, its plan where it has one, and its local files that are not there."""
+
+    stage: Stage
+    plan: Planned | None
+    missing: tuple[Diagnostic, ...]
+
+    @property
+    def spec(self) -> Mapping[str, Any]:
+        """The resolved spec."""
+        found: Mapping[str, Any] = self.stage.job["spec"]
+        return found
+
+
+def demands(path: str, overrides: Sequence[str] = ()) -> Demands:
+    """Compile and plan a spec, without its data. Raises DiagnosticError for what is wrong with it."""
+    compiled = built(path, overrides, files=False)
+    document = compiled.spec.document
+    stage = Stage(path, document, compiled.folder(), Options(), producers(document))
+    plan = planned(path, overrides, read_data=False) if isinstance(compiled, Compiled) else None
+    return Demands(stage, plan, tuple(missing_files(compiled.spec.job, document)))
+
+
+def needed(spec: Mapping[str, Any], torch: Torch) -> set[str]:
+    """Name what a resolved spec needs that others do without."""
+    launch, cpu = spec["launch"], not torch.devices
+    found = set(spec["train"]["report_to"]) & {"wandb"}
+    found |= {"vllm"} if any(each.get("sampler") == "vllm" for each in sources(spec)) else set()
+    deepspeed = launch["engine"] == "deepspeed"
+    found |= {"deepspeed"} if deepspeed else set()
+    found |= {"g++", "ninja"} if deepspeed and (cpu or launch["offload"]) else set()
+    found |= {"gloo"} if cpu and (deepspeed or launch["num_processes"] > 1) else set()
+    return found
+
+
+def sources(spec: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """List the sections of data: one, or one a source."""
+    several = spec["data"].get("sources")
+    return list(several.values()) if several else [spec["data"]]
+
+
+def lacking(asked: Sequence[Demands], torch: Torch) -> Iterator[Finding]:
+    """Look at what each spec needs: models, data, permissions, devices, memory and room on the disk."""
+    absent = untrained([each.stage for each in asked])
+    for each in asked:
+        group = each.stage.spec
+        models = [found for found in untrained([each.stage]) if found in absent]
+        yield from _told(group, "models", models, "all that it starts from is here, or comes before")
+        yield from _hub_models(group, each.spec)
+        yield from _told(group, "data", each.missing, "the files that it names are here")
+        yield from _told(group, "permissions", disallowed([each.stage]), "all that it asks for")
+        yield _processes(group, each.spec, torch)
+        yield from _precision(group, each.spec, torch)
+        yield from _memory(group, each.plan)
+        yield _room(group, each)
+
+
+def _told(group: str, name: str, found: Sequence[Diagnostic], well: str) -> Iterator[Finding]:
+    for each in found:
+        place_ = f"{each.span.file}:{each.span.line}"
+        yield Finding(group, name, "lacks", f"{each.message} ({place_})", each.help)
+    if not found:
+        yield Finding(group, name, "ok", well)
+
+
+def _hub_models(group: str, spec: Mapping[str, Any]) -> Iterator[Finding]:
+    policy = spec["model"]["policy"]
+    if not isinstance(policy, str) or Path(policy).is_absolute():
+        return
+    kept = hub_cache() / f"models--{policy.replace('/', '--')}" / "snapshots"
+    if any(is_file(folder / "config.json") for folder in kept.glob("*")):
+        yield Finding(group, "hub", "ok", f"{policy} is in the hub's cache")
+    else:
+        yield Finding(
+            group, "hub", "note", f"{policy} will be fetched; --online asks whether the hub answers"
+        )
+
+
+def _processes(group: str, spec: Mapping[str, Any], torch: Torch) -> Finding:
+    many, there = spec["launch"]["num_processes"], len(torch.devices)
+    if there and many > there:
+        help_ = f"set `launch.num_processes: {there}`, or run on a machine with {many} GPUs"
+        return Finding(group, "processes", "lacks", f"{many}, and {there} GPUs", help_)
+    if not there and any(each.get("sampler") == "vllm" for each in sources(spec)):
+        help_ = "set `data.sampler: transformers`, or run on a machine with a GPU"
+        return Finding(group, "processes", "lacks", "`data.sampler: vllm` needs a GPU", help_)
+    if not there and many > cores():
+        help_ = f"set `launch.num_processes: {cores()}`"
+        return Finding(group, "processes", "note", f"{many}, and {cores()} cores: slower than fewer", help_)
+    where = "the CPU" if not there else "a GPU" if many == 1 else "a GPU each"
+    return Finding(group, "processes", "ok", f"{many}, on {where}")
+
+
+def _precision(group: str, spec: Mapping[str, Any], torch: Torch) -> Iterator[Finding]:
+    mixed = spec["launch"]["mixed_precision"]
+    if mixed == "fp16":
+        help_ = "set `launch.mixed_precision: bf16`, or no"
+        yield Finding(group, "precision", "lacks", "training in float16 is not supported", help_)
+    narrow = mixed == "bf16" or (mixed is None and spec["train"]["bf16"])
+    if narrow and not all(device.bf16 for device in torch.devices):
+        help_ = "set `train.bf16: false`"
+        yield Finding(group, "precision", "lacks", "bfloat16, which this GPU does not compute in", help_)
+
+
+def _memory(group: str, found: Planned | None) -> Iterator[Finding]:
+    if found is None:
+        yield Finding(group, "memory", "note", "not planned: several sources of rows")
+        return
+    plan, peak = found.plan, found.plan.peak
+    if found.refusal is not None:
+        yield Finding(group, "memory", "lacks", found.refusal.message, found.refusal.help)
+        return
+    if plan.fits == "unknown" or plan.memory is None:
+        help_ = "`alignc plan SPEC --parameters 0.5B` takes a size that you give"
+        yield Finding(group, "memory", "note", "not known: the model is not here to be looked at", help_)
+        return
+    said = f"about {gib(peak.total)} in {peak.name} of {gib(plan.memory.bytes)}"
+    help_ = "`alignc plan` itemises it; a smaller batch or `train.max_length` takes less"
+    fits = plan.fits == "yes"
+    yield Finding(group, "memory", "ok" if fits else "note", said, None if fits else help_)
+
+
+def _room(group: str, each: Demands) -> Finding:
+    spec = each.spec
+    wanted = room(spec, each.plan.plan) if each.plan else 0
+    help_ = "name an `output_dir` that can be written to"
+    return place(group, "output_dir", Path(spec["output_dir"]), help_, wanted)
+
+
+def room(spec: Mapping[str, Any], plan: Plan) -> int:
+    """Estimate what a run leaves on the disk in bytes: checkpoints in float32, the best and the next beside them."""
+    [policy, *_] = plan.sizes
+    trained = policy.trained or 0
+    stored = 4 * (trained if spec["model"]["adapter"] else policy.parameters or 0)
+    checkpoint = stored + SLOTS[spec["train"]["optim"]] * trained
+    return int(spec["train"]["save_total_limit"] + 2) * checkpoint + stored

@@ -1,0 +1,61 @@
+"""What torch finds, asked in a process of its own: a torch that crashes or hangs is then a finding too."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import alignc
+
+__all__ = ["Device", "Torch", "probe"]
+
+SCRIPT = Path(alignc.__file__).parent / "runtime" / "machine.py"
+PATIENCE = 90.0
+
+
+@dataclass(frozen=True)
+class Device:
+    """A GPU: its name, its memory and what of it is free in bytes, whether it computes in bfloat16."""
+
+    name: str
+    memory: int
+    free: int
+    bf16: bool
+
+
+@dataclass(frozen=True)
+class Torch:
+    """What torch said: `trouble` where it could not be loaded, `gloo` empty where a group of one works."""
+
+    devices: tuple[Device, ...] = ()
+    cuda: str | None = None
+    gloo: str = ""
+    trouble: str = ""
+
+
+def probe(script: Path = SCRIPT, patience: float = PATIENCE) -> Torch:
+    """Ask torch; each line of JSON that the process prints adds to the answer."""
+    command = [sys.executable, "-P", str(script)]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=patience, check=False)
+        said, trouble = done.stdout, (done.stderr.strip().splitlines() or [f"exit {done.returncode}"])[-1]
+    except subprocess.TimeoutExpired as late:
+        out = late.stdout or b""
+        said = out.decode(errors="replace") if isinstance(out, bytes) else out
+        trouble = f"no answer within {patience:g} s"
+    return _read(said, trouble)
+
+
+def _read(said: str, trouble: str) -> Torch:
+    answer: dict[str, Any] = {}
+    for line in said.splitlines():
+        if line.startswith("{"):
+            answer |= json.loads(line)
+    if "devices" not in answer:
+        return Torch(trouble=trouble, gloo="torch does not load")
+    devices = tuple(Device(**each) for each in answer["devices"])
+    return Torch(devices, answer["cuda"], answer.get("gloo", trouble))
