@@ -25,10 +25,10 @@ class Panel:
 
 
 def chart(panels: Sequence[Panel], dashed: Sequence[str] = ()) -> str:
-    """Draw panels beside one another, their names below; curves in ``dashed`` are dashed, without a band."""
+    """Draw panels beside one another, their names below; curves in ``dashed`` are dashed."""
     names = list(dict.fromkeys(name for panel in panels for name in panel.curves))
     colours = {name: COLOURS[at % len(COLOURS)] for at, name in enumerate(names)}
-    width, height = len(panels) * (WIDTH + GAP), HEIGHT + 40 + 20 * -(-len(names) // 4)
+    width, height = len(panels) * (WIDTH + GAP), HEIGHT + 54 + 20 * -(-len(names) // 4)
     body = "".join(draw(panel, at * (WIDTH + GAP), colours, dashed) for at, panel in enumerate(panels))
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" font-family="sans-serif"'
@@ -55,6 +55,8 @@ def draw(panel: Panel, x: float, colours: Mapping[str, str], dashed: Sequence[st
     for tick in ticks(0, right, scale(0, right)[2]):
         place = at(tick, low).split(",")[0]
         parts.append(f'<text x="{place}" y="{HEIGHT + 16}" text-anchor="middle">{tick:g}</text>')
+    middle = x + (LEFT + WIDTH) / 2
+    parts.append(f'<text x="{middle}" y="{HEIGHT + 33}" text-anchor="middle">optimizer step</text>')
     for name, curve in panel.curves.items():
         parts.append(line(curve, at, colours[name], name in dashed))
     return "".join(parts)
@@ -62,11 +64,12 @@ def draw(panel: Panel, x: float, colours: Mapping[str, str], dashed: Sequence[st
 
 def line(curve: Sequence[Point], at: Callable[[float, float], str], colour: str, dashed: bool) -> str:
     path = " ".join(at(point[0], point[1]) for point in curve)
-    drawn = f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2"'
-    if dashed:
-        return drawn + ' stroke-dasharray="6 4"/>'
     edge = [at(p[0], p[3]) for p in curve] + [at(p[0], p[2]) for p in reversed(curve)]
-    return f'<polygon points="{" ".join(edge)}" fill="{colour}" fill-opacity="0.1"/>{drawn}/>'
+    strokes = ' stroke-dasharray="6 4"' if dashed else ""
+    return (
+        f'<polygon points="{" ".join(edge)}" fill="{colour}" fill-opacity="0.1"/>'
+        f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2"{strokes}/>'
+    )
 
 
 def scale(low: float, high: float) -> tuple[float, float, float]:
@@ -84,7 +87,7 @@ def ticks(low: float, high: float, step: float) -> list[float]:
 def legend(colours: Mapping[str, str], dashed: Sequence[str], width: float) -> str:
     parts, column = [], width / 4
     for place, (name, colour) in enumerate(colours.items()):
-        x, y = LEFT + place % 4 * column, HEIGHT + 44 + 20 * (place // 4)
+        x, y = LEFT + place % 4 * column, HEIGHT + 60 + 20 * (place // 4)
         stroke = ' stroke-dasharray="6 4"' if name in dashed else ""
         parts.append(
             f'<line x1="{x}" y1="{y - 4}" x2="{x + 26}" y2="{y - 4}" stroke="{colour}" stroke-width="2"{stroke}/>'
