@@ -63,7 +63,8 @@ def placed(path: Path) -> tuple[Path, str | None]:
         if (run / JOB).is_file():
             return run, step
     why = "a run's folder holds `job/job.json`; it is the spec's `output_dir`"
-    raise Failure("E008", f"no run in `{path}`", why=why, file=str(path), exit_code=1)
+    help_ = "name the folder of a run, or its spec"
+    raise Failure("E008", f"no run in `{path}`", why=why, help=help_, file=str(path), exit_code=1)
 
 
 def final(run: Path) -> tuple[Path, int]:
@@ -94,7 +95,10 @@ def checkpoint(run: Path, wanted: str) -> Path:
     if not folder.is_dir():
         there = f"there are: {', '.join(map(str, sorted(steps)))}" if steps else "there is none"
         missing = "no checkpoint" if asked == "last" else f"no checkpoint of step {asked}"
-        raise Failure("E008", f"{missing} in `{run}`", why=there, file=str(root), exit_code=1)
+        help_ = (
+            "pass one of these steps, or last" if steps else "`train.save_steps` says when they are written"
+        )
+        raise Failure("E008", f"{missing} in `{run}`", why=there, help=help_, file=str(root), exit_code=1)
     if problem := damage(folder):
         raise Failure("E805", f"the checkpoint `{folder.name}` is not whole: {problem}", file=str(folder))
     return folder

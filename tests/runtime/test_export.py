@@ -14,10 +14,11 @@ import torch
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
 
+from alignc.runtime.critic import critic_of
 from alignc.runtime.export import Wanted, export
 from alignc.runtime.failure import Failure
 from alignc.runtime.job import read_job
-from alignc.runtime.models import resumed_model
+from alignc.runtime.models import initial_model, resumed_model, save_model
 from alignc.runtime.tokenizer import load_tokenizer, train_bpe
 from alignc.runtime.trained import find
 
@@ -231,6 +232,27 @@ def test_the_value_head_comes_where_it_is_asked_for(forks: Forks, tmp_path: Path
     export(find(run), Wanted(tmp_path / "both", critic=True))
     own, head = (load_file(f / "value_head.safetensors") for f in (run / "model", tmp_path / "both"))
     assert all(torch.equal(head[name], own[name]) for name in own)
+
+
+def test_a_critic_of_its_own_comes_where_it_is_asked_for(tmp_path: Path):
+    (tmp_path / "rows.jsonl").write_text('{"prompt": "1+1=", "answer": "2"}\n')
+    reward = {"reward": {"kind": "verifier", "name": "exact_number"}, "max_new_tokens": 4}
+    sections = {"data": reward, "model": {"critic": {"kind": "model"}}}
+    script = train_script(tmp_path, {"preset": "ppo"}, "prompts", tmp_path / "rows.jsonl", **sections)
+    run, job = script.parents[1], read_job(script.with_name("job.json"))
+    tokenizer = load_tokenizer(job.spec.model)
+    model = initial_model(job, tokenizer)
+    torch.nn.init.normal_(critic_of(model).score.weight)
+    save_model(model, model.state_dict(), tokenizer, run / "model")
+    (run / "status.json").write_text(json.dumps({"exit": 0, "finished": True, "step": 2}))
+    export(find(run), Wanted(tmp_path / "policy"))
+    assert not (tmp_path / "policy" / "critic").exists()
+    export(find(run), Wanted(tmp_path / "both", critic=True, dtype="float64"))
+    critic = AutoModelForSequenceClassification.from_pretrained(tmp_path / "both" / "critic")
+    assert critic.dtype == torch.float64
+    torch.testing.assert_close(logits(critic).float(), logits(critic_of(model)))
+    policy = AutoModelForCausalLM.from_pretrained(tmp_path / "policy")
+    torch.testing.assert_close(logits(policy), logits(run_model(run)))
 
 
 def test_the_chat_template_and_the_ends_of_turns_come_along(forks: Forks, tmp_path: Path):
