@@ -28,7 +28,7 @@ NAMES = {
     "judged-weak": "rloo, β = 1",
     "judged-free": "rloo, β = 0",
 }
-VERIFIED, KL = "eval_rewards/exact_number/mean", "eval_objective/kl"
+VERIFIED, KL, PROXY = "eval_rewards/exact_number/mean", "eval_objective/kl", "eval_rewards/model/mean"
 
 Row = dict[str, Any]
 
@@ -54,7 +54,7 @@ def main() -> None:
         METHODS,
         {"held-out sums answered right": VERIFIED, "KL to the SFT model, nat": KL},
     )
-    proxy = {"reward model's score": "eval_rewards/model/mean", "sums answered right": VERIFIED}
+    proxy = {"reward model's score": PROXY, "sums answered right": VERIFIED}
     draw("judged.svg", rows, JUDGED, proxy | {"KL to the SFT model, nat": KL})
     print(table(found))
 
@@ -93,20 +93,20 @@ def summary(method: str, folders: Sequence[Path], runs: Sequence[Sequence[Row]])
 
 
 def table(found: dict[str, Row]) -> str:
-    head = (
-        "| method | responses | steps | right before | right after | KL, nat | seconds |\n"
-        + "| --- " * 7
-        + "|"
-    )
+    """Set out a row a method; what a method has no value of stays empty."""
+    head = "| method | responses | steps | reward model | right before | right after | KL, nat | win rate | seconds |"
     lines = [
-        f"| {row['method']} | {row['responses']:,} | {row['steps']} | {mean(row['before'][VERIFIED])}"
-        f" | {mean(row['after'][VERIFIED])} | {mean(row['after'][KL])} | {max(row['seconds'])} |"
+        f"| {row['method']} | {row['responses']:,} | {row['steps']} | {mean(row['after'].get(PROXY))}"
+        f" | {mean(row['before'][VERIFIED])} | {mean(row['after'][VERIFIED])} | {mean(row['after'][KL])}"
+        f" | {mean(row['after'].get('eval_win_rate'))} | {max(row['seconds'])} |"
         for row in found.values()
     ]
-    return "\n".join([head, *lines])
+    return "\n".join([head, "| --- " * 9 + "|", *lines])
 
 
-def mean(values: Sequence[float]) -> str:
+def mean(values: Sequence[float] | None) -> str:
+    if not values:
+        return ""
     return f"{statistics.mean(values):.2f} ({min(values):.2f}–{max(values):.2f})"
 
 
