@@ -83,7 +83,7 @@ def power(base: Node, exponent: int) -> Node:
         return ONE
     if exponent == 1:
         return base
-    if isinstance(base, Constant):
+    if isinstance(base, Constant) and (base.value or exponent > 0):
         return Constant(base.value**exponent)
     if isinstance(base, Power):
         return power(base.base, base.exponent * exponent)

@@ -40,7 +40,7 @@ def kappa(estimator: str, u: Node) -> Node:
         )
         raise GraphTypeError(f"{message}; k2 has the same expected gradient token by token", "E004")
     text = KAPPA.get(estimator, estimator)
-    return own_formula(text, {"u": u}, "an estimator is a formula over u")
+    return own_formula(text, {"u": u}, "an estimator is a formula over u", over="u")
 
 
 def weighted(value: Node, rho: Node | None, correction: str) -> Node:

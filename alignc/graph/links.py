@@ -73,4 +73,4 @@ def _discopop(z: Node, tau: Node) -> Node:
 def _formula(text: str, z: Node, scope: Scope) -> Node:
     """Build the user's own link over z and the preset's parameters."""
     known = {n: bare(scope.preset_parameter(n)) for n in scope.bound}
-    return own_formula(text, {**known, "z": bare(z)}, "a link is a formula over z")
+    return own_formula(text, {**known, "z": bare(z)}, "a link is a formula over z", over="z")

@@ -25,14 +25,16 @@ def lower(spec: Loaded, names: Names | None = None) -> Loss:
 
     `names`: those in use by the parts before, where the spec is one source's part of another.
     """
-    terms, metrics, found = [], [], []
+    terms, metrics = [], []
+    found: list[Diagnostic] = []
     chosen, names = spec.job.objective.terms, names or Names()
     many = len((spec.whole or spec).job.objective.terms) > 1
     seen = view(spec.job.data.kind, chosen)
     for index, term in enumerate(chosen):
         scope = Scope(spec, ("objective", "terms", index), many, names)
         if misfit := _misfit(term, seen.responses, spec, scope.path):
-            found.append(misfit)
+            if not any((d.code, d.span) == (misfit.code, misfit.span) for d in found):
+                found.append(misfit)
             continue
         try:
             lowered, logged = lower_term(term, scope, seen)
@@ -113,13 +115,14 @@ def _with_gap(metrics: list[Metric]) -> list[Metric]:
 PLACES: dict[str, tuple[tuple[str, ...], ...]] = {
     "E003": (
         ("kl", "adaptive"),
+        ("kl", "estimator"),
         ("link", "formula"),
         ("link",),
         ("score", "transform"),
         ("estimator",),
         ("gradient",),
     ),
-    "E004": (("estimator",), ("gradient",)),
+    "E004": (("kl", "estimator"), ("estimator",), ("gradient",), ("link", "formula"), ("link",)),
     "E106": (("on",),),
     "E402": (("score", "reduce"), ("score", "of")),
     "E403": (("score", "anchor"), ("score", "of")),

@@ -12,6 +12,9 @@ from alignc.diagnostics import Diagnostic
 
 REST = "model: {policy: x/y}\ndata: {kind: pairwise, source: x/y}\n"
 HELD = "model: {policy: x/y}\ndata: {kind: pairwise, source: x/y, eval: {fraction: 0.1}}\n"
+SAMPLED = (
+    "model: {policy: x/y}\ndata: {kind: prompts, source: x/y, reward: {kind: http, url: 'http://h/r'}}\n"
+)
 DPO = "objective: {preset: dpo}\n"
 FRESH = "model: {{policy: {{init: {}}}}}\ndata: {{kind: pairwise, source: x/y}}\n"
 PREF = "objective:\n  terms:\n  - name: pref\n    kind: preference\n"
@@ -62,6 +65,12 @@ CASES = [
     ("E501", PREF + "    weight: ⟦-1⟧\n" + REST),
     ("E501", PREF + "    link: ⟦softplus(z)⟧\n" + REST),
     ("E501", PREF + "    link: {kind: formula, formula: ⟦sigmoid(z)⟧}\n" + REST),
+    ("E004", PREF + "    link: ⟦sqrt(z)⟧\n" + REST),
+    ("E004", PREF + "    link: {kind: formula, formula: ⟦1/z⟧}\n" + REST),
+    ("E004", "objective: {preset: rloo, kl: {estimator: ⟦log(u)⟧, placement: loss}}\n" + SAMPLED),
+    ("E004", "objective: {preset: rloo, kl: {estimator: ⟦sqrt(abs(u))⟧, placement: loss}}\n" + SAMPLED),
+    ("E003", "objective: {preset: ppo, kl: {estimator: ⟦k4⟧}}\n" + SAMPLED),
+    ("E103", "objective: {preset: ppo}\n" + REST.replace("pairwise", "⟦pairwise⟧")),
     ("E003", DPO + HELD + "train: {metric_for_best_model: ⟦rewards/margin⟧}\n"),
     ("E003", DPO + HELD + "train: {metric_for_best_model: ⟦eval_bleu⟧}\n"),
     ("E006", DPO + REST + "train: {metric_for_best_model: ⟦loss⟧}\n"),
