@@ -17,6 +17,7 @@ from alignc.checks.optima import (
 )
 from alignc.checks.policy import (
     baselines,
+    compared,
     critic,
     frozen_kl,
     given_data,
@@ -27,6 +28,7 @@ from alignc.checks.policy import (
     long_ratios,
     sharpened,
     silent_groups,
+    stale,
 )
 from alignc.checks.reference import anchor_without_reference, no_anchor
 from alignc.checks.rule import Checked, Rule
@@ -39,6 +41,7 @@ from alignc.checks.settings import (
     positions,
 )
 from alignc.checks.signs import descent_direction, rewarded_length, smoothing
+from alignc.checks.unread import unread_data, unread_fields, unread_parameters, unread_train
 from alignc.diagnostics import Diagnostic
 from alignc.graph.loss import Loss
 from alignc.spec.load import Loaded
@@ -57,7 +60,9 @@ RULES: tuple[Rule, ...] = (
     kl_in_policy_gradient,
     frozen_kl,
     baselines,
+    compared,
     critic,
+    stale,
     long_ratios,
     idle_clip,
     group_normalisation,
@@ -81,6 +86,10 @@ RULES: tuple[Rule, ...] = (
     adapter_off,
     no_steps,
     positions,
+    unread_train,
+    unread_data,
+    unread_fields,
+    unread_parameters,
 )
 
 

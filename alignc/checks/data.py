@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from alignc.checks.rule import Checked, term_path
 from alignc.diagnostics import Diagnostic
 from alignc.spec.objective import Pointwise, PolicyGradient, Preference, Term
+from alignc.spec.rewards import BradleyTerry, ColumnReward
 from alignc.spec.rows import Sampled
 from alignc.spec.targets import RewardTarget, WinRateTarget
 
@@ -17,7 +18,7 @@ def rewards(checked: Checked) -> Iterator[Diagnostic]:
     """E103: a reward is wanted, and neither rows nor a source give one."""
     data = checked.spec.job.data
     wanted = [t for t in checked.spec.job.objective.terms if _reads(t, "reward")]
-    for term in wanted:
+    for term in wanted[:1]:
         if data.kind == "demonstrations":
             message = f"`{term.name}` takes a reward, but rows of kind `{data.kind}` have none"
             yield checked.finding("E103", message, ("data", "kind"))
@@ -59,29 +60,44 @@ def _ranks(checked: Checked) -> bool:
 def win_rates(checked: Checked) -> Iterator[Diagnostic]:
     """E104: an estimated win rate is wanted, and nothing tells it."""
     data = checked.spec.job.data
-    for index, term in enumerate(checked.spec.job.objective.terms):
-        if not _reads(term, "win_rate"):
-            continue
-        if data.kind in ("pairwise", "demonstrations"):
-            message = f"`{term.name}` takes a win rate, but rows of kind `{data.kind}` have none"
-            yield checked.finding("E104", message, ("data", "kind"))
-        if isinstance(data, Sampled) and data.oracle is None:
-            message = f"`{term.name}` takes a win rate, and `data.oracle` is missing"
-            yield checked.finding(
-                "E104", message, ("data",), help="add `oracle:`, which prefers one response to another"
-            )
-        elif isinstance(data, Sampled) and data.opponent.kind == "policy" and data.completions_per_prompt < 2:
-            message = f"`{term.name}` takes the win rate of one response among one: it is always ½"
-            yield checked.finding("E104", message, ("data", "completions_per_prompt"))
-        estimated = isinstance(term, Pointwise) and isinstance(getattr(term.target, "baseline", None), str)
-        if (
-            estimated
-            and isinstance(term, Pointwise)
-            and term.target.kind == "win_rate"
-            and data.kind != "self_play"
-        ):
+    reading = [(i, t) for i, t in enumerate(checked.spec.job.objective.terms) if _reads(t, "win_rate")]
+    if reading:
+        yield from _untold(checked, reading[0][1].name)
+    for index, term in reading:
+        target = term.target if isinstance(term, Pointwise) else None
+        estimated = isinstance(target, WinRateTarget) and isinstance(target.baseline, str)
+        if estimated and data.kind != "self_play":
             message = f"`{term.name}` estimates the log-partition from the policy's own responses, and these are given"
             yield checked.finding("E104", message, (*term_path(index), "target", "baseline"))
+
+
+def _untold(checked: Checked, name: str) -> Iterator[Diagnostic]:
+    """Say why no win rate can be told, once for all terms that read it."""
+    data = checked.spec.job.data
+    if data.kind in ("pairwise", "demonstrations"):
+        message = f"`{name}` takes a win rate, but rows of kind `{data.kind}` have none"
+        yield checked.finding("E104", message, ("data", "kind"))
+    if not isinstance(data, Sampled):
+        return
+    if data.oracle is None:
+        message = f"`{name}` takes a win rate, and `data.oracle` is missing"
+        hint = "add `oracle:`, which prefers one response to another"
+        yield checked.finding("E104", message, ("data",), help=hint)
+    elif _blind(data.oracle):
+        message = "a column says the same of every response to a prompt: each wins with probability ½"
+        hint = "judge the response: a verifier, a model"
+        yield checked.finding("E104", message, ("data", "oracle"), help=hint)
+    elif data.opponent.kind == "policy" and data.completions_per_prompt < 2:
+        message = f"`{name}` takes the win rate of one response among one: it is always ½"
+        yield checked.finding("E104", message, ("data", "completions_per_prompt"))
+
+
+def _blind(oracle: object) -> bool:
+    """Tell an oracle that only looks at the prompt's row."""
+    if isinstance(oracle, BradleyTerry):
+        sources = oracle.reward if isinstance(oracle.reward, list) else [oracle.reward]
+        return all(isinstance(s, ColumnReward) for s in sources)
+    return isinstance(oracle, ColumnReward)
 
 
 def batch_of_one(checked: Checked) -> Iterator[Diagnostic]:

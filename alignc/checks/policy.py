@@ -11,12 +11,14 @@ from alignc.graph.divergence import meaning
 from alignc.graph.lengths import length_power, whole_ratio
 from alignc.graph.policy import held
 from alignc.graph.soundness import kl_codes
-from alignc.spec.objective import PolicyGradient, Value
+from alignc.spec.objective import Pointwise, PolicyGradient, Preference, Value
 from alignc.spec.policy import Cispo, Clipped, GroupMean, LeaveOneOut, Other, Reinforce, ValueBaseline
 from alignc.spec.rows import ONLINE, Prompts, SelfPlay
+from alignc.spec.targets import WinRateTarget
 
 __all__ = [
     "baselines",
+    "compared",
     "critic",
     "frozen_kl",
     "given_data",
@@ -27,6 +29,7 @@ __all__ = [
     "long_ratios",
     "sharpened",
     "silent_groups",
+    "stale",
 ]
 
 LONG = 256
@@ -112,6 +115,25 @@ def baselines(checked: Checked) -> Iterator[Diagnostic]:
             yield checked.finding("E105", message, path, help="take `baseline: leave_one_out`")
 
 
+def compared(checked: Checked) -> Iterator[Diagnostic]:
+    """E105: responses are compared with one another, and there is one, or all are the same."""
+    data, terms = _data(checked), checked.spec.job.objective.terms
+    if data is None:
+        return
+    pairs = checked.loss.view.convert == "best_worst" or any(
+        isinstance(t, Preference) and t.pairs == "all" for t in terms
+    )
+    ranked = any(isinstance(t, Pointwise) and isinstance(t.target, WinRateTarget) for t in terms)
+    if pairs and not ranked and data.completions_per_prompt < 2:
+        message = "the objective compares responses to a prompt, and there is one"
+        path = ("data", "completions_per_prompt")
+        yield checked.finding("E105", message, path, help="set `completions_per_prompt` to 2 or more")
+    grouped = any(isinstance(t.baseline, LeaveOneOut | Other | GroupMean) for _, t in _terms(checked))
+    if data.temperature == 0 and (pairs or grouped or ranked):
+        message = "at temperature 0 all responses to a prompt are the same, and comparing them tells nothing"
+        yield checked.finding("E105", message, ("data", "temperature"), help="sample with `temperature: 1`")
+
+
 def critic(checked: Checked) -> Iterator[Diagnostic]:
     """E106: a critic that nothing trains, or one that nothing reads."""
     terms = checked.spec.job.objective.terms
@@ -127,6 +149,15 @@ def critic(checked: Checked) -> Iterator[Diagnostic]:
         message = f"`{terms[trained[0]].name}` trains a critic that no policy gradient reads"
         path = term_path(trained[0])
         yield checked.finding("E106", message, path, help="set `baseline: value`, or remove the term")
+
+
+def stale(checked: Checked) -> Iterator[Diagnostic]:
+    """W313: log π times the advantage, and several updates from samples that only the first policy made."""
+    updates = _updates(checked)
+    for index, term in _terms(checked):
+        if isinstance(term.surrogate, Reinforce) and _data(checked) and updates > 1:
+            message = f"of the {updates} updates of a rollout only the first has samples of its own policy"
+            yield checked.finding("W313", message, (*term_path(index), "surrogate"))
 
 
 def long_ratios(checked: Checked) -> Iterator[Diagnostic]:
@@ -184,11 +215,16 @@ def length_bias(checked: Checked) -> Iterator[Diagnostic]:
 
 
 def silent_groups(checked: Checked) -> Iterator[Diagnostic]:
-    """W311: few responses a prompt, judged 0 or 1: many groups are all alike."""
+    """W311: few responses a prompt, judged 0 or 1: many groups are all alike; or all of them, by a column."""
     data = _data(checked)
     if data is None or data.reward is None:
         return
     sources = data.reward if isinstance(data.reward, list) else [data.reward]
+    if all(source.kind == "column" for source in sources) and data.missing_eos_reward is None:
+        message = "a column says the same of every response to a prompt: nothing is learnt about any of them"
+        yield checked.finding(
+            "W311", message, ("data", "reward"), help="judge the response: a verifier, a model"
+        )
     binary = all(source.kind == "verifier" for source in sources)
     for _, term in _terms(checked):
         grouped = isinstance(term.baseline, LeaveOneOut | Other | GroupMean) and held(term, "reward") is None

@@ -37,6 +37,7 @@ def held(estimator: str, placement: str, granularity: str = "sequence") -> str:
 TWICE = "train: {rollout_epochs: 2}\n"
 STD = "baseline: {kind: group_mean, std: true}"
 K1 = "kl: {estimator: k1, placement: reward, beta: 0.05}"
+SPPO = "objective: {preset: sppo}\n"
 NASH = "objective: {preset: nash_md, terms: {policy: {kl: null}}}\n"
 LONG = "max_new_tokens: 512"
 VALUE = "    - {name: value, kind: value}\n"
@@ -70,8 +71,8 @@ CASES = [
     ("W209", term("kl:", "  estimator: k2", "  placement: loss", "  granularity: ⟦token⟧")),
     ("W209", term("kl:", "  estimator: k3", "  placement: ratio", "  granularity: ⟦token⟧")),
     ("W210", term(K1, "discount: ⟦0.99⟧")),
-    ("W213", term("kl:", "  estimator: k1", "  placement: ⟦reward⟧", "  beta: 0.05", train=TWICE)),
-    ("W213", term("kl:", "  placement: ⟦reward⟧", train="train: {rollout_minibatches: 4}\n")),
+    ("W213", term("surrogate: importance", "kl:", "  placement: ⟦reward⟧", "  beta: 0.05", train=TWICE)),
+    ("W213", term("surrogate: importance", "kl:", "  placement: ⟦reward⟧", train="train: {rollout_minibatches: 4}\n")),
     ("W303", term("surrogate: clipped", "ratio: ⟦sequence⟧", "aggregation: token_mean", rows=(LONG,), train=TWICE)),
     ("W304", term("surrogate: ⟦clipped⟧")),
     ("W304", term("surrogate: ⟦{kind: cispo, low: 0.2, high: 0.2}⟧")),
@@ -80,6 +81,18 @@ CASES = [
     ("W311", term("baseline: leave_one_out", rows=(), k=2, judge=VERIFIER)),
     ("W312", term(rows=("temperature: ⟦0.7⟧",))),
     ("W312", term(rows=("top_p: ⟦0.9⟧",))),
+    ("W313", term("surrogate: ⟦reinforce⟧", train=TWICE)),
+    ("W311", term(judge="reward: ⟦{kind: column, name: score}⟧")),
+    ("E104", SPPO + data(kind="self_play", judge="oracle: ⟦{kind: column, name: score}⟧")),
+    ("E104", SPPO + data(
+        kind="self_play",
+        judge="oracle: ⟦{kind: bradley_terry, reward: [{kind: column, name: score}]}⟧")),
+    ("E105", "objective: {preset: online_dpo}\n" + data("completions_per_prompt: ⟦1⟧")),
+    ("E105", "objective: {preset: copg}\n" + data("completions_per_prompt: ⟦1⟧")),
+    ("E104", "objective: {preset: sppo, select: best_worst}\n"
+     + data("completions_per_prompt: ⟦1⟧", kind="self_play", judge=ORACLE)),
+    ("E105", "objective: {preset: rebel}\n" + data("temperature: ⟦0⟧")),
+    ("E105", SPPO + data("temperature: ⟦0⟧", kind="self_play", judge=ORACLE)),
 ]  # fmt: skip
 
 SILENT = [
@@ -107,7 +120,8 @@ SILENT = [
     ("W210", term(K1, "discount: 1")),
     ("W210", term("discount: 0.99")),
     ("W213", term(K1)),
-    ("W213", term("kl: {estimator: k2, placement: loss, granularity: sequence}", train=TWICE)),
+    ("W213", term(
+        "surrogate: importance", "kl: {estimator: k2, placement: loss, granularity: sequence}", train=TWICE)),
     ("W303", term("surrogate: clipped", "aggregation: sequence_mean", rows=(LONG,), train=TWICE)),
     ("W304", term("surrogate: clipped", train=TWICE)),
     ("W304", term("surrogate: importance")),
@@ -117,6 +131,10 @@ SILENT = [
     ("W311", term("baseline: leave_one_out", k=2)),
     ("W311", term("baseline: none", k=2, judge=VERIFIER)),
     ("W312", term(rows=("temperature: 1.0", "top_p: 1.0"))),
+    ("W313", term("surrogate: importance", train=TWICE)),
+    ("W311", term(judge="reward: [{kind: column, name: score}, {kind: verifier, name: length, limit: 9}]")),
+    ("E105", "objective: {preset: online_dpo}\n" + data("completions_per_prompt: 2")),
+    ("E105", "objective: {preset: spin}\n" + data("temperature: 0", kind="self_play", judge="")),
 ]  # fmt: skip
 
 

@@ -36,9 +36,9 @@ DATA_AND_TYPES = (
     ),
     Code(
         "E105",
-        "a group baseline with fewer than two samples a prompt",
-        "leave-one-out and the pair's other sample need a second sample; a standard deviation of one is zero",
-        "set `completions_per_prompt` to 2 or more, or choose another baseline",
+        "fewer than two samples a prompt where they are compared",
+        "a pair, leave-one-out and the pair's other sample need a second sample; a standard deviation of one is zero",
+        "set `completions_per_prompt` to 2 or more, or choose what judges each response by itself",
         "objective: {preset: rloo}\ndata: {kind: prompts, source: prompts.jsonl, completions_per_prompt: 1}",
     ),
     Code(
@@ -88,6 +88,14 @@ DATA_AND_TYPES = (
         "tried out on a policy small enough to enumerate, and memory follows from what a row holds",
         "write the part that is meant as a spec of its own, with its terms and its source",
         "data: {sources: {pairs: {kind: pairwise, source: p.jsonl}, marks: {kind: pointwise, source: m.jsonl}}}",
+    ),
+    Code(
+        "W114",
+        "a setting that nothing reads",
+        "the field is sound by itself, but what would read it is not in this spec: whoever wrote it expects an effect "
+        "that there is not",
+        "delete it, or add what reads it",
+        "objective: {preset: dpo}\ndata: {kind: pairwise, source: p.jsonl}\ntrain: {rollout_epochs: 4}",
     ),
 )
 

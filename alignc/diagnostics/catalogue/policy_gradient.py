@@ -98,6 +98,14 @@ POLICY_GRADIENT = (
         "sample with `temperature: 1` and `top_p: 1`, or waive it where a little bias buys better samples",
         "objective: {preset: rloo}\ndata: {kind: prompts, source: prompts.jsonl, temperature: 0.7}",
     ),
+    Code(
+        "W313",
+        "several updates a rollout without a ratio",
+        "after the first update the samples are another policy's, and without the ratio of the two the gradient is "
+        "no longer that of the expected reward",
+        "use one update a rollout, or a surrogate with a ratio: `importance` or `clipped`",
+        "objective: {preset: rloo, epochs: 2}",
+    ),
 )
 
 __all__ = ["POLICY_GRADIENT"]

@@ -1,0 +1,167 @@
+"""Is every setting that was written read by something?"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from alignc.checks.rule import Checked, term_path
+from alignc.diagnostics import Diagnostic
+from alignc.spec.bound import Bound
+from alignc.spec.document import Path
+from alignc.spec.objective import PolicyGradient, Value
+from alignc.spec.policy import Reinforce, ValueBaseline
+from alignc.spec.preset import Preset
+from alignc.spec.rows import ONLINE, Sampled, SelfPlay
+
+__all__ = ["unread_data", "unread_fields", "unread_parameters", "unread_train"]
+
+
+def _written(checked: Checked, path: Path) -> bool:
+    """Tell whether a value stands in a file of the user's or on the command line, and not in a preset of ours."""
+    origin = checked.spec.document.origins.get(path)
+    return origin is not None and origin.span is not None
+
+
+def _part(checked: Checked) -> bool:
+    """Tell one of several sources from a whole spec: what one does not read another may."""
+    return checked.spec.whole is not None
+
+
+def unread_train(checked: Checked) -> Iterator[Diagnostic]:
+    """W114: settings of rollouts where the responses are given, and of epochs where iterations count."""
+    job = checked.spec.job
+    for name in ("rollout_epochs", "rollout_minibatches"):
+        path = ("train", name)
+        if job.data.kind not in ONLINE and getattr(job.train, name) != 1 and _written(checked, path):
+            message = f"`{name}` is about rollouts, and rows of kind `{job.data.kind}` need none"
+            yield checked.finding("W114", message, path)
+    if isinstance(job.data, SelfPlay) and _written(checked, ("train", "num_train_epochs")):
+        message = "self-play goes by `data.iterations`, and not by `num_train_epochs`"
+        yield checked.finding("W114", message, ("train", "num_train_epochs"))
+
+
+def unread_data(checked: Checked) -> Iterator[Diagnostic]:
+    """W114: a critic, an opponent, a reward of cut responses, further samples: and nothing there that reads them."""
+    job, view = checked.spec.job, checked.loss.view
+    valued = any(isinstance(t, Value) or _valued(t) for t in job.objective.terms)
+    if job.model.critic is not None and not valued and not _part(checked):
+        yield checked.finding("W114", "no term reads a critic's values", ("model", "critic"))
+    data = job.data
+    if not isinstance(data, Sampled):
+        return
+    if data.opponent.kind == "mixture" and data.oracle is None and _written(checked, ("data", "opponent")):
+        message = "an opponent meets the responses before an oracle, and there is none"
+        yield checked.finding("W114", message, ("data", "opponent"))
+    if data.missing_eos_reward is not None and data.reward is None:
+        message = "`missing_eos_reward` stands in for a reward, and there is none"
+        yield checked.finding("W114", message, ("data", "missing_eos_reward"))
+    if view.convert == "demonstration" and data.completions_per_prompt > 1:
+        message = f"of {data.completions_per_prompt} responses the first alone meets the demonstration"
+        yield checked.finding("W114", message, ("data", "completions_per_prompt"))
+
+
+def _valued(term: object) -> bool:
+    return isinstance(term, PolicyGradient) and isinstance(term.baseline, ValueBaseline)
+
+
+def unread_fields(checked: Checked) -> Iterator[Diagnostic]:
+    """W114: a field of a policy gradient that another of its choices leaves without effect."""
+    for index, term in enumerate(checked.spec.job.objective.terms):
+        if not isinstance(term, PolicyGradient):
+            continue
+        path = term_path(index)
+        if (
+            isinstance(term.surrogate, Reinforce)
+            and not _ratio_in_kl(term)
+            and _written(checked, (*path, "ratio"))
+        ):
+            yield checked.finding("W114", "`surrogate: reinforce` takes no ratio", (*path, "ratio"))
+        if not _valued(term) and _written(checked, (*path, "gae_lambda")):
+            message = "`gae_lambda` weighs a critic's values, and the baseline is another"
+            yield checked.finding("W114", message, (*path, "gae_lambda"))
+        if term.kl is not None and term.kl.adaptive is not None and term.kl.beta == 0:
+            message = "a strength of 0 stays 0, whatever it is multiplied by"
+            yield checked.finding("W114", message, (*path, "kl", "adaptive"))
+
+
+def _ratio_in_kl(term: PolicyGradient) -> bool:
+    return term.kl is not None and term.kl.placement == "ratio"
+
+
+def unread_parameters(checked: Checked) -> Iterator[Diagnostic]:
+    """W114: a parameter that no term of its preset takes, or that gives way to the field it is a default of."""
+    spec = checked.spec
+    if spec.preset is not None:
+        for name, bound in spec.parameters.items():
+            if _written(checked, ("objective", name)):
+                yield from _at_the_top(checked, spec.preset, name, bound)
+    here = (spec.document.file, "--set")
+    for each in {n.label: n for n in spec.nested.values()}.values():
+        taken = _taken(each.preset.terms, each.parameters)
+        for name in sorted(each.preset.parameters.keys() - taken):
+            span = each.parameters[name].origin.span
+            if span is not None and span.file in here:
+                message = f"`{name}` has no effect: as a term a preset sets nothing beside its terms"
+                yield Diagnostic("W114", message, span)
+
+
+def _at_the_top(checked: Checked, preset: Preset, name: str, bound: Bound) -> Iterator[Diagnostic]:
+    online = checked.spec.job.data.kind in ONLINE
+    if name in _taken(preset.terms, checked.spec.parameters) | _names(preset.train):
+        return
+    places = _defaults(preset, name)
+    path = ("objective", name)
+    if not places:
+        yield checked.finding("W114", f"`{name}` has no effect beside the preset's other choices", path)
+    elif not online:
+        message = f"`{name}` is about the policy's own responses, and the rows give theirs"
+        yield checked.finding("W114", message, path)
+    for place in places if online else ():
+        value, field = checked.spec.document.get(place), ".".join(str(step) for step in place)
+        if value != bound.value:
+            other = (
+                f"`{field}`, which is {value}" if value is not None else f"`{'.'.join(map(str, place[:-1]))}`"
+            )
+            message = f"`{name}` is {bound.value}, but gives way to {other}"
+            yield checked.finding("W114", message, path, help="delete one of the two")
+
+
+def _taken(terms: list[dict[str, Any]], parameters: Mapping[str, Bound]) -> set[str]:
+    """Collect the parameters in the terms that apply, and those that decide which do."""
+    found: set[str] = set()
+    for term in terms:
+        wrong = [n for n, value in term.get("when", {}).items() if parameters[n].value != value]
+        if not wrong:
+            found |= _names(term) | set(term.get("when", {}))
+        elif len(wrong) == 1:
+            found |= set(wrong)
+    return found
+
+
+def _names(value: Any) -> set[str]:
+    """Collect the parameters that a part of a preset refers to."""
+    if isinstance(value, dict):
+        return set().union(*map(_names, value.values()))
+    if isinstance(value, list):
+        return set().union(*map(_names, value))
+    return (
+        set(re.findall(r"[A-Za-z_]\w*", value)) if isinstance(value, str) and value.startswith("=") else set()
+    )
+
+
+def _defaults(preset: Preset, name: str) -> list[Path]:
+    """List the fields that a parameter is the default of."""
+    leaves = (
+        (section, path) for section, values in preset.online.items() for path in _paths(values, f"={name}")
+    )
+    return [(section, *path) for section, path in leaves]
+
+
+def _paths(values: Mapping[str, Any], wanted: str) -> Iterator[Path]:
+    for key, value in values.items():
+        if isinstance(value, dict):
+            yield from ((key, *rest) for rest in _paths(value, wanted))
+        elif value == wanted:
+            yield (key,)
