@@ -1,4 +1,4 @@
-"""Every preset without a policy gradient, in every form that it has: parameters, kind of data, and random rows to try it on."""
+"""Every preset without a policy gradient, in every form that it has, and random rows to try it on."""
 
 from __future__ import annotations
 
