@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 from alignc.graph.evaluate import evaluate
 from alignc.graph.functions import FUNCTIONS
@@ -37,14 +36,13 @@ def own_formula(text: str, names: dict[str, Node], what: str, over: str | None =
 
 
 def _check_line(text: str, names: dict[str, Node], over: str) -> None:
-    """Try a formula and its slope at a few numbers, 0 first."""
+    """Try a formula where training starts, with its slope, and on either side; large numbers may overflow there."""
     probe = Output("score", "policy", "completion")
     built = from_formula(text, {**names, over: probe})
-    for what, node in (("value", built), ("slope", gradient(built, probe))):
-        for at in (0.0, -1.0, 1.0):
-            if not _finite(evaluate(node, {probe: [at]})):
-                raise GraphTypeError(f"`{text}` has no finite {what} at {over} = {at:g}", "E004")
-
-
-def _finite(found: Any) -> bool:
-    return all(math.isfinite(x) for x in (found if isinstance(found, list) else [found]))
+    slope = gradient(built, probe)
+    tries = ((built, 0.0, "value"), (slope, 0.0, "slope"), (built, -1.0, "value"), (built, 1.0, "value"))
+    for node, at, what in tries:
+        found = evaluate(node, {probe: [at]})
+        number = found[0] if isinstance(found, list) else found
+        if math.isnan(number) or (at == 0 and math.isinf(number)):
+            raise GraphTypeError(f"`{text}` has no finite {what} at {over} = {at:g}", "E004")
