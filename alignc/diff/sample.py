@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -112,7 +113,10 @@ def spread_tokens(total: float, count: int) -> list[float]:
 
 
 def gradients(slopes: Sequence[Node], leaves: Sequence[Node], at: Batch) -> list[float]:
-    """Evaluate derivatives by row, spread to the shape of what they are taken with respect to."""
+    """Evaluate derivatives by row, in the shape of what they are taken with respect to.
+
+    One number a response is spread over its tokens; what each response of a group adds to the row's own is summed.
+    """
     given = values([*slopes, *leaves], at)
     found: list[float] = []
     for slope, leaf in zip(slopes, leaves, strict=True):
@@ -122,7 +126,7 @@ def gradients(slopes: Sequence[Node], leaves: Sequence[Node], at: Batch) -> list
 
 def _flatten(value: Any, like: Any, found: list[float]) -> None:
     if not isinstance(like, list):
-        found.append(value)
+        found.append(math.fsum(value) if isinstance(value, list) else value)
         return
     for place, inner in enumerate(like):
         _flatten(value[place] if isinstance(value, list) else value, inner, found)

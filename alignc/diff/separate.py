@@ -17,9 +17,10 @@ from alignc.diff.sample import Batch, Row, batch, gradients, spread_tokens, valu
 from alignc.diff.sides import Side, by_row
 from alignc.graph.evaluate import evaluate
 from alignc.graph.gradient import gradient
-from alignc.graph.loss import Loss
-from alignc.graph.nodes import Column, Length, Logp, Node, Output, Position
+from alignc.graph.loss import Loss, alone
+from alignc.graph.nodes import Column, Length, Logp, Node, Output, Position, walk
 from alignc.graph.point import at_point
+from alignc.graph.point_reading import bends
 from alignc.graph.rewrite import inputs
 
 __all__ = ["Separation", "agree", "separation", "witness"]
@@ -136,7 +137,7 @@ def witness(found: Separation, sides: tuple[Side, Side], losses: tuple[Loss, Los
     """Show a separation as points that `explain --at` takes, and what it answers; a coupled batch as a whole."""
     shown = []
     for side, loss, slopes in zip(sides, losses, found.slopes, strict=True):
-        point = _point(found, side, loss.view.responses)
+        point = _point(found, side, loss)
         shown.append(
             _batches(found, side, slopes, point) if coupled else {"point": point, **_answer(loss, point)}
         )
@@ -160,9 +161,11 @@ def _batches(found: Separation, side: Side, slopes: Sequence[Node], point: dict[
     return {"point": point, "loss": losses, "gradient": rows}
 
 
-def _point(found: Separation, side: Side, own: tuple[str, ...]) -> dict[str, Any]:
+def _point(found: Separation, side: Side, loss: Loss) -> dict[str, Any]:
+    own = loss.view.responses
     rows = [(row, k) for at in found.at for row, k in zip(at.rows, at.sizes, strict=True)]
     tokens = any(isinstance(n, Position) or atom_name(n).startswith("log_sum") for n in inputs(side.root))
+    tokens = tokens or any(map(bends, walk(alone(loss.root))))
     point: dict[str, Any] = {"examples": [e for row, k in rows for e in _examples(row, k, side, own, tokens)]}
     z0 = next((row[n] for row, _ in rows for n in ("z0", "delta") if n in row), None)
     return point if z0 is None else {**point, "z0": z0}

@@ -201,3 +201,22 @@ def test_metrics_and_columns_that_come_and_go() -> None:
     assert ("column", "reward/completions") in kinds
     assert ("metric", "rewards/margins") in kinds
     assert ("response", "completions") in kinds
+
+
+@pytest.mark.parametrize("other", ["grpo, kl: null", "cispo", "dapo"])
+def test_a_witness_of_token_ratios_gives_every_token(other: str) -> None:
+    """A sum over tokens does not tell what a loss of each token's ratio is; `--at` refuses it."""
+    a, b = spec("reinforce", "prompts"), spec(other, "prompts")
+    found = diff(a, b)
+    check_witness(found, a, b)
+    assert found.witness is not None
+    for member in found.witness.b["point"]["examples"][0]["completions"]:
+        assert len(member["logp"]) == len(member["old_logp"])
+
+
+def test_one_value_a_row_beside_a_group() -> None:
+    """DRO's V is the prompt's: each response of a group adds to its derivative."""
+    a, b = spec("sppo, eta: 10", "scored"), spec("dro", "pointwise")
+    found = diff(a, b)
+    assert found.verdict == "different"
+    check_witness(found, a, b)
