@@ -27,9 +27,9 @@ def command(field: str | None) -> None:
 def _unknown(field: str) -> str:
     parameters = [f"objective.{name}" for p in preset_names() for name in built_in(p).parameters]
     paths = list(dict.fromkeys([*(f.path for f in fields_below()), *parameters]))
-    guess = did_you_mean(field, paths) or did_you_mean(
-        field.rpartition(".")[2], [p.rpartition(".")[2] for p in paths]
-    )
+    deepest_first = sorted(paths, key=lambda p: p.count("."), reverse=True)
+    last = {p.rpartition(".")[2]: p for p in deepest_first}
+    guess = did_you_mean(field, paths) or last.get(did_you_mean(field.rpartition(".")[2], last) or "")
     return f"no field `{field}`" + (f"; did you mean `{guess}`?" if guess else "")
 
 

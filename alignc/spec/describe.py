@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel
@@ -34,14 +34,22 @@ class FieldText:
 def describe(path: str) -> list[FieldText]:
     """Describe every field that a dotted path names; an empty list where there is none.
 
-    `objective.beta` finds the parameter of every preset that has it, `objective.dpo.beta` one of them.
+    `objective.beta` finds the parameter of every preset that has it, `objective.dpo.beta` one of them, and
+    `objective.kl.beta` a field of the part of a term that a parameter stands for.
     """
     steps = [s for s in path.split(".") if s]
     if steps[:1] == ["objective"] and len(steps) > 1:
-        found = [*_parameters(steps[1:]), *_fields(steps)]
-    else:
-        found = _fields(steps)
-    return found
+        return [*_parameters(steps[1:]), *_fields(steps)] or _inside_parameter(steps[1:], path)
+    return _fields(steps)
+
+
+def _inside_parameter(steps: list[str], path: str) -> list[FieldText]:
+    """Look below a parameter that is a part of a term: its fields are those of the term's."""
+    if steps[0] in preset_names():
+        steps = steps[1:]
+    axes = {n for p in preset_names() for n, q in built_in(p).parameters.items() if q.type == "axis"}
+    found = _fields(["objective", "terms", *steps]) if len(steps) > 1 and steps[0] in axes else []
+    return [replace(f, path=path) for f in found]
 
 
 def _parameters(steps: list[str]) -> list[FieldText]:
@@ -134,6 +142,8 @@ def _member(member: Any) -> str:
         return " | ".join(map(str, get_args(bare)))
     if get_origin(bare) is list:
         return f"list of {_type(get_args(bare)[0])}"
+    if get_origin(bare) is dict:
+        return f"mapping from a name to {_type(get_args(bare)[1])}"
     if isinstance(bare, type) and issubclass(bare, BaseModel):
         named = [t for t in tags(bare) if not t.startswith("(")]
         return f"{{{named[0]}}}" if len(named) == 1 else "mapping"

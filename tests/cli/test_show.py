@@ -99,12 +99,18 @@ def test_describe(alignc: Alignc, here: Path) -> None:
         or "lora" in alignc("describe", "model").out
     )
     assert "objective" in alignc("describe").out
+    inside = alignc("describe", "objective.kl.beta").out
+    assert inside.startswith("objective.kl.beta: Strength of the pull to the reference")
+    assert alignc("describe", "objective.ppo.kl.beta").out == inside.replace(".kl", ".ppo.kl")
+    assert "mapping from a name to {pairwise}" in alignc("describe", "data.sources").out
 
 
 def test_describe_of_a_misspelt_field(alignc: Alignc, here: Path) -> None:
     done = alignc("describe", "train.learning_rat")
     assert (done.code, done.out) == (2, "")
     assert "did you mean `train.learning_rate`?" in done.err
+    assert "did you mean `data.reward`?" in alignc("describe", "reward").err
+    assert alignc("describe", "objective.kl.bta").code == 2
 
 
 def test_presets(alignc: Alignc, here: Path) -> None:
