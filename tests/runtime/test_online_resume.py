@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import time
 from pathlib import Path
 from typing import Any
 
@@ -28,17 +29,21 @@ def results(script: Path) -> dict[str, bytes]:
 
 
 @pytest.fixture(scope="module")
-def whole(forks: Forks, tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[dict[str, bytes], int]]:
-    """Uninterrupted runs: their results, and how many operations on files they took."""
+def whole(
+    forks: Forks, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, tuple[dict[str, bytes], int, float]]:
+    """Uninterrupted runs: their results, how many operations on files they took, and how many seconds."""
     found = {}
     for name in OBJECTIVES:
         script = online_script(tmp_path_factory.mktemp("whole") / name, name)
+        began = time.monotonic()
         answer = forks.run(script)
+        seconds = time.monotonic() - began
         log = script.parents[1] / "crash.log"
         assert answer["status"] == 0, (
             log.read_text() if log.exists() else (script.parents[1] / "status.json").read_text()
         )
-        found[name] = (results(script), answer["operations"])
+        found[name] = (results(script), answer["operations"], seconds)
     return found
 
 
@@ -51,7 +56,7 @@ def finish(forks: Forks, script: Path) -> dict[str, bytes]:
 
 @pytest.mark.parametrize("when", ["before", "half", "after"])
 def test_killed_at_operations_on_files(forks: Forks, whole: Any, tmp_path: Path, when: str):
-    expected, operations = whole["ppo_critic"]
+    expected, operations, _ = whole["ppo_critic"]
     script = online_script(tmp_path / "job", "ppo_critic")
     killed = 0
     for part in (2, 8, 15, 25):  # the first checkpoints, their removal, the files of metrics and answers
@@ -63,11 +68,15 @@ def test_killed_at_operations_on_files(forks: Forks, whole: Any, tmp_path: Path,
 
 @pytest.mark.parametrize("name", list(OBJECTIVES))
 def test_killed_at_any_time(forks: Forks, whole: Any, tmp_path: Path, name: str):
-    expected, _ = whole[name]
-    script = online_script(tmp_path / "job", name)
+    expected, _, seconds = whole[name]
+    script, limit = online_script(tmp_path / "job", name), seconds
     draw, killed = random.Random(5), 0
-    for _ in range(6):
-        answer = forks.run(script, "--resume", after=draw.uniform(0.1, 1.2))
+    for attempt in range(12):
+        answer = forks.run(script, "--resume", after=draw.uniform(0.1, 0.6) * limit)
         killed += answer["status"] == KILLED
+        if not killed:  # it was done before its time: again, and sooner
+            script, limit = online_script(tmp_path / f"job{attempt}", name), limit / 2
+        if killed == 4:
+            break
     assert killed >= 1
     assert finish(forks, script) == expected

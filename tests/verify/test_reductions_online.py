@@ -172,12 +172,14 @@ def test_grpo_with_two_samples_forgets_how_much_better_one_is() -> None:
     """±1/√2 for the better and the worse, over k = 2; RLOO keeps the size."""
     plain = {"aggregation": "sequence_mean", "baseline": {"kind": "group_mean", "std": True, "epsilon": 0}}
     grpo, rloo = preset("grpo", 2, plain, kl=None), preset("rloo", 2, kl=None)
-    group = drawn(8, 2)
+    group = drawn(8, 2, tokens=True)
     for better in (0.01, 1.0, 300.0):
         rows = [{**group[0], "reward": better}, {**group[1], "reward": 0.0}]
         half = 1 / math.sqrt(2) / 2
-        assert coefficients(grpo, rows) == pytest.approx([-half, half], rel=1e-12)
-        assert coefficients(rloo, rows) == pytest.approx([-better / 2, better / 2], rel=1e-12)
+        for loss, size in ((grpo, half), (rloo, better / 2)):
+            first, second = coefficients(loss, rows)
+            assert first == pytest.approx([-size] * len(group[0]["logp"]), rel=1e-12)
+            assert second == pytest.approx([size] * len(group[1]["logp"]), rel=1e-12)
 
 
 # ---- 24 to 26: where a KL stands ------------------------------------------------------------------------------
