@@ -37,7 +37,7 @@ def _terms(checked: Checked) -> Iterator[tuple[int, KLTerm]]:
 def kl_soundness(checked: Checked) -> Iterator[Diagnostic]:
     """E201 to E205, W206 to W209, W211: what an estimator in the loss really does."""
     for index, term in _terms(checked):
-        estimator, place, sampling = placed(term)
+        estimator, place, sampling = placed(term, checked.spec.job.data.kind)
         for code in kl_codes(estimator, place, term.granularity, sampling):
             divergence = meaning(estimator, place).divergence
             words = SAID[code].format(estimator=estimator, place=PLACES[place], divergence=divergence)

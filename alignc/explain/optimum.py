@@ -23,7 +23,7 @@ def kl_lines(spec: Loaded) -> tuple[str, ...]:
     lines: list[str] = []
     for term in spec.job.objective.terms:
         if isinstance(term, KLTerm):
-            lines += _kl(term)
+            lines += _kl(term, spec.job.data.kind)
         elif isinstance(term, PolicyGradient) and term.kl is not None and term.kl.beta > 0:
             lines += _block(term.name, term.kl)
     return tuple(lines)
@@ -38,14 +38,15 @@ def _block(name: str, kl: KLPlacement) -> Iterator[str]:
         yield "token by token: each token is pulled given its prefix, and answers for no prefix it leads to"
 
 
-def _kl(term: KLTerm) -> Iterator[str]:
-    estimator, place, sampling = placed(term)
+def _kl(term: KLTerm, data: str) -> Iterator[str]:
+    estimator, place, sampling = placed(term, data)
     found = meaning(estimator, place)
     if sampling == "given":
         yield _on_given_data(term, estimator)
         yield f"{term.name}: on the policy's own samples it would descend {_not_kl(found)}"
     else:
         yield f"{term.name}: {estimator} {PLACES[place]} descends {_not_kl(found)}"
+    if sampling == "weighted":
         yield "ρ is taken to the policy that sampled the responses; given data is taken to come from the start"
     yield f"coefficient on ∇log π: g(u) = {found.g}{_monotone(found)}; optimum {found.optimum}"
     if "W209" in kl_codes(estimator, place, term.granularity, sampling):

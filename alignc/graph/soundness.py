@@ -10,6 +10,7 @@ from alignc.graph.divergence import Kind, Meaning, Placement, meaning
 from alignc.graph.evaluate import evaluate
 from alignc.graph.kl import kappa
 from alignc.spec.objective import KLTerm
+from alignc.spec.rows import ONLINE
 
 __all__ = ["CODES", "Sampling", "kl_codes", "placed", "stepwise"]
 
@@ -72,8 +73,11 @@ def _slope_at_reference(estimator: str) -> float:
     return (above - below) / (2 * h)
 
 
-def placed(term: KLTerm) -> tuple[str, Placement, Sampling]:
-    """Read off a term which estimator gives the gradient, where it stands, and on whose responses."""
-    weighted = term.correction != "none"
+def placed(term: KLTerm, data: str) -> tuple[str, Placement, Sampling]:
+    """Read off a term which estimator gives the gradient, where it stands, and on whose responses.
+
+    `data` is the kind of rows: those of `prompts` and `self_play` are the policy's own.
+    """
+    unweighted: Sampling = "policy" if data in ONLINE else "given"
     place: Placement = "ratio" if term.correction == "ratio" else "loss"
-    return term.gradient or term.estimator, place, "weighted" if weighted else "given"
+    return term.gradient or term.estimator, place, unweighted if term.correction == "none" else "weighted"

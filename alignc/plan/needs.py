@@ -164,8 +164,11 @@ def _roles(
     silent = responses.count("mismatched")
     many, grouped = len(responses), responses == ("completions",)
     roles = [Role("policy", weights, True, many - silent, False, silent, grouped)]
-    if set(anchors) - SAMPLER if online(job) else anchors:
+    if "initial" in anchors or (anchors and not online(job)):
         roles.append(Role("reference", SOURCES[reference], False, many, not online(job), grouped=grouped))
+    if "ema" in anchors and online(job):
+        name = "average" if "initial" in anchors else "reference"
+        roles.append(Role(name, SOURCES["ema"], False, many, False, grouped=grouped))
     if online(job):
         roles += _online_roles(anchors, loss, job)
     return tuple(roles)

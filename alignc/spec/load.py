@@ -11,6 +11,7 @@ from pathlib import Path as FilePath
 from pydantic import ValidationError
 
 from alignc.diagnostics import Diagnostic, DiagnosticError, Span, did_you_mean
+from alignc.spec.anchors import anchored
 from alignc.spec.check import diagnose, unknown_field
 from alignc.spec.disk import is_file, real
 from alignc.spec.document import Document, Origin, Path, leaves, merge, of_source
@@ -168,7 +169,7 @@ def _typed(document: Document, before: tuple[FilePath, ...]) -> Loaded:
     if found or impossible:
         taken = {d.span for d in impossible}
         raise DiagnosticError(_ordered([*impossible, *(d for d in found if d.span not in taken)]))
-    job = absolute(job, document, before)
+    job = absolute(anchored(job), document, before)
     return Loaded(job, document, expanded.preset, expanded.parameters, expanded.nested)
 
 

@@ -32,10 +32,11 @@ def kl_terms(spec: Loaded, loss: Loss, toy: Toy) -> Iterator[Claim]:
     for lowered, term in zip(loss.terms, spec.job.objective.terms, strict=True):
         if not isinstance(term, KLTerm) or term.clamp is not None or term.gradient is not None:
             continue
-        estimator, place, sampling = placed(term)
-        rows = [Row(float(p), _everywhere(i, loss), {}) for i, p in enumerate(np.exp(toy.sampler))]
-        expected = Expected(loss, toy, rows, lowered.value)
+        estimator, place, sampling = placed(term, spec.job.data.kind)
         logits = log_softmax(toy.rewards)
+        law = logits if sampling == "policy" else toy.sampler
+        rows = [Row(float(p), _everywhere(i, loss), {}) for i, p in enumerate(np.exp(law))]
+        expected = Expected(loss, toy, rows, lowered.value)
         found = expected.gradient(np.concatenate([logits, np.zeros(toy.size + 1)]))[: toy.size]
         base = toy.sampler if term.anchor == "rollout" else toy.reference
         about = f"{term.name}: {estimator}, {SAMPLED[sampling]}"

@@ -1,0 +1,38 @@
+"""What a term's anchor is, where `model.reference` says that the reference moves."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from alignc.spec.job import Job
+from alignc.spec.objective import KLTerm, Pointwise, PolicyGradient, Preference
+from alignc.spec.rows import ONLINE
+
+__all__ = ["MOVING", "anchored"]
+
+MOVING = ("previous_iterate", "ema")
+"""References that follow the policy, from rollout to rollout or from step to step."""
+
+
+def anchored(job: Job) -> Job:
+    """Put a reference that moves where terms speak of the initial policy, in a job that makes its own responses."""
+    reference = job.model.reference
+    if reference is None or reference.kind not in MOVING or job.data.kind not in ONLINE:
+        return job
+    terms = [_moved(term, reference.kind) for term in job.objective.terms]
+    return job.model_copy(update={"objective": job.objective.model_copy(update={"terms": terms})})
+
+
+def _moved(term: Any, kind: str) -> Any:
+    if isinstance(term, PolicyGradient) and term.kl is not None and term.kl.anchor == "initial":
+        return term.model_copy(update={"kl": term.kl.model_copy(update={"anchor": kind})})
+    if isinstance(term, KLTerm) and term.anchor in (None, "initial"):
+        return term.model_copy(update={"anchor": kind})
+    if isinstance(term, Preference | Pointwise) and _held(term.score):
+        return term.model_copy(update={"score": term.score.model_copy(update={"anchor": kind})})
+    return term
+
+
+def _held(score: Any) -> bool:
+    """Tell a score that is a ratio to the reference."""
+    return score.anchor == "initial" or (score.anchor is None and score.of in ("log_ratio", "f_ratio"))

@@ -1,0 +1,72 @@
+"""A reference that moves: what terms call the reference is then the moving one, in loss, plan and explanation."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from alignc.api import explain, verify
+from alignc.graph.lower import lower
+from alignc.plan import needs
+from alignc.spec.load import load
+
+PROMPTS = (
+    "data: {kind: prompts, source: x/y, completions_per_prompt: 2, reward: {kind: http, url: 'http://h/r'}}\n"
+)
+
+
+def spec(folder: Path, objective: str, reference: str = "", data: str = PROMPTS) -> Path:
+    file = folder / "spec.yaml"
+    more = f", reference: {{{reference}}}" if reference else ""
+    file.write_text(f"objective: {objective}\nmodel: {{policy: x/y{more}}}\n{data}", "utf-8")
+    return file
+
+
+@pytest.mark.parametrize("kind", ["ema", "previous_iterate"])
+@pytest.mark.parametrize(
+    "objective",
+    [
+        "{preset: grpo, kl: {estimator: k2}}",
+        "{preset: online_dpo}",
+        "{preset: copg}",
+        "{terms: [{name: p, kind: policy_gradient}, {name: pull, kind: kl, on: completions}]}",
+    ],
+)
+def test_a_reference_that_moves_is_the_terms_anchor(objective: str, kind: str, tmp_path: Path) -> None:
+    anchors = set(lower(load(spec(tmp_path, objective, f"kind: {kind}"))).models) - {"policy", "rollout"}
+    assert anchors == {kind}
+
+
+def test_one_that_stands_still_leaves_the_anchors_alone(tmp_path: Path) -> None:
+    loss = lower(load(spec(tmp_path, "{preset: rloo}", "kind: path, path: x/z")))
+    assert "initial" in loss.models
+
+
+def test_the_average_is_said_to_be_the_reference(tmp_path: Path) -> None:
+    for file in (
+        spec(tmp_path, "{preset: rloo}", "kind: ema, decay: 0.9"),
+        spec(tmp_path, "{preset: rloo, kl: {anchor: ema}}"),
+    ):
+        loaded = load(file)
+        roles = {r.role: r.weights for r in needs(lower(loaded), loaded.job).roles}
+        assert roles["reference"] == "the moving average of the policy's weights"
+
+
+def test_a_kl_term_on_own_samples_is_explained_and_verified_as_such(tmp_path: Path) -> None:
+    """k2 on own samples has the gradient of KL(π‖ref); on given rows it rests at the reference alone."""
+    file = spec(tmp_path, "{terms: [{name: pull, kind: kl, on: completions, estimator: k2}]}")
+    assert "pull: k2 in the loss descends KL(π‖ref)" in "\n".join(explain(file).kl)
+    claims = [c for c in verify(file).claims if c.about.startswith("pull:")]
+    assert [c.about for c in claims] == ["pull: k2, own samples"]
+    assert all(c.holds for c in claims)
+
+
+def test_values_are_those_in_force(tmp_path: Path) -> None:
+    """A parameter that is a field's default gives way to the field, and is not told where the field is not."""
+    play = "data: {kind: self_play, source: x/y, iterations: 1, oracle: {kind: http, url: 'http://h/r'}}\n"
+    said = {g.field: (g.value, g.origin) for g in explain(spec(tmp_path, "{preset: sppo}", data=play)).values}
+    assert said["iterations"] == (1, f"{tmp_path}/spec.yaml:3:50")
+    assert said["completions_per_prompt"] == (5, "preset:sppo")
+    given = explain(spec(tmp_path, "{preset: sppo}", data="data: {kind: scored, source: x/y}\n")).values
+    assert "iterations" not in {g.field for g in given}
