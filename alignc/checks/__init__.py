@@ -30,13 +30,14 @@ from alignc.checks.policy import (
     silent_groups,
     stale,
 )
-from alignc.checks.reference import anchor_without_reference, no_anchor
+from alignc.checks.reference import anchor_without_reference, no_anchor, reference_that_moves
 from alignc.checks.rule import Checked, Rule
 from alignc.checks.settings import (
     adapter_off,
     best_metric,
     early_stopping,
     held_out_metric,
+    no_room,
     no_steps,
     positions,
 )
@@ -53,6 +54,7 @@ RULES: tuple[Rule, ...] = (
     win_rates,
     batch_of_one,
     anchor_without_reference,
+    reference_that_moves,
     kl_soundness,
     clamped,
     straight_through,
@@ -85,6 +87,7 @@ RULES: tuple[Rule, ...] = (
     early_stopping,
     adapter_off,
     no_steps,
+    no_room,
     positions,
     unread_train,
     unread_data,

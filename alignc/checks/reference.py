@@ -6,19 +6,51 @@ from collections.abc import Iterator
 
 from alignc.checks.rule import Checked, term_path
 from alignc.diagnostics import Diagnostic
+from alignc.spec.anchors import MOVING
 from alignc.spec.axes import ConstantMargin, NoMargin, SquaredLink
 from alignc.spec.objective import Preference
+from alignc.spec.rows import ONLINE, Sampled
 
-__all__ = ["anchor_without_reference", "no_anchor"]
+__all__ = ["anchor_without_reference", "no_anchor", "reference_that_moves"]
+
+
+SAMPLER = ("rollout", "previous_iterate")
+"""The anchors that are the policy as it sampled: numbers that a rollout stores."""
 
 
 def anchor_without_reference(checked: Checked) -> Iterator[Diagnostic]:
     """E110: a log-ratio to a reference, but `reference: {kind: none}`."""
     reference = checked.spec.job.model.reference
-    anchors = [m for m in checked.loss.models if m != "policy"]
+    own = {"policy", *(SAMPLER if checked.spec.job.data.kind in ONLINE else ())}
+    anchors = set(checked.loss.models) - own
     if anchors and reference is not None and reference.kind == "none":
         message = "the objective takes a log-ratio to a reference, but `model.reference` is `none`"
         yield checked.finding("E110", message, ("model", "reference", "kind"))
+
+
+def reference_that_moves(checked: Checked) -> Iterator[Diagnostic]:
+    """E004: a reference that follows the policy, on given rows; W114: one that a loss on own samples does not read."""
+    job, path = checked.spec.job, ("model", "reference", "kind")
+    kind = job.model.reference.kind if job.model.reference is not None else "none"
+    if job.data.kind not in ONLINE and kind in MOVING:
+        message = f"`reference: {{kind: {kind}}}` follows the policy from rollout to rollout, and given rows have none"
+        why = "given rows are scored once, by a reference that stands still"
+        yield checked.finding("E004", message, path, why=why, help="take `kind: initial`, or sample online")
+    if isinstance(job.data, Sampled) and kind != "none" and not _read(checked, job.data):
+        message = "the objective compares the policy with the one that sampled, and reads no reference"
+        yield checked.finding("W114", message, path)
+
+
+def _read(checked: Checked, data: Sampled) -> bool:
+    """Tell whether a reference is read: by loss or reward, by a mixture, or by evaluation for its KL."""
+    anchors = set(checked.loss.models) - {"policy", *SAMPLER}
+    reference = checked.spec.job.model.reference
+    moved = (
+        reference is not None
+        and reference.kind == "previous_iterate"
+        and "previous_iterate" in checked.loss.models
+    )
+    return bool(anchors) or moved or data.eval is not None or data.opponent.kind == "mixture"
 
 
 def no_anchor(checked: Checked) -> Iterator[Diagnostic]:

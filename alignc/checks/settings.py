@@ -7,13 +7,14 @@ from collections.abc import Iterator
 from alignc.checks.rule import Checked
 from alignc.diagnostics import Diagnostic, did_you_mean
 from alignc.graph.mixture import own_metric
-from alignc.spec.rows import ONLINE, Sources
+from alignc.spec.rows import ONLINE, Sampled, Sources
 
 __all__ = [
     "adapter_off",
     "best_metric",
     "early_stopping",
     "held_out_metric",
+    "no_room",
     "no_steps",
     "positions",
 ]
@@ -101,6 +102,19 @@ def no_steps(checked: Checked) -> Iterator[Diagnostic]:
             "`max_steps` must be at least 1, or -1 to go by epochs, found 0",
             ("train", "max_steps"),
             why="a run without a step trains nothing",
+        )
+
+
+def no_room(checked: Checked) -> Iterator[Diagnostic]:
+    """E004: responses that leave no token for the prompt."""
+    data, limit = checked.spec.job.data, checked.spec.job.train.max_length
+    if isinstance(data, Sampled) and data.max_new_tokens >= limit:
+        yield checked.finding(
+            "E004",
+            f"`max_new_tokens` is {data.max_new_tokens}, which leaves no token of `train.max_length: {limit}`",
+            ("data", "max_new_tokens"),
+            why="prompt and response together must fit the length",
+            help=f"lower it, or set `train.max_length` above {data.max_new_tokens}",
         )
 
 

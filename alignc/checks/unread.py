@@ -8,11 +8,12 @@ from typing import Any
 
 from alignc.checks.rule import Checked, term_path
 from alignc.diagnostics import Diagnostic
+from alignc.graph.policy import held
 from alignc.spec.bound import Bound
 from alignc.spec.document import Path
 from alignc.spec.objective import PolicyGradient, Value
 from alignc.spec.policy import Reinforce, ValueBaseline
-from alignc.spec.preset import Preset
+from alignc.spec.preset import Preset, defaults_of
 from alignc.spec.rows import ONLINE, Sampled, SelfPlay
 
 __all__ = ["unread_data", "unread_fields", "unread_parameters", "unread_train"]
@@ -48,6 +49,9 @@ def unread_data(checked: Checked) -> Iterator[Diagnostic]:
     valued = any(isinstance(t, Value) or _valued(t) for t in job.objective.terms)
     if job.model.critic is not None and not valued and not _part(checked):
         yield checked.finding("W114", "no term reads a critic's values", ("model", "critic"))
+    if job.model.critic is not None and job.model.critic.kind == "head" and job.model.critic.path is not None:
+        message = "a head stands on the policy's own trunk, and starts from no other model"
+        yield checked.finding("W114", message, ("model", "critic", "path"))
     data = job.data
     if not isinstance(data, Sampled):
         return
@@ -81,9 +85,18 @@ def unread_fields(checked: Checked) -> Iterator[Diagnostic]:
         if not _valued(term) and _written(checked, (*path, "gae_lambda")):
             message = "`gae_lambda` weighs a critic's values, and the baseline is another"
             yield checked.finding("W114", message, (*path, "gae_lambda"))
+        if _still(term):
+            message = "the previous iterate is the policy that samples: in the reward the KL to it is 0"
+            yield checked.finding("W114", message, (*path, "kl", "anchor"), help="place the KL in the loss")
         if term.kl is not None and term.kl.adaptive is not None and term.kl.beta == 0:
             message = "a strength of 0 stays 0, whatever it is multiplied by"
             yield checked.finding("W114", message, (*path, "kl", "adaptive"))
+
+
+def _still(term: PolicyGradient) -> bool:
+    """Tell a penalty on the distance between the policy that sampled and itself."""
+    kl = held(term, "reward")
+    return kl is not None and kl.anchor == "previous_iterate"
 
 
 def _ratio_in_kl(term: PolicyGradient) -> bool:
@@ -111,7 +124,7 @@ def _at_the_top(checked: Checked, preset: Preset, name: str, bound: Bound) -> It
     online = checked.spec.job.data.kind in ONLINE
     if name in _taken(preset.terms, checked.spec.parameters) | _names(preset.train):
         return
-    places = _defaults(preset, name)
+    places = defaults_of(preset, name)
     path = ("objective", name)
     if not places:
         yield checked.finding("W114", f"`{name}` has no effect beside the preset's other choices", path)
@@ -149,19 +162,3 @@ def _names(value: Any) -> set[str]:
     return (
         set(re.findall(r"[A-Za-z_]\w*", value)) if isinstance(value, str) and value.startswith("=") else set()
     )
-
-
-def _defaults(preset: Preset, name: str) -> list[Path]:
-    """List the fields that a parameter is the default of."""
-    leaves = (
-        (section, path) for section, values in preset.online.items() for path in _paths(values, f"={name}")
-    )
-    return [(section, *path) for section, path in leaves]
-
-
-def _paths(values: Mapping[str, Any], wanted: str) -> Iterator[Path]:
-    for key, value in values.items():
-        if isinstance(value, dict):
-            yield from ((key, *rest) for rest in _paths(value, wanted))
-        elif value == wanted:
-            yield (key,)

@@ -16,9 +16,10 @@ from alignc.graph.types import Unit
 from alignc.plan import Needs, Role
 from alignc.printers.dialect import TEXT
 from alignc.printers.formula import text
+from alignc.spec.bound import Bound
 from alignc.spec.load import Loaded
 from alignc.spec.objective import Term
-from alignc.spec.preset import Paper
+from alignc.spec.preset import Paper, defaults_of
 from alignc.spec.rows import ONLINE
 
 __all__ = ["explanation"]
@@ -107,15 +108,24 @@ def _values(spec: Loaded, loss: Loss) -> tuple[Given, ...]:
         )
     names = {g.field for g in rows}
     for name, bound in spec.parameters.items():
-        if name not in names:
-            symbol = bound.parameter.symbol or name
-            rows.append(Given(symbol, name, _whole(bound.value), "", bound.origin.label))
+        if name not in names and (given := _in_force(spec, name, bound)) is not None:
+            rows.append(Given(bound.parameter.symbol or name, name, *given))
     for source in {n.label: n for n in spec.nested.values()}.values():
         for name, bound in source.parameters.items():
             if (field := f"{source.label}.{name}") not in names:
                 symbol = bound.parameter.symbol or name
                 rows.append(Given(symbol, field, _whole(bound.value), "", bound.origin.label))
     return tuple(rows)
+
+
+def _in_force(spec: Loaded, name: str, bound: Bound) -> tuple[float | str, str, str] | None:
+    """Give a parameter's value, unit and origin: its own, or those of a field outside that it is the default of."""
+    places = defaults_of(spec.preset, name) if spec.preset else []
+    if not places:
+        return _whole(bound.value), "", bound.origin.label
+    value = spec.document.get(places[0]) if spec.job.data.kind in ONLINE else None
+    origin = spec.document.origins.get(places[0])
+    return None if value is None or origin is None else (_whole(value), "", origin.label)
 
 
 def _whole(value: object) -> float | str:

@@ -15,6 +15,7 @@ from alignc.graph.types import GraphTypeError
 from alignc.spec.document import Path
 from alignc.spec.load import Loaded
 from alignc.spec.objective import Entropy, KLTerm, Pointwise, PolicyGradient, Preference, Value
+from alignc.spec.rows import ONLINE
 from alignc.spec.views import view
 
 __all__ = ["lower"]
@@ -53,6 +54,9 @@ def _misfit(term: object, responses: tuple[str, ...], spec: Loaded, path: Path) 
     """E101, E102, E106: the rows do not have the responses that a term is about."""
     kind, at = spec.job.data.kind, spec.document.span(("data", "kind"))
     if isinstance(term, Preference):
+        if term.score.of == "scalar_head" and kind in ONLINE:
+            message = f"`{term.name}` trains a reward model, which makes no responses of its own"
+            return Diagnostic("E101", message, at)
         if responses in (("chosen", "rejected"), ("completions",)):
             return None
         message = f"`{term.name}` compares a chosen with a rejected response, but `data.kind` is `{kind}`"

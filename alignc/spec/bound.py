@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path as FilePath
 from typing import Any
 
@@ -74,7 +74,7 @@ def bind(document: Document, preset: Preset, places: Places, also: tuple[str, ..
     """
     given = document.data["objective"]
     known = [*preset.parameters, "terms", "preset", *also]
-    found = [unknown_field((*OBJECTIVE, key), known, document)[0] for key in given if key not in known]
+    found = [_unknown(key, known, document) for key in given if key not in known]
     bound = {}
     for name, parameter in preset.parameters.items():
         path = (*OBJECTIVE, name)
@@ -90,6 +90,12 @@ def bind(document: Document, preset: Preset, places: Places, also: tuple[str, ..
     if found:
         raise DiagnosticError(found)
     return bound
+
+
+def _unknown(key: str, known: list[str], document: Document) -> Diagnostic:
+    """Make the E002 of what is no parameter; the strength of a KL stands in its block."""
+    found = unknown_field((*OBJECTIVE, key), known, document)[0]
+    return replace(found, help="here: `objective.kl.beta`") if key == "beta" and "kl" in known else found
 
 
 def _over(default: Any, given: Any) -> Any:

@@ -13,6 +13,7 @@ from alignc.diagnostics.suggest import did_you_mean
 from alignc.spec.document import Document, Path
 from alignc.spec.fields import field_names, model_at
 from alignc.spec.renamed import RENAMED
+from alignc.spec.rewards import FUNCTION, URL
 
 __all__ = ["diagnose", "missing_field", "unknown_field"]
 
@@ -22,7 +23,14 @@ LIMITS = {
     "less_than": ("lt", "below"),
     "less_than_equal": ("le", "at most"),
 }
-LENGTHS = {"too_short", "too_long", "string_too_short", "string_too_long", "string_pattern_mismatch"}
+LENGTHS = {"too_long", "string_too_short", "string_too_long"}
+NAME = r"^[a-z][a-z0-9_]*$"
+FORMS = {
+    FUNCTION: "`module:function`",
+    URL: "`http://HOST/PATH`, without a user",
+    NAME: "a name of lower-case letters, digits and _",
+}
+"""What the patterns of fields stand for."""
 TYPES = {
     "float_type": "a number",
     "int_type": "a whole number",
@@ -59,7 +67,19 @@ def diagnose(
 
 
 def data_path(location: Sequence[str | int], document: Document, kind: str) -> Path:
-    """Strip the union tags of a pydantic location, so that it is a path in the data."""
+    """Strip the union tags of a pydantic location, so that it is a path in the data.
+
+    A tag may be a key as well, as `sources` is: then the unknown field that was found shows which it was.
+    """
+    path = _walked(location, document)
+    if kind == "extra_forbidden" and path[-1:] != tuple(location[-1:]):
+        without = ([*location[:i], *location[i + 1 :]] for i in range(len(location) - 1))
+        paths = (_walked(each, document) for each in without)
+        return next((p for p in paths if p[-1:] == tuple(location[-1:])), path)
+    return (*path, location[-1]) if kind == "missing" else path
+
+
+def _walked(location: Sequence[str | int], document: Document) -> Path:
     node: Any = document.data
     path: Path = ()
     for step in location:
@@ -68,8 +88,6 @@ def data_path(location: Sequence[str | int], document: Document, kind: str) -> P
         )
         if inside:
             node, path = node[step], (*path, step)
-    if kind == "missing":
-        path = (*path, location[-1])
     return path
 
 
@@ -143,6 +161,14 @@ def _wrong_value(kind: str, item: Any, path: Path, document: Document) -> Diagno
     if kind in LIMITS:
         key, words = LIMITS[kind]
         return Diagnostic("E004", f"`{name}` must be {words} {item['ctx'][key]}, found {given}", span)
+    if kind == "string_pattern_mismatch":
+        pattern = str(item["ctx"]["pattern"])
+        seen = "" if pattern == URL else f", found {_shown(given)}"  # an address may hold a password
+        return Diagnostic(
+            "E004", f"`{name}` must be {FORMS.get(pattern, f'what `{pattern}` matches')}{seen}", span
+        )
+    if kind == "too_short":
+        return Diagnostic("E004", f"`{name}` must not be empty", span)
     if kind in LENGTHS:
         return Diagnostic("E004", f"`{name}`: {_lower(item['msg'])}", span)
     if kind == "literal_error":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -13,7 +14,7 @@ from alignc.diagnostics import Diagnostic, DiagnosticError, Span
 from alignc.spec.base import Spec, field
 from alignc.spec.source import Source, load_source, parse_source
 
-__all__ = ["Paper", "Parameter", "Preset", "built_in", "load_preset", "preset_names"]
+__all__ = ["Paper", "Parameter", "Preset", "built_in", "defaults_of", "load_preset", "preset_names"]
 
 
 UnitText = Annotated[
@@ -108,6 +109,21 @@ def _typed(source: Source) -> Preset:
         from alignc.spec.document import of_source
 
         raise DiagnosticError(diagnose(error, of_source(source), Preset)) from None
+
+
+def defaults_of(preset: Preset, name: str) -> list[tuple[str, ...]]:
+    """List the fields outside the objective that a parameter is the default of, as paths of the spec."""
+    return [
+        (section, *path) for section, values in preset.online.items() for path in _places(values, f"={name}")
+    ]
+
+
+def _places(values: Mapping[str, Any], wanted: str) -> Iterator[tuple[str, ...]]:
+    for key, value in values.items():
+        if isinstance(value, dict):
+            yield from ((key, *rest) for rest in _places(value, wanted))
+        elif value == wanted:
+            yield (key,)
 
 
 def not_a_preset(name: str, span: Span) -> Diagnostic:

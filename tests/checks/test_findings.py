@@ -15,6 +15,7 @@ HELD = "model: {policy: x/y}\ndata: {kind: pairwise, source: x/y, eval: {fractio
 SAMPLED = (
     "model: {policy: x/y}\ndata: {kind: prompts, source: x/y, reward: {kind: http, url: 'http://h/r'}}\n"
 )
+REINFORCE = "objective: {preset: reinforce}\n"
 DPO = "objective: {preset: dpo}\n"
 FRESH = "model: {{policy: {{init: {}}}}}\ndata: {{kind: pairwise, source: x/y}}\n"
 PREF = "objective:\n  terms:\n  - name: pref\n    kind: preference\n"
@@ -65,6 +66,25 @@ CASES = [
     ("E501", PREF + "    weight: ⟦-1⟧\n" + REST),
     ("E501", PREF + "    link: ⟦softplus(z)⟧\n" + REST),
     ("E501", PREF + "    link: {kind: formula, formula: ⟦sigmoid(z)⟧}\n" + REST),
+    ("E004", DPO + "model: {policy: x/y, reference: {kind: ⟦ema⟧}}\ndata: {kind: pairwise, source: x/y}\n"),
+    (
+        "E004",
+        "objective: {preset: sppo}\nmodel: {policy: x/y, reference: {kind: ⟦previous_iterate⟧}}\n"
+        "data: {kind: scored, source: x/y}\n",
+    ),
+    (
+        "E002",
+        "objective: {terms: [{preset: dpo, data: a}]}\nmodel: {policy: x/y}\n"
+        "data: {sources: {a: {kind: pairwise, source: x/y}}, ⟦max_rows⟧: 3}\n",
+    ),
+    ("E101", "objective: {preset: reward_model}\n" + SAMPLED.replace("prompts", "⟦prompts⟧")),
+    ("E002", "objective: {preset: rloo, ⟦beta⟧: 0.1}\n" + SAMPLED),
+    ("E002", "objective: {preset: ppo, ⟦vf_coef⟧: 0.1}\n" + SAMPLED),
+    ("E004", DPO + SAMPLED.replace("'http://h/r'", "⟦'http://me:secret@h/r'⟧")),
+    (
+        "E004",
+        REINFORCE + SAMPLED.replace("reward:", "max_new_tokens: ⟦64⟧, reward:") + "train: {max_length: 64}\n",
+    ),
     ("E004", PREF + "    link: ⟦sqrt(z)⟧\n" + REST),
     ("E004", PREF + "    link: {kind: formula, formula: ⟦1/z⟧}\n" + REST),
     ("E004", "objective: {preset: rloo, kl: {estimator: ⟦log(u)⟧, placement: loss}}\n" + SAMPLED),
@@ -182,3 +202,16 @@ def test_a_formula_too_large_or_broken_is_refused(formula: str, tmp_path: Path) 
     said = found(PREF + f"    link: {{kind: formula, formula: '{formula}'}}\n" + REST, tmp_path)
     assert said
     assert said[0].code in ("E003", "E004")
+
+
+def test_words_of_a_misspelt_form(tmp_path: Path) -> None:
+    """A form is named in words, a parameter's new place is told, and a password is not repeated."""
+    function = SAMPLED.replace("kind: http, url: 'http://h/r'", "kind: function, name: judges")
+    (form,) = found(DPO + function, tmp_path)
+    assert form.message == "`name` must be `module:function`, found 'judges'"
+    (secret,) = found(DPO + SAMPLED.replace("http://h", "http://me:secret@h"), tmp_path)
+    assert "secret" not in secret.message
+    (strength,) = found("objective: {preset: rloo, beta: 0.1}\n" + SAMPLED, tmp_path)
+    assert strength.help == "here: `objective.kl.beta`"
+    (empty,) = found("objective: {terms: []}\n" + SAMPLED, tmp_path)
+    assert empty.message == "`terms` must not be empty"

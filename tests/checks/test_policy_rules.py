@@ -40,6 +40,13 @@ K1 = "kl: {estimator: k1, placement: reward, beta: 0.05}"
 SPPO = "objective: {preset: sppo}\n"
 NASH = "objective: {preset: nash_md, terms: {policy: {kl: null}}}\n"
 LONG = "max_new_tokens: 512"
+PULL = """objective:
+  terms:
+    - {name: policy, kind: policy_gradient}
+    - name: pull
+      kind: kl
+      on: completions
+"""
 VALUE = "    - {name: value, kind: value}\n"
 
 CASES = [
@@ -55,6 +62,8 @@ CASES = [
     ("E105", term("baseline: ⟦other⟧", k=3)),
     ("E106", term("baseline: ⟦value⟧")),
     ("E106", "objective:\n  terms:\n    - {name: p, kind: policy_gradient}\n    - ⟦{name: v, kind: value}⟧\n" + data()),
+    ("E110", "objective: {preset: rloo}\n" + data("completions_per_prompt: 8").replace(
+        "x/y}", "x/y, reference: {kind: ⟦none⟧}}", 1)),
     ("E111", "objective:\n  terms:\n    - {name: p, kind: policy_gradient, surrogate: importance}\n"
      + MODEL + "data: {kind: ⟦scored⟧, source: x/y}\n"),
     ("E301", "objective:\n  terms:\n    - {name: p, kind: policy_gradient, baseline: leave_one_out}\n"
@@ -81,6 +90,8 @@ CASES = [
     ("W311", term("baseline: leave_one_out", rows=(), k=2, judge=VERIFIER)),
     ("W312", term(rows=("temperature: ⟦0.7⟧",))),
     ("W312", term(rows=("top_p: ⟦0.9⟧",))),
+    ("E201", PULL + "      estimator: ⟦k1⟧\n" + data()),
+    ("W206", PULL + "      estimator: ⟦k3⟧\n" + data()),
     ("W313", term("surrogate: ⟦reinforce⟧", train=TWICE)),
     ("W311", term(judge="reward: ⟦{kind: column, name: score}⟧")),
     ("E104", SPPO + data(kind="self_play", judge="oracle: ⟦{kind: column, name: score}⟧")),
@@ -131,6 +142,8 @@ SILENT = [
     ("W311", term("baseline: leave_one_out", k=2)),
     ("W311", term("baseline: none", k=2, judge=VERIFIER)),
     ("W312", term(rows=("temperature: 1.0", "top_p: 1.0"))),
+    ("E201", PULL + "      estimator: k2\n" + data()),
+    ("E110", "objective: {preset: ppo, kl: null}\n" + data().replace("x/y}", "x/y, reference: {kind: none}}", 1)),
     ("W313", term("surrogate: importance", train=TWICE)),
     ("W311", term(judge="reward: [{kind: column, name: score}, {kind: verifier, name: length, limit: 9}]")),
     ("E105", "objective: {preset: online_dpo}\n" + data("completions_per_prompt: 2")),

@@ -37,6 +37,12 @@ CASES = [
     REINFORCE + prompts(JUDGE, "opponent: ⟦{kind: mixture}⟧"),
     SPPO + self_play(ORACLE, "missing_eos_reward: ⟦-1⟧"),
     "objective: {preset: spin}\n" + self_play("completions_per_prompt: ⟦2⟧"),
+    "objective: {preset: ppo}\n"
+    + prompts(JUDGE).replace("x/y}", "x/y, critic: {kind: head, path: ⟦x/z⟧}}", 1),
+    SPPO + self_play(ORACLE).replace("x/y}", "x/y, reference: {kind: ⟦path⟧, path: x/z}}", 1),
+    "objective: {preset: rebel}\n" + prompts(JUDGE).replace("x/y}", "x/y, reference: {kind: ⟦ema⟧}}", 1),
+    "objective: {preset: rloo, kl: {anchor: ⟦previous_iterate⟧}}\n"
+    + prompts(JUDGE, "completions_per_prompt: 8"),
     TERM + "    ratio: ⟦sequence⟧\n" + prompts(JUDGE),
     TERM + "    gae_lambda: ⟦0.5⟧\n" + prompts(JUDGE),
     TERM + "    kl: {beta: 0, adaptive: ⟦{target: 3}⟧}\n" + prompts(JUDGE),
@@ -66,6 +72,12 @@ QUIET = [
     SPPO + self_play(ORACLE, JUDGE, "missing_eos_reward: -1"),
     TERM + "    surrogate: importance\n    ratio: sequence\n" + prompts(JUDGE),
     TERM + "    ratio: sequence\n    kl: {estimator: k3, placement: ratio}\n" + prompts(JUDGE),
+    SPPO
+    + self_play(ORACLE, "eval: {fraction: 0.1}").replace(
+        "x/y}", "x/y, reference: {kind: path, path: x/z}}", 1
+    ),
+    "objective: {preset: grpo}\n"
+    + prompts(JUDGE).replace("x/y}", "x/y, reference: {kind: previous_iterate}}", 1),
     "objective: {preset: ipo, tau: 0.2, reduce: mean}\n" + MODEL + PAIRS,
     "objective: {preset: copg, beta: 0.2, normalized: false}\n"
     + MODEL
