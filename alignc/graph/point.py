@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from alignc.graph.build import constant
@@ -45,7 +46,26 @@ def at_point(loss: Loss, point: Any) -> dict[str, Any]:
     trained = [n for n in inputs(own) if n.type.trained]
     slopes = {node: gradient(own, node) for node in trained}
     done = [_one(own, slopes, example, f"examples[{i}]") for i, example in enumerate(examples)]
+    for index, found in enumerate(done):
+        _check_finite(found, examples[index], f"examples[{index}]")
     return {"loss": sum(e["loss"] for e in done) / len(done), "examples": done}
+
+
+def _check_finite(found: Mapping[str, Any], example: Mapping[str, Any], path: str) -> None:
+    """Refuse what JSON cannot say: E105 for a group of one, which has no others to be compared with, else E004."""
+    if all(map(math.isfinite, _numbers(found))):
+        return
+    if len(example.get("completions", "..")) < 2:
+        check_groups([example])
+    raise PointError("E004", "the loss or its gradient has no finite value here", path)
+
+
+def _numbers(found: Any) -> Iterator[float]:
+    if isinstance(found, Mapping | list):
+        for inner in found.values() if isinstance(found, Mapping) else found:
+            yield from _numbers(inner)
+    else:
+        yield found
 
 
 def at_mixture(losses: Mapping[str, Loss], point: Any) -> dict[str, Any]:

@@ -168,3 +168,12 @@ def test_the_reference_itself_is_the_arithmetic() -> None:
     assert loss == pytest.approx(0.04 * k3 / 2)
     assert slopes.logp[0][0] == pytest.approx([-a / 2 + 0.04 * (1 - math.exp(-0.5)) / 2])
     assert slopes.logp[0][1] == pytest.approx([a / 2])
+
+
+@pytest.mark.parametrize("name", ["rloo", "grpo"])
+def test_a_group_of_one_has_no_others(name: str) -> None:
+    """Its baseline would be 0/0, which JSON cannot say."""
+    alone = [{"logp": [-1.0], "old_logp": [-1.0], "ref_logp": [-1.5], "reward": 1.0}]
+    with pytest.raises(PointError, match="two or more") as refused:
+        at_point(compiled_online(BY_NAME[name]).loss, {"examples": [{"completions": alone}]})
+    assert (refused.value.code, refused.value.path) == ("E105", "examples[0].completions")
