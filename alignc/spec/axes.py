@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import Field
 
-from alignc.spec.base import Spec, field
+from alignc.spec.base import Spec, field, named
 
 __all__ = [
     "ColumnMargin",
@@ -162,38 +162,21 @@ class FormulaLink(Spec):
     formula: str = field(..., "Such as `softplus(-z)`.", max_length=400)
 
 
-def _named(kinds: tuple[str, ...], formulas: bool) -> BeforeValidator:
-    """Read `logistic` as `{kind: logistic}`, and any other text as a formula."""
-
-    def read(value: Any) -> Any:
-        if not isinstance(value, str):
-            return value
-        return {"kind": value} if value in kinds or not formulas else {"kind": "formula", "formula": value}
-
-    return BeforeValidator(read)
-
-
-LINKS = ("logistic", "robust", "squared", "hinge", "exponential", "utility", "exo", "discopop")
-
-Margin = Annotated[
-    Annotated[
-        NoMargin | ConstantMargin | LengthMargin | RewardGapMargin | ColumnMargin | DropMargin,
-        Field(discriminator="kind"),
-    ],
-    _named((), formulas=False),
+_Margin = Annotated[
+    NoMargin | ConstantMargin | LengthMargin | RewardGapMargin | ColumnMargin | DropMargin,
+    Field(discriminator="kind"),
 ]
-Link = Annotated[
-    Annotated[
-        LogisticLink
-        | RobustLink
-        | SquaredLink
-        | HingeLink
-        | ExponentialLink
-        | UtilityLink
-        | ExoLink
-        | DiscoPopLink
-        | FormulaLink,
-        Field(discriminator="kind"),
-    ],
-    _named(LINKS, formulas=True),
+Margin = Annotated[_Margin, named(_Margin)]
+_Link = Annotated[
+    LogisticLink
+    | RobustLink
+    | SquaredLink
+    | HingeLink
+    | ExponentialLink
+    | UtilityLink
+    | ExoLink
+    | DiscoPopLink
+    | FormulaLink,
+    Field(discriminator="kind"),
 ]
+Link = Annotated[_Link, named(_Link, formulas=True)]

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal, Union, get_args
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-__all__ = ["Spec", "field"]
+__all__ = ["Spec", "field", "named"]
 
 REQUIRED: Any = ...
 
@@ -32,3 +32,26 @@ def field(
     """
     extra: dict[str, Any] = {k: v for k, v in (("unit", unit), ("symbol", symbol)) if v is not None}
     return Field(default, description=description, json_schema_extra=extra or None, **constraints)
+
+
+def named(union: Any, *, formulas: bool = False) -> BeforeValidator:
+    """Read `hinge` as `{kind: hinge}`, for a union that is told apart by `kind`.
+
+    With `formulas` any text that is no name is one. The JSON Schema takes the names of what has no other required
+    field.
+    """
+    members = {get_args(m.model_fields["kind"].annotation)[0]: m for m in get_args(get_args(union)[0])}
+    alone = tuple(k for k, m in members.items() if not _required(m) - {"kind"})
+
+    def read(value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        formula = formulas and (value not in members or value == "formula")
+        return {"kind": "formula", "formula": value} if formula else {"kind": value}
+
+    short: Any = str if formulas else Literal[alone]
+    return BeforeValidator(read, json_schema_input_type=Union[union, short])  # noqa: UP007
+
+
+def _required(model: type[BaseModel]) -> set[str]:
+    return {name for name, info in model.model_fields.items() if info.is_required()}

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import Field
 
-from alignc.spec.base import Spec, field
+from alignc.spec.base import Spec, field, named
 
 __all__ = [
     "Baseline",
@@ -110,22 +110,10 @@ class Cispo(Spec):
     high: float = field(4.0, "How far above 1 the ratio counts.", symbol="ε_h", gt=0)
 
 
-def _named() -> BeforeValidator:
-    """Read `leave_one_out` as `{kind: leave_one_out}`."""
-
-    def read(value: Any) -> Any:
-        return {"kind": value} if isinstance(value, str) else value
-
-    return BeforeValidator(read)
-
-
-Baseline = Annotated[
-    Annotated[
-        NoBaseline | ConstantBaseline | BatchMean | LeaveOneOut | Other | GroupMean | ValueBaseline,
-        Field(discriminator="kind"),
-    ],
-    _named(),
+_Baseline = Annotated[
+    NoBaseline | ConstantBaseline | BatchMean | LeaveOneOut | Other | GroupMean | ValueBaseline,
+    Field(discriminator="kind"),
 ]
-Surrogate = Annotated[
-    Annotated[Reinforce | Importance | Clipped | Soft | Cispo, Field(discriminator="kind")], _named()
-]
+Baseline = Annotated[_Baseline, named(_Baseline)]
+_Surrogate = Annotated[Reinforce | Importance | Clipped | Soft | Cispo, Field(discriminator="kind")]
+Surrogate = Annotated[_Surrogate, named(_Surrogate)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from alignc.spec.job import Job
@@ -45,7 +46,7 @@ def json_schema() -> dict[str, Any]:
     """Build the schema, draft 2020-12."""
     schema = _without_titles(Job.model_json_schema())
     terms = schema["$defs"]["Objective"]["properties"]["terms"]
-    schema["$defs"]["Objective"] = _objective(terms["items"])
+    schema["$defs"]["Objective"] = _objective(terms["items"], schema["$defs"])
     schema["$defs"]["Sources"]["properties"]["sources"]["additionalProperties"] = False
     properties = schema["properties"]
     properties["extends"] = {"type": "string", "description": "A spec to start from, or `preset:NAME`."}
@@ -79,7 +80,9 @@ def pipeline_schema() -> dict[str, Any]:
     return {"$schema": DIALECT, "title": "alignc pipeline", "properties": properties, **closed}
 
 
-def _objective(term: dict[str, Any]) -> dict[str, Any]:
+def _objective(term: dict[str, Any], models: dict[str, Any]) -> dict[str, Any]:
+    names = {kind: ref.rpartition("/")[2] for kind, ref in term["discriminator"]["mapping"].items()}
+    fields = {kind: models[name]["properties"] for kind, name in names.items()}
     named = {"type": "object", "additionalProperties": {"type": "object"}}
     plain = {
         "type": "object",
@@ -106,17 +109,18 @@ def _objective(term: dict[str, Any]) -> dict[str, Any]:
     }
     return {
         "description": "What is optimised: a preset with its parameters, or terms.",
-        "anyOf": [*(_preset(built_in(n), named) for n in preset_names()), own, plain],
+        "anyOf": [*(_preset(built_in(n), named, fields) for n in preset_names()), own, plain],
     }
 
 
-def _preset(preset: Preset, terms: dict[str, Any]) -> dict[str, Any]:
+def _preset(preset: Preset, terms: dict[str, Any], fields: dict[str, Any]) -> dict[str, Any]:
+    parts = {n: p for term in preset.terms for n, p in _parts(term, fields[term["kind"]])}
     return {
         "type": "object",
         "description": preset.summary,
         "properties": {
             "preset": {"const": preset.preset, "description": preset.title},
-            **{name: _parameter(p) for name, p in preset.parameters.items()},
+            **{n: _parameter(p, parts.get(n)) for n, p in preset.parameters.items()},
             "terms": {
                 **terms,
                 "description": "What changes in the preset's terms, by name; or terms to add.",
@@ -130,8 +134,16 @@ def _preset(preset: Preset, terms: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _parameter(parameter: Parameter) -> dict[str, Any]:
-    shown: dict[str, Any] = {"type": TYPES[parameter.type], "description": parameter.description}
+def _parts(term: dict[str, Any], fields: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Find what parameters stand for a whole field of a term: its schema is theirs."""
+    for key, value in term.items():
+        if isinstance(value, str) and value.startswith("=") and "anyOf" in fields[key]:
+            yield value[1:], {"anyOf": fields[key]["anyOf"]}
+
+
+def _parameter(parameter: Parameter, part: dict[str, Any] | None) -> dict[str, Any]:
+    form = part if part and parameter.type == "axis" else {"type": TYPES[parameter.type]}
+    shown: dict[str, Any] = {**form, "description": parameter.description}
     if parameter.default is not None or parameter.type == "axis":
         shown["default"] = parameter.default
     if parameter.choices:

@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
+from alignc.diagnostics import DiagnosticError
+from alignc.spec.load import load
 from alignc.spec.preset import built_in, preset_names
 from alignc.spec.schema import json_schema
 from alignc.spec.source import load_source, parse_source
@@ -55,6 +57,43 @@ def test_it_refuses_a_misspelt_one(path: Path) -> None:
             continue  # a schema cannot know the parameters of a preset that stands in a file of its own
         if case.meant not in ("extends", "terms") and case.place[:2] != ("objective", "terms"):
             assert not check.is_valid(parse_source(case.text, "spec").data), (case.meant, case.written)
+
+
+ONLINE = """model: {policy: x/y}
+data: {kind: prompts, source: x/y, completions_per_prompt: 2, reward: {kind: http, url: "http://h/r"}}
+"""
+PARTS = [
+    "{preset: ppo, kl: null}",
+    "{preset: ppo, kl: {beta: 0.1, adaptive: {target: 3}}}",
+    "{preset: rloo, kl: {estimator: u**2/2, placement: loss}}",
+    "{preset: reinforce, baseline: leave_one_out}",
+    "{preset: reinforce, baseline: {kind: constant, value: 1}}",
+    "{terms: [{name: p, kind: policy_gradient, baseline: batch_mean, surrogate: clipped}]}",
+    "{terms: [{name: p, kind: preference, link: hinge, margin: reward_gap}]}",
+    "{terms: [{name: p, kind: preference, link: softplus(-z)}]}",
+]
+WRONG_PARTS = [
+    "{preset: ppo, kl: {bta: 0.1}}",
+    "{preset: ppo, kl: 0.1}",
+    "{preset: reinforce, baseline: leave_out}",
+    "{preset: reinforce, baseline: constant}",
+    "{preset: reinforce, baseline: {knd: constant}}",
+    "{terms: [{name: p, kind: policy_gradient, surrogate: clip}]}",
+]
+
+
+@pytest.mark.parametrize("objective", [*PARTS, *WRONG_PARTS])
+def test_it_knows_the_parts_of_a_term(objective: str, tmp_path: Path) -> None:
+    """A name stands for a part without other required fields, a parameter for the field of the term that takes it."""
+    file = tmp_path / "spec.yaml"
+    file.write_text(f"objective: {objective}\n{ONLINE}", "utf-8")
+    try:
+        load(file)
+    except DiagnosticError:
+        assert objective in WRONG_PARTS
+    else:
+        assert objective in PARTS
+    assert validator().is_valid(load_source(file).data) is (objective in PARTS)
 
 
 def test_every_field_is_described() -> None:
