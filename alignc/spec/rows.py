@@ -129,6 +129,7 @@ class PromptColumns(Spec):
     """Where a prompt's parts stand; dotted paths reach into objects."""
 
     prompt: str = field("prompt", "The prompt.")
+    answer: str = field("answer", "What a verifier compares with, where it needs that.")
     completion: str = field("completion", "A demonstration, where the objective has one.")
 
 
