@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
-from typing import IO
+from typing import IO, Any
 
 from alignc.launch.command import command, environment, free_port, usable_cores
 from alignc.launch.outputs import RUN, STATUS, read
@@ -29,6 +29,7 @@ LOG = "run.log"
 RANKS = ".ranks"
 GRACE = 5.0  # seconds that the others have to say why, once a rank is dead
 POLL = 0.1
+LINGER = 20.0  # seconds that a job has to leave, once each rank has recorded its end
 
 
 @dataclass
@@ -40,6 +41,7 @@ class Watch:
     dead: Rank | None = None
     dead_since: float = 0.0
     hung: Rank | None = None
+    ended_since: float | None = None
     signals: list[int] = field(default_factory=list)
 
 
@@ -77,7 +79,7 @@ def launch(
         reader = threading.Thread(target=forward, args=(process.stdout, log, show), daemon=True)
         reader.start()
         try:
-            follow(process, output / RANKS, watch, float(section["timeout"]))
+            follow(process, output / RANKS, watch, section)
         finally:
             end(process, output / RANKS)
         reader.join(timeout=GRACE)
@@ -155,13 +157,15 @@ def catching(watch: Watch) -> Iterator[None]:
             signal.signal(signum, handler)
 
 
-def follow(process: subprocess.Popen[bytes], folder: Path, watch: Watch, timeout: float) -> None:
-    """Stay with a job until it ends, or until a dead or hung rank ends it."""
+def follow(process: subprocess.Popen[bytes], folder: Path, watch: Watch, section: Mapping[str, Any]) -> None:
+    """Stay with a job until it ends, until a dead or hung rank ends it, or until it does not leave after its end."""
     while process.poll() is None:
         time.sleep(POLL)
         ranks = read_ranks(folder)
         pass_on(watch, process, ranks)
-        if note_dead(watch, ranks) or note_hung(watch, ranks, timeout):
+        if note_dead(watch, ranks) or note_hung(watch, ranks, float(section["timeout"])):
+            return
+        if note_lingering(watch, ranks, int(section["num_processes"])):
             return
     note_dead(watch, read_ranks(folder))
 
@@ -192,6 +196,15 @@ def note_hung(watch: Watch, ranks: list[Rank], timeout: float) -> bool:
     """Note a rank that stands still for longer than the job's timeout."""
     watch.hung = hung(ranks, timeout)
     return watch.hung is not None
+
+
+def note_lingering(watch: Watch, ranks: list[Rank], size: int) -> bool:
+    """Note that all ranks have recorded their end; True once they had the time to leave."""
+    if sum(rank.exit is not None for rank in ranks) < size:
+        watch.ended_since = None
+    elif watch.ended_since is None:
+        watch.ended_since = time.monotonic()
+    return watch.ended_since is not None and time.monotonic() - watch.ended_since > LINGER
 
 
 def end(process: subprocess.Popen[bytes], folder: Path) -> None:

@@ -124,7 +124,13 @@ class SingleEngine:
             self.optimizer.state[parameter][slot] = value.to(device, copy=True)
 
     def close(self) -> None:
-        """End accelerate's and torch's process groups."""
+        """End accelerate's and torch's process groups.
+
+        DDP goes first: as the group's last owner it would wait for the group's threads while holding Python's
+        lock, and a thread that still has to let go of an exchange needs that lock.
+        """
+        del self.scorer
+        self.accelerator.free_memory()
         self.accelerator.end_training()
         if torch.distributed.is_initialized():
             torch.distributed.destroy_process_group()

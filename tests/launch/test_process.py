@@ -99,6 +99,13 @@ def test_a_rank_that_stops_is_named_and_ended(tmp_path: Path):
     assert not alive(pid_of(tmp_path))
 
 
+def test_a_rank_that_has_ended_and_does_not_leave_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("alignc.launch.process.LINGER", 0.5)
+    job = make(tmp_path, "try:\n    end(0)\nexcept SystemExit:\n    time.sleep(600)")
+    assert launch(job, fingerprint="", show=lambda line: None) == Outcome(0)
+    assert not alive(pid_of(tmp_path))
+
+
 @pytest.mark.parametrize(("signum", "code"), [(signal.SIGTERM, 75), (signal.SIGINT, 130)])
 def test_signals_reach_the_rank(tmp_path: Path, signum: int, code: int):
     job = make(tmp_path, "time.sleep(600)")
@@ -131,7 +138,7 @@ def test_no_orphans_when_the_launcher_is_killed(tmp_path: Path):
     time.sleep(0.5)
     launcher.kill()
     launcher.wait()
-    due = time.monotonic() + 10
+    due = time.monotonic() + 30
     while alive(pid) and time.monotonic() < due:
         time.sleep(0.05)
     assert not alive(pid)

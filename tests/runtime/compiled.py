@@ -80,7 +80,7 @@ def spec_file(
             "num_train_epochs": 1,
         }
         | sections.get("train", {}),
-        "launch": {"timeout": 60} | sections.get("launch", {}),
+        "launch": {"timeout": 300} | sections.get("launch", {}),
         "output_dir": str(folder / "run"),
     }
     path = folder / "spec.yaml"

@@ -271,7 +271,7 @@ def test_two_ranks(forks: Forks, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("ALIGNC_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     names = [*OBJECTIVES, *ALSO]
-    runs, section = tmp_path / "runs", {"launch": {"num_processes": 2, "timeout": 60}}
+    runs, section = tmp_path / "runs", {"launch": {"num_processes": 2, "timeout": 300}}
     alone = {name: job(tmp_path / "alone" / name, name, 8, 1) for name in names}
     scripts = {}
     for name in names:
@@ -312,7 +312,7 @@ def test_the_reference_point_under_zero(forks: Forks, tmp_path: Path, monkeypatc
     objective, kind = OBJECTIVES["kto-pairs"]
     source = write_rows(tmp_path / "rows.jsonl", kind, ROWS)
     train = {"per_device_train_batch_size": 2, "gradient_accumulation_steps": 2}
-    launch = {"engine": "deepspeed", "zero_stage": 2, "num_processes": 2, "timeout": 60}
+    launch = {"engine": "deepspeed", "zero_stage": 2, "num_processes": 2, "timeout": 300}
     spec = spec_file(tmp_path / "zero", objective, kind, source, train=train, launch=launch, **wide)
     ended = alignc.api.run(spec, show=lambda line: None)
     output = Path(ended.output_dir)
@@ -329,7 +329,7 @@ def test_every_extra_output_under_zero_3(forks: Forks, tmp_path: Path, monkeypat
     monkeypatch.setenv("ALIGNC_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     names = ["kto-pairs", "bco", *ALSO]
-    zero = {"engine": "deepspeed", "zero_stage": 3, "num_processes": 2, "timeout": 60}
+    zero = {"engine": "deepspeed", "zero_stage": 3, "num_processes": 2, "timeout": 300}
     runs, section = tmp_path / "runs", {"launch": zero, "model": {"dtype": "float32"}}
     alone = {n: job(tmp_path / "alone" / n, n, 8, 1, model={"dtype": "float32"}) for n in names}
     scripts = {n: moved(job(tmp_path / "specs" / n, n, 1, 4, **section), runs / n) for n in names}

@@ -285,7 +285,7 @@ def test_two_ranks(forks: Forks, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     """Against one process on the same global batch, and resumed from the last checkpoint but one in the same bits."""
     monkeypatch.setenv("ALIGNC_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    section, runs = {"num_processes": 2, **engine, "timeout": 60}, tmp_path / "runs"
+    section, runs = {"num_processes": 2, **engine, "timeout": 300}, tmp_path / "runs"
     one = SAVING | {"optim": "sgd", "learning_rate": 0.1}
     for name, critic in (("head", HEAD), ("model", COPY)):
         (tmp_path / name).mkdir()

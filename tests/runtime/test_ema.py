@@ -188,7 +188,7 @@ def test_lending_leaves_what_zero_trains_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, precision: str
 ):
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    section = {"num_processes": 2, "engine": "deepspeed", "mixed_precision": precision, "timeout": 60}
+    section = {"num_processes": 2, "engine": "deepspeed", "mixed_precision": precision, "timeout": 300}
     folder = write_job(tmp_path / "run" / "job", data(tmp_path, COPY, section, learning_rate=0.1))
     (folder / "train.py").write_text(LENDING)
     outcome = launch(folder, fingerprint="", show=lambda line: None)

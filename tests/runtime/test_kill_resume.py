@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import random
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -42,15 +43,19 @@ def results(script: Path) -> dict[str, bytes]:
 
 
 @pytest.fixture(scope="module")
-def whole(forks: Forks, tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[dict[str, bytes], int]]:
-    """Uninterrupted runs: their results, and how many operations on files they took."""
+def whole(
+    forks: Forks, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, tuple[dict[str, bytes], int, float]]:
+    """Uninterrupted runs: their results, how many operations on files they took, and how many seconds."""
     found = {}
     for kind in ("dpo", "sft"):
         folder = tmp_path_factory.mktemp("whole") / kind
         script = make_job(folder, kind)
+        began = time.monotonic()
         answer = forks.run(script, cache=folder / "cache")
+        seconds = time.monotonic() - began
         assert answer["status"] == 0, (script.parents[1] / "crash.log").read_text()
-        found[kind] = (results(script), answer["operations"])
+        found[kind] = (results(script), answer["operations"], seconds)
     return found
 
 
@@ -63,7 +68,7 @@ def finish(forks: Forks, script: Path, cache: Path) -> dict[str, bytes]:
 
 @pytest.mark.parametrize("when", ["before", "half", "after"])
 def test_killed_at_operations_on_files(forks: Forks, whole: Any, tmp_path: Path, when: str):
-    expected, operations = whole["dpo"]
+    expected, operations, _ = whole["dpo"]
     script = make_job(tmp_path / "job", "dpo")
     killed = 0
     for part in (1, 3, 12, 20, 30):  # the reference cache, the metrics, the first checkpoints, their removal
@@ -77,18 +82,23 @@ def test_killed_at_operations_on_files(forks: Forks, whole: Any, tmp_path: Path,
 
 @pytest.mark.parametrize("kind", ["dpo", "sft"])
 def test_killed_at_any_time(forks: Forks, whole: Any, tmp_path: Path, kind: str):
-    expected, _ = whole[kind]
-    script = make_job(tmp_path / "job", kind)
+    expected, _, seconds = whole[kind]
+    script, limit = make_job(tmp_path / "job", kind), seconds
     draw, killed = random.Random(5), 0
-    for _ in range(6):
-        answer = forks.run(script, "--resume", cache=tmp_path / "cache", after=draw.uniform(0.05, 0.4))
+    for attempt in range(12):
+        after = draw.uniform(0.1, 0.6) * limit
+        answer = forks.run(script, "--resume", cache=tmp_path / "cache", after=after)
         killed += answer["status"] == KILLED
+        if not killed:  # it was done before its time: again, and sooner
+            script, limit = make_job(tmp_path / f"job{attempt}", kind), limit / 2
+        if killed == 5:
+            break
     assert killed >= 1
     assert finish(forks, script, tmp_path / "cache") == expected
 
 
 def test_the_same_seed_gives_the_same_bits_and_another_does_not(forks: Forks, whole: Any, tmp_path: Path):
-    expected, _ = whole["sft"]
+    expected, _, _ = whole["sft"]
     script = make_job(tmp_path / "job", "sft")
     assert finish(forks, script, tmp_path / "cache") == expected
     job = script.with_name("job.json")

@@ -29,6 +29,12 @@ TERMS: dict[str, dict[str, Any]] = {
 WEIGHTS = {"pairs": 1.0, "marks": 1.0, "shown": 0.2}
 ROWS = {"pairs": 19, "marks": 11, "shown": 7}
 WIDE = {"model": {"dtype": "float64"}}
+CLOSED = """    import weakref
+    wrapped = weakref.ref(engine.scorer)
+    engine.close()
+    if type(wrapped()).__name__ == "DistributedDataParallel":  # it must not outlive the process group
+        raise AssertionError("DDP is still alive")
+"""
 PLAIN = {"max_grad_norm": 0, "save_steps": 1, "save_total_limit": 9}
 
 
@@ -68,7 +74,7 @@ def script_of(folder: Path, objective: Any, data: Any, train: Any, **sections: A
             "num_train_epochs": 1,
         }
         | train,
-        "launch": {"timeout": 60} | sections.get("launch", {}),
+        "launch": {"timeout": 300} | sections.get("launch", {}),
         "output_dir": str(folder / "run"),
     }
     (folder / "spec.yaml").write_text(json.dumps(spec))
@@ -209,6 +215,8 @@ def test_two_ranks(forks: Forks, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     one = mix(tmp_path / "one", ROWS, {"per_device_train_batch_size": 8}, model=wide)
     split = {"per_device_train_batch_size": 1, "gradient_accumulation_steps": 4}
     two = mix(tmp_path / "two", ROWS, split, launch={"num_processes": 2} | engine, model=wide)
+    watched = two.read_text().replace("    engine.close()", CLOSED)
+    two.write_text(watched)
     outcome = start(two)
     assert outcome.exit_code == 0, outcome
     exact = {"rel": 1e-4, "abs": 1e-4} if engine else {"rel": 1e-9, "abs": 1e-12}

@@ -142,7 +142,7 @@ def write_worth(folder: Path, without: int | None = None) -> None:
 def test_what_fails_on_one_rank_ends_all_of_them_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     train = {"per_device_train_batch_size": 1, "per_device_eval_batch_size": 1} | LATE["train"]
-    two = {"num_processes": 2, "timeout": 100}
+    two = {"num_processes": 2, "timeout": 300}
     script = online_script(tmp_path, "grpo", data={"reward": [*REWARD, WORTH]}, train=train, launch=two)
     bad = origin_in_rollout(script, 2, at=1, world=2)  # the second rank judges every other prompt
     write_worth(tmp_path, without=bad)

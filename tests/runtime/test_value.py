@@ -174,7 +174,7 @@ def test_two_ranks(forks: Forks, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     """Micro-batches of one row on two ranks, the last batch of three rows, against one process; then resumed."""
     monkeypatch.setenv("ALIGNC_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    runs, section = tmp_path / "runs", {"launch": {"num_processes": 2, "timeout": 60}}
+    runs, section = tmp_path / "runs", {"launch": {"num_processes": 2, "timeout": 300}}
     spread = moved(job(tmp_path / "dro", 1, 4, **section), runs / "dro")
     loop = moved(job(tmp_path / "loop", 1, 4, **section), runs / "loop")
     loop.write_text(LOOP)

@@ -25,6 +25,7 @@ class Server(ThreadingHTTPServer):
     daemon_threads = True
     replies: list[Any]
     asked: list[dict[str, Any]]
+    let_go: threading.Event
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -43,7 +44,7 @@ class Handler(BaseHTTPRequestHandler):
         )
         reply = self.server.replies.pop(0) if len(self.server.replies) > 1 else self.server.replies[0]
         if reply == "hang":
-            time.sleep(1.5)
+            self.server.let_go.wait(20)
             return
         if reply == "cut":
             self.connection.shutdown(socket.SHUT_RDWR)
@@ -63,7 +64,7 @@ class Handler(BaseHTTPRequestHandler):
     def trickle(self) -> None:
         """Send a byte now and then."""
         try:
-            for _ in range(15):
+            for _ in range(150):
                 self.wfile.write(b" ")
                 time.sleep(0.1)
         except OSError:
@@ -75,10 +76,11 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     monkeypatch.setattr("alignc.runtime.reward.endpoint.PAUSE", 0.01)
     found = Server(("127.0.0.1", 0), Handler)
-    found.asked = []
+    found.asked, found.let_go = [], threading.Event()
     thread = threading.Thread(target=found.serve_forever, args=(0.01,), daemon=True)
     thread.start()
     yield found
+    found.let_go.set()
     found.shutdown()
     found.server_close()
 
@@ -143,7 +145,7 @@ def test_a_refusal_is_final(server: Server, status: int):
 def test_a_late_answer_is_not_waited_for(server: Server, reply: str):
     began = time.monotonic()
     found = failure(server, reply, timeout=0.4)
-    assert time.monotonic() - began < 1.4
+    assert time.monotonic() - began < 8
     assert found.code == "E808"
     assert "did not answer within 0.4 s" in found.message
     assert len(server.asked) == 1
