@@ -84,7 +84,7 @@ def answers_of(
             )
         return dict(zip(places, groups, strict=True))
 
-    found = shared(run, world, micro_batches(order, size, world.rank, world.size), draw)
+    found = shared(run, world, micro_batches(order, size, world.rank, world.size), draw, "sampling")
     return [told(prompt, found[place], sampling, tokenizer) for place, prompt in enumerate(prompts)]
 
 

@@ -7,6 +7,7 @@ from typing import TypeVar
 
 from .conduct import Run
 from .failure import Failure
+from .progress import Progress
 from .signals import Interrupted
 from .world import World
 
@@ -17,14 +18,36 @@ SPOILT = 1000  # above every signal's number
 
 
 def shared(
-    run: Run, world: World, pieces: Sequence[Sequence[int]], work: Callable[[list[int]], Mapping[int, T]]
+    run: Run,
+    world: World,
+    pieces: Sequence[Sequence[int]],
+    work: Callable[[list[int]], Mapping[int, T]],
+    name: str = "",
 ) -> dict[int, T]:
     """Do this rank's pieces of work, lists of places; give what was found at every place of all ranks.
 
     Every rank has the same number of pieces, empty ones where places ran out. Before each piece the ranks agree to
     go on: a signal to one of them interrupts all (Interrupted), a Failure of one is raised by all. So they
-    are still together afterwards, and can save.
+    are still together afterwards, and can save. Work with a ``name`` says how far it is where it takes long.
     """
+    total = sum(map(len, pieces))
+    with Progress(name, "prompts", total, shown=bool(name) and world.main) as progress:
+        found, failure = done(run, world, pieces, work, progress)
+    held = world.gather((found, failure))
+    for _, spoilt in held:
+        if spoilt is not None:
+            raise spoilt
+    return {place: value for each, _ in held for place, value in each.items()}
+
+
+def done(
+    run: Run,
+    world: World,
+    pieces: Sequence[Sequence[int]],
+    work: Callable[[list[int]], Mapping[int, T]],
+    progress: Progress,
+) -> tuple[dict[int, T], Failure | None]:
+    """Do this rank's pieces, up to a Failure, its own or another rank's."""
     found: dict[int, T] = {}
     failure: Failure | None = None
     for piece in pieces:
@@ -38,8 +61,5 @@ def shared(
         except Failure as problem:
             failure = problem
         run.pulse.beat()
-    held = world.gather((found, failure))
-    for _, spoilt in held:
-        if spoilt is not None:
-            raise spoilt
-    return {place: value for each, _ in held for place, value in each.items()}
+        progress.add(len(piece))
+    return found, failure

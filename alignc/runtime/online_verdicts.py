@@ -57,9 +57,9 @@ def verdicts_of(
     paid: dict[int, dict[str, Numbers]] = {}
     won: dict[int, Numbers] = {}
     if judge.reward is not None:
-        paid = shared(run, world, pieces, payer(judge.reward, answers, judge.missing_eos_reward))
+        paid = shared(run, world, pieces, payer(judge.reward, answers, judge.missing_eos_reward), "judging")
     if judge.oracle is not None:
-        won = shared(run, world, pieces, player(judge.oracle, answers, opponents))
+        won = shared(run, world, pieces, player(judge.oracle, answers, opponents), "judging")
     order = range(len(answers))
     names = [name for name in (paid[0] if paid else {}) if name]
     return Verdicts(

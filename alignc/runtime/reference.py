@@ -27,6 +27,7 @@ from .critic import parted
 from .data.example import Example
 from .job import Job
 from .micro import Arrangement
+from .progress import Progress
 from .scorer import Scorer
 
 __all__ = ["cache_folder", "chunks", "model_key", "read_rows", "reference_log_probs"]
@@ -127,7 +128,7 @@ def reference_log_probs(
     """Compute this rank's chunks (rank, rank + world, …) that the cache lacks; return the model's key.
 
     ``each`` is asked before every chunk and stops the work by False. Read the rows with `read_rows` when
-    every rank is done.
+    every rank is done. The first rank says how far it is with its own rows.
     """
     adapter_off = job.spec.model.reference.kind == "adapter_off"
     key = model_key(model, arrangement, adapter_off=adapter_off)
@@ -136,24 +137,33 @@ def reference_log_probs(
     training = model.training
     model.eval()
     with torch.no_grad(), disabled(model) if adapter_off else nullcontext():
-        for chunk, values in scored(chunks(examples)[rank::world], folder, Scorer(model), arrangement, each):
-            write_chunk(folder, chunk, values)
+        mine = chunks(examples)[rank::world]
+        with Progress("reference", "rows", sum(map(len, mine)), shown=rank == 0) as progress:
+            for chunk, values in scored(mine, folder, Scorer(model), arrangement, each, progress):
+                write_chunk(folder, chunk, values)
     model.train(training)
     return key
 
 
 def scored(
-    cut: Sequence[list[Example]], folder: Path, scorer: nn.Module, arrangement: Arrangement, each: Any
+    cut: Sequence[list[Example]],
+    folder: Path,
+    scorer: nn.Module,
+    arrangement: Arrangement,
+    each: Callable[[], bool],
+    progress: Progress,
 ) -> Iterator[tuple[list[Example], np.ndarray]]:
     """Score the chunks that the cache lacks: their responses' log-probabilities, end to end."""
     for chunk in cut:
         if not each():
             return
-        if read_chunk(folder, chunk) is None:
+        there = read_chunk(folder, chunk) is not None
+        if not there:
             batch = arrangement.batch(chunk)
             with arrangement.precision():
                 logps = scorer(batch)
             yield chunk, logps[batch.mask].cpu().numpy()
+        progress.add(len(chunk), free=there)
 
 
 def disabled(model: Any) -> Any:
