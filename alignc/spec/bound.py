@@ -95,7 +95,8 @@ def bind(document: Document, preset: Preset, places: Places, also: tuple[str, ..
 def _unknown(key: str, known: list[str], document: Document) -> Diagnostic:
     """Make the E002 of what is no parameter; the strength of a KL stands in its block."""
     found = unknown_field((*OBJECTIVE, key), known, document)[0]
-    return replace(found, help="here: `objective.kl.beta`") if key == "beta" and "kl" in known else found
+    block = ".".join(map(str, (*document.written(OBJECTIVE), "kl", "beta")))
+    return replace(found, help=f"here: `{block}`") if key == "beta" and "kl" in known else found
 
 
 def _over(default: Any, given: Any) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
@@ -111,7 +111,7 @@ def unknown_field(path: Path, known: Sequence[str], document: Document) -> tuple
     name = str(path[-1])
     guess = did_you_mean(name, known)
     renamed = RENAMED.get(name)
-    where = ".".join(str(p) for p in path[:-1] if not isinstance(p, int)) or "the spec"
+    where = _dotted(p for p in document.written(path[:-1]) if not isinstance(p, int)) or "the spec"
     if guess:
         way_out = f"did you mean `{guess}`?"
     elif renamed:
@@ -124,10 +124,14 @@ def unknown_field(path: Path, known: Sequence[str], document: Document) -> tuple
 
 def missing_field(path: Path, document: Document) -> Diagnostic:
     """Make the E006 of a missing field; it points at its parent's key."""
-    where = ".".join(str(p) for p in path[:-1])
+    where = _dotted(document.written(path[:-1]))
     inside = f" in `{where}`" if where else ""
     span = document.span(path[:-1], of_key=True) if path[:-1] else _top(document)
     return Diagnostic("E006", f"missing field `{path[-1]}`{inside}", span)
+
+
+def _dotted(path: Iterable[str | int]) -> str:
+    return ".".join(map(str, path))
 
 
 def _top(document: Document) -> Span:
@@ -154,7 +158,7 @@ def _wrong_tag(path: Path, context: Any, document: Document) -> Diagnostic:
 
 
 def _wrong_value(kind: str, item: Any, path: Path, document: Document) -> Diagnostic:
-    name, given = _name(path), item["input"]
+    name, given = _name(document.written(path)), item["input"]
     span = document.span(path)
     if isinstance(given, float) and not math.isfinite(given):
         return Diagnostic("E004", f"`{name}` must be finite, found {given}", span)

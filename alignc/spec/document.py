@@ -22,6 +22,8 @@ class Origin:
     """What a person is shown, such as `spec.yaml:6:24` or `preset:dpo`."""
     key: Span | None = None
     value: Span | None = None
+    at: Path | None = field(default=None, compare=False)
+    """The path under which it was written there, which presets and names of terms move elsewhere."""
 
     @property
     def span(self) -> Span | None:
@@ -45,6 +47,13 @@ class Document:
             if found := self.origins.get(path[:end]):
                 return found
         return None
+
+    def written(self, path: Path) -> Path:
+        """Turn a path of the data into the one under which its user wrote it; as it is where nobody did."""
+        for end in range(len(path), 0, -1):
+            if origin := self.origins.get(path[:end]):
+                return path if origin.at is None else (*origin.at, *path[end:])
+        return path
 
     def get(self, path: Path, default: Any = None) -> Any:
         """Look a path up in the data."""
@@ -70,13 +79,13 @@ class Document:
 
 def of_source(source: Source) -> Document:
     """Turn one loaded file into a document."""
-    origins = {path: _origin(spans) for path, spans in source.spans.items()}
+    origins = {path: _origin(path, spans) for path, spans in source.spans.items()}
     return Document(dict(source.data), origins, source.file, {source.file: source.text})
 
 
-def _origin(spans: NodeSpan) -> Origin:
-    at = spans.value
-    return Origin(f"{at.file}:{at.line}:{at.column}", spans.key, spans.value)
+def _origin(path: Path, spans: NodeSpan) -> Origin:
+    place = spans.value
+    return Origin(f"{place.file}:{place.line}:{place.column}", spans.key, spans.value, path)
 
 
 def merge(base: Document, over: Document) -> Document:

@@ -260,7 +260,7 @@ class _Terms:
             return bound.value
         numbers = {n: float(b.value) for n, b in self.parameters.items() if isinstance(b.value, (int, float))}
         value, used = self._value(text, numbers, path)
-        given = [self.parameters[n].origin for n in used if self._is_given(n)]
+        given = [replace(self.parameters[n].origin, at=None) for n in used if self._is_given(n)]
         self.origins[path] = next(iter(given), self.origins[path])
         return value
 
@@ -336,7 +336,7 @@ class _Terms:
     def take_named(self, name: str, term: dict[str, Any], source: Path) -> None:
         """Add the terms of a preset that stands under a name."""
         named = (*source, "name")
-        origins = {**self.document.origins, named: self.document.origins[source]}
+        origins = {**self.document.origins, named: replace(self.document.origins[source], at=None)}
         self._lay_in(replace(self.document, origins=origins), {"name": name, **term}, source)
 
     def _laid(self, base: Any, change: dict[str, Any], path: Path, source: Path) -> Any:

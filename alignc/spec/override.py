@@ -31,8 +31,8 @@ def override(text: str, line: int, document: Document) -> Document:
     parsed = _parsed(value, line, len(key) + 1)
     path = _real_path(steps, document)
     around = {path[:n]: document.origins.get(path[:n], origin) for n in range(len(path))}
-    origins = _beside(path, document) | around | {path: origin}
-    inside = dict.fromkeys(_paths(parsed, path), origin)
+    origins = _beside(path, document) | around
+    inside = {p: replace(origin, at=p) for p in _paths(parsed, path)}
     return Document(_wrapped(path, parsed, document), origins | inside, FILE)
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path as FilePath
 from typing import Any
 
@@ -151,7 +151,7 @@ def stage_document(file: FilePath, stage: Stage) -> Document:
     """Cut the document of a stage out of its pipeline; every value keeps its place in the file."""
     whole = of_source(load_source(file))
     at: Path = ("stages", stage.index)
-    origins = {path[2:]: origin for path, origin in whole.origins.items() if path[:2] == at}
+    origins = {p[2:]: replace(o, at=p[2:]) for p, o in whole.origins.items() if p[:2] == at}
     value = stage.span
     start = Span(value.file, value.line, value.column, value.line, value.column + 1)
     origins[()] = Origin(f"{value.file}:{value.line}:{value.column}", start, value)
