@@ -337,7 +337,8 @@ def run_stages(
 ) -> Iterator[Ran]:
     """Run specs and pipelines, each after those whose models it starts from; yields how each ended, up to a failure.
 
-    Everything is compiled and checked before the first one starts. What is finished and unchanged, by content, is
+    Everything is compiled and checked before the first one starts, and functions that are allowed are loaded in
+    processes of their own (E612). What is finished and unchanged, by content, is
     skipped; among several stages `overwrite` is for those that are out of date alone. `with_stages` takes in the
     specs behind every `{run: …}`, as they are written: overrides and bounds are for `paths`.
     """
@@ -348,7 +349,7 @@ def run_stages(
         resume, overwrite, max_steps=max_steps, limit=limit, functions=functions, hosts=hosts
     )
     ahead = staged(paths, overrides, options, with_stages=with_stages)
-    if found := launch.refusals(ahead):
+    if found := launch.refusals(ahead) or launch.unloadable(ahead):
         raise DiagnosticError(found)
     for number, each in enumerate(ahead, 1):
         settled = launch.assess(each.stage) if each.after else each

@@ -46,7 +46,7 @@ for layer in ("diff", "emit", "explain"):
     MAY[layer] |= {"printers"}
 MAY["checks"] -= {"verify"}
 MAY["__main__"] = {"cli"}
-LAZY = {("api", "diff"), ("api", "launch"), ("api", "runtime"), ("cli", "runtime")}
+LAZY = {("api", "diff"), ("api", "launch"), ("api", "runtime"), ("cli", "runtime"), ("launch", "runtime")}
 """Imports that are made inside a function alone: they load what the light commands do not need."""
 HEAVY = {
     "torch",

@@ -1,5 +1,6 @@
 """Launch: the command line and environment of a job, its process, its signals, its end."""
 
+from alignc.launch.functions import unloadable
 from alignc.launch.outputs import Decision, Existing, clear, decide, fingerprint, inspect, settings
 from alignc.launch.process import launch
 from alignc.launch.stages import (
@@ -37,5 +38,6 @@ __all__ = [
     "refusals",
     "run_stage",
     "settings",
+    "unloadable",
     "untrained",
 ]

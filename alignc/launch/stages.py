@@ -95,6 +95,11 @@ class Assessment:
     changed: tuple[str, ...] = ()
     after: tuple[str, ...] = ()
 
+    @property
+    def runs(self) -> bool:
+        """Whether it will run, as far as is known before those ahead of it have run."""
+        return self.decision.action in ("start", "resume") or bool(self.after)
+
 
 def ordered(stages: Sequence[Stage]) -> tuple[Stage, ...]:
     """Sort stages so that each comes after those whose models it starts from, else as they were named.
@@ -184,11 +189,7 @@ def prospects(stages: Sequence[Stage]) -> tuple[Assessment, ...]:
     """Assess stages in their order; one that starts from a model yet to be made anew is settled when it is there."""
     found: list[Assessment] = []
     for stage in stages:
-        coming = {
-            str(a.stage.output / "model"): a.stage.spec
-            for a in found
-            if a.decision.action in ("start", "resume") or a.after
-        }
+        coming = {str(a.stage.output / "model"): a.stage.spec for a in found if a.runs}
         after = tuple(coming[path] for path in stage.reads.values() if path in coming)
         found.append(replace(assess(stage), after=after))
     return tuple(found)

@@ -76,6 +76,42 @@ def test_the_command_says_so_and_exits_3(
     assert "error[E610]" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("judge", "why"),
+    [
+        ("def worthy(prompts): pass\n", "raised AttributeError"),
+        ("import nowhere_at_all\n", "raised ModuleNotFoundError: No module named 'nowhere_at_all' at "),
+        (None, "raised ModuleNotFoundError: No module named 'judge'"),
+        ("raise SystemExit(3)\n", "asked its process to exit (3) at "),
+    ],
+)
+def test_a_function_that_cannot_be_loaded_is_told_before_anything_starts(
+    here: Path, judge: str | None, why: str
+):
+    place = here / "specs" / "judge.py"
+    place.unlink() if judge is None else place.write_text(judge)
+    [found] = refused(allow_functions=["judge:worth"])
+    assert (found.code, found.span.line, found.span.column) == ("E612", 9, 30)
+    assert found.message == "the reward function `judge:worth` cannot be loaded"
+    assert (found.why or "").startswith(why)
+    assert not (here / "run").exists()
+
+
+def test_validating_and_a_dry_run_import_nothing(here: Path, monkeypatch: pytest.MonkeyPatch):
+    (here / "specs" / "judge.py").write_text(f"open({str(here / 'canary')!r}, 'w')\nraise SystemExit\n")
+    assert api.validate("specs/online.yaml").sound
+    monkeypatch.setattr(
+        sys,
+        "argv",
+        ["alignc", "run", "specs/online.yaml", "--dry-run", "--allow-function", "judge:worth"],
+    )
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 0
+    assert [d.code for d in refused()] == ["E610"]  # what nobody allowed is not loaded to be told about
+    assert not (here / "canary").exists()
+
+
 def test_the_line_that_is_shown_is_the_line_that_helps(here: Path):
     [found] = refused()
     line = str(found.help).split("`")[1]

@@ -3,23 +3,31 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from ..failure import Failure
 from .answers import Trouble, probabilities, scores_of
 from .process import Gone, Process, TooLate
 from .sample import Question, Sample, about, about_pairs
 
-__all__ = ["Function", "FunctionOfPairs", "FunctionReward"]
+__all__ = ["Function", "FunctionOfPairs", "FunctionReward", "unloadable"]
 
 
 class Function:
     """A function in its process; ``role`` is what a message calls it, ``timeout`` the seconds that a call may take."""
 
-    def __init__(self, name: str, timeout: float, role: str, *, bounded: bool) -> None:
+    def __init__(
+        self,
+        name: str,
+        timeout: float,
+        role: str,
+        *,
+        bounded: bool,
+        variables: Mapping[str, str] | None = None,
+    ) -> None:
         self.name, self.timeout, self.bounded = name, timeout, bounded
         self.title = f"the {role} function `{name}`"
-        self.process = Process(name)
+        self.process = Process(name, variables)
 
     def ask(self, question: Question) -> list[float]:
         """Get a number for each entry. Failure E612, E807, E808 or E809, with the sample where it can be found."""
@@ -124,3 +132,15 @@ class FunctionOfPairs(Function):
             return found
         turned = self.ask(about_pairs([(b, a) for a, b in pairs]))
         return [(p + 1 - q) / 2 for p, q in zip(found, turned, strict=True)]
+
+
+def unloadable(name: str, role: str, timeout: float, variables: Mapping[str, str]) -> Failure | None:
+    """Load a function as a job would, in a process of its own, and say what stands in the way (E612)."""
+    function = Function(name, timeout, role, bounded=False, variables=variables)
+    try:
+        function.ready(timeout)
+    except Failure as failure:
+        return failure
+    finally:
+        function.close()
+    return None

@@ -33,8 +33,9 @@ class Gone(Exception):  # noqa: N818
 class Process:
     """The worker of one function: started when it is first asked, and again after it was lost."""
 
-    def __init__(self, name: str) -> None:
-        self.name = name
+    def __init__(self, name: str, variables: Mapping[str, str] | None = None) -> None:
+        """Name a function; ``variables`` are its process's environment, else this one's."""
+        self.name, self.variables = name, variables
         self.running: subprocess.Popen[bytes] | None = None
 
     def start(self, seconds: float) -> Mapping[str, Any]:
@@ -45,6 +46,7 @@ class Process:
             self.kill()  # it ended between two calls
         self.running = subprocess.Popen(
             [sys.executable, str(SCRIPT), self.name],
+            env=None if self.variables is None else dict(self.variables),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             start_new_session=True,  # a group of its own, with whatever the function starts

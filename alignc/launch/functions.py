@@ -1,0 +1,40 @@
+"""Functions of users, tried before a job starts: what cannot be loaded is told while nothing has been done yet."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+from alignc.diagnostics import Diagnostic
+from alignc.launch.allow import environment as permitted
+from alignc.launch.command import environment, usable_cores
+from alignc.launch.stages import Assessment, Stage
+from alignc.spec.rewards import sources
+
+__all__ = ["unloadable"]
+
+
+def unloadable(found: Sequence[Assessment]) -> list[Diagnostic]:
+    """List the functions of the stages that will run and that a process like the job's cannot load (E612).
+
+    Call it for stages whose functions were allowed: modules are imported, each function in a process of its own,
+    with the deadline that the job gives it.
+    """
+    return [d for each in found if each.runs for d in _unloadable(each.stage)]
+
+
+def _unloadable(stage: Stage) -> list[Diagnostic]:
+    from alignc.runtime.reward.function import unloadable as failing
+
+    spec, found = stage.job["spec"], []
+    asked = [(path, source) for path, source in sources(spec) if source["kind"] == "function"]
+    if not asked:
+        return []
+    variables, _ = environment(os.environ, spec["launch"], usable_cores())
+    variables |= permitted(spec, stage.document, stage.allowed)
+    for path, source in asked:
+        role = "oracle" if path[-1] == "oracle" else "reward"
+        if failure := failing(source["name"], role, float(source["timeout"]), variables):
+            span = stage.document.span((*path, "name"))
+            found.append(Diagnostic(failure.code, failure.message, span, failure.why))
+    return found
