@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
@@ -109,26 +110,48 @@ def specs_of(path: Spec) -> list[str]:
     return [str(path)] if listed is None else [stage.spec for stage in listed]
 
 
-def validate(path: Spec, overrides: Sequence[str] = ()) -> Report:
-    """Check a spec, or every stage of a pipeline, without opening data or models. Never raises for what is wrong."""
+def validate(path: Spec, overrides: Sequence[str] = (), beside: Sequence[Spec] = ()) -> Report:
+    """Check a spec, or every stage of a pipeline, without opening data or models. Never raises for what is wrong.
+
+    `beside` are other specs whose models may be there by the time that this one runs.
+    """
     try:
-        reports = [_validated(spec, overrides) for spec in specs_of(path)]
+        specs = specs_of(path)
+        others = [*specs, *(spec for other in beside for spec in specs_of(other))]
+        reports = [_validated(spec, overrides, others) for spec in specs]
     except DiagnosticError as error:
         reports = [Report(tuple(in_reading_order(error.diagnostics)), _texts(path))]
     found = in_reading_order({d for report in reports for d in report.diagnostics})
     return Report(tuple(found), {name: text for report in reports for name, text in report.texts.items()})
 
 
-def _validated(path: Spec, overrides: Sequence[str]) -> Report:
+def _validated(path: Spec, overrides: Sequence[str], others: Sequence[Spec]) -> Report:
     texts = {**_texts(path), **({"--set": "\n".join(overrides)} if overrides else {})}
     try:
         spec = load(Path(path), overrides)
         texts = {**texts, **spec.document.texts}
-        found = [*missing_files(spec.job, spec.document), *_checked(_losses(spec))]
+        absent = [*missing_files(spec.job, spec.document), *_absent_models(spec, others)]
+        found = [*absent, *_checked(_losses(spec))]
     except DiagnosticError as error:
         found = list(error.diagnostics)
         texts = {**texts, **{k: t for d in found for k, t in _texts(d.span.file).items()}}
     return Report(tuple(in_reading_order(apply_waivers(found, texts))), texts)
+
+
+def _absent_models(spec: Loaded, others: Sequence[Spec]) -> list[Diagnostic]:
+    """Warn of local models that are not there: whoever validates need not have them, whoever runs must."""
+    from alignc.launch.absent import absent_models
+
+    data = spec.job.model_dump()
+    if not list(absent_models(data, spec.document, (), "W613")):
+        return []
+    return list(absent_models(data, spec.document, set(_outputs(others)), "W613"))
+
+
+def _outputs(specs: Sequence[Spec]) -> Iterator[str]:
+    for spec in specs:
+        with suppress(DiagnosticError):
+            yield str(Path(load(Path(spec)).job.output_dir) / "model")
 
 
 def _texts(path: Spec) -> dict[str, str]:
@@ -368,7 +391,8 @@ def staged(
     """Compile specs, put them in order, and say what is to be done about each; starts nothing.
 
     Raises DiagnosticError with what is wrong with any of them, E609 where a model that another spec makes is not
-    there and that spec is not among them, and E610 or E611 for functions and hosts that nobody allowed.
+    there and that spec is not among them, E008 where any other local model is not there, and E610 or E611 for
+    functions and hosts that nobody allowed.
     """
     from alignc import launch
 

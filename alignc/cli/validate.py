@@ -31,7 +31,7 @@ def command(specs: Sequence[str], overrides: Sequence[str], output_format: str |
     Opens no data and no model. Exits 1 where there is an error.
     """
     files = [file for spec in specs for file in _files(spec)]
-    reports = [validate(file, overrides) for file in files]
+    reports = [validate(file, overrides, files) for file in files]
     found = [d for report in reports for d in report.diagnostics]
     texts = {name: text for report in reports for name, text in report.texts.items()}
     chosen = output_format or ("github" if os.environ.get("GITHUB_ACTIONS") == "true" else "full")

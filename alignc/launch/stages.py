@@ -11,6 +11,7 @@ from typing import Any
 
 from alignc.diagnostics import Diagnostic, DiagnosticError
 from alignc.emit import JobFolder, write
+from alignc.launch.absent import absent_models, is_model
 from alignc.launch.allow import Permissions, environment, forbidden, modules, permissions
 from alignc.launch.inputs import digests, model_folders
 from alignc.launch.outputs import Decision, changed_inputs, clear, decide, fingerprint, inspect, settings
@@ -25,7 +26,6 @@ __all__ = [
     "Stage",
     "assess",
     "disallowed",
-    "is_model",
     "ordered",
     "prospects",
     "reason",
@@ -131,9 +131,10 @@ def _refuse_shared(stages: Sequence[Stage]) -> None:
 
 
 def untrained(stages: Sequence[Stage]) -> list[Diagnostic]:
-    """Find the models that a stage starts from, that another spec makes, and that are not there yet (E609)."""
+    """Find the models that stages start from and that are not there: what another spec makes (E609), else E008."""
     coming = {str(stage.output / "model") for stage in stages}
-    return [
+    absent = [d for stage in stages for d in absent_models(stage.job["spec"], stage.document, coming, "E008")]
+    return absent + [
         _untrained(stage, place, maker)
         for stage in stages
         for place, maker in stage.makers.items()
@@ -157,11 +158,6 @@ def _untrained(stage: Stage, place: Place, maker: str) -> Diagnostic:
     )
     message = f"the model that `{maker}` makes is not there yet"
     return Diagnostic("E609", message, stage.document.span((*place, "run")), help=help_)
-
-
-def is_model(path: Path) -> bool:
-    """Tell whether a folder holds a model, or an adapter."""
-    return any((path / name).is_file() for name in ("config.json", "adapter_config.json"))
 
 
 def assess(stage: Stage) -> Assessment:

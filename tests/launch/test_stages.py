@@ -101,6 +101,36 @@ def test_a_model_that_is_not_there_names_the_command(here: Path):
     assert "--with-stages dpo.yaml" in (found.help or "")
 
 
+def test_a_local_model_that_is_not_there_is_refused_before_the_first_stage(here: Path):
+    Path("b.yaml").write_text(DPO.replace("{run: sft.yaml}", "./nowhere, reference: {kind: path, path: /no}"))
+    with pytest.raises(DiagnosticError) as error:
+        next(api.run_stages(["sft.yaml", "b.yaml"]))
+    places = [(d.code, d.span.file, d.span.line, d.span.column) for d in error.value.diagnostics]
+    assert places == [("E008", "b.yaml", 2, 17), ("E008", "b.yaml", 2, 58)]
+    assert f"`{here}/nowhere`" in error.value.diagnostics[0].message
+    assert not (here / "runs").exists()
+    assert [d.code for d in api.validate("b.yaml").diagnostics] == ["W613", "W613"]
+
+
+def test_a_folder_without_a_models_files_is_none(here: Path):
+    Path("b.yaml").write_text(DPO.replace("{run: sft.yaml}", "./empty"))
+    Path("empty").mkdir()
+    [found] = api.validate("b.yaml").diagnostics
+    assert "neither of its files `config.json`" in (found.why or "")
+    Path("empty/adapter_config.json").write_text("{}")
+    assert not api.validate("b.yaml").diagnostics
+
+
+def test_what_other_specs_make_and_what_the_hub_has_is_not_missed(here: Path):
+    Path("b.yaml").write_text(DPO.replace("{run: sft.yaml}", "./runs/sft/model"))
+    Path("hub.yaml").write_text(DPO.replace("{run: sft.yaml}", "org/name"))
+    Path("both.yaml").write_text("stages: [sft.yaml, b.yaml, dpo.yaml, hub.yaml]\n")
+    assert not api.validate("both.yaml").diagnostics
+    assert not api.validate("b.yaml", beside=["sft.yaml"]).diagnostics
+    assert [d.code for d in api.validate("b.yaml").diagnostics] == ["W613"]
+    assert ahead("b", "sft") == [("sft", "start", ()), ("b", "start", ("sft.yaml",))]
+
+
 def test_missing_stages_are_taken_in_as_they_are_written(here: Path):
     found = api.staged(["simpo.yaml"], ["train.max_steps=7"], Options(limit=3), with_stages=True)
     assert [(a.stage.spec, a.stage.options.limit) for a in found] == [

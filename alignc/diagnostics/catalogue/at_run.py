@@ -69,6 +69,15 @@ ENVIRONMENT = (
         "run that spec first, or both with `alignc run --with-stages`",
         "model: {policy: {run: sft.yaml}}",
     ),
+    Code(
+        "W613",
+        "a local model that is not there",
+        "the folder holds no model yet, and no spec that is known here makes it; `alignc run` refuses to start so "
+        "(E008)",
+        "correct the path, which starts at the spec's folder; a model that another spec trains is `{run: SPEC}`, and "
+        "one of the hub `org/name`",
+        "model: {policy: ./folder-that-is-not-there}",
+    ),
 )
 
 ROWS = (
