@@ -11,6 +11,7 @@ from alignc.checks import check
 from alignc.docs.markdown import GENERATED, bullets, code, table
 from alignc.emit.job_json import formula_latex
 from alignc.explain import Explanation, citation, explanation
+from alignc.explain.show import logged_words
 from alignc.graph.lower import lower
 from alignc.plan import needs
 from alignc.printers.dialect import number
@@ -131,4 +132,5 @@ def _watched(said: Explanation) -> list[str]:
         *([f"at step 0: {start}"] if start else []),
         *(f"`{name}` {text}" for name, text in said.healthy),
         f"logged: {', '.join(code(name) for name in said.metrics)}",
+        *(f"{code(name)}: {text}" for name, text in logged_words(said)),
     ]

@@ -11,6 +11,7 @@ from alignc.graph.gradient import gradient
 from alignc.graph.loss import Loss, alone, at_reference
 from alignc.graph.nodes import Column, Length, Logp, Named, Node, Output, Reduce, walk
 from alignc.graph.rewrite import inputs, substitute
+from alignc.graph.rollout_metrics import rollout_metrics
 from alignc.graph.sign import sign
 from alignc.graph.types import Unit
 from alignc.plan import Needs, Role
@@ -57,6 +58,7 @@ def explanation(spec: Loaded, loss: Loss, needs: Needs) -> Explanation:
         kl=kl_lines(spec),
         optimum=optimum_lines(spec),
         rollout=rollout_lines(spec, loss, needs),
+        logged=rollout_metrics(spec.job, loss),
     )
 
 

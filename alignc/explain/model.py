@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from alignc.graph.rollout_metrics import Logged
+
 __all__ = ["Coefficient", "Explanation", "Given", "Where"]
 
 
@@ -64,3 +66,5 @@ class Explanation:
     optimum: tuple[str, ...] = ()
     rollout: tuple[str, ...] = ()
     """How the policy's own responses are made and judged, where it makes them."""
+    logged: tuple[Logged, ...] = ()
+    """What is logged of rollouts beside the loss's own metrics."""

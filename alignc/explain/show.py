@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from alignc.explain.model import Coefficient, Explanation
 from alignc.printers.dialect import number
 
-__all__ = ["gradient_words", "sections", "show", "shown_value"]
+__all__ = ["gradient_words", "logged_words", "sections", "show", "shown_value"]
 
 WIDTH, LABEL, LONG = 110, 12, 60
 
@@ -45,7 +45,7 @@ def sections(e: Explanation) -> list[tuple[str, Sequence[str]]]:
         ("data", [e.data]),
         ("scaling", [e.scaling]),
         ("step 0", _step0(e)),
-        ("metrics", [", ".join(e.metrics)]),
+        ("metrics", [", ".join(e.metrics), *(f"{name}: {text}" for name, text in logged_words(e))]),
         ("healthy", [f"{name}: {text}" for name, text in e.healthy]),
         ("deviations", e.deviations),
         ("use it when", [e.when] if e.when else []),
@@ -70,6 +70,12 @@ def gradient_words(c: Coefficient) -> str:
     """Say what a coefficient pushes, and how large it is at the start."""
     start = "" if c.at_start is None else f"; {number(round(c.at_start, 6))} at the start"
     return f"{c.words}{start}"
+
+
+def logged_words(e: Explanation) -> list[tuple[str, str]]:
+    """Say of what is logged of rollouts what it is, and what is healthy unless the method itself says so."""
+    own = dict(e.healthy)
+    return [(m.name, m.meaning if m.name in own else f"{m.meaning}; healthy: {m.healthy}") for m in e.logged]
 
 
 def _gradient(e: Explanation) -> list[str]:

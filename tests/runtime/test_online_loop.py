@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 
+from alignc.api import lowered
 from alignc.runtime.conduct import Options, Run
 from alignc.runtime.failure import Failure
 from alignc.runtime.job import read_job
@@ -62,6 +63,21 @@ def test_a_signal_stops_work_before_the_next_piece(run: Run):
     assert (wish.value.signum, wish.value.exit_code) == (15, 75)
 
 
+BESIDE = {"step", "epoch", "rollout", "grad_norm", "learning_rate", "num_tokens"}
+"""What every run logs, whatever it is about."""
+
+
+def announced(script: Path) -> set[str]:
+    """Name what `explain` says that the steps of a job log."""
+    made = lowered(script.parents[2] / "spec.yaml")
+    return {*made.needs.metrics, *(metric.name for metric in made.explanation.logged)}
+
+
+def logged(script: Path) -> set[str]:
+    """Name what the steps of a job did log of themselves and of their rollouts."""
+    return {n for row in read_rows(script) if row["step"] for n in row if not n.startswith("eval_")} - BESIDE
+
+
 @pytest.fixture(scope="module")
 def played(forks: Forks, tmp_path_factory: pytest.TempPathFactory) -> Path:
     train = {"eval_on_start": True, "eval_steps": 2}
@@ -76,6 +92,10 @@ def test_an_evaluation_before_the_first_step_finds_the_initial_policy(played: Pa
     assert before["eval_objective/kl"] == 0.0
     assert 0.2 < before["eval_win_rate"] < 0.8  # the answers compared are independent draws
     assert read_rows(played)[-1]["eval_objective/kl"] != 0.0
+
+
+def test_explain_names_what_self_play_logs(played: Path):
+    assert logged(played) == announced(played)
 
 
 def test_every_answer_is_written_down_with_its_worth(played: Path):
@@ -94,9 +114,10 @@ def test_every_answer_is_written_down_with_its_worth(played: Path):
 def test_what_is_logged_agrees_with_what_was_written_down(forks: Forks, tmp_path: Path):
     script = online_script(tmp_path, "ppo")
     assert forks.run(script, "--limit", "8", "--max-steps", "3")["status"] == 0
-    logged, records = read_rows(script), read_rows(script, "rollouts.jsonl")
-    assert [row["step"] for row in logged] == [1, 2, 3]
-    for row in logged:
+    rows, records = read_rows(script), read_rows(script, "rollouts.jsonl")
+    assert [row["step"] for row in rows] == [1, 2, 3]
+    assert logged(script) == announced(script) > {"rewards/regex#2/mean", "objective/rlhf_reward"}
+    for row in rows:
         rewards = [record["reward"] for record in records if record["rollout"] == row["rollout"]]
         assert row["objective/scores"] == pytest.approx(sum(rewards) / len(rewards))
         parts = [record["parts"]["length"] for record in records if record["rollout"] == row["rollout"]]
@@ -121,3 +142,4 @@ def test_cut_answers_get_the_reward_that_the_spec_names(forks: Forks, tmp_path: 
     (row,) = read_rows(script)
     assert row["completions/mean_length"] == 1.0
     assert row["rollout/degenerate_groups"] == 4.0
+    assert logged(script) == announced(script)
