@@ -1,9 +1,11 @@
-"""`alignc eval`: compare trained models on held-out rows."""
+"""`alignc eval`: evaluate runs on the rows that they hold out, or compare models on others."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
+import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -33,6 +35,8 @@ COLUMNS = (
 @click.option("--verifier", default="exact_number", show_default=True, help="How an answer is checked.")
 @click.option("--max-new-tokens", type=click.IntRange(min=1), default=64, show_default=True)
 @click.option("--limit", type=click.IntRange(min=1), metavar="ROWS", help="Take this many rows at the most.")
+@click.option("--allow-function", multiple=True, metavar="MODULE:NAME", help="Let a reward or oracle run it.")
+@click.option("--allow-host", multiple=True, metavar="HOST:PORT", help="Let a reward send responses there.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(
     runs: Sequence[str],
@@ -41,15 +45,19 @@ def command(
     verifier: str,
     max_new_tokens: int,
     limit: int | None,
+    allow_function: tuple[str, ...],
+    allow_host: tuple[str, ...],
     as_json: bool,
 ) -> None:
     """Compare RUNS (output folders, model folders or specs) on held-out rows; the first is the baseline.
 
-    Rewards are log-ratios to the baseline's model: their mean margin in nat, and the share of pairs that they rank
-    rightly.
+    Without --pairs and --prompts each run's model is asked the rows that its spec holds out (`data.eval`), and gives
+    the metrics of its own loss; else all are asked the same. Rewards are log-ratios to the baseline's model: their
+    mean margin in nat, and the share of pairs that they rank rightly.
     """
     if not pairs and not prompts:
-        raise click.UsageError("nothing to ask: give --pairs, --prompts or both")
+        click.echo(_own([_own_metrics(run, limit, allow_function, allow_host) for run in runs], as_json))
+        return
     from alignc.runtime.compare import Questions, compare
     from alignc.runtime.verifiers import VERIFIERS
 
@@ -62,12 +70,68 @@ def command(
 
 
 def _model_folder(run: str) -> Path:
+    path = _output(run)
+    return path / "model" if (path / "model").is_dir() else path
+
+
+def _output(run: str) -> Path:
     path = Path(run)
     if path.is_file():
         from alignc.api import load
 
         path = Path(load(path).job.output_dir)
-    return path / "model" if (path / "model").is_dir() else path
+    return path
+
+
+def _own_metrics(
+    run: str, limit: int | None, functions: Sequence[str], hosts: Sequence[str]
+) -> tuple[str, dict[str, float]]:
+    """Evaluate a run on the rows that its own spec holds out."""
+    path = _output(run)
+    if not (path / "job" / "job.json").is_file():
+        raise click.UsageError(
+            f"`{path}` is no run, which would have rows of its own: give --pairs or --prompts"
+        )
+    if not (path / "model").is_dir():
+        raise click.UsageError(
+            f"`{path}` has no model yet: bring the run to its end, `alignc run` with --resume"
+        )
+    os.environ.update(_permitted(path, functions, hosts))
+    from alignc.runtime.held_out import held_out_metrics
+
+    return path.name, held_out_metrics(path.resolve(), limit=limit)
+
+
+def _permitted(output: Path, functions: Sequence[str], hosts: Sequence[str]) -> dict[str, str]:
+    """Give what a run's reward may run and reach: by the `alignc.toml` beside its spec, and by flags."""
+    from alignc.launch.allow import environment, permissions
+    from alignc.spec.document import Document
+
+    job = json.loads((output / "job" / "job.json").read_text("utf-8"))
+    file = re.sub(r":\d+:\d+$", "", job["origins"].get("data.kind", ""))
+    document = Document({}, {}, file if Path(file).is_file() else str(output), {})
+    return environment(job["spec"], document, permissions(document.file, functions, hosts))
+
+
+def _own(found: Sequence[tuple[str, dict[str, float]]], as_json: bool) -> str:
+    """Write each run's own metrics: a line a metric, a column a run."""
+    if as_json:
+        return json.dumps([{"name": name, **values} for name, values in found], indent=2)
+    keys = list(dict.fromkeys(key for _, values in found for key in values))
+    widths = [max(len(name), 10) for name, _ in found]
+    wide = max(map(len, keys))
+    head = "  ".join([" " * wide, *(f"{name:>{w}}" for (name, _), w in zip(found, widths, strict=True))])
+    lines = [
+        "  ".join(
+            [f"{key:<{wide}}", *(_cell(values, key, w) for (_, values), w in zip(found, widths, strict=True))]
+        )
+        for key in keys
+    ]
+    return "\n".join([head, *lines])
+
+
+def _cell(values: dict[str, float], key: str, width: int) -> str:
+    return f"{format(values[key], '.5g') if key in values else '–':>{width}}"
 
 
 def _table(figures: Sequence[Figures]) -> str:

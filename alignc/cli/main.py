@@ -27,7 +27,7 @@ COMMANDS = {
     "run": "train, one spec after another",
     "data": "show how rows become tokens",
     "report": "draw the curves of runs, with their settings and rollouts",
-    "eval": "compare trained models on held-out rows",
+    "eval": "evaluate runs on their held-out rows, or compare models",
     "export": "write a trained model as a folder that `from_pretrained` reads",
     "doctor": "say what this machine can do, and what a spec lacks",
     "presets": "list the methods, or print one",
