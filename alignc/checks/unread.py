@@ -15,6 +15,7 @@ from alignc.spec.objective import PolicyGradient, Value
 from alignc.spec.policy import Reinforce, ValueBaseline
 from alignc.spec.preset import Preset, defaults_of
 from alignc.spec.rows import ONLINE, Sampled, SelfPlay
+from alignc.spec.scalars import scalar_text
 
 __all__ = ["unread_data", "unread_fields", "unread_parameters", "unread_train"]
 
@@ -135,9 +136,11 @@ def _at_the_top(checked: Checked, preset: Preset, name: str, bound: Bound) -> It
         value, field = checked.spec.document.get(place), ".".join(str(step) for step in place)
         if value != bound.value:
             other = (
-                f"`{field}`, which is {value}" if value is not None else f"`{'.'.join(map(str, place[:-1]))}`"
+                f"`{field}`, which is {scalar_text(value)}"
+                if value is not None
+                else f"`{'.'.join(map(str, place[:-1]))}`"
             )
-            message = f"`{name}` is {bound.value}, but gives way to {other}"
+            message = f"`{name}` is {scalar_text(bound.value)}, but gives way to {other}"
             yield checked.finding("W114", message, path, help="delete one of the two")
 
 

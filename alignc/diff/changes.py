@@ -11,6 +11,7 @@ from alignc.plan import Needs, Role
 from alignc.printers.formula import text
 from alignc.spec.document import leaves
 from alignc.spec.load import Loaded
+from alignc.spec.scalars import scalar_text
 
 __all__ = ["changes"]
 
@@ -34,7 +35,7 @@ def changes(a: Spec, b: Spec) -> tuple[Change, ...]:
 
 
 def _change(kind: str, name: str, a: object, b: object, words: str | None = None) -> Change:
-    mine, theirs = (None if x is None else str(x) for x in (a, b))
+    mine, theirs = (None if x is None else scalar_text(x) for x in (a, b))
     return Change(kind, name, mine, theirs, words or f"{name}: {mine or 'none'} → {theirs or 'none'}")
 
 
@@ -99,7 +100,7 @@ def _given(spec: Spec) -> dict[str, tuple[str, str]]:
 
 
 def _plain(value: object) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    return f"{value:g}" if isinstance(value, float) else scalar_text(value)
 
 
 def _models(a: Needs, b: Needs) -> Iterator[Change]:

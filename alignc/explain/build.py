@@ -22,6 +22,7 @@ from alignc.spec.load import Loaded
 from alignc.spec.objective import Term
 from alignc.spec.preset import Paper, defaults_of
 from alignc.spec.rows import ONLINE
+from alignc.spec.scalars import scalar_text
 
 __all__ = ["explanation"]
 
@@ -166,7 +167,7 @@ def _term(term: dict[str, object]) -> str:
 
 def _axis(value: object) -> str:
     if not isinstance(value, dict):
-        return str(value)
+        return scalar_text(value)
     head = next((str(value[k]) for k in HEADS if value.get(k)), "")
     rest = [f"{k} {_plain(v)}" for k, v in value.items() if k not in HEADS]
     return f"{head} ({', '.join(rest)})" if rest else head
@@ -177,7 +178,7 @@ HEADS = ("kind", "of", "estimator")
 
 
 def _plain(value: object) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    return f"{value:g}" if isinstance(value, float) else scalar_text(value)
 
 
 def _coefficient(loss: Loss, response: str) -> Coefficient:

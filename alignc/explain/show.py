@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from alignc.explain.model import Coefficient, Explanation
 from alignc.printers.dialect import number
+from alignc.spec.scalars import scalar_text
 
 __all__ = ["gradient_words", "logged_words", "sections", "show", "shown_value"]
 
@@ -62,7 +63,9 @@ def _values(e: Explanation) -> Iterator[str]:
 def shown_value(value: object) -> str:
     """Print a value of the spec."""
     return (
-        number(float(value)) if isinstance(value, int | float) and not isinstance(value, bool) else str(value)
+        number(float(value))
+        if isinstance(value, int | float) and not isinstance(value, bool)
+        else scalar_text(value)
     )
 
 

@@ -69,17 +69,17 @@ class Meaning:
 
 OPTIMA: Mapping[Kind, str] = {
     Kind.NULL: "none: the reward alone decides, and its best response takes all",
-    Kind.KL: "w = exp((R − λ)/β): π = ref·exp(R/β)/Z (Gibbs)",
-    Kind.REVERSE: "w = β/(β + λ − R) (hyperbolic, not Gibbs)",
-    Kind.VARIATION: "w moves only where R − λ exceeds β: responses stay at the reference, or go to a bound",
-    Kind.CONVEX: "w solves g(log w) = (R − λ)/β",
-    Kind.NONCONVEX: "w solves g(log w) = (R − λ)/β, which may have several solutions",
+    Kind.KL: "w = exp((R − ν)/β): π = ref·exp(R/β)/Z (Gibbs)",
+    Kind.REVERSE: "w = β/(β + ν − R) (hyperbolic, not Gibbs)",
+    Kind.VARIATION: "w moves only where R − ν exceeds β: responses stay at the reference, or go to a bound",
+    Kind.CONVEX: "w solves g(log w) = (R − ν)/β",
+    Kind.NONCONVEX: "w solves g(log w) = (R − ν)/β, which may have several solutions",
     Kind.SADDLE: "none near the reference: nothing holds the policy there",
     Kind.KINK: "none near the reference: nothing holds the policy there",
     Kind.COLLAPSE: "none: the penalty itself rewards a point mass",
-    Kind.UNDECIDED: "w solves g(log w) = (R − λ)/β, where that has one solution",
+    Kind.UNDECIDED: "w solves g(log w) = (R − ν)/β, where that has one solution",
 }
-"""T3: at the optimum g(log w) = (R − λ)/β, with λ that normalises."""
+"""T3: at the optimum g(log w) = (R − ν)/β, with ν that normalises."""
 
 ABSENT = "nothing"
 TABLE: Mapping[tuple[str, Placement], Meaning] = {

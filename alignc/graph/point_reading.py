@@ -19,6 +19,7 @@ from alignc.graph.nodes import (
     children,
 )
 from alignc.graph.rewrite import inputs
+from alignc.spec.check import shown
 
 __all__ = [
     "PointError",
@@ -197,7 +198,7 @@ def _length(response: Mapping[str, Any], path: str) -> float:
 def number(value: Any, path: str) -> float:
     """Read a finite number; raises PointError E003 or E004."""
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise PointError("E003", f"must be a number, found {value!r}", path)
+        raise PointError("E003", f"must be a number, found {shown(value)}", path)
     if not -1e300 < value < 1e300:
         raise PointError("E004", f"must be a finite number, found {value}", path)
     return float(value)

@@ -9,7 +9,7 @@ from pathlib import Path as FilePath
 from typing import Any
 
 from alignc.diagnostics import Diagnostic, DiagnosticError
-from alignc.spec.check import missing_field, unknown_field
+from alignc.spec.check import missing_field, shown, unknown_field
 from alignc.spec.disk import is_file, real
 from alignc.spec.document import Document, Origin, Path, of_source
 from alignc.spec.preset import Parameter, Preset, built_in, load_preset, not_a_preset, preset_names
@@ -119,7 +119,7 @@ def _wrong(name: str, value: Any, parameter: Parameter) -> tuple[str, str] | Non
         case _:
             ok, words = isinstance(value, (int, float)) and not isinstance(value, bool), "a number"
     if not ok:
-        return "E003", f"`{name}` must be {words}, found {value!r}"
+        return "E003", f"`{name}` must be {words}, found {shown(value)}"
     return _out_of_range(name, value, parameter) if parameter.type in ("number", "integer") else None
 
 

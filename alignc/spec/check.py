@@ -14,8 +14,9 @@ from alignc.spec.document import Document, Path
 from alignc.spec.fields import field_names, model_at
 from alignc.spec.renamed import RENAMED
 from alignc.spec.rewards import FUNCTION, URL
+from alignc.spec.scalars import scalar_text
 
-__all__ = ["diagnose", "missing_field", "unknown_field"]
+__all__ = ["diagnose", "missing_field", "shown", "unknown_field"]
 
 LIMITS = {
     "greater_than": ("gt", "above"),
@@ -167,7 +168,7 @@ def _wrong_value(kind: str, item: Any, path: Path, document: Document) -> Diagno
         return Diagnostic("E004", f"`{name}` must be {words} {item['ctx'][key]}, found {given}", span)
     if kind == "string_pattern_mismatch":
         pattern = str(item["ctx"]["pattern"])
-        seen = "" if pattern == URL else f", found {_shown(given)}"  # an address may hold a password
+        seen = "" if pattern == URL else f", found {shown(given)}"  # an address may hold a password
         return Diagnostic(
             "E004", f"`{name}` must be {FORMS.get(pattern, f'what `{pattern}` matches')}{seen}", span
         )
@@ -179,7 +180,7 @@ def _wrong_value(kind: str, item: Any, path: Path, document: Document) -> Diagno
         return _wrong_choice(name, str(given), str(item["ctx"]["expected"]), span)
     expected = TYPES.get(kind, "")
     message = f"`{name}` must be {expected}" if expected else f"`{name}`: {_lower(item['msg'])}"
-    return Diagnostic("E003", f"{message}, found {_shown(given)}", span)
+    return Diagnostic("E003", f"{message}, found {shown(given)}", span)
 
 
 def _wrong_choice(name: str, given: str, expected: str, span: Any) -> Diagnostic:
@@ -194,12 +195,13 @@ def _name(path: Path) -> str:
     return named[-1] if named else "the spec"
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
+    """Name a value that was found where it must not be."""
     if isinstance(value, dict):
         return "a mapping"
     if isinstance(value, list):
         return "a list"
-    text = "nothing" if value is None else repr(value)
+    text = "nothing" if value is None else repr(value) if isinstance(value, str) else scalar_text(value)
     return text if len(text) < 60 else text[:57] + "…"
 
 

@@ -13,6 +13,7 @@ from pydantic_core import PydanticUndefined
 from alignc.spec.fields import field_models, members, plain, tags
 from alignc.spec.job import Job
 from alignc.spec.preset import Parameter, built_in, preset_names
+from alignc.spec.scalars import scalar_text
 
 __all__ = ["FieldText", "describe", "fields_below", "fields_of", "parameter_text"]
 
@@ -77,8 +78,8 @@ def _default_text(p: Parameter) -> str:
     if p.default is None:
         return "left out" if p.type == "axis" else "required"
     if isinstance(p.default, dict):
-        return "{" + ", ".join(f"{key}: {value}" for key, value in p.default.items()) + "}"
-    return str(p.default)
+        return "{" + ", ".join(f"{key}: {scalar_text(value)}" for key, value in p.default.items()) + "}"
+    return scalar_text(p.default)
 
 
 def _fields(steps: list[str]) -> list[FieldText]:
@@ -116,7 +117,7 @@ def _default(info: FieldInfo) -> str:
     value = info.default
     if value is None:
         return "left out"
-    return "" if isinstance(value, BaseModel) or value is PydanticUndefined else str(value)
+    return "" if isinstance(value, BaseModel) or value is PydanticUndefined else scalar_text(value)
 
 
 def _range(gt: Any, ge: Any, lt: Any, le: Any) -> str:

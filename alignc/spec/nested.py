@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from alignc.diagnostics import Diagnostic, DiagnosticError, did_you_mean
-from alignc.spec.check import unknown_field
+from alignc.spec.check import shown, unknown_field
 from alignc.spec.document import Document, Origin, Path
 
 __all__ = ["OWN", "Place", "as_objective", "is_preset", "listed", "numbered", "outside_terms", "place_of"]
@@ -60,7 +60,7 @@ def place_of(document: Document, term: Mapping[str, Any], path: Path, taken: Col
             raise DiagnosticError(Diagnostic("E003", message, document.span((*path, "preset"))))
     weight = term.get("weight")
     if isinstance(weight, bool) or not isinstance(weight, int | float | None):
-        message = f"`weight` must be a number, found {weight!r}"
+        message = f"`weight` must be a number, found {shown(weight)}"
         raise DiagnosticError(Diagnostic("E003", message, document.span((*path, "weight"))))
     origins = {key: o for key in OWN if (o := document.origins.get((*path, key)))}
     return Place(term.get("name"), weight, term.get("data"), origins)

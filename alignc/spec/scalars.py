@@ -36,6 +36,13 @@ def resolve_scalar(text: str) -> Scalar:
     return float(text) if _FLOAT.fullmatch(text) else text
 
 
+def scalar_text(value: object) -> str:
+    """Write a value as YAML has it where that differs from Python: `true`, `false` and `null`."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return "null" if value is None else str(value)
+
+
 def _integer(text: str, base: int) -> int:
     if len(text) > LONGEST_INTEGER:
         raise OverflowError(f"an integer of {len(text)} characters")

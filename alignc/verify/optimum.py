@@ -136,7 +136,7 @@ def _written(score: Score, words: str) -> str:
     if score.reduce == "mean":
         return f"ref·exp(n·({words} − c)/β)"
     if score.of == "f_ratio" and score.divergence != "reverse_kl":
-        return f"f′(π/ref) = ({words} − λ)/β"
+        return f"f′(π/ref) = ({words} − ν)/β"
     return f"ref·exp({words}/β)/Z" if score.beta != 1 else f"ref·exp({words})/Z"
 
 

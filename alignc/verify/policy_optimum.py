@@ -33,12 +33,12 @@ def goal(setting: Setting) -> tuple[Policy, tuple[float, ...], str] | None:
     worth, base = np.array(words.rewards), np.log(words.reference.law)
     gibbs = name == NAMED[Kind.KL]
     logits = base + worth if gibbs else base - np.log(_hyperbolic(worth, words.reference.law))
-    written = "ref·exp(R/β)/Z" if gibbs else "ref·β/(β + λ − R)"
+    written = "ref·exp(R/β)/Z" if gibbs else "ref·β/(β + ν − R)"
     return words.policy(logits), tuple(float(r) * b / a for r in worth), written
 
 
 def _hyperbolic(worth: Array, law: Array) -> Array:
-    """Solve Σ ref/(1 + λ − R) = 1 for λ, and give 1 + λ − R."""
+    """Solve Σ ref/(1 + ν − R) = 1 for ν, and give 1 + ν − R."""
     low, high = float(worth.max()) - 1 + 1e-12, float(worth.max()) + 1e3
     for _ in range(200):
         middle = (low + high) / 2

@@ -207,7 +207,7 @@ def test_presets(preset: str) -> None:
     ("kl", "optimum"),
     [
         ({"estimator": "k2", "placement": "loss", "granularity": "sequence", "beta": 0.3}, "ref·exp(R/β)/Z"),
-        ({"estimator": "k3", "placement": "loss", "granularity": "token", "beta": 0.3}, "ref·β/(β + λ − R)"),
+        ({"estimator": "k3", "placement": "loss", "granularity": "token", "beta": 0.3}, "ref·β/(β + ν − R)"),
         (KL, "ref·exp(R/β)/Z"),
     ],
 )

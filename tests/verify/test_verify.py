@@ -88,7 +88,7 @@ def test_f_dpo_ends_where_its_divergence_says(divergence: str, tmp_path: Path) -
 
 
 def test_grpo_s_optimum_is_that_of_the_squared_contrast_with_its_score(tmp_path: Path) -> None:
-    """k3 in the loss has g = 1 − e^−u; the contrast with that score ends at w = β/(β + λ − R)."""
+    """k3 in the loss has g = 1 − e^−u; the contrast with that score ends at w = β/(β + ν − R)."""
     terms = (
         "{terms: [{name: fit, kind: preference, pairs: all, margin: {kind: reward_gap}, link: squared,"
         " score: {of: f_ratio, divergence: forward_kl, beta: 2}}]}"
@@ -98,7 +98,7 @@ def test_grpo_s_optimum_is_that_of_the_squared_contrast_with_its_score(tmp_path:
     assert policy is not None
     hyperbolic = (
         2 / np.exp(policy - TOY.reference) + TOY.rewards
-    )  # β/w + R = β + λ, the same for every response
+    )  # β/w + R = β + ν, the same for every response
     assert np.ptp(hyperbolic) < 1e-9
     gaps = [c.gap for c in verify(compiled.spec, compiled.loss).claims if c.about.startswith("optimum, o")]
     assert max(g for g in gaps if g is not None) < 1e-6

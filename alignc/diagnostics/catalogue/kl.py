@@ -48,7 +48,7 @@ KL = (
         "W206",
         "k3 in the loss regularizes with KL(ref‖π), not KL(π‖ref)",
         "its expected gradient is ∇KL(ref‖π): a valid but different divergence, whose optimum is "
-        "ref·β/(β + λ − R) and not ref·exp(R/β)",
+        "ref·β/(β + ν − R) and not ref·exp(R/β)",
         "use k2 in the loss for KL(π‖ref); keep k3 if the other divergence is meant, and waive this",
         "objective: {preset: grpo, kl: {estimator: k3, placement: loss, beta: 0.04}}",
     ),
