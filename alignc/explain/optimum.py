@@ -33,7 +33,7 @@ def _block(name: str, kl: KLPlacement) -> Iterator[str]:
     """Say what a policy gradient's `kl:` block descends, on the policy's own responses."""
     found = meaning(kl.estimator, kl.placement)
     yield f"{name}: {kl.estimator} {PLACES[kl.placement]} descends {_not_kl(found)}"
-    yield f"coefficient on ∇log π: g(u) = {found.g}{_monotone(found)}; optimum {found.optimum}"
+    yield from _ends(found, kl.anchor)
     if "W209" in kl_codes(kl.estimator, kl.placement, kl.granularity, "policy"):
         yield "token by token: each token is pulled given its prefix, and answers for no prefix it leads to"
 
@@ -48,9 +48,26 @@ def _kl(term: KLTerm, data: str) -> Iterator[str]:
         yield f"{term.name}: {estimator} {PLACES[place]} descends {_not_kl(found)}"
     if sampling == "weighted":
         yield "ρ is taken to the policy that sampled the responses; given data is taken to come from the start"
-    yield f"coefficient on ∇log π: g(u) = {found.g}{_monotone(found)}; optimum {found.optimum}"
+    yield from _ends(found, term.anchor or "initial")
     if "W209" in kl_codes(estimator, place, term.granularity, sampling):
         yield "token by token: each token is pulled given its prefix, and answers for no prefix it leads to"
+
+
+def _ends(found: Meaning, anchor: str) -> Iterator[str]:
+    """Say what the pull is and where it ends; an anchor that moves takes its optimum along."""
+    pull = f"coefficient on ∇log π: g(u) = {found.g}{_monotone(found)}"
+    if anchor == "initial" or not found.optimum.startswith("w"):
+        yield f"{pull}; optimum {found.optimum}"
+        return
+    yield f"{pull}; optimum to ref as it stands: {found.optimum}"
+    yield f"ref is {MOVES[anchor]}: it moves with the policy, its optimum with it, and there is no fixed one"
+
+
+MOVES = {
+    "ema": "the moving average of the policy's weights",
+    "previous_iterate": "the policy as it is when a rollout begins",
+    "rollout": "the policy that sampled",
+}
 
 
 def _on_given_data(term: KLTerm, estimator: str) -> str:

@@ -19,6 +19,8 @@ from alignc.graph.sign import sign
 from alignc.graph.types import Unit
 
 from ..batches import given, numbers
+from ..online_variants import Online, compiled_online
+from ..reference_policy import Method
 from ..variants import ALL, Variant, compiled, example
 
 OWN = [v for v in ALL if v.preset != "aot"]
@@ -135,6 +137,22 @@ def test_values_say_where_they_come_from() -> None:
     made = compiled(Variant("dpo", given={"beta": 0.3, "label_smoothing": 0.2}))
     assert {v.field: v.value for v in made.explanation.values} == {"beta": 0.3, "label_smoothing": 0.2}
     assert all("spec.yaml:1:" in v.origin for v in made.explanation.values)
+
+
+@pytest.mark.parametrize(
+    ("anchor", "what"),
+    [("ema", "the moving average of the policy's weights"), ("previous_iterate", "when a rollout begins")],
+)
+def test_an_anchor_that_moves_has_no_fixed_optimum(anchor: str, what: str) -> None:
+    """π = ref·exp(R/β)/Z holds for the reference of one rollout, and the next one's is another."""
+    kl = {"estimator": "k2", "placement": "loss", "granularity": "sequence", "beta": 0.1}
+    fixed, moving = (
+        compiled_online(Online("", {"preset": "grpo", "kl": {**kl, "anchor": each}}, Method())).explanation.kl
+        for each in ("initial", anchor)
+    )
+    assert fixed[1].endswith("; optimum w = exp((R − ν)/β): π = ref·exp(R/β)/Z (Gibbs)") and len(fixed) == 2
+    assert moving[1].endswith("; optimum to ref as it stands: w = exp((R − ν)/β): π = ref·exp(R/β)/Z (Gibbs)")
+    assert what in moving[2] and "there is no fixed one" in moving[2]
 
 
 def test_signs() -> None:
