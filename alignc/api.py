@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 from alignc.checks import check
 from alignc.diagnostics import Diagnostic, DiagnosticError, apply_waivers, in_reading_order
 from alignc.emit import JobFolder, job_folder, write
-from alignc.emit.job_json import job_data
 from alignc.emit.mixture import PartOfJob, mixed_folder
 from alignc.explain import Explanation, explanation
 from alignc.explain.mixture import Mixed, mixed
@@ -80,9 +79,14 @@ class Compiled:
     explanation: Explanation
     warnings: tuple[Diagnostic, ...]
 
+    @property
+    def whole(self) -> tuple[Loaded, Loss, Needs, Explanation]:
+        """All that a job is emitted from."""
+        return self.spec, self.loss, self.needs, self.explanation
+
     def folder(self, *, standalone: bool = False) -> JobFolder:
         """Emit the job folder."""
-        return job_folder(self.spec, self.loss, self.needs, self.explanation, standalone=standalone)
+        return job_folder(*self.whole, standalone=standalone)
 
 
 @dataclass(frozen=True)
@@ -279,23 +283,14 @@ def planned(
     read_data: bool = True,
 ) -> Planned:
     """Plan a spec, and refuse what cannot fit. `parameters`: the size of models that are not here."""
-    from alignc.launch.command import command
-    from alignc.plan.build import build, makers
+    from alignc.launch.planning import plan_of
     from alignc.plan.fit import refusal
     from alignc.plan.machine import Memory, of_machine
 
     compiled = lowered(path, overrides, files=False)
-    spec = job_data(compiled.spec, compiled.loss, compiled.needs, compiled.explanation)["spec"]
-    given = of_machine(spec["launch"]["num_processes"]) if memory is None else Memory(memory, "as given")
-    found = build(
-        spec,
-        compiled.needs,
-        launch=tuple(command(Path(spec["output_dir"]) / "job", spec["launch"])),
-        made_from=makers(compiled.spec),
-        read_data=read_data,
-        given=parameters,
-        memory=given,
-    )
+    processes = compiled.spec.job.launch.num_processes
+    given = of_machine(processes) if memory is None else Memory(memory, "as given")
+    found = plan_of(compiled.whole, read_data=read_data, given=parameters, memory=given)
     document = compiled.spec.document
     return Planned(
         found, compiled.warnings, refusal(found, document.span(("model", "policy"))), document.texts
@@ -392,7 +387,7 @@ def staged(
 
     Raises DiagnosticError with what is wrong with any of them, E609 where a model that another spec makes is not
     there and that spec is not among them, E008 where any other local model is not there, and E610 or E611 for
-    functions and hosts that nobody allowed.
+    functions and hosts that nobody allowed. What can be refused besides is for `launch.refusals`.
     """
     from alignc import launch
 
@@ -422,10 +417,12 @@ def _all_compiled(specs: Sequence[str], overrides: Sequence[str], options: Optio
 
 def _stage(spec: str, overrides: Sequence[str], options: Options) -> Stage:
     from alignc.launch import Stage
+    from alignc.launch.planning import unfit
 
     found = built(spec, overrides)
     document = found.spec.document
-    return Stage(spec, document, found.folder(), options, producers(document))
+    refused = unfit(found.whole) if isinstance(found, Compiled) else None  # a mixture is not planned
+    return Stage(spec, document, found.folder(), options, producers(document), refused)
 
 
 def _makers(compiled: Sequence[Stage], options: Options) -> list[Stage]:

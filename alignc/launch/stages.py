@@ -54,13 +54,17 @@ class Options:
 
 @dataclass(frozen=True)
 class Stage:
-    """A compiled spec among others. `makers`: the specs behind its `{run: …}`, by their places."""
+    """A compiled spec among others. `makers`: the specs behind its `{run: …}`, by their places.
+
+    `unfit` says why it cannot run on this machine (E606), where that is sure.
+    """
 
     spec: str
     document: Document
     folder: JobFolder
     options: Options
     makers: Mapping[Place, str]
+    unfit: Diagnostic | None = None
 
     @property
     def job(self) -> dict[str, Any]:
@@ -193,7 +197,8 @@ def prospects(stages: Sequence[Stage]) -> tuple[Assessment, ...]:
 
 def refusals(found: Sequence[Assessment]) -> list[Diagnostic]:
     """List what can be refused before anything runs."""
-    return [refusal(a) for a in found if a.decision.action == "refuse" and not a.after]
+    unfit = [a.stage.unfit for a in found if a.runs and a.stage.unfit]
+    return unfit + [refusal(a) for a in found if a.decision.action == "refuse" and not a.after]
 
 
 def refusal(found: Assessment) -> Diagnostic:

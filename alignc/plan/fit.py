@@ -6,9 +6,11 @@ from collections.abc import Iterator
 
 from alignc.diagnostics import Diagnostic, Span
 from alignc.plan.build import Plan, largest
+from alignc.plan.machine import Memory
+from alignc.plan.memory import Phase
 from alignc.plan.show import gib
 
-__all__ = ["refusal"]
+__all__ = ["hopeless", "refusal"]
 
 
 def refusal(plan: Plan, span: Span) -> Diagnostic | None:
@@ -16,9 +18,20 @@ def refusal(plan: Plan, span: Span) -> Diagnostic | None:
     if plan.fits != "no" or plan.memory is None:
         return None
     phase = max(plan.phases, key=lambda each: each.least)
-    message = (
-        f"{phase.name} takes {gib(phase.least)} at the least, and a process has {gib(plan.memory.bytes)}"
-    )
+    return _refused(plan, phase, phase.least, plan.memory, span)
+
+
+def hopeless(plan: Plan, memory: Memory, span: Span) -> Diagnostic | None:
+    """Refuse (E606) a plan whose weights, gradients and optimizer states alone are more than ``memory``.
+
+    For refusing to run: nothing that is estimated counts, and of a model whose size is not known nothing does.
+    """
+    phase = max((each.known for each in plan.phases), key=lambda each: each.total)
+    return _refused(plan, phase, phase.total, memory, span) if phase.total > memory.bytes else None
+
+
+def _refused(plan: Plan, phase: Phase, takes: int, memory: Memory, span: Span) -> Diagnostic:
+    message = f"{phase.name} takes {gib(takes)} at the least, and a process has {gib(memory.bytes)}"
     items = ", ".join(f"{item.role} {item.what} {gib(item.bytes)}" for item in largest(phase))
     return Diagnostic("E606", message, span, f"the largest parts are: {items}", "; ".join(_ways_out(plan)))
 

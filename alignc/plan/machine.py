@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import re
 import shutil
 import subprocess
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 
-__all__ = ["Memory", "of_machine", "parse_size"]
+__all__ = ["Memory", "most_of_machine", "of_machine", "parse_size"]
 
 UNITS = {"b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12}
 UNITS |= {
@@ -42,8 +45,11 @@ def parse_size(text: str) -> int:
 def of_machine(processes: int) -> Memory | None:
     """Find a GPU's memory where there is one, else this machine's, shared out among the processes."""
     gpu = _gpu()
-    if gpu is not None:
-        return Memory(gpu, "the GPU of this machine")
+    return Memory(gpu, "the GPU of this machine") if gpu is not None else _whole(processes)
+
+
+def _whole(processes: int) -> Memory | None:
+    """Share this machine's memory out."""
     try:
         whole = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (AttributeError, ValueError, OSError):
@@ -52,6 +58,41 @@ def of_machine(processes: int) -> Memory | None:
     return Memory(whole // processes, f"this machine's memory{share}") if whole > 0 else None
 
 
+def most_of_machine(processes: int, machines: int = 1) -> Memory | None:
+    """Find what a process can have at the most: its GPU's memory where jobs surely use one, else with the swap.
+
+    What needs more than this cannot run here; what needs less may still not fit.
+    """
+    beside = -(-processes // max(1, machines))
+    gpu = _gpu() if _computes_on_gpus() else None
+    if gpu is not None:
+        return Memory(gpu, "the GPU of this machine")
+    found = _whole(beside)
+    return found and Memory(found.bytes + _swap() // beside, f"{found.source}, with swap")
+
+
+def _computes_on_gpus() -> bool:
+    """Tell whether the torch that is here was built for GPUs, and they are not hidden; it is not imported."""
+    if os.environ.get("CUDA_VISIBLE_DEVICES", "0").strip() in ("", "-1"):
+        return False
+    found = importlib.util.find_spec("torch")
+    try:
+        text = (Path(str(found and found.origin)).parent / "version.py").read_text("utf-8")
+    except OSError:
+        return False
+    return re.search(r"^cuda\b[^=\n]*=\s*'[\d.]+'", text, re.MULTILINE) is not None
+
+
+def _swap() -> int:
+    try:
+        text = Path("/proc/meminfo").read_text("utf-8")
+    except OSError:
+        return 0
+    found = re.search(r"^SwapTotal:\s*(\d+) kB", text, re.MULTILINE)
+    return int(found[1]) << 10 if found else 0
+
+
+@cache
 def _gpu() -> int | None:
     tool = shutil.which("nvidia-smi")
     if tool is None:

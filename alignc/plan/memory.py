@@ -54,6 +54,11 @@ class Phase:
         found = (item.bytes * share.get(item.sure, 0.0) for item in self.items if item.where == "device")
         return int(sum(found))
 
+    @property
+    def known(self) -> Phase:
+        """The phase with what is known to the byte alone: weights, gradients, optimizer states; nothing estimated."""
+        return Phase(self.name, tuple(item for item in self.items if item.sure in ("exact", "formula")))
+
 
 @dataclass(frozen=True)
 class Models:

@@ -131,6 +131,15 @@ def test_what_other_specs_make_and_what_the_hub_has_is_not_missed(here: Path):
     assert ahead("b", "sft") == [("sft", "start", ()), ("b", "start", ("sft.yaml",))]
 
 
+def test_what_cannot_fit_is_refused_before_the_first_stage(here: Path):
+    Path("big.yaml").write_text(SFT.replace("hidden_size: 16", "hidden_size: 1048576"))
+    with pytest.raises(DiagnosticError) as error:
+        next(api.run_stages(["sft.yaml", "big.yaml"]))
+    [found] = error.value.diagnostics
+    assert (found.code, found.span.file, found.span.line) == ("E606", "big.yaml", 2)
+    assert not (here / "runs").exists()
+
+
 def test_missing_stages_are_taken_in_as_they_are_written(here: Path):
     found = api.staged(["simpo.yaml"], ["train.max_steps=7"], Options(limit=3), with_stages=True)
     assert [(a.stage.spec, a.stage.options.limit) for a in found] == [

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -9,6 +10,9 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
 import alignc
+from alignc.diagnostics import Span
+from alignc.plan import machine
+from alignc.plan.fit import hopeless
 from alignc.plan.machine import Memory, parse_size
 from alignc.plan.memory import FACTOR, Models, Phase, layer_bytes, phases, training_bytes
 from alignc.plan.rows import Lengths, measure
@@ -17,6 +21,7 @@ from alignc.plan.shapes import layout_of
 from alignc.plan.weights import of_init
 from alignc.plan.work import work
 
+EXAMPLES = Path(__file__).parents[2] / "examples"
 TRAIN: dict[str, Any] = {
     "per_device_train_batch_size": 2,
     "per_device_eval_batch_size": 2,
@@ -298,3 +303,45 @@ def test_fits_is_no_only_where_what_is_certain_is_too_much(here: Path):
 def test_layers_grow_with_their_width():
     small, large = (layout_of("llama", INIT | {"intermediate_size": size}, 384) for size in (80, 160))
     assert layer_bytes(large, 4) - layer_bytes(small, 4) == 4 * 80 * 4
+
+
+def test_hopeless_is_what_the_known_parts_alone_say():
+    """A policy of n float32 weights under AdamW holds 16 n bytes in a step, and 8 bytes of counters a tensor."""
+    planned = alignc.plan(EXAMPLES / "dpo.yaml")
+    [policy, *_] = planned.sizes
+    assert policy.parameters
+    train = next(phase for phase in planned.phases if phase.name == "train step")
+    assert 0 <= train.known.total - 16 * policy.parameters < 1 << 10
+    assert train.known.total < train.least  # half of what is estimated counts there
+    span = Span.at("dpo.yaml")
+    assert hopeless(planned, Memory(train.known.total, "as given"), span) is None
+    refused = hopeless(planned, Memory(train.known.total - 1, "as given"), span)
+    assert refused is not None
+    assert refused.code == "E606"
+
+
+@pytest.mark.parametrize(
+    ("hidden", "version", "expected"),
+    [
+        (None, "cuda: Optional[str] = '13.0'\n", 80),
+        (None, "cuda: Optional[str] = None\n", 24),
+        ("", "cuda: Optional[str] = '13.0'\n", 24),
+    ],
+)
+def test_a_run_may_have_all_that_there_could_be(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hidden: str | None, version: str, expected: int
+):
+    """A GPU of 80 counts where torch can compute on it and it is not hidden; else 40 of memory and 8 of swap."""
+    (tmp_path / "version.py").write_text(version)
+    monkeypatch.setattr(
+        machine.importlib.util, "find_spec", lambda name: SimpleNamespace(origin=tmp_path / "__init__.py")
+    )
+    monkeypatch.setattr(machine, "_gpu", lambda: 80)
+    monkeypatch.setattr(machine, "_whole", lambda processes: Memory(40 // processes, "memory"))
+    monkeypatch.setattr(machine, "_swap", lambda: 8)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if hidden is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", hidden)
+    found = machine.most_of_machine(4, machines=2)
+    assert found is not None
+    assert found.bytes == expected
