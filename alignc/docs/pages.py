@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from alignc.diagnostics.document import reference
 from alignc.docs.methods import index_page, method_page
 from alignc.docs.spec_page import spec_page
+from alignc.spec.allowance import allowance_schema
 from alignc.spec.preset import built_in, preset_names
 from alignc.spec.schema import json_schema, pipeline_schema
 
@@ -25,9 +27,14 @@ def generated() -> dict[str, str]:
         "docs/diagnostics.md": reference(),
         f"{METHODS}/README.md": index_page(presets),
         **{f"{METHODS}/{preset.preset}.md": method_page(preset) for preset in presets},
-        "schemas/job.schema.json": json.dumps(json_schema(), indent=1, ensure_ascii=False) + "\n",
-        "schemas/pipeline.schema.json": json.dumps(pipeline_schema(), indent=1, ensure_ascii=False) + "\n",
+        "schemas/alignc-toml.schema.json": _json(allowance_schema()),
+        "schemas/job.schema.json": _json(json_schema()),
+        "schemas/pipeline.schema.json": _json(pipeline_schema()),
     }
+
+
+def _json(schema: Mapping[str, Any]) -> str:
+    return json.dumps(schema, indent=1, ensure_ascii=False) + "\n"
 
 
 def stale(pages: Mapping[str, str], root: Path) -> list[str]:

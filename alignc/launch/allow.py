@@ -12,15 +12,17 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from pydantic import ValidationError
+
 from alignc.diagnostics import Diagnostic, DiagnosticError, Span, did_you_mean
 from alignc.launch.inputs import digest
+from alignc.spec.allowance import Allow, Allowance
 from alignc.spec.document import Document
 from alignc.spec.rewards import sources
 
 __all__ = ["Permissions", "environment", "forbidden", "modules", "permissions"]
 
 FILE = "alignc.toml"
-KEYS = ("functions", "hosts")
 USUAL = {"http": 80, "https": 443}
 ALLOWED = "ALIGNC_ALLOW"
 FOLDERS = "ALIGNC_FUNCTIONS"
@@ -44,10 +46,10 @@ def permissions(spec: str | Path, functions: Sequence[str] = (), hosts: Sequence
     """
     folders = list(_folders(Path(os.path.abspath(spec)).parent))
     file = next((folder / FILE for folder in folders if (folder / FILE).is_file()), None)
-    given = _read(file) if file else {}
+    given = _read(file) if file else Allow()
     return Permissions(
-        (*given.get("functions", ()), *functions),
-        (*given.get("hosts", ()), *hosts),
+        (*given.functions, *functions),
+        (*given.hosts, *hosts),
         file or folders[0] / FILE,
     )
 
@@ -58,7 +60,7 @@ def _folders(start: Path) -> Iterator[Path]:
     yield from above[: ends[0] + 1 if ends else 1]
 
 
-def _read(file: Path) -> Mapping[str, Sequence[str]]:
+def _read(file: Path) -> Allow:
     try:
         found = tomllib.loads(file.read_text("utf-8"))
     except tomllib.TOMLDecodeError as error:
@@ -70,11 +72,10 @@ def _read(file: Path) -> Mapping[str, Sequence[str]]:
         raise DiagnosticError(
             Diagnostic("E001", f"cannot be read: {error}", Span.at(str(file)), *TOML)
         ) from None
-    allow: Any = found.get("allow", {})
-    wrong = [*_unknown(found, ("allow",), file), *_wrong(allow, file)]
-    if wrong:
-        raise DiagnosticError(wrong)
-    return {key: allow.get(key, []) for key in KEYS}
+    try:
+        return Allowance.model_validate(found).allow
+    except ValidationError as error:
+        raise DiagnosticError([_wrong(each, file) for each in error.errors()]) from None
 
 
 TOML = (
@@ -83,29 +84,34 @@ TOML = (
 )
 
 
-def _wrong(allow: Any, file: Path) -> Iterator[Diagnostic]:
-    if not isinstance(allow, Mapping):
-        yield Diagnostic("E003", "`allow` must be a table", Span.at(str(file)), *TOML)
-        return
-    yield from _unknown(allow, KEYS, file)
-    for key in KEYS:
-        value = allow.get(key, [])
-        if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
-            yield Diagnostic("E003", f"`allow.{key}` must be a list of texts", _at(key, file), *TOML)
+TYPES = {"list_type": "must be a list of texts", "string_type": "must be a list of texts"}
 
 
-def _unknown(table: Mapping[str, Any], known: Sequence[str], file: Path) -> Iterator[Diagnostic]:
-    for key in table.keys() - set(known):
-        guess = did_you_mean(key, known)
+def _wrong(error: Mapping[str, Any], file: Path) -> Diagnostic:
+    """Tell what pydantic found."""
+    place = [str(step) for step in error["loc"] if isinstance(step, str)]
+    span = _at(place[-1], file)
+    if error["type"] == "extra_forbidden":
+        known = list((Allowance if len(place) == 1 else Allow).model_fields)
+        guess = did_you_mean(place[-1], known)
         hint = f"did you mean `{guess}`?" if guess else f"known here: {', '.join(known)}"
-        yield Diagnostic("E002", f"unknown field `{key}`", _at(key, file), help=hint)
+        return Diagnostic("E002", f"unknown field `{place[-1]}`", span, help=hint)
+    if error["type"] == "string_pattern_mismatch":
+        form = "module:function" if place[-1] == "functions" else "host:port"
+        message = f"`{'.'.join(place)}` holds `{error['input']}`, which is no `{form}`"
+        return Diagnostic("E003", message, span, *TOML)
+    return Diagnostic(
+        "E003", f"`{'.'.join(place)}` {TYPES.get(error['type'], 'must be a table')}", span, *TOML
+    )
 
 
 def _at(key: str, file: Path) -> Span:
-    """Find the line that sets a key."""
-    for number, line in enumerate(file.read_text("utf-8").splitlines(), 1):
-        if found := re.match(rf"\s*\[?\s*{re.escape(key)}\b", line):
-            return Span(str(file), number, 1, number, found.end() + 1)
+    """Find the line that sets a key: one that begins with it, else one that has it, as in `allow.hosts = …`."""
+    lines = list(enumerate(file.read_text("utf-8").splitlines(), 1))
+    for before in (r"\s*\[?\s*", r"[^#]*[\s.{,\"']"):
+        for number, line in lines:
+            if found := re.match(rf"{before}{re.escape(key)}\b", line):
+                return Span(str(file), number, 1, number, found.end() + 1)
     return Span.at(str(file))
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from alignc.spec.job import Job
 from alignc.spec.preset import Parameter, Preset, built_in, preset_names
 
-__all__ = ["json_schema", "pipeline_schema"]
+__all__ = ["DIALECT", "json_schema", "pipeline_schema", "without_titles"]
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 TYPES = {
@@ -44,7 +44,7 @@ NESTED: dict[str, Any] = {
 
 def json_schema() -> dict[str, Any]:
     """Build the schema, draft 2020-12."""
-    schema = _without_titles(Job.model_json_schema())
+    schema = without_titles(Job.model_json_schema())
     terms = schema["$defs"]["Objective"]["properties"]["terms"]
     schema["$defs"]["Objective"] = _objective(terms["items"], schema["$defs"])
     schema["$defs"]["Sources"]["properties"]["sources"]["additionalProperties"] = False
@@ -153,7 +153,8 @@ def _parameter(parameter: Parameter, part: dict[str, Any] | None) -> dict[str, A
     return shown | {k: v for k, v in {**limits, **extra}.items() if v is not None}
 
 
-def _without_titles(node: Any) -> Any:
+def without_titles(node: Any) -> Any:
+    """Leave pydantic's titles out: they repeat the names."""
     if isinstance(node, dict):
-        return {k: _without_titles(v) for k, v in node.items() if k != "title" or not isinstance(v, str)}
-    return [_without_titles(v) for v in node] if isinstance(node, list) else node
+        return {k: without_titles(v) for k, v in node.items() if k != "title" or not isinstance(v, str)}
+    return [without_titles(v) for v in node] if isinstance(node, list) else node

@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from jsonschema import Draft202012Validator
 
 import alignc.api as api
 from alignc.cli import main
 from alignc.diagnostics import Diagnostic, DiagnosticError
 from alignc.launch.allow import environment, forbidden, modules, permissions
+from alignc.spec.allowance import allowance_schema
 from alignc.spec.load import load
 
 ONLINE = """\
@@ -167,6 +169,9 @@ def test_the_nearest_file_up_to_the_root_counts(
         ('[allow]\nhosts = "x"\n', "E003", (2, 1)),
         ("[allow]\nfunctions = [1]\n", "E003", (2, 1)),
         ("allow = 1\n", "E003", (1, 1)),
+        ('[allow]\nfunctions = ["judge.worth"]\n', "E003", (2, 1)),
+        ('# hosts\n\nallow.hosts = "x"\n', "E003", (3, 1)),
+        ('[allow]\nhosts = ["http://localhost:8000/x"]\n', "E003", (2, 1)),
     ],
 )
 def test_a_wrong_file_is_told(here: Path, text: str, code: str, place: tuple[int, int]):
@@ -174,6 +179,24 @@ def test_a_wrong_file_is_told(here: Path, text: str, code: str, place: tuple[int
     [found] = refused()
     assert (found.code, found.span.line, found.span.column) == (code, *place)
     assert found.span.file.endswith("specs/alignc.toml")
+
+
+def test_everything_that_is_wrong_with_a_file_is_told_at_once(here: Path):
+    text = '[alow]\nhosts = []\n\n[allow]\nfunction = ["judge:worth"]\nfunctions = ["judge"]\n'
+    (here / "specs" / "alignc.toml").write_text(text)
+    found = {(d.code, d.span.line): d for d in refused()}
+    assert found.keys() == {("E002", 1), ("E002", 5), ("E003", 6)}
+    assert found["E002", 1].help == "did you mean `allow`?"
+    assert found["E002", 5].help == "did you mean `functions`?"
+    assert found["E003", 6].message == "`allow.functions` holds `judge`, which is no `module:function`"
+
+
+def test_the_schema_takes_what_the_reader_takes():
+    check = Draft202012Validator(allowance_schema())
+    assert check.is_valid({"allow": {"functions": ["a.b:c"], "hosts": ["localhost:8000"]}})
+    assert check.is_valid({})
+    for wrong in ({"alow": {}}, {"allow": {"host": []}}, {"allow": {"functions": ["a"]}}, {"allow": []}):
+        assert not check.is_valid(wrong)
 
 
 @pytest.mark.parametrize(
