@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from alignc.checks.data import batch_of_one, rewards, win_rates
 from alignc.checks.kl import clamped, kl_soundness, straight_through
+from alignc.checks.law import sharpened
 from alignc.checks.optima import (
     constant_baseline,
     deterministic_labels,
@@ -26,7 +27,6 @@ from alignc.checks.policy import (
     kl_in_policy_gradient,
     length_bias,
     long_ratios,
-    sharpened,
     silent_groups,
     stale,
 )
@@ -41,7 +41,7 @@ from alignc.checks.settings import (
     no_steps,
     positions,
 )
-from alignc.checks.signs import descent_direction, rewarded_length, smoothing
+from alignc.checks.signs import descent_direction, rewarded_length, smoothing, turned_around
 from alignc.checks.unread import unread_data, unread_fields, unread_parameters, unread_train
 from alignc.diagnostics import Diagnostic
 from alignc.graph.loss import Loss
@@ -82,6 +82,7 @@ RULES: tuple[Rule, ...] = (
     smoothing,
     rewarded_length,
     descent_direction,
+    turned_around,
     best_metric,
     held_out_metric,
     early_stopping,

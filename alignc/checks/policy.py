@@ -27,7 +27,6 @@ __all__ = [
     "kl_in_policy_gradient",
     "length_bias",
     "long_ratios",
-    "sharpened",
     "silent_groups",
     "stale",
 ]
@@ -135,7 +134,7 @@ def compared(checked: Checked) -> Iterator[Diagnostic]:
 
 
 def critic(checked: Checked) -> Iterator[Diagnostic]:
-    """E106: a critic that nothing trains, or one that nothing reads."""
+    """E106 and W114: a critic that nothing trains, or one that nothing reads."""
     terms = checked.spec.job.objective.terms
     valued = [i for i, t in _terms(checked) if isinstance(t.baseline, ValueBaseline)]
     trained = [i for i, t in enumerate(terms) if isinstance(t, Value)]
@@ -149,6 +148,14 @@ def critic(checked: Checked) -> Iterator[Diagnostic]:
         message = f"`{terms[trained[0]].name}` trains a critic that no policy gradient reads"
         path = term_path(trained[0])
         yield checked.finding("E106", message, path, help="set `baseline: value`, or remove the term")
+    made = checked.spec.job.model.critic
+    if valued and trained and all(terms[i].weight == 0 for i in trained) and (made is None or not made.path):
+        message = f"`{terms[trained[0]].name}` has the weight 0: `baseline: value` reads a critic that nothing trains"
+        why = "a critic that starts anew knows nothing of states: its values say nothing of what a response will earn"
+        path = (*term_path(trained[0]), "weight")
+        yield checked.finding(
+            "W114", message, path, why=why, help="give it a weight, or take another baseline"
+        )
 
 
 def stale(checked: Checked) -> Iterator[Diagnostic]:
@@ -225,6 +232,10 @@ def silent_groups(checked: Checked) -> Iterator[Diagnostic]:
         yield checked.finding(
             "W311", message, ("data", "reward"), help="judge the response: a verifier, a model"
         )
+    if data.oracle is None and all(source.weight == 0 for source in sources):
+        message = "no reward has a weight other than 0: all responses are worth the same"
+        help_ = "a reward of weight 0 is logged and changes nothing: give one of them a weight"
+        yield checked.finding("W311", message, ("data", "reward"), help=help_)
     binary = all(source.kind == "verifier" for source in sources)
     for _, term in _terms(checked):
         grouped = isinstance(term.baseline, LeaveOneOut | Other | GroupMean) and held(term, "reward") is None
@@ -234,16 +245,3 @@ def silent_groups(checked: Checked) -> Iterator[Diagnostic]:
                 "and such a prompt teaches nothing"
             )
             yield checked.finding("W311", message, ("data", "completions_per_prompt"))
-
-
-def sharpened(checked: Checked) -> Iterator[Diagnostic]:
-    """W312: samples of another law than the one whose log-probabilities are differentiated."""
-    data = _data(checked)
-    if data is None or (data.temperature == 1 and data.top_p == 1):
-        return
-    for _, term in _terms(checked):
-        law = [f"temperature {data.temperature:g}"] * (data.temperature != 1) + [f"top_p {data.top_p:g}"] * (
-            data.top_p < 1
-        )
-        message = f"`{term.name}` takes samples at {' and '.join(law)} for samples of the policy"
-        yield checked.finding("W312", message, ("data", "temperature" if data.temperature != 1 else "top_p"))

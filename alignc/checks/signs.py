@@ -14,7 +14,7 @@ from alignc.graph.rewrite import inputs
 from alignc.spec.axes import FormulaLink, LengthMargin, LogisticLink, RobustLink
 from alignc.spec.objective import Pointwise, Preference, Term
 
-__all__ = ["descent_direction", "rewarded_length", "smoothing"]
+__all__ = ["descent_direction", "rewarded_length", "smoothing", "turned_around"]
 
 POINTS = ((-20.0, 11.0, -26.0, 14.0), (-31.0, 18.0, -12.0, 6.0), (-15.0, 9.0, -15.0, 9.0))
 """log π and length of chosen and of rejected, in nat and token: shorter, longer and alike."""
@@ -123,6 +123,25 @@ def rewarded_length(checked: Checked) -> Iterator[Diagnostic]:
         if isinstance(term, Preference) and isinstance(term.margin, LengthMargin) and term.margin.alpha < 0:
             message = f"α = {term.margin.alpha:g} rewards length"
             yield checked.finding("W502", message, (*term_path(index), "margin", "alpha"))
+
+
+def turned_around(checked: Checked) -> Iterator[Diagnostic]:
+    """W503: a weight below 0, where no other finding is about it."""
+    for index, term in enumerate(checked.spec.job.objective.terms):
+        said = isinstance(term, Pointwise) and checked.loss.view.pair
+        if term.weight < 0 and not said and (does := BACKWARDS.get(term.kind)):
+            message = f"`{term.name}` has the weight {term.weight:g}: it {does}"
+            yield checked.finding("W503", message, (*term_path(index), "weight"))
+
+
+BACKWARDS = {
+    "entropy": "lowers the entropy of the policy, to one response in the end",
+    "kl": "drives the policy away from its anchor, without bound",
+    "value": "drives the critic away from the returns, without bound",
+    "policy_gradient": "lowers the reward that it should raise",
+    "pointwise": "lowers what it should raise, and raises what it should lower",
+}
+"""What a term does the wrong way round. E302 and E501 are about likelihoods and preferences."""
 
 
 def smoothing(checked: Checked) -> Iterator[Diagnostic]:

@@ -42,8 +42,11 @@ def _samples(spec: Loaded, data: Prompts | SelfPlay) -> Iterator[str]:
 def _worth(data: Sampled, needs: Needs) -> Iterator[str]:
     if data.reward is not None:
         sources = data.reward if isinstance(data.reward, list) else [data.reward]
-        parts = [f"{s.weight:g}·{_named(s)}" if s.weight != 1 else _named(s) for s in sources]
-        yield f"R = {' + '.join(parts)}"
+        weighing = [s for s in sources if s.weight != 0]
+        parts = [f"{s.weight:g}·{_named(s)}" if s.weight != 1 else _named(s) for s in weighing]
+        yield f"R = {' + '.join(parts) or '0'}"
+        if watched := [_named(s) for s in sources if s.weight == 0]:
+            yield f"logged alone, as the weight is 0: {', '.join(watched)}"
     if data.oracle is not None:
         among = (
             "a response of the mixture"

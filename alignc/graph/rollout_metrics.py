@@ -33,7 +33,13 @@ def _worth(data: Sampled) -> Iterator[Logged]:
     if data.reward is not None:
         yield Logged("objective/scores", "mean reward of the responses", "rises")
         for name, weight in _parts(data):
-            way = "rises" if weight > 0 else "falls, as its weight is below 0" if weight < 0 else "any"
+            way = (
+                "rises"
+                if weight > 0
+                else "falls, as its weight is below 0"
+                if weight < 0
+                else "any, as it weighs nothing"
+            )
             yield Logged(f"rewards/{name}/mean", "mean of this reward, before its weight", way)
     elif data.oracle is not None and data.opponent.kind == "mixture":
         meaning = "mean win rate against the opponent's responses"

@@ -47,6 +47,7 @@ PULL = """objective:
       kind: kl
       on: completions
 """
+CRITIC = "objective:\n  terms:\n    - {name: policy, kind: policy_gradient, baseline: value}\n"
 VALUE = "    - {name: value, kind: value}\n"
 
 CASES = [
@@ -90,6 +91,15 @@ CASES = [
     ("W311", term("baseline: leave_one_out", rows=(), k=2, judge=VERIFIER)),
     ("W312", term(rows=("temperature: ⟦0.7⟧",))),
     ("W312", term(rows=("top_p: ⟦0.9⟧",))),
+    ("W312", SPPO + data("temperature: ⟦0.7⟧", "completions_per_prompt: 5", kind="self_play", judge=ORACLE)),
+    ("W312", "objective:\n  terms:\n    - {name: pull, kind: kl, on: completions, estimator: k2}\n"
+     + data("temperature: ⟦2.0⟧")),
+    ("W311", term(judge="reward: ⟦{kind: verifier, name: exact_number, weight: 0}⟧")),
+    ("W114", CRITIC + "    - {name: value, kind: value, weight: ⟦0⟧}\n" + data()),
+    ("W503", "objective: {preset: rloo, terms: {bonus: {kind: entropy, weight: ⟦-0.01⟧}}}\n"
+     + data("completions_per_prompt: 8")),
+    ("W503", PULL + "      weight: ⟦-1⟧\n" + data()),
+    ("W503", CRITIC + "    - {name: value, kind: value, weight: ⟦-1⟧}\n" + data()),
     ("E201", PULL + "      estimator: ⟦k1⟧\n" + data()),
     ("W206", PULL + "      estimator: ⟦k3⟧\n" + data()),
     ("W313", term("surrogate: ⟦reinforce⟧", train=TWICE)),
@@ -142,6 +152,15 @@ SILENT = [
     ("W311", term("baseline: leave_one_out", k=2)),
     ("W311", term("baseline: none", k=2, judge=VERIFIER)),
     ("W312", term(rows=("temperature: 1.0", "top_p: 1.0"))),
+    ("W312", SPPO + data("completions_per_prompt: 5", kind="self_play", judge=ORACLE)),
+    ("W312", "objective: {preset: copg}\n" + data("temperature: 0.7", "completions_per_prompt: 2")),
+    ("W311", term(judge="reward: [{kind: verifier, name: exact_number}, {kind: verifier, name: length, "
+                  "limit: 9, weight: 0}]")),
+    ("W114", CRITIC + "    - {name: value, kind: value, weight: 0.1}\n" + data()),
+    ("W114", CRITIC + "    - {name: value, kind: value, weight: 0}\n"
+     + data().replace("x/y}", "x/y, critic: {kind: model, path: x/y}}", 1)),
+    ("W503", "objective: {preset: rloo, terms: {bonus: {kind: entropy, weight: 0.01}}}\n"
+     + data("completions_per_prompt: 8")),
     ("E201", PULL + "      estimator: k2\n" + data()),
     ("E110", "objective: {preset: ppo, kl: null}\n" + data().replace("x/y}", "x/y, reference: {kind: none}}", 1)),
     ("W313", term("surrogate: importance", train=TWICE)),

@@ -155,6 +155,19 @@ def test_an_anchor_that_moves_has_no_fixed_optimum(anchor: str, what: str) -> No
     assert what in moving[2] and "there is no fixed one" in moving[2]
 
 
+def test_a_reward_of_no_weight_is_logged_alone() -> None:
+    verifiers = [{"kind": "verifier", "name": "exact_match", "weight": 0}]
+    verifiers.append({"kind": "verifier", "name": "length", "limit": 9, "weight": -0.5})
+    made = compiled_online(Online("", {"preset": "rloo"}, Method(), data={"reward": verifiers})).explanation
+    assert made.rollout[1:3] == (
+        "R = -0.5·verifier length",
+        "logged alone, as the weight is 0: verifier exact_match",
+    )
+    told = {m.name: m.healthy for m in made.logged}
+    assert told["rewards/exact_match/mean"] == "any, as it weighs nothing"
+    assert told["rewards/length/mean"] == "falls, as its weight is below 0"
+
+
 def test_signs() -> None:
     logp, n = b.sum_over("token", Logp("policy", "chosen")), Length("chosen")
     half = Parameter("half", "h", 0.5, Unit(), "")

@@ -109,6 +109,13 @@ UNITS_AND_SIGNS = (
         "use a positive `alpha`",
         "objective: {preset: r_dpo, alpha: -0.05}",
     ),
+    Code(
+        "W503",
+        "a weight below 0 turns its term around",
+        "the loss is lowered: a term that is taken off it is raised, and what it should bring about is undone",
+        "use a positive weight; a bonus for entropy has one too, as its term is −H",
+        "objective: {preset: rloo, terms: {bonus: {kind: entropy, weight: -0.01}}}",
+    ),
 )
 
 __all__ = ["UNITS_AND_SIGNS"]

@@ -1,0 +1,51 @@
+"""Are samples of the law that they are taken for?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from alignc.checks.rule import Checked
+from alignc.diagnostics import Diagnostic
+from alignc.graph.soundness import placed
+from alignc.spec.objective import KLTerm, Pointwise, PolicyGradient, Term
+from alignc.spec.rows import Sampled
+from alignc.spec.targets import WinRateTarget
+
+__all__ = ["sharpened"]
+
+
+def sharpened(checked: Checked) -> Iterator[Diagnostic]:
+    """W312: samples of another law than the one whose log-probabilities are differentiated or compared."""
+    data = checked.spec.job.data
+    if not isinstance(data, Sampled) or (data.temperature == 1 and data.top_p == 1):
+        return
+    law = " and ".join(
+        [f"temperature {data.temperature:g}"] * (data.temperature != 1)
+        + [f"top_p {data.top_p:g}"] * (data.top_p < 1)
+    )
+    for term in checked.spec.job.objective.terms:
+        if said := _own_law(term, data, checked.spec.job.data.kind):
+            path = ("data", "temperature" if data.temperature != 1 else "top_p")
+            yield checked.finding("W312", f"`{term.name}` {said[0].format(law=law)}", path, why=said[1])
+
+
+def _own_law(term: Term, data: Sampled, kind: str) -> tuple[str, str | None] | None:
+    """Say what a term takes for the policy's own law, and why it matters where that is not what the code says."""
+    if isinstance(term, PolicyGradient):
+        return "takes samples at {law} for samples of the policy", None
+    if isinstance(term, KLTerm) and term.estimator != "full" and placed(term, kind)[2] != "given":
+        return "takes samples at {law} for samples of the policy", None
+    if (
+        isinstance(term, Pointwise)
+        and isinstance(term.target, WinRateTarget)
+        and data.opponent.kind == "policy"
+        and data.temperature > 0  # E105 says that nothing at all is learnt there
+    ):
+        return "takes win rates against samples at {law} for win rates against the policy", OTHER_OPPONENT
+    return None
+
+
+OTHER_OPPONENT = (
+    "the step of multiplicative weights is against the policy that samples: at another temperature, or with the tail "
+    "cut off, it is against another opponent, and means over the responses are not the policy's"
+)
