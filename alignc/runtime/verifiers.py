@@ -13,9 +13,15 @@ NUMBER = re.compile(r"-?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?|-?\.\d+")
 
 
 def last_number(text: str) -> Fraction | None:
-    """Find the last number of a text, exactly; thousands may be set apart by commas."""
+    """Find the last number of a text, exactly; thousands may be set apart by commas.
+
+    One of more digits than Python reads (`sys.get_int_max_str_digits`, 4300) is none.
+    """
     found = NUMBER.findall(text)
-    return Fraction(found[-1].replace(",", "")) if found else None
+    try:
+        return Fraction(found[-1].replace(",", "")) if found else None
+    except ValueError:
+        return None
 
 
 def exact_number(completion: str, answer: str) -> float:

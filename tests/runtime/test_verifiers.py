@@ -15,6 +15,7 @@ from alignc.runtime.verifiers import VERIFIERS
         ("exact_number", "0.1 and .5", "1/2 is .5", 1.0),
         ("exact_match", " yes\n", "yes", 1.0),
         ("exact_match", "yes!", "yes", 0.0),
+        ("exact_number", "1" * 5000, "1", 0.0),
         ("regex", "abc123", r"\d+$", 1.0),
         ("regex", "abc", r"\d", 0.0),
         ("length", "1234", "4", 1.0),

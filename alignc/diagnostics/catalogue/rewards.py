@@ -42,8 +42,10 @@ REWARD_ANSWERS = (
     Code(
         "E808",
         "a reward did not answer in time",
-        "a call took longer than the source's `timeout`; its process was killed",
-        "look at the sample that is named, or raise `timeout`; go on with --resume",
+        "a call took longer than the source's `timeout`, or a regular expression longer than 30 s, as one does that "
+        "backtracks; its process was killed",
+        "look at the sample that is named; raise `timeout`, or write the expression without nested repetitions; go on "
+        "with --resume",
         'data: {kind: prompts, source: rows.jsonl, reward: {kind: function, name: "module:hangs", timeout: 5}}',
     ),
     Code(

@@ -8,7 +8,7 @@ from typing import Any
 from .allowed import require_function, require_host
 from .combine import Part, Reward, part_names
 from .endpoint import Endpoint
-from .function import FunctionReward
+from .function import Expression, FunctionReward
 from .sample import Source
 from .texts import Column, Verifier
 
@@ -45,7 +45,7 @@ def build_source(config: Config, device: Any) -> Source:
     """Build one source."""
     kind = config["kind"]
     if kind == "verifier":
-        return Verifier(config)
+        return Expression(config["pattern"]) if config["name"] == "regex" else Verifier(config)
     if kind == "column":
         return Column(config["name"])
     if kind == "function":

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from ..failure import Failure
 from .answers import Trouble, probabilities, scores_of
 from .process import Gone, Process, TooLate
 from .sample import Question, Sample, about, about_pairs
 
-__all__ = ["Function", "FunctionOfPairs", "FunctionReward", "unloadable"]
+__all__ = ["Expression", "Function", "FunctionOfPairs", "FunctionReward", "unloadable"]
+
+SEARCHING = 30.0  # seconds that an expression may take over the answers of a call
 
 
 class Function:
@@ -132,6 +135,20 @@ class FunctionOfPairs(Function):
             return found
         turned = self.ask(about_pairs([(b, a) for a, b in pairs]))
         return [(p + 1 - q) / 2 for p, q in zip(found, turned, strict=True)]
+
+
+class Expression(Function):
+    """A regular expression, 1 where it is found: one that backtracks without end cannot be stopped but by a kill."""
+
+    def __init__(self, pattern: str, timeout: float = SEARCHING) -> None:
+        super().__init__("regex", timeout, "verifier", bounded=True)
+        self.pattern, self.title = pattern, f"the regular expression `{pattern}`"
+
+    def __call__(self, samples: Sequence[Sample]) -> list[float]:
+        """Look for the expression in samples. Failure E808 where it takes longer than the timeout."""
+        texts = {"completions": [sample.completion for sample in samples]}
+        asked = replace(about(samples), texts=texts, columns={"patterns": [self.pattern] * len(samples)})
+        return self.ask(asked)
 
 
 def unloadable(name: str, role: str, timeout: float, variables: Mapping[str, str]) -> Failure | None:

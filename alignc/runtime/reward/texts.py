@@ -13,12 +13,12 @@ __all__ = ["Column", "Verifier"]
 
 
 class Verifier:
-    """A built-in check: 1 where a response passes, else 0."""
+    """A built-in check that takes no time: 1 where a response passes, else 0. Expressions are `Expression`'s."""
 
     def __init__(self, config: Mapping[str, Any]) -> None:
         self.check = VERIFIERS[config["name"]]
         self.column = config.get("answer")
-        self.fixed = str(config.get("pattern", config.get("limit", "")))
+        self.fixed = str(config.get("limit", ""))
 
     def __call__(self, samples: Sequence[Sample]) -> list[float]:
         """Check samples. Failure E701 or E702 where a row lacks the answer."""

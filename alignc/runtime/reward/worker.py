@@ -1,7 +1,8 @@
 """The process that a user's function runs in: JSON lines on pipes, and nothing of ours beside it.
 
-It is started as a script, `worker.py MODULE:FUNCTION`, needs the standard library alone, and keeps the pipes for
-itself: what the function prints goes to stderr, what it reads is empty.
+It is started as a script, `worker.py MODULE:FUNCTION` (or `worker.py regex`, which looks for a user's expressions),
+needs the standard library alone, and keeps the pipes for itself: what the function prints goes to stderr, what it
+reads is empty.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import importlib
 import inspect
 import json
 import os
+import re
 import signal
 import sys
 import traceback
@@ -64,6 +66,8 @@ def prepare_path(folders: str) -> None:
 
 def load(name: str) -> tuple[Callable[..., Any] | None, dict[str, str]]:
     """Import the function, or say what went wrong."""
+    if name in BUILT_IN:
+        return BUILT_IN[name], {}
     module, _, path = name.partition(":")
     try:
         found: Any = importlib.import_module(module)
@@ -74,6 +78,16 @@ def load(name: str) -> tuple[Callable[..., Any] | None, dict[str, str]]:
     if not callable(found):
         return None, {"what": f"`{path}` is no function but {type(found).__name__}", "place": ""}
     return found, {}
+
+
+def searched(completions: list[str], patterns: list[str]) -> list[float]:
+    """Score 1 where a regular expression is found in a completion."""
+    found = zip(patterns, completions, strict=True)
+    return [float(re.search(pattern, text) is not None) for pattern, text in found]
+
+
+BUILT_IN: dict[str, Callable[..., Any]] = {"regex": searched}
+"""What a name without a colon stands for."""
 
 
 def asked(function: Any, request: dict[str, Any]) -> dict[str, Any]:

@@ -11,7 +11,8 @@ from alignc.runtime.reward import Sample, build_reward
 
 
 def values(config: Any, *samples: Sample) -> list[float]:
-    return build_reward(config, allowed=[], device="cpu")(samples).values
+    with build_reward(config, allowed=[], device="cpu") as reward:
+        return reward(samples).values
 
 
 def verifier(name: str, **parameters: Any) -> dict[str, Any]:

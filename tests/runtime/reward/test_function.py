@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from alignc.runtime.failure import Failure
 from alignc.runtime.reward import Sample, build_reward
 from alignc.runtime.reward.allowed import FOLDERS
 from alignc.runtime.reward.combine import Reward
+from alignc.runtime.reward.function import Expression
 
 from ..fixtures import ROOT
 
@@ -67,6 +69,18 @@ def test_scores_come_back_in_order_and_by_name():
         assert scores.values == [1.0, 3.0, 0.0]
         assert scores.parts == {"judges:length": [1.0, 3.0, 0.0]}
         assert judge([]).values == []
+
+
+def test_an_expression_that_backtracks_without_end_is_stopped_and_names_the_answer():
+    with closing(Expression(r"^(a+)+$", timeout=0.5)) as judge:
+        assert judge(samples("aaa", "ab", "\n")) == [1.0, 0.0, 0.0]
+        began = time.monotonic()
+        with pytest.raises(Failure, match=r"rows.jsonl:2, sample 1") as caught:
+            judge(samples("a", "b", "aa", "a" * 60 + "!", "a"))
+        assert time.monotonic() - began < 20  # it would take years
+        assert caught.value.code == "E808"
+        assert "the regular expression `^(a+)+$` did not answer within 0.5 s" in caught.value.message
+        assert judge(samples("a")) == [1.0]
 
 
 def test_what_it_prints_and_reads_does_not_disturb(capfd: pytest.CaptureFixture[str]):
