@@ -73,8 +73,17 @@ class Document:
                 continue
             span = (origin.key or origin.value) if of_key or end < len(path) else origin.span
             if span is not None:
-                return span
+                return self._nearer(span, path) if end < len(path) else span
         return Span(self.file, 1, 1, 1, 1)
+
+    def _nearer(self, parent: Span, path: Path) -> Span:
+        """Choose for what a preset gave the preset's own line, where its parent stands in a file that is extended."""
+        top, preset = self.origins.get(()), self.origins.get(("objective", "preset"))
+        given = self.origins.get(path)
+        if top is None or preset is None or given is None or top.span is None or preset.span is None:
+            return parent
+        inherited = parent.file != top.span.file == preset.span.file
+        return preset.span if inherited and given.span is None else parent
 
 
 def of_source(source: Source) -> Document:
