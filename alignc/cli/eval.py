@@ -96,20 +96,24 @@ def _own_metrics(
         raise click.UsageError(
             f"`{path}` has no model yet: bring the run to its end, `alignc run` with --resume"
         )
-    os.environ.update(_permitted(path, functions, hosts))
+    os.environ.update(_permitted(path, run, functions, hosts))
     from alignc.runtime.held_out import held_out_metrics
 
     return path.name, held_out_metrics(path.resolve(), limit=limit)
 
 
-def _permitted(output: Path, functions: Sequence[str], hosts: Sequence[str]) -> dict[str, str]:
-    """Give what a run's reward may run and reach: by the `alignc.toml` beside its spec, and by flags."""
+def _permitted(output: Path, run: str, functions: Sequence[str], hosts: Sequence[str]) -> dict[str, str]:
+    """Give what a run's reward may run and reach: by the `alignc.toml` beside its spec, and by flags.
+
+    Where the spec is not what was named, it is looked for where it was when the run was started.
+    """
     from alignc.launch.allow import environment, permissions
     from alignc.spec.document import Document
 
     job = json.loads((output / "job" / "job.json").read_text("utf-8"))
-    file = re.sub(r":\d+:\d+$", "", job["origins"].get("data.kind", ""))
-    document = Document({}, {}, file if Path(file).is_file() else str(output), {})
+    began = re.sub(r":\d+:\d+$", "", job["origins"].get("data.kind", ""))
+    file = next((name for name in (run, began) if Path(name).is_file()), str(output))
+    document = Document({}, {}, file)
     return environment(job["spec"], document, permissions(document.file, functions, hosts))
 
 
