@@ -23,8 +23,8 @@ FILES: tuple[Path, ...] = (("model", "policy", "tokenizer"),)
 
 
 def looks_local(name: str, folder: FilePath) -> bool:
-    """Tell a path from a hub id: `x/y` without a data suffix and not on disk is a hub id."""
-    if name.startswith((".", "/", "~")) or name.endswith(DATA_SUFFIXES):
+    """Tell a path from a hub id: `x/y` without a data suffix and not on disk is a hub id, `x/y/z` never is."""
+    if name.startswith((".", "/", "~")) or name.endswith(DATA_SUFFIXES) or name.strip("/").count("/") > 1:
         return True
     return exists(folder / name)
 

@@ -121,8 +121,9 @@ def test_a_folder_without_a_models_files_is_none(here: Path):
     assert not api.validate("b.yaml").diagnostics
 
 
-def test_what_other_specs_make_and_what_the_hub_has_is_not_missed(here: Path):
-    Path("b.yaml").write_text(DPO.replace("{run: sft.yaml}", "./runs/sft/model"))
+@pytest.mark.parametrize("written", ["./runs/sft/model", "runs/sft/model"])
+def test_what_other_specs_make_and_what_the_hub_has_is_not_missed(here: Path, written: str):
+    Path("b.yaml").write_text(DPO.replace("{run: sft.yaml}", written))
     Path("hub.yaml").write_text(DPO.replace("{run: sft.yaml}", "org/name"))
     Path("both.yaml").write_text("stages: [sft.yaml, b.yaml, dpo.yaml, hub.yaml]\n")
     assert not api.validate("both.yaml").diagnostics
