@@ -136,4 +136,7 @@ def test_odd_names_are_quoted(alignc: Alignc, tmp_path: Path, monkeypatch: pytes
     monkeypatch.chdir(tmp_path)
     data = rows("a: {b}, #1.jsonl", {"prompt": "a", "chosen": "b", "rejected": "c"})
     assert alignc("init", "--data", data, "-o", "12.yaml", "--model", "./true").code == 0
+    assert [d.code for d in validate("12.yaml").diagnostics] == ["W613"]  # the folder is not there
+    Path("true").mkdir()
+    Path("true/config.json").write_text("{}")
     assert validate("12.yaml").diagnostics == ()
