@@ -12,11 +12,13 @@ from alignc.graph.gradient import gradient
 from alignc.graph.loss import Loss, alone
 from alignc.graph.nodes import Column, Logp, Named, Node, Output, Reduce, walk
 from alignc.graph.point_reading import (
+    UNEVEN,
     PointError,
     bends,
     check_groups,
     check_keys,
     check_lists,
+    check_probabilities,
     examples_of,
     number,
     values_of,
@@ -28,15 +30,18 @@ from alignc.graph.types import GraphTypeError
 __all__ = ["PointError", "at_mixture", "at_point"]
 
 
-def at_point(loss: Loss, point: Any) -> dict[str, Any]:
+def at_point(loss: Loss, point: Any, *, possible: bool = True) -> dict[str, Any]:
     """Evaluate a loss at given examples: the mean, and by example its loss and gradient.
 
     Each example is a batch of its own; the reference point of a batch is the point's `z0`, or 0. Raises PointError:
     E002 for unknown keys, E006 for missing ones, E003 and E004 for values that are no finite numbers, E105 for a group
-    of one.
+    of one. Log-probabilities above 0 are E004 as well; without `possible` the loss is the function of any numbers
+    that it is.
     """
     responses = loss.view.responses
     examples = examples_of(point, responses)
+    if possible:
+        check_probabilities(examples, responses)
     own = _with_point(alone(loss.root), number(point.get("z0", 0.0), "z0"))
     own = _with_advantages(own, examples)
     if any(isinstance(n, Reduce) and n.kind == "pairs" for n in walk(own)):
@@ -124,7 +129,7 @@ def _one(own: Node, slopes: dict[Node, Node], example: Mapping[str, Any], path: 
         value = _of_row(evaluate(own, given))
         known = {node: _of_row(evaluate(slope, given)) for node, slope in slopes.items()}
     except ValueError as error:
-        message = f"the lists of a response do not have one number for each of its tokens: {error}"
+        message = f"{UNEVEN}: {error}"
         raise PointError("E003", message, path) from None
     found: dict[str, Any] = {}
     for node, slope in known.items():

@@ -22,11 +22,13 @@ from alignc.graph.rewrite import inputs
 from alignc.spec.check import shown
 
 __all__ = [
+    "UNEVEN",
     "PointError",
     "bends",
     "check_groups",
     "check_keys",
     "check_lists",
+    "check_probabilities",
     "examples_of",
     "members_of",
     "number",
@@ -38,6 +40,8 @@ KEYS = (
     "old_value", "log_sum_squares", "entropy",
 )  # fmt: skip
 """What a response of an example may give: sums over tokens in nat, or lists by token."""
+LOGARITHMS = ("logp", "ref_logp", "old_logp")
+UNEVEN = "the lists of a response do not have one number for each of its tokens"
 ROW_KEYS = ("label", "margin")
 
 
@@ -61,6 +65,10 @@ def examples_of(point: Any, responses: tuple[str, ...]) -> list[Mapping[str, Any
         raise PointError("E003", "`examples` must be a list that is not empty", "examples")
     for index, example in enumerate(examples):
         _check_example(example, responses, f"examples[{index}]")
+    for index, example in enumerate(examples):
+        for response in responses:
+            for inner, at in members_of(example[response], response, f"examples[{index}].{response}"):
+                _check_tokens(inner, at)
     return examples
 
 
@@ -75,6 +83,36 @@ def _check_example(example: Any, responses: tuple[str, ...], path: str) -> None:
             if not isinstance(inner, dict):
                 raise PointError("E003", f"`{response}` must be an object", at)
             check_keys(inner, KEYS, at)
+
+
+def _check_tokens(response: Mapping[str, Any], path: str) -> None:
+    """Refuse lists that are not one number a token: PointError E003."""
+    counts = {k: float(len(response[k])) for k in LOGARITHMS if isinstance(response.get(k), list)}
+    if counts and "length" in response:
+        counts["length"] = number(response["length"], f"{path}.length")
+    first = next(iter(counts), "")
+    for key, count in counts.items():
+        if count != counts[first]:
+            said = f"`length` is {count:g}" if key == "length" else f"`{key}` has {count:g} numbers"
+            message = f"{UNEVEN}: {said}, and `{first}` has {counts[first]:g}"
+            raise PointError("E003", message, f"{path}.{key}")
+
+
+def check_probabilities(examples: list[Mapping[str, Any]], responses: tuple[str, ...]) -> None:
+    """Refuse logarithms above 0, which no probability has: PointError E004."""
+    for index, example in enumerate(examples):
+        for response in responses:
+            for inner, path in members_of(example[response], response, f"examples[{index}].{response}"):
+                for value, at in (each for key in LOGARITHMS for each in _each(inner, key, path)):
+                    if number(value, at) > 0:
+                        raise PointError("E004", f"a log-probability must be at most 0, found {value:g}", at)
+
+
+def _each(response: Mapping[str, Any], key: str, path: str) -> list[tuple[Any, str]]:
+    value = response.get(key, [])
+    if isinstance(value, list):
+        return [(each, f"{path}.{key}[{index}]") for index, each in enumerate(value)]
+    return [(value, f"{path}.{key}")]
 
 
 def check_groups(examples: list[Mapping[str, Any]]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -66,6 +67,27 @@ def test_explain_at_a_point_that_is_wrong(alignc: Alignc, here: Path, text: str,
     done = alignc("explain", "spec.yaml", "--at", "point.json")
     assert (done.code, done.out) == (1, "")
     assert f"error[{code}" in done.err
+
+
+@pytest.mark.parametrize(
+    ("chosen", "code", "words"),
+    [
+        ({"logp": 0.5, "ref_logp": -12}, "E004", "at most 0, found 0.5 at `examples[0].chosen.logp`"),
+        ({"logp": [-1, 2], "ref_logp": [-1, -1]}, "E004", "found 2 at `examples[0].chosen.logp[1]`"),
+        ({"logp": -10, "ref_logp": 1}, "E004", "found 1 at `examples[0].chosen.ref_logp`"),
+        ({"logp": [-1, -2], "ref_logp": [-1, -1], "length": 3}, "E003", "`length` is 3, and `logp` has 2"),
+        ({"logp": [-1, -2], "ref_logp": [-1]}, "E003", "`ref_logp` has 1 numbers, and `logp` has 2"),
+    ],
+)
+def test_explain_at_what_no_response_has(
+    alignc: Alignc, here: Path, chosen: dict[str, Any], code: str, words: str
+) -> None:
+    rejected = {"logp": [-9, -1], "ref_logp": [-8, -1], "length": 2}
+    Path("point.json").write_text(json.dumps({"examples": [{"chosen": chosen, "rejected": rejected}]}))
+    done = alignc("explain", "spec.yaml", "--at", "point.json")
+    assert (done.code, done.out) == (1, "")
+    assert f"error[{code}" in done.err
+    assert words in done.err
 
 
 def test_a_point_or_an_override_that_is_no_text_of_its_kind_is_not_told_of_yaml(

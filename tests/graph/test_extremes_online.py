@@ -21,7 +21,9 @@ HELD = [v for v in PRESETS if v.means.surrogate[0] in ("clipped", "reinforce", "
 
 
 def at(variant: Online, row: dict[str, Any]) -> dict[str, Any]:
-    found: dict[str, Any] = at_point(compiled_online(variant).loss, {"examples": [row]})["examples"][0]
+    found: dict[str, Any] = at_point(compiled_online(variant).loss, {"examples": [row]}, possible=False)[
+        "examples"
+    ][0]
     return found
 
 
@@ -175,5 +177,5 @@ def test_a_group_of_one_has_no_others(name: str) -> None:
     """Its baseline would be 0/0, which JSON cannot say."""
     alone = [{"logp": [-1.0], "old_logp": [-1.0], "ref_logp": [-1.5], "reward": 1.0}]
     with pytest.raises(PointError, match="two or more") as refused:
-        at_point(compiled_online(BY_NAME[name]).loss, {"examples": [{"completions": alone}]})
+        at_point(compiled_online(BY_NAME[name]).loss, {"examples": [{"completions": alone}]}, possible=False)
     assert (refused.value.code, refused.value.path) == ("E105", "examples[0].completions")

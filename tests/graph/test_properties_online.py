@@ -24,7 +24,9 @@ STD = [v for v in BARE if v.means.baseline[0] == "group_std"]
 
 
 def gradient(variant: Online, row: dict[str, Any]) -> list[list[float]]:
-    found = at_point(compiled_online(variant).loss, {"examples": [row]})["examples"][0]["gradient"]
+    found = at_point(compiled_online(variant).loss, {"examples": [row]}, possible=False)["examples"][0][
+        "gradient"
+    ]
     return [y["logp"] for y in found["completions"]]
 
 

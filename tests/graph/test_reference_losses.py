@@ -46,7 +46,7 @@ def test_loss_and_gradient(variant: Variant) -> None:
     rng = random.Random(variant.name)
     rows = [example(rng, variant) for _ in range(ROWS)]
     z0 = rng.random()
-    found = at_point(compiled(variant).loss, {"examples": rows, "z0": z0})
+    found = at_point(compiled(variant).loss, {"examples": rows, "z0": z0}, possible=False)
     answers = [LOSSES[variant.preset](row, parameters(variant), z0) for row in rows]
     assert found["loss"] == pytest.approx(sum(a.loss for a in answers) / ROWS, rel=1e-10)
     for one, answer in zip(found["examples"], answers, strict=True):

@@ -49,7 +49,7 @@ def test_every_policy_gradient_is_there() -> None:
 def test_loss_and_gradient(variant: Online) -> None:
     rng = random.Random(variant.name)
     rows = [example(rng, variant) for _ in range(ROWS)]
-    found = at_point(compiled_online(variant).loss, {"examples": rows})
+    found = at_point(compiled_online(variant).loss, {"examples": rows}, possible=False)
     answers = [own(variant, row) for row in rows]
     assert found["loss"] == pytest.approx(sum(loss for loss, _ in answers) / ROWS, rel=1e-10, abs=1e-12)
     for one, (loss, slopes) in zip(found["examples"], answers, strict=True):

@@ -59,7 +59,9 @@ def drawn(seed: int, k: int, *, moved: float = 0.0, tokens: bool = False) -> lis
 
 def judged(loss: Loss, group: list[dict[str, Any]]) -> dict[str, Any]:
     """Evaluate a loss on one group."""
-    made: dict[str, Any] = at_point(loss, {"examples": [{"completions": group}]})["examples"][0]
+    made: dict[str, Any] = at_point(loss, {"examples": [{"completions": group}]}, possible=False)["examples"][
+        0
+    ]
     return made
 
 
