@@ -9,7 +9,7 @@ from typing import Any
 from alignc.diagnostics import Span, did_you_mean
 from alignc.spec.source import NodeSpan, Source
 
-__all__ = ["Document", "Origin", "Path", "leaves", "merge", "of_source"]
+__all__ = ["Document", "Origin", "Path", "laid_over", "leaves", "merge", "of_source"]
 
 Path = tuple[str | int, ...]
 
@@ -100,9 +100,9 @@ def _origin(path: Path, spans: NodeSpan) -> Origin:
 def merge(base: Document, over: Document) -> Document:
     """Lay one document over another: mappings merge key by key, everything else is replaced.
 
-    A mapping of another form (`{run: …}` over `{init: …}`) or of another `init` replaces the one below it as a whole,
-    though `--set model.policy.init=…` changes that key alone. In files one of another `preset` or `kind` does too:
-    what it says of its own choice is all there is to say.
+    A mapping of another form (`{run: …}` over `{init: …}`) or of another `init`, `preset` or `kind` replaces the one
+    below it as a whole: what it says of its own choice is all there is to say. `--set data.reward.kind=…` changes that
+    key alone.
     """
     origins = dict(base.origins)
     data = _merge(base.data, over.data, (), origins, over.origins, over.file == "--set")
@@ -142,9 +142,13 @@ def _merge(
 
 def _choices(flag: bool, whole: bool) -> tuple[str, ...]:
     """Name the keys whose other value makes another mapping; `whole`: it was written out, not only stepped into."""
-    if flag:
-        return ("init",) if whole else ()
-    return ("init", "preset", "kind")
+    return ("init", "preset", "kind") if whole or not flag else ()
+
+
+def laid_over(below: Any, above: Any) -> Any:
+    """Lay a value that is written out over another: of two mappings of one form the upper one's keys win."""
+    same = isinstance(below, dict) and isinstance(above, dict)
+    return {**below, **above} if same and not _another_form(below, above, _choices(True, True)) else above
 
 
 def _another_form(below: dict[str, Any], above: dict[str, Any], choices: tuple[str, ...]) -> bool:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from alignc.diagnostics import Diagnostic, DiagnosticError, Span
-from alignc.spec.document import Document, Origin, Path
+from alignc.spec.document import Document, Origin, Path, laid_over
 from alignc.spec.source import parse_source
 
 __all__ = ["override"]
@@ -78,7 +78,10 @@ def _wrapped(path: Path, value: Any, document: Document) -> Any:
             continue
         copy = list(document.get(path[:end]))
         old = copy[step] if step < len(copy) else None
-        value = {**old, **value} if isinstance(old, dict) and isinstance(value, dict) else value
+        if end == len(path) - 1:
+            value = laid_over(old, value)
+        elif isinstance(old, dict) and isinstance(value, dict):
+            value = {**old, **value}
         copy[step : step + 1] = [value]
         value = copy
     return value

@@ -131,6 +131,24 @@ class TestOverrides:
             "--set", "--set", "base.yaml:4:44",
         ]  # fmt: skip
 
+    def test_collections_inside_collections(self, write) -> None:
+        objective = "objective: {preset: reinforce, baseline: {kind: constant, value: 1}}"
+        data = (
+            "data: {kind: prompts, source: a/b, reward: {kind: verifier, name: length, limit: 3, weight: 2}}"
+        )
+        write(base=f"{objective}\nmodel: {{policy: a/b}}\n{data}\n")
+        length = "{kind: verifier, name: length, limit: 5}"
+        several = f"data.reward=[{{kind: verifier, name: regex, pattern: '[0-9]+'}}, {length}]"
+        one, other = load("base.yaml", [several]).job.data.reward
+        assert (one.pattern, other.limit, other.weight) == ("[0-9]+", 5, 1)
+        http = "{kind: http, url: 'http://h:1/r'}"
+        for given in ([f"data.reward={http}"], [several, f"data.reward.1={http}"]):
+            reward = load("base.yaml", given).job.data.reward
+            assert (reward[1] if isinstance(reward, list) else reward).url == "http://h:1/r"
+        assert load("base.yaml", [several, "data.reward.1.limit=9"]).job.data.reward[1].limit == 9
+        assert load("base.yaml", ["data.reward.limit=9"]).job.data.reward.weight == 2
+        assert load("base.yaml", ["objective={preset: rloo}"]).preset.preset == "rloo"
+
     def test_terms_by_index_and_by_name(self, write) -> None:
         write(terms=BASE.replace("{preset: dpo, beta: 0.2}", "{terms: [{name: a, kind: likelihood, on: chosen}]}"),
               preset=BASE)  # fmt: skip
