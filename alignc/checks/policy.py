@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from alignc.checks.kl import PLACES, SAID
+from alignc.checks.kl import PLACES, SAID, whole_by_both
 from alignc.checks.rule import Checked, term_path
 from alignc.diagnostics import Diagnostic
 from alignc.graph.divergence import meaning
@@ -75,7 +75,8 @@ def kl_in_policy_gradient(checked: Checked) -> Iterator[Diagnostic]:
         kl = term.kl
         if kl is None or kl.beta == 0:
             continue
-        for code in kl_codes(kl.estimator, kl.placement, kl.granularity, "policy"):
+        whole = kl.estimator == "full" and whole_by_both(checked)
+        for code in () if whole else kl_codes(kl.estimator, kl.placement, kl.granularity, "policy"):
             divergence = meaning(kl.estimator, kl.placement).divergence
             words = SAID[code].format(
                 estimator=kl.estimator, place=PLACES[kl.placement], divergence=divergence

@@ -217,6 +217,8 @@ def _key(node: Node) -> str:
             return {"policy": "logp", "rollout": "old_logp"}.get(model, "ref_logp")
         case Length():
             return "length"
+        case Output(quantity="divergence", model="rollout"):
+            return "old_divergence"
         case Output(quantity=quantity):
             return "" if quantity == "value" else quantity
         case Column(name=name):
@@ -224,4 +226,4 @@ def _key(node: Node) -> str:
     return ""
 
 
-BY_TOKEN = ("logp", "ref_logp", "old_logp", "log_sum_squares")
+BY_TOKEN = ("logp", "ref_logp", "old_logp", "log_sum_squares", "divergence", "old_divergence")

@@ -204,12 +204,17 @@ def _others(loss: Loss) -> tuple[Coefficient, ...]:
 OTHERS = {
     "token_value": ("V", "moves the value of a state to its return"),
     "entropy": ("H", "raises the entropy of the next token"),
+    "divergence": ("D", "lowers the divergence of the next token from the reference"),
 }
 
 
 def other_outputs(loss: Loss) -> list[Output]:
     """List what is trained beside log-probabilities and scores."""
-    return [n for n in inputs(alone(loss.root)) if isinstance(n, Output) and n.quantity in OTHERS]
+    return [
+        n
+        for n in inputs(alone(loss.root))
+        if isinstance(n, Output) and n.type.trained and n.quantity in OTHERS
+    ]
 
 
 def trained_output(loss: Loss, response: str) -> Node:

@@ -126,7 +126,10 @@ def _inner(spec: Loaded) -> Iterator[str]:
         yield f"{passes} in {parts}: {updates} updates a rollout"
     if policy is None or updates == 1:
         return
-    if held(policy, "reward") is not None:
+    kl = held(policy, "reward")
+    if kl is not None and kl.estimator == "full":
+        yield "the penalty is that of the policy that sampled: later updates find it as it was"
+    elif kl is not None:
         yield "the first update ascends J = E[R] − β·KL(π‖ref); later ones ∇J + β·∇KL(π‖old), as u stands still"
     elif policy.surrogate.kind == "reinforce":
         yield "from the second update on samples are another policy's: without a ratio the gradient is biased"

@@ -37,6 +37,8 @@ class Kind(StrEnum):
     """The force at the reference has the same sign on both sides, at first order."""
     COLLAPSE = "collapse"
     """Does not pull back, and rewards dropping responses without bound."""
+    PARTIAL = "partial"
+    """The full expectation in the reward: it reaches what follows a token, never the token's own choice."""
     UNDECIDED = "undecided"
 
 
@@ -77,6 +79,7 @@ OPTIMA: Mapping[Kind, str] = {
     Kind.SADDLE: "none near the reference: nothing holds the policy there",
     Kind.KINK: "none near the reference: nothing holds the policy there",
     Kind.COLLAPSE: "none: the penalty itself rewards a point mass",
+    Kind.PARTIAL: "not Gibbs: each token answers for the divergence of later ones, not for its own",
     Kind.UNDECIDED: "w solves g(log w) = (R − ν)/β, where that has one solution",
 }
 """T3: at the optimum g(log w) = (R − ν)/β, with ν that normalises."""
@@ -95,7 +98,9 @@ TABLE: Mapping[tuple[str, Placement], Meaning] = {
     ("abs", "reward"): Meaning(Kind.KINK, "E_π[|u|] − Σ|π − ref|", "|u|", "w·|log(w)| − |w − 1|"),
     ("abs", "loss"): Meaning(Kind.VARIATION, "2·TV(π, ref) = Σ|π − ref|", "sign(u)", "|w − 1|"),
     ("abs", "ratio"): Meaning(Kind.NONCONVEX, "E_π[|u|]", "|u| + sign(u)", "w·|log(w)|"),
+    ("full", "reward"): Meaning(Kind.PARTIAL, "KL(π‖ref) of the tokens that follow", "u", None),
     ("full", "loss"): Meaning(Kind.KL, KL, "u", "w·log(w)"),
+    ("full", "ratio"): Meaning(Kind.KL, KL, "u", "w·log(w)"),
 }
 """The estimators that have a name. `full`, the expectation itself, is that of one step."""
 

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 
 from alignc.graph import build as b
 from alignc.graph.formulas import own_formula
-from alignc.graph.nodes import NAT, Logp, Node
+from alignc.graph.nodes import NAT, Logp, Node, Output
 from alignc.graph.scope import Scope, bare, carried
 from alignc.graph.scores import SUFFIX, log_ratio
 from alignc.graph.types import GraphTypeError, Unit
 from alignc.spec.axes import Score
 from alignc.spec.objective import KLTerm
 
-__all__ = ["KAPPA", "Estimate", "estimate", "kappa", "weighted"]
+__all__ = ["KAPPA", "Estimate", "divergence", "estimate", "kappa", "weighted"]
 
 KAPPA: Mapping[str, str] = {"k1": "u", "k2": "u**2/2", "k3": "u+expm1(-u)", "abs": "abs(u)"}
 """κ(u) of the estimators that have a name (Schulman 2020), u = log π/ref."""
@@ -32,15 +32,35 @@ class Estimate:
 def kappa(estimator: str, u: Node) -> Node:
     """Apply an estimator to a log-ratio without a unit.
 
-    Raises GraphTypeError: E004 for `full`, which no sample of tokens tells; E003 for what is no formula over u.
+    Raises GraphTypeError: E004 for `full`, which no log-ratio of a token tells; E003 for what is no formula over u.
     """
     if estimator == "full":
-        message = (
-            "`estimator: full` needs the probability of every word at every token, which a job does not keep"
-        )
+        message = "`estimator: full` reads the whole vocabulary, which a log-ratio does not tell"
         raise GraphTypeError(f"{message}; k2 has the same expected gradient token by token", "E004")
     text = KAPPA.get(estimator, estimator)
     return own_formula(text, {"u": u}, "an estimator is a formula over u", over="u")
+
+
+def divergence(model: str, response: str, granularity: str, anchor: str, scope: Scope) -> Node:
+    """Take the divergence of what comes next at each token, or their sum over a response: `full`, in nat.
+
+    Raises GraphTypeError E004 where a job does not have both models at hand for the whole vocabulary.
+    """
+    if response != "completions":
+        message = "`estimator: full` needs the reference beside the policy at every step, and given data"
+        raise GraphTypeError(
+            f"{message} has it read once, a number a token; k2 has the same expected gradient", "E004"
+        )
+    if anchor != "initial":
+        message = f"`estimator: full` takes the initial policy as its reference, not `{anchor}`"
+        raise GraphTypeError(f"{message}: of the others one number a token is kept", "E004")
+    found = scope.names.value(
+        "divergence",
+        "D_i,t",
+        "KL(π‖ref) of the next token, over the whole vocabulary",
+        Output("divergence", model, response),
+    )
+    return b.sum_over("token", found) if granularity == "sequence" else found
 
 
 def weighted(value: Node, rho: Node | None, correction: str) -> Node:
@@ -52,6 +72,8 @@ def weighted(value: Node, rho: Node | None, correction: str) -> Node:
 
 def estimate(term: KLTerm, response: str, scope: Scope) -> Estimate:
     """Lower the estimate of one response, in nat."""
+    if term.estimator == "full":
+        return _full(term, response, scope)
     u = _named_ratio(term, response, scope)
     rho = _importance(term, response, scope) if term.correction != "none" else None
     inside = bare(u) if term.clamp is None else _clamped(bare(u), term.clamp, scope)
@@ -63,6 +85,17 @@ def estimate(term: KLTerm, response: str, scope: Scope) -> Estimate:
     loss = weighted(through, rho, term.correction)
     named = (u,) if rho is None else (u, rho)
     return Estimate(_summed(loss, term), _summed(value, term), named)
+
+
+def _full(term: KLTerm, response: str, scope: Scope) -> Estimate:
+    if term.gradient is not None or term.clamp is not None:
+        part = "gradient" if term.gradient is not None else "clamp"
+        raise GraphTypeError(f"`estimator: full` has no log-ratio for `{part}`", "E004")
+    anchor = term.anchor or "initial"
+    found = divergence("policy", response, term.granularity, anchor, scope)
+    rho = _importance(term, response, scope) if term.correction != "none" else None
+    loss = weighted(found, rho, term.correction)
+    return Estimate(_summed(loss, term), _summed(found, term), (found,) if rho is None else (found, rho))
 
 
 def _summed(node: Node, term: KLTerm) -> Node:

@@ -6,7 +6,19 @@ from dataclasses import dataclass
 from typing import Any
 
 from alignc.graph.build import add, multiply
-from alignc.graph.nodes import Add, Constant, Logp, Multiply, Named, Node, Parameter, Reduce, Stop, walk
+from alignc.graph.nodes import (
+    Add,
+    Constant,
+    Logp,
+    Multiply,
+    Named,
+    Node,
+    Parameter,
+    Reduce,
+    Stop,
+    is_divergence,
+    walk,
+)
 from alignc.graph.rewrite import inputs, rebuilt, substitute, without_names
 from alignc.spec.views import View
 
@@ -62,7 +74,9 @@ class Loss:
     @property
     def models(self) -> tuple[str, ...]:
         """The models whose log-probabilities the loss reads, the policy first."""
-        found = {n.model for n in walk(*self.outputs, *self.penalties) if isinstance(n, Logp)}
+        read = tuple(walk(*self.outputs, *self.penalties))
+        found = {n.model for n in read if isinstance(n, Logp)}
+        found |= {"initial" for n in read if is_divergence(n)}
         return tuple(sorted(found, key=lambda m: (m != "policy", m)))
 
     @property
@@ -112,6 +126,7 @@ def _step(node: Node) -> str:
 def at_reference(node: Node) -> Node:
     """Put the policy where the reference is, as it stands before the first step, and fold: values, no gradients."""
     models: dict[Node, Node] = {n: Logp("policy", n.response) for n in inputs(node) if isinstance(n, Logp)}
+    models |= {n: multiply(Constant(0.0), n) for n in inputs(node) if is_divergence(n)}
     placed, done = substitute(without_names(node), models), dict[Node, Node]()
     for inner in walk(placed):
         done[inner] = done[inner.argument] if isinstance(inner, Stop) else _spread_out(rebuilt(inner, done))

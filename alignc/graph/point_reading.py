@@ -37,7 +37,7 @@ __all__ = [
 
 KEYS = (
     "logp", "ref_logp", "old_logp", "length", "reward", "win_rate", "value", "advantage", "score", "return",
-    "old_value", "log_sum_squares", "entropy",
+    "old_value", "log_sum_squares", "entropy", "divergence", "old_divergence",
 )  # fmt: skip
 """What a response of an example may give: sums over tokens in nat, or lists by token."""
 LOGARITHMS = ("logp", "ref_logp", "old_logp")
@@ -194,6 +194,8 @@ def _read(node: Node, response: Mapping[str, Any], path: str) -> Any:
             return _spread(response, "value", path)
         case Output(quantity="entropy"):
             return _spread(response, "entropy", path)
+        case Output(quantity="divergence", model=model):
+            return _spread(response, "divergence" if model == "policy" else "old_divergence", path)
         case Column(name=name, token=True):
             return _spread(response, name, path)
         case Output(quantity=quantity):

@@ -7,7 +7,7 @@ provides; every other advantage is made here, of nodes.
 from __future__ import annotations
 
 from alignc.graph import build as b
-from alignc.graph.kl import kappa
+from alignc.graph.kl import divergence, kappa
 from alignc.graph.loss import Advantage, Metric, TermLoss
 from alignc.graph.nodes import NAT, REWARD, Column, GroupSize, Length, Logp, Named, Node, Output, Reduce
 from alignc.graph.policy_metrics import policy_metrics, value_metrics
@@ -96,6 +96,9 @@ def _penalty(term: PolicyGradient, scope: Scope) -> Node | None:
     if kl is None:
         return None
     inner = scope.inside("kl")
+    if kl.estimator == "full":
+        found = divergence("rollout", Y, kl.granularity, kl.anchor, scope)
+        return b.multiply(inner.number("beta", kl.beta, "β", REWARD / NAT), found)
     tokens: Node = b.subtract(Logp("rollout", Y), Logp(kl.anchor, Y))
     if kl.granularity == "sequence":
         u = scope.names.value(
@@ -241,6 +244,8 @@ def _kl_loss(term: PolicyGradient, ratio: Node | None, scope: Scope) -> Node | N
 
 
 def _estimate(kl: KLPlacement, scope: Scope) -> Node:
+    if kl.estimator == "full":
+        return bare(divergence("policy", Y, kl.granularity, kl.anchor, scope))
     tokens: Node = b.subtract(Logp("policy", Y), Logp(kl.anchor, Y))
     if kl.granularity == "sequence":
         u = scope.names.value("u", "u_i", "log-ratio, sum over tokens, nat", b.sum_over("token", tokens))

@@ -36,6 +36,8 @@ def kl_codes(estimator: str, placement: Placement, granularity: str, sampling: S
     if sampling == "given" and placement == "reward":
         return ("E301",)
     if estimator == "full":
+        if placement == "ratio" and granularity == "sequence":
+            return ()  # the ratio of the whole response brings what the loss alone misses
         return ("W211",) if placement == "reward" else ("W209", "W211")
     if sampling == "given" and placement == "loss":
         return _on_given_data(estimator)

@@ -8,7 +8,7 @@ from typing import Any
 from alignc.graph.build import split_number
 from alignc.graph.evaluate import evaluate
 from alignc.graph.loss import Loss, at_reference
-from alignc.graph.nodes import Add, Column, Constant, Length, Node, Output, Reduce, walk
+from alignc.graph.nodes import Add, Column, Constant, Length, Node, Output, Reduce, is_divergence, walk
 from alignc.graph.policy_metrics import RATIOS
 from alignc.graph.rewrite import inputs
 from alignc.graph.statistics import kind, loss_responses, statistic_responses, statistics
@@ -165,7 +165,9 @@ def _roles(
     many, grouped = len(responses), responses == ("completions",)
     roles = [Role("policy", weights, True, many - silent, False, silent, grouped)]
     if "initial" in anchors or (anchors and not online(job)):
-        roles.append(Role("reference", SOURCES[reference], False, many, not online(job), grouped=grouped))
+        beside = any(is_divergence(n) and n.type.trained for n in walk(loss.root))
+        source = SOURCES[reference] + (", beside the policy at every update" if beside else "")
+        roles.append(Role("reference", source, False, many, not online(job), grouped=grouped))
     if "ema" in anchors and online(job):
         name = "average" if "initial" in anchors else "reference"
         roles.append(Role(name, SOURCES["ema"], False, many, False, grouped=grouped))

@@ -53,6 +53,8 @@ class Dialect:
     """Of a name and a response."""
     state_value: str
     entropy: str
+    divergence: str
+    """Of two models and a place."""
     mean: str
     total: str
     over: Mapping[str, str]
@@ -104,6 +106,7 @@ TEXT = Dialect(
     token_column="{}({})",
     state_value="V(x, {})",
     entropy="H(π(·|x, {}))",
+    divergence="KL({0}‖{1})(x, {2})",
     mean="E{}[{}]",
     total="Σ{}[{}]",
     over={"batch": "", "group": "_i", "token": "_t"},
@@ -165,6 +168,7 @@ LATEX = Dialect(
     token_column="{}({})",
     state_value=r"V(x, {})",
     entropy=r"H\left(\pi_\theta(\cdot \mid x, {})\right)",
+    divergence=r"\mathrm{{KL}}\left({0} \,\middle\|\, {1}\right)(x, {2})",
     mean=r"\mathbb{{E}}{}\left[{}\right]",
     total=r"\sum{}\left[{}\right]",
     over={"batch": "", "group": "_i", "token": "_t"},

@@ -102,6 +102,9 @@ class Printer:
                 return spell.state_value.format(self.token(response, "<t")), ATOM
             case Output(quantity="entropy", response=response):
                 return spell.entropy.format(self.token(response, "<t")), ATOM
+            case Output(quantity="divergence", model=model, response=response):
+                of = self.token(response, "<t")
+                return spell.divergence.format(spell.model(model), spell.model("initial"), of), ATOM
             case Output(response=response):
                 return f"r(x, {spell.response[response]})", ATOM
         return None

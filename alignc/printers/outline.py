@@ -92,6 +92,8 @@ def _vertex(node: Node, number: int) -> Vertex:
             whole = Reduce("sum", "token", node)
             kind = "policy" if model == "policy" else "reference"
             return Vertex(key, kind, text(whole), "", f"log-probability of {RESPONSES[response]}")
+        case Output(quantity="divergence"):
+            return Vertex(key, "policy", text(node), "", "divergence of the next token from the reference")
         case Output():
             return Vertex(key, "policy", text(node), "", f"{node.quantity} of the policy")
         case Length():

@@ -152,7 +152,7 @@ def write_model(source: Trained, tokenizer: Any, folder: Path, asked: torch.dtyp
 
 def without_critic(job: Job) -> Job:
     """Leave out what is read off states, so that a policy is read without its critic."""
-    outputs = [name for name in job.plan.outputs if name not in ("token_value", "value")]
+    outputs = [name for name in job.plan.outputs if name not in ("divergence", "token_value", "value")]
     return dataclasses.replace(job, plan=dataclasses.replace(job.plan, outputs=outputs))
 
 

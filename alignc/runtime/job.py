@@ -161,7 +161,7 @@ class Spec:
     output_dir: str
 
 
-OUTPUTS = {"entropy", "log_sum_squares", "score", "token_value", "value"}
+OUTPUTS = {"divergence", "entropy", "log_sum_squares", "score", "token_value", "value"}
 STATISTICS = {"matched", "mean", "running"}
 ANCHORS = {"ema", "initial", "previous_iterate", "rollout"}
 """On given data all are the policy as training began."""

@@ -4,35 +4,35 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from torch import nn
 
 from .anchors import frozen_model
+from .attention import causal_lm
 from .conduct import Run
 from .data.example import Example
+from .failure import Failure
 from .micro import Arrangement, arrange
 from .models import initial_model, ready
 from .online_shared import shared
-from .scorer import Scorer
+from .scorer import Reference, Scorer
 from .scoring import score_outputs
 from .world import World
 
-__all__ = ["Reference", "Scored", "initial_policy", "reference_of", "scores_of"]
+__all__ = [
+    "Reference",
+    "Scored",
+    "divergences_of",
+    "initial_policy",
+    "reference_of",
+    "same_words",
+    "scores_of",
+]
 
 Scored = Mapping[str, tuple[np.ndarray, ...]]
 """What a model says of one row, `logps` and what else it gives a token: an array a response."""
-
-
-@dataclass(frozen=True)
-class Reference:
-    """The model that the policy began as, or another; under LoRA the policy itself, its adapter switched off."""
-
-    model: nn.Module
-    scorer: nn.Module
-    within: Callable[[], AbstractContextManager[Any]] = nullcontext
 
 
 def reference_of(
@@ -52,6 +52,32 @@ def initial_policy(run: Run, world: World, tokenizer: Any, arrangement: Arrangem
     model = initial_model(run.job, tokenizer, critic=False)
     arrange(run.job, model, tokenizer, world.device, arrangement.autocast)
     return ready(model, run.job, world.device).to(arrangement.dtype)
+
+
+def same_words(policy: nn.Module, reference: nn.Module) -> None:
+    """Refuse a reference that has other words than the policy: Failure E607."""
+    sizes = [causal_lm(model).get_output_embeddings().weight.shape[0] for model in (policy, reference)]
+    if sizes[0] != sizes[1]:
+        raise Failure(
+            "E607",
+            f"the policy chooses among {sizes[0]} words and its reference among {sizes[1]}",
+            why="`estimator: full` compares their probabilities word by word",
+            help="take a reference with the policy's vocabulary, or another estimator",
+        )
+
+
+def divergences_of(
+    run: Run,
+    world: World,
+    model: nn.Module,
+    reference: Reference,
+    rows: Sequence[Example],
+    pieces: Sequence[Sequence[int]],
+    arrangement: Arrangement,
+) -> list[tuple[np.ndarray, ...]]:
+    """Compute KL(policy‖reference) of what comes next at each token of the rows, as `scores_of` does."""
+    scorer = Scorer(model, outputs=["divergence"], beside=reference)
+    return [each["divergence"] for each in scores_of(run, world, scorer, rows, pieces, arrangement)]
 
 
 def scores_of(

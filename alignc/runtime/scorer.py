@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -12,13 +14,23 @@ from torch import Tensor, nn
 
 from .attention import causal_lm
 from .critic import critic_of, has_critic
+from .divergence import Other, token_divergence
 from .entropy import token_entropy
 from .failure import Failure
 from .layout import Batch
 from .logprobs import KEEP_BYTES, LogitRule, token_log_probs
 from .squares import log_sum_squares
 
-__all__ = ["Scorer"]
+__all__ = ["Reference", "Scorer"]
+
+
+@dataclass(frozen=True)
+class Reference:
+    """The model that the policy began as, or another; under LoRA the policy itself, its adapter switched off."""
+
+    model: nn.Module
+    scorer: nn.Module
+    within: Callable[[], AbstractContextManager[Any]] = nullcontext
 
 
 class Scorer(nn.Module):
@@ -29,9 +41,17 @@ class Scorer(nn.Module):
     without them it is the ordinary linear map, so the model itself, and ``generate``, work as before.
     """
 
-    def __init__(self, model: nn.Module, *, outputs: Collection[str] = (), budget: int = KEEP_BYTES) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        *,
+        outputs: Collection[str] = (),
+        beside: Reference | None = None,
+        budget: int = KEEP_BYTES,
+    ) -> None:
         super().__init__()
         self.model, self.outputs = model, frozenset(outputs)
+        self.beside = beside  # no module of this one: no engine wraps, counts or saves it
         base = causal_lm(model)
         head = base.get_output_embeddings()
         if not isinstance(head, nn.Linear):
@@ -51,9 +71,13 @@ class Scorer(nn.Module):
         """Return log p of every response token, ``[rows, k, T]`` float32 (float64), 0 where there is none.
 
         With other ``outputs`` a dict: `logps`, `log_sum_squares` (log Σ_v π(v)² of every token, no gradient),
-        `entropy` (of what each token was drawn from), `token_value` (of the state before each token, from the
+        `entropy` (of what each token was drawn from), `divergence` (of that from what the model ``beside`` would
+        draw from), `token_value` (of the state before each token, from the
         critic or the value head) and `value` (of the prompt, ``[rows]``).
         """
+        other = None
+        if self.beside is not None and "divergence" in self.outputs:
+            other = reading_of(self.beside, batch)
         base = causal_lm(self.model)
         scored = hidden_states(base.base_model, batch)
         head = base.get_output_embeddings()
@@ -64,6 +88,8 @@ class Scorer(nn.Module):
         for name in ("log_sum_squares", "entropy"):
             if name in self.outputs:
                 found[name] = laid(head(scored, statistic=name), batch)
+        if other is not None:
+            found["divergence"] = laid(head(scored, beside=other), batch)
         if "token_value" in self.outputs:
             found["token_value"] = laid(token_values(base, scored, batch).to(logps.dtype), batch)
         if "value" in self.outputs:
@@ -83,6 +109,16 @@ def hidden_states(backbone: nn.Module, batch: Batch) -> Tensor:
     }
     hidden: Tensor = backbone(input_ids=batch.input_ids, use_cache=False, **places).last_hidden_state
     return hidden.flatten(0, 1).index_select(0, batch.score_at)
+
+
+@torch.no_grad()
+def reading_of(reference: Reference, batch: Batch) -> Other:
+    """Read what a reference makes of a batch, up to its head."""
+    with reference.within():
+        base = causal_lm(reference.model)
+        hidden = hidden_states(base.base_model, batch)
+    head = base.get_output_embeddings()
+    return Other(hidden, head.weight, head.bias, _rule(base.config.get_text_config()))
 
 
 def token_values(base: Any, scored: Tensor, batch: Batch) -> Tensor:
@@ -108,7 +144,10 @@ def _head_forward(
     targets: Tensor | None = None,
     *,
     statistic: str | None = None,
+    beside: Other | None = None,
 ) -> Tensor:
+    if beside is not None:
+        return token_divergence(hidden, head.weight, beside, bias=head.bias, rule=rule)
     if statistic is not None:
         compute = {"log_sum_squares": log_sum_squares, "entropy": token_entropy}[statistic]
         return compute(hidden, head.weight, bias=head.bias, rule=rule)

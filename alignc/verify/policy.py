@@ -55,6 +55,9 @@ def divergences(kl: KLPlacement | None, policy: Policy, base: Policy) -> dict[st
     found |= {f"stepwise {name}": policy.steps(g, base) for name, g in slopes.items()}
     if kl is None:
         return found
+    if kl.estimator == "full":
+        later = found["KL(π‖ref)"] - found["stepwise KL(π‖ref)"]
+        return found | {meaning("full", "reward").divergence: later}
     own = _coefficient(kl)
     name = meaning(kl.estimator, kl.placement).divergence
     found.setdefault(name, policy.slope([own(x) for x in u]))

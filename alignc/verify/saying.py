@@ -71,12 +71,19 @@ def said(setting: Setting) -> tuple[str | None, str]:
     if kl is None:
         return NOTHING, ""
     found = meaning(kl.estimator, kl.placement)
-    name = NOTHING if found.kind == Kind.NULL else NAMED.get(found.kind, found.divergence)
+    name = NOTHING if _absent(found.kind, setting) else NAMED.get(found.kind, found.divergence)
+    if kl.estimator == "full" and setting.words.longest > 1:
+        return (found.divergence if kl.placement == "reward" else f"stepwise {name}"), ""
     if kl.granularity == "token" and setting.words.longest > 1 and name != NOTHING:
         if kl.placement == "reward":
             return (name if found.kind == Kind.KL else f"paid by token, {name}"), ""
         return (f"stepwise {name}" if stepwise(found, kl.placement) or not found.sound else name), ""
     return name, ""
+
+
+def _absent(kind: Kind, setting: Setting) -> bool:
+    """Tell whether no divergence is descended: never, or on one action, which nothing follows."""
+    return kind == Kind.NULL or (kind == Kind.PARTIAL and setting.words.longest == 1)
 
 
 def no_objective(setting: Setting) -> str:
@@ -111,5 +118,5 @@ def factors(setting: Setting, policy: Policy) -> tuple[float, float]:
     if kl is None:
         return own * shared, 0.0
     found = meaning(kl.estimator, kl.placement)
-    scale = 0.0 if found.kind == Kind.NULL else kl.beta * found.scale
+    scale = 0.0 if _absent(found.kind, setting) else kl.beta * found.scale
     return own * shared, scale * shared * (own if kl.placement == "reward" else 1.0)

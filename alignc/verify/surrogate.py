@@ -16,7 +16,18 @@ import numpy as np
 from alignc.graph.evaluate import evaluate
 from alignc.graph.gradient import gradient
 from alignc.graph.loss import TermLoss, alone
-from alignc.graph.nodes import Column, GroupSize, Length, Logp, Node, Position, Reduce, walk
+from alignc.graph.nodes import (
+    Column,
+    GroupSize,
+    Length,
+    Logp,
+    Node,
+    Output,
+    Position,
+    Reduce,
+    is_divergence,
+    walk,
+)
 from alignc.graph.rewrite import inputs, substitute
 from alignc.verify.returns import Tokens, group_advantages, paid
 from alignc.verify.toy import Array, held_still
@@ -25,7 +36,7 @@ from alignc.verify.words import Policy, Words
 __all__ = ["Groups", "Surrogate", "win_rates_of"]
 
 Group = tuple[int, ...]
-POLICY = Logp("policy", "completions")
+POLICY, APART = Logp("policy", "completions"), Output("divergence", "policy", "completions")
 
 
 def win_rates_of(old: Policy, rewards: tuple[float, ...]) -> list[float]:
@@ -69,19 +80,26 @@ class Surrogate:
             n: Column(f"shared {i}", None, n.type.unit) for i, n in enumerate(batch)
         }
         self.loss = alone(substitute(term.value, self.shared))
-        self.slope = gradient(self.loss, POLICY)
+        self.slopes = {n: gradient(self.loss, n) for n in (POLICY, APART) if n in inputs(self.loss)}
         self.held = held_still(self.loss)
 
     def gradient(self, policy: Policy, old: Policy) -> Array:
         """Compute the expected gradient in the policy's logits, on responses of the old policy."""
         law = self.groups.law(old)
-        found = evaluate(self.slope, self._given(self.slope, policy, old, policy))
         total = np.zeros(self.words.size)
-        for weight, group, values in zip(law, self.groups.members, _spread(found, len(law)), strict=True):
-            for member, value in zip(group, _spread(values, len(group)), strict=True):
-                length = len(self.words.sentences[member])
-                total += weight * policy.scores(member, [float(c) for c in _spread(value, length)])
+        for leaf, slope in self.slopes.items():
+            found = evaluate(slope, self._given(slope, policy, old, policy))
+            for weight, group, values in zip(law, self.groups.members, _spread(found, len(law)), strict=True):
+                for member, value in zip(group, _spread(values, len(group)), strict=True):
+                    total += weight * self._collected(leaf, policy, member, value)
         return total
+
+    def _collected(self, leaf: Node, policy: Policy, member: int, value: Any) -> Array:
+        """Carry the coefficients of a response's words, of log π or of the states' divergence, to the logits."""
+        coefficients = [float(c) for c in _spread(value, len(self.words.sentences[member]))]
+        if leaf is APART:
+            return policy.apart_slopes(self.words.reference, member, coefficients)
+        return policy.scores(member, coefficients)
 
     def value(self, policy: Policy, old: Policy, held: Policy) -> float:
         """Compute the expected loss; what no gradient reaches is taken at `held`."""
@@ -107,6 +125,9 @@ class Surrogate:
             case Logp(model=model):
                 tokens = models.get(model, self.words.reference).tokens
                 return [[tokens[i] for i in g] for g in members]
+            case Output(model=model):
+                apart = models[model].apart(self.words.reference)
+                return [[apart[i] for i in g] for g in members]
             case Length():
                 return [[float(len(sentences[i])) for i in g] for g in members]
             case Position():
@@ -152,6 +173,7 @@ class Surrogate:
             logs = {"rollout": old.tokens}
             given: dict[Node, Any] = {n: [logs.get(n.model, self.words.reference.tokens)] for n in inputs(how.penalty)
                      if isinstance(n, Logp)}  # fmt: skip
+            given |= {n: [old.apart(self.words.reference)] for n in inputs(how.penalty) if is_divergence(n)}
             penalty = _spread(_spread(evaluate(how.penalty, given), 1)[0], len(sentences))
         return [paid(w, len(s), p) for w, s, p in zip(worth, sentences, penalty, strict=True)]
 

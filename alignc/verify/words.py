@@ -121,6 +121,24 @@ class Policy:
         """Compute ∇KL(π‖base) of whole responses."""
         return self.slope(self.ratios(base))
 
+    def apart(self, base: Policy) -> list[list[float]]:
+        """List, word by word of each response, the divergence KL(π‖base) of the state that it is drawn in."""
+        by_state, places = self._by_state(base), self.words.states
+        return [[float(by_state[places[s[:i]]]) for i in range(len(s))] for s in self.words.sentences]
+
+    def apart_slopes(self, base: Policy, sentence: int, coefficients: list[float]) -> Array:
+        """Sum coefficient · ∇KL of the state over a response's words, in the logits."""
+        by_state, found = self._by_state(base), np.zeros_like(self.logps)
+        words = self.words.sentences[sentence]
+        for i, c in enumerate(coefficients):
+            at = self.words.states[words[:i]]
+            found[at] += c * np.exp(self.logps[at]) * (self.logps[at] - base.logps[at] - by_state[at])
+        return found.ravel()
+
+    def _by_state(self, base: Policy) -> Array:
+        found: Array = (np.exp(self.logps) * (self.logps - base.logps)).sum(axis=1)
+        return found
+
     def values(self, paid: list[list[float]], discount: float) -> dict[Sentence, float]:
         """Compute the value of every state where word t of response i is paid `paid[i][t]`."""
         places = self.words.states

@@ -123,7 +123,11 @@ def test_unsound_estimators_can_be_waived(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("estimator", "code", "words"),
-    [("full", "E004", "every word"), ("v**2", "E003", "unknown name `v`"), ("u.real", "E003", "u.real")],
+    [
+        ("full", "E004", "beside the policy"),
+        ("v**2", "E003", "unknown name `v`"),
+        ("u.real", "E003", "u.real"),
+    ],
 )
 def test_what_is_no_estimator_is_refused(estimator: str, code: str, words: str, tmp_path: Path) -> None:
     spec = tmp_path / "spec.yaml"

@@ -202,12 +202,17 @@ def codes(text: str, folder: Path) -> list[str]:
     return sorted(c for c, _, _ in found(text, folder))
 
 
-def test_full_is_refused_before_anything_is_said_of_its_gradient(tmp_path: Path) -> None:
+@pytest.mark.parametrize("placement", ["reward", "loss", "ratio"])
+def test_full_is_refused_against_a_model_of_which_one_number_a_token_is_kept(
+    placement: str, tmp_path: Path
+) -> None:
     spec = tmp_path / "spec.yaml"
-    spec.write_text(held("full", "loss"), "utf-8")
+    spec.write_text(
+        held("full", placement).replace("beta: 0.1}", "beta: 0.1, anchor: previous_iterate}"), "utf-8"
+    )
     (said,) = validate(spec).diagnostics
     assert said.code == "E004"
-    assert "every word" in said.message
+    assert "not `previous_iterate`" in said.message
 
 
 @pytest.mark.parametrize(

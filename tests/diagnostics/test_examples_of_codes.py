@@ -17,9 +17,8 @@ GIVEN = {
     "data": "data: {kind: pairwise, source: x/y}\n",
 }
 SAMPLED = "data: {kind: prompts, source: x/y, reward: {kind: function, name: 'judges:mark'}}\n"
-ELSEWHERE = ("E113", "E305", "W211")
-"""E113 is said by `diff`, `verify` and `plan`; before the others comes E004: `beta` must be above 0, and no job keeps
-what `full` reads."""
+ELSEWHERE = ("E113", "E305")
+"""E113 is said by `diff`, `verify` and `plan`; before E305 comes E004: `beta` must be above 0."""
 
 
 def completed(example: str) -> str:

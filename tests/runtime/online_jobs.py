@@ -22,6 +22,8 @@ SELF_PLAY |= {"completions_per_prompt": 3}
 FOLLOWING = {"estimator": "k1", "placement": "reward", "beta": 0.05, "granularity": "token"}
 FOLLOWING |= {"adaptive": {"target": 1.0, "horizon": 50}}
 
+FULL = {"estimator": "full", "placement": "reward", "beta": 0.2}
+
 OBJECTIVES: dict[str, dict[str, Any]] = {
     "ppo": {"objective": {"preset": "ppo", "epochs": 2}},
     "ppo_critic": {
@@ -41,6 +43,20 @@ OBJECTIVES: dict[str, dict[str, Any]] = {
             },
         },
         "model": {"reference": {"kind": "ema", "decay": 0.5}},
+    },
+    "full": {
+        "objective": {
+            "terms": [
+                {
+                    "name": "policy",
+                    "kind": "policy_gradient",
+                    "baseline": {"kind": "leave_one_out"},
+                    "kl": FULL,
+                },
+                {"name": "held", "kind": "kl", "estimator": "full", "weight": 0.2},
+            ]
+        },
+        "train": {"rollout_epochs": 2},
     },
     "sppo": {"objective": {"preset": "sppo", "eta": 5}, "data": SELF_PLAY},
 }
@@ -62,7 +78,7 @@ def online_script(folder: Path, name: str, **sections: dict[str, Any]) -> Path:
     train |= {"eval_steps": 4, "num_train_epochs": 1, "gradient_accumulation_steps": 2}
     laid: dict[str, Any] = {
         "data": data | chosen.get("data", {}) | sections.get("data", {}),
-        "train": train | sections.get("train", {}),
+        "train": train | chosen.get("train", {}) | sections.get("train", {}),
         "model": chosen.get("model", {}) | sections.get("model", {}),
         "launch": sections.get("launch", {}),
     }

@@ -26,6 +26,7 @@ CASES: dict[
 ] = {  # 13 prompts in rollouts of 4: in the last one, the second rank has nothing
     "ppo_critic": {},
     "grpo": {"model": ADAPTER},
+    "full": {"model": ADAPTER},
     "sppo": {},
 }
 SAMPLED = ("rollout", "row", "sample", "completion", "ended", "reward", "win_rate")

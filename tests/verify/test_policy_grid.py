@@ -79,6 +79,39 @@ def test_checks_say_what_the_compiled_loss_does(estimator: str, tmp_path: Path) 
     assert any(said.values())
 
 
+@pytest.mark.parametrize("granularity", ["token", "sequence"])
+@pytest.mark.parametrize("placement", PLACES)
+def test_checks_say_what_the_whole_vocabulary_does(placement: str, granularity: str, tmp_path: Path) -> None:
+    """`full`: W211 where ∇KL of whole responses is not what comes, W209 where the stepwise gradient is."""
+    surrogate = pull("full", placement, granularity, TOKENS)
+    policies, base = TOKENS.drawn(3), TOKENS.reference
+    found = [surrogate.gradient(p, p) for p in policies]
+    codes = set()
+    if not np.allclose(found, [p.divergence(base) for p in policies], atol=1e-12):
+        codes.add("W211")
+    if np.allclose(found, [p.steps(float, base) for p in policies], atol=1e-12):
+        codes.add("W209")
+    assert reported("full", placement, granularity, tmp_path) == codes
+    assert codes or (placement, granularity) == ("ratio", "sequence")
+
+
+def test_in_reward_and_loss_together_it_is_exact(tmp_path: Path) -> None:
+    """And then nothing is reported; with another strength in the loss both places are."""
+    parts = [pull("full", placement, "token", TOKENS) for placement in ("reward", "loss")]
+    for policy in TOKENS.drawn(3):
+        both = sum(part.gradient(policy, policy) for part in parts)
+        assert both == pytest.approx(policy.divergence(TOKENS.reference), abs=1e-12)
+    kl = {"estimator": "full", "placement": "reward", "beta": 0.1}
+    policy = {"name": "policy", "kind": "policy_gradient", **AXES, "kl": kl}
+    data = {"kind": "prompts", "source": "x/y", "completions_per_prompt": 1, "reward": REWARD}
+    path = tmp_path / "spec.yaml"
+    for weight, codes in ((0.1, []), (0.2, ["W209", "W211", "W211"])):
+        terms = [policy, {"name": "held", "kind": "kl", "estimator": "full", "weight": weight}]
+        spec = {"objective": {"terms": terms}, "model": {"policy": "x/y"}, "data": data}
+        path.write_text(json.dumps(spec), "utf-8")
+        assert sorted(d.code for d in validate(path).diagnostics if d.code in ("W209", "W211")) == codes
+
+
 LENGTHS = tuple(
     itertools.product(
         ("reinforce", "importance", "clipped", "cispo"),
