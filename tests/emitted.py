@@ -32,7 +32,7 @@ def tensors(drawn: Numbers, places: list[int], extra: int = 0) -> dict[str, Tens
         batch[name] = filled(mine, extra if by_token else 0)
         if model == "policy":
             batch[f"mask/{response}"] = filled(ones(mine), extra).bool()
-        if model in ("policy", "value", "score", "token_value", "entropy"):
+        if model in ("policy", "value", "score", "token_value", "entropy", "divergence"):
             batch[name].requires_grad_()
     return batch
 

@@ -109,7 +109,7 @@ def _surrogates() -> list[Online]:
 def _kls() -> list[Online]:
     """Every estimator in every place, by token and by response."""
     found = []
-    for estimator in ("k1", "k2", "k3", "abs"):
+    for estimator in ("k1", "k2", "k3", "abs", "full"):
         for placement, granularity in (
             ("loss", "token"), ("loss", "sequence"), ("ratio", "token"), ("ratio", "sequence"),
             ("reward", "sequence"),
@@ -204,6 +204,7 @@ def response(rng: random.Random, spread: float = 0.2) -> dict[str, Any]:
         "logp": logp, "ref_logp": near(2 * spread), "old_logp": near(spread), "reward": rng.gauss(0, 2),
         "win_rate": rng.random(), "advantage": around(), "value": around(), "return": around(),
         "old_value": around(), "entropy": [abs(x) for x in around()],
+        "divergence": [abs(x) for x in around()], "old_divergence": [abs(x) for x in around()],
     }  # fmt: skip
 
 

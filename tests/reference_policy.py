@@ -39,11 +39,12 @@ class Method:
 
 @dataclass
 class Slopes:
-    """By row, response and token: the slope on log π, on the value, on the entropy."""
+    """By row, response and token: the slope on log π, on the value, on the entropy, on the full divergence."""
 
     logp: list[list[list[float]]] = field(default_factory=list)
     value: list[list[list[float]]] = field(default_factory=list)
     entropy: list[list[list[float]]] = field(default_factory=list)
+    divergence: list[list[list[float]]] = field(default_factory=list)
 
 
 def evaluated(rows: Sequence[Row], method: Method) -> tuple[float, Slopes]:
@@ -52,18 +53,20 @@ def evaluated(rows: Sequence[Row], method: Method) -> tuple[float, Slopes]:
     loss, slopes = 0.0, Slopes()
     for row in rows:
         earned = advantages(row, method)
-        found: tuple[list[Any], list[Any], list[Any]] = ([], [], [])
+        found: tuple[list[Any], ...] = ([], [], [], [])
         for y, advantage in zip(row, earned, strict=True):
             by_token, by_response = shares(method.aggregation, len(rows), len(row), len(y["logp"]), tokens)
-            one, slope = response_loss(y, advantage, method, (by_token, by_response))
+            one, slope, pulled = response_loss(y, advantage, method, (by_token, by_response))
             critic, moved = critic_loss(y, method)
             loss += one + critic / tokens - method.entropy * sum(y.get("entropy", ())) / tokens
             found[0].append(slope)
             found[1].append([m / tokens for m in moved])
             found[2].append([-method.entropy / tokens] * len(y["logp"]))
+            found[3].append(pulled)
         slopes.logp.append(found[0])
         slopes.value.append(found[1])
         slopes.entropy.append(found[2])
+        slopes.divergence.append(found[3])
     return loss, slopes
 
 
@@ -113,6 +116,8 @@ def penalty(y: Response, method: Method) -> float:
         return 0.0
     estimator, _, beta, granularity = method.kl
     assert granularity == "sequence"
+    if estimator == "full":
+        return beta * sum(y["old_divergence"])
     return beta * kappa(estimator, sum(y["old_logp"]) - sum(y["ref_logp"]))[0]
 
 
@@ -133,13 +138,19 @@ def kappa(estimator: str, u: float) -> Pair:
 
 def response_loss(
     y: Response, advantage: list[float], method: Method, share: Pair
-) -> tuple[float, list[float]]:
-    """Weigh the tokens of a response, or the response as one: its part of the loss, and the slope of each token."""
+) -> tuple[float, list[float], list[float]]:
+    """Weigh the tokens of a response, or the response as one: its part of the loss, and the slope of each token.
+
+    The last are those on the full divergence, where that is in the loss.
+    """
     loss, slopes = surrogate_loss(y, advantage, method, share)
+    if method.kl is not None and method.kl[0] == "full" and method.kl[1] != "reward":
+        held, pulled, apart = full_loss(y, method.kl, share)
+        return loss + held, [a + b for a, b in zip(slopes, pulled, strict=True)], apart
     if method.kl is not None and method.kl[1] != "reward":
         held, pulled = kl_loss(y, method.kl, share)
         loss, slopes = loss + held, [a + b for a, b in zip(slopes, pulled, strict=True)]
-    return loss, slopes
+    return loss, slopes, []
 
 
 def surrogate_loss(
@@ -199,6 +210,23 @@ def kl_loss(y: Response, kl: tuple[str, str, float, str], share: Pair) -> tuple[
         return share[1] * beta * value, [share[1] * beta * slope] * len(u)
     pairs = [held(estimator, placement, *each) for each in zip(u, moved, strict=True)]
     return share[0] * beta * sum(p[0] for p in pairs), [share[0] * beta * p[1] for p in pairs]
+
+
+def full_loss(
+    y: Response, kl: tuple[str, str, float, str], share: Pair
+) -> tuple[float, list[float], list[float]]:
+    """β·D, or β·ρ·D with the ratio's own slope, D being read from the row: by token, or summed over the response."""
+    _, placement, beta, granularity = kl
+    n, apart = len(y["logp"]), y["divergence"]
+    moved = [a - b for a, b in zip(y["logp"], y["old_logp"], strict=True)]
+    whole = granularity == "sequence"
+    if whole:
+        moved, apart = [sum(moved)] * n, [sum(apart)] * n
+    rho = [math.exp(m) if placement == "ratio" else 1.0 for m in moved]
+    weight = beta * share[whole]
+    values = [weight * r * d for r, d in zip(rho, apart, strict=True)]
+    pulled = [v if placement == "ratio" else 0.0 for v in values]
+    return values[0] if whole else sum(values), pulled, [weight * r for r in rho]
 
 
 def held(estimator: str, placement: str, u: float, moved: float) -> Pair:

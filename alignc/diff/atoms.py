@@ -51,8 +51,6 @@ def atom_name(node: Node) -> str:
             return "V"
         case Output(quantity="score", response=response):
             return f"s_{SUFFIX[response]}"
-        case Output(quantity="divergence", model="rollout", response=response):
-            return f"old_divergence_{SUFFIX[response]}"
         case Output(quantity=quantity, response=response):
             return f"{quantity}_{SUFFIX[response]}"
     return type(node).__name__.lower()

@@ -217,8 +217,6 @@ def _key(node: Node) -> str:
             return {"policy": "logp", "rollout": "old_logp"}.get(model, "ref_logp")
         case Length():
             return "length"
-        case Output(quantity="divergence", model="rollout"):
-            return "old_divergence"
         case Output(quantity=quantity):
             return "" if quantity == "value" else quantity
         case Column(name=name):

@@ -15,7 +15,7 @@ from alignc.emit.render import rendered
 from alignc.emit.source import loss_source
 from alignc.explain import Explanation
 from alignc.graph.loss import Loss
-from alignc.graph.nodes import is_divergence, walk
+from alignc.graph.nodes import Column, is_divergence, walk
 from alignc.plan import Needs
 from alignc.plan.needs import online
 from alignc.spec.load import Loaded
@@ -58,7 +58,9 @@ def job_folder(
         "rewards": "score" in needs.outputs,
         "penalty": bool(needs.advantage and needs.advantage["penalty"]),
         "full_in_loss": "divergence" in needs.outputs,
-        "full_in_reward": any(is_divergence(node) for node in walk(*loss.penalties)),
+        "full_in_reward": any(
+            is_divergence(n) and isinstance(n, Column) for n in walk(loss.root, *loss.penalties)
+        ),
         "ema": "ema" in needs.anchors,
         "adaptive": bool(needs.advantage and needs.advantage["adaptive"]),
         "mixture": getattr(getattr(job.data, "opponent", None), "kind", None) == "mixture",

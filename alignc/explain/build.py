@@ -210,11 +210,7 @@ OTHERS = {
 
 def other_outputs(loss: Loss) -> list[Output]:
     """List what is trained beside log-probabilities and scores."""
-    return [
-        n
-        for n in inputs(alone(loss.root))
-        if isinstance(n, Output) and n.type.trained and n.quantity in OTHERS
-    ]
+    return [n for n in inputs(alone(loss.root)) if isinstance(n, Output) and n.quantity in OTHERS]
 
 
 def trained_output(loss: Loss, response: str) -> Node:

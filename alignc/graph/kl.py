@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from alignc.graph import build as b
 from alignc.graph.formulas import own_formula
-from alignc.graph.nodes import NAT, Logp, Node, Output
+from alignc.graph.nodes import NAT, Column, Logp, Node, Output
 from alignc.graph.scope import Scope, bare, carried
 from alignc.graph.scores import SUFFIX, log_ratio
 from alignc.graph.types import GraphTypeError, Unit
@@ -44,6 +44,8 @@ def kappa(estimator: str, u: Node) -> Node:
 def divergence(model: str, response: str, granularity: str, anchor: str, scope: Scope) -> Node:
     """Take the divergence of what comes next at each token, or their sum over a response: `full`, in nat.
 
+    That of the `rollout` is a column, which stands still while the policy learns from it.
+
     Raises GraphTypeError E004 where a job does not have both models at hand for the whole vocabulary.
     """
     if response != "completions":
@@ -58,7 +60,9 @@ def divergence(model: str, response: str, granularity: str, anchor: str, scope: 
         "divergence",
         "D_i,t",
         "KL(π‖ref) of the next token, over the whole vocabulary",
-        Output("divergence", model, response),
+        Output("divergence", model, response)
+        if model == "policy"
+        else Column("old_divergence", response, NAT, token=True),
     )
     return b.sum_over("token", found) if granularity == "sequence" else found
 

@@ -51,7 +51,7 @@ __all__ = [
 
 NAT, TOKEN, REWARD = Unit.of("nat"), Unit.of("token"), Unit.of("reward")
 TOKEN_OUTPUTS = {"token_value": REWARD, "entropy": NAT, "divergence": NAT}
-"""What a model gives for every token beside its log-probability, with a gradient where it is the policy."""
+"""What a model gives for every token beside its log-probability, with a gradient."""
 
 
 class _Interned(type):
@@ -158,7 +158,7 @@ class Output(Node):
     """Another output of a model: `score` and `value` are one number, the others one a token.
 
     A `value` is the prompt's, whatever the response; a `token_value` that of the state before a token. A `divergence`
-    is KL(model‖initial) of what comes next, over the whole vocabulary.
+    is KL(π‖ref) of what comes next, over the whole vocabulary.
     """
 
     quantity: str
@@ -169,15 +169,17 @@ class Output(Node):
         if self.quantity == "log_sum_squares":
             return Type(token_axis(self.response), NAT, False)
         if self.quantity in TOKEN_OUTPUTS:
-            return Type(token_axis(self.response), TOKEN_OUTPUTS[self.quantity], self.model == "policy")
+            return Type(token_axis(self.response), TOKEN_OUTPUTS[self.quantity], True)
         if self.quantity == "value":
             return Type(SEQUENCE, REWARD, True)
         return Type(GROUP if self.response == "completions" else SEQUENCE, NONE, True)
 
 
 def is_divergence(node: Node) -> bool:
-    """Tell the KL of what comes next at a token, over the whole vocabulary."""
-    return isinstance(node, Output) and node.quantity == "divergence"
+    """Tell the KL of what comes next at a token, over the whole vocabulary: the policy's, or the sampler's."""
+    return (isinstance(node, Output) and node.quantity == "divergence") or (
+        isinstance(node, Column) and node.name == "old_divergence"
+    )
 
 
 @dataclass(frozen=True, eq=False)

@@ -194,8 +194,8 @@ def _read(node: Node, response: Mapping[str, Any], path: str) -> Any:
             return _spread(response, "value", path)
         case Output(quantity="entropy"):
             return _spread(response, "entropy", path)
-        case Output(quantity="divergence", model=model):
-            return _spread(response, "divergence" if model == "policy" else "old_divergence", path)
+        case Output(quantity="divergence"):
+            return _spread(response, "divergence", path)
         case Column(name=name, token=True):
             return _spread(response, name, path)
         case Output(quantity=quantity):

@@ -165,7 +165,7 @@ def _roles(
     many, grouped = len(responses), responses == ("completions",)
     roles = [Role("policy", weights, True, many - silent, False, silent, grouped)]
     if "initial" in anchors or (anchors and not online(job)):
-        beside = any(is_divergence(n) and n.type.trained for n in walk(loss.root))
+        beside = any(is_divergence(n) and isinstance(n, Output) for n in walk(loss.root))
         source = SOURCES[reference] + (", beside the policy at every update" if beside else "")
         roles.append(Role("reference", source, False, many, not online(job), grouped=grouped))
     if "ema" in anchors and online(job):

@@ -67,6 +67,8 @@ class Printer:
                 return spell.number(value), ATOM if value >= 0 else PRODUCT
             case Parameter(symbol=symbol):
                 return spell.symbol(symbol) if symbol else "1", ATOM
+            case Column(name="old_divergence", response=response):
+                return self.divergence("rollout", str(response))
             case Column(name=name, response=response, token=True):
                 return spell.token_column.format(spell.symbol(name), self.token(str(response), "t")), ATOM
             case Column(name=name, response=response):
@@ -86,6 +88,11 @@ class Printer:
         """Name a place in a response."""
         return self.spell.place(self.spell.response[response], place)
 
+    def divergence(self, model: str, response: str) -> Shown:
+        """Print the KL of what comes next at a token."""
+        spell, of = self.spell, self.token(response, "<t")
+        return spell.divergence.format(spell.model(model), spell.model("initial"), of), ATOM
+
     def leaf(self, node: Node) -> Shown | None:
         """Print the rarer inputs."""
         spell = self.spell
@@ -102,9 +109,8 @@ class Printer:
                 return spell.state_value.format(self.token(response, "<t")), ATOM
             case Output(quantity="entropy", response=response):
                 return spell.entropy.format(self.token(response, "<t")), ATOM
-            case Output(quantity="divergence", model=model, response=response):
-                of = self.token(response, "<t")
-                return spell.divergence.format(spell.model(model), spell.model("initial"), of), ATOM
+            case Output(quantity="divergence", response=response):
+                return self.divergence("policy", response)
             case Output(response=response):
                 return f"r(x, {spell.response[response]})", ATOM
         return None

@@ -24,11 +24,11 @@ from .world import World
 __all__ = [
     "Reference",
     "Scored",
-    "divergences_of",
     "initial_policy",
     "reference_of",
     "same_words",
     "scores_of",
+    "with_divergences",
 ]
 
 Scored = Mapping[str, tuple[np.ndarray, ...]]
@@ -66,18 +66,20 @@ def same_words(policy: nn.Module, reference: nn.Module) -> None:
         )
 
 
-def divergences_of(
+def with_divergences(
     run: Run,
     world: World,
     model: nn.Module,
     reference: Reference,
+    scored: Sequence[Scored],
     rows: Sequence[Example],
     pieces: Sequence[Sequence[int]],
     arrangement: Arrangement,
-) -> list[tuple[np.ndarray, ...]]:
-    """Compute KL(policy‖reference) of what comes next at each token of the rows, as `scores_of` does."""
+) -> list[Scored]:
+    """Add `old_divergence`, KL(policy‖reference) of what comes next at each token, to what the policy says of rows."""
     scorer = Scorer(model, outputs=["divergence"], beside=reference)
-    return [each["divergence"] for each in scores_of(run, world, scorer, rows, pieces, arrangement)]
+    found = scores_of(run, world, scorer, rows, pieces, arrangement)
+    return [{**own, "old_divergence": each["divergence"]} for own, each in zip(scored, found, strict=True)]
 
 
 def scores_of(

@@ -45,7 +45,7 @@ def with_token_columns(
     verdicts: Verdicts,
     penalties: Tensor | None,
 ) -> list[Example]:
-    """Add the columns of tokens that the plan asks for: `advantage`, `return`, `old_value`.
+    """Add the columns of tokens that the plan asks for: `advantage`, `return`, `old_value`, `old_divergence`.
 
     All rows of the rollout come at once, on every rank, so that means over the rollout are means over all of it.
     """
@@ -54,6 +54,8 @@ def with_token_columns(
     mask, tables = mask_of(rows), {}
     if "token_value" in scored[0]:
         tables["old_value"] = stack_groups([each["token_value"] for each in scored], mask).double()
+    if "old_divergence" in scored[0]:
+        tables["old_divergence"] = stack_groups([each["old_divergence"] for each in scored], mask).double()
     if plan.advantage:
         tables |= advantages(
             plan.advantage,

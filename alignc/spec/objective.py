@@ -94,7 +94,10 @@ class KLTerm(TermBase):
         "completion", "The response; of pairs, `completion` takes both."
     )
     estimator: str = field(
-        "k2", "`k1` u, `k2` u²/2, `k3` e^−u − 1 + u, `abs` |u|, or a formula κ(u).", max_length=400
+        "k2",
+        "`k1` u, `k2` u²/2, `k3` e^−u − 1 + u, `abs` |u|, `full` (the whole vocabulary, on the policy's own samples), "
+        "or a formula κ(u).",
+        max_length=400,
     )
     gradient: str | None = field(
         None, "An estimator that gives the gradient, where `estimator` gives the value alone.", max_length=400

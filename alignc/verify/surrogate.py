@@ -112,7 +112,7 @@ class Surrogate:
         amounts: list[Tokens] | None = None
         given: dict[Node, Any] = {}
         for node in inputs(root):
-            if isinstance(node, Column) and node.token:
+            if isinstance(node, Column) and node.token and not is_divergence(node):
                 amounts = amounts or self._columns(old)
                 given[node] = amounts
             else:
@@ -125,8 +125,9 @@ class Surrogate:
             case Logp(model=model):
                 tokens = models.get(model, self.words.reference).tokens
                 return [[tokens[i] for i in g] for g in members]
-            case Output(model=model):
-                apart = models[model].apart(self.words.reference)
+            case Output() | Column(name="old_divergence"):
+                who = models[node.model] if isinstance(node, Output) else old
+                apart = who.apart(self.words.reference)
                 return [[apart[i] for i in g] for g in members]
             case Length():
                 return [[float(len(sentences[i])) for i in g] for g in members]

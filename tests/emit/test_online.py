@@ -32,7 +32,7 @@ def numbers_of(made: Compiled, rows: Sequence[dict[str, Any]]) -> Numbers:
     return {name: values for name, values in found.items() if values}
 
 
-COLUMNS = ("reward", "win_rate", "advantage", "return", "old_value")
+COLUMNS = ("reward", "win_rate", "advantage", "return", "old_value", "old_divergence")
 
 
 def has(row: dict[str, Any], key: str) -> bool:
@@ -50,6 +50,7 @@ def test_whole_batches(variant: Online) -> None:
         "policy/completions": slopes.logp,
         "token_value/completions": slopes.value,
         "entropy/completions": slopes.entropy,
+        "divergence/completions": slopes.divergence,
     }
     for number, splits in enumerate(SPLITS):
         found, _, gradients = run_split(made, drawn, splits, extra=number)

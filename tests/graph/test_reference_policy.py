@@ -28,6 +28,8 @@ def laid(variant: Online, slopes: Slopes, place: int) -> dict[str, Any]:
         found["value"] = slopes.value[0][place]
     if variant.means.entropy:
         found["entropy"] = slopes.entropy[0][place]
+    if slopes.divergence[0][place]:
+        found["divergence"] = slopes.divergence[0][place]
     return found
 
 
