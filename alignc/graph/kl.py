@@ -56,14 +56,12 @@ def divergence(model: str, response: str, granularity: str, anchor: str, scope: 
     if anchor != "initial":
         message = f"`estimator: full` takes the initial policy as its reference, not `{anchor}`"
         raise GraphTypeError(f"{message}: of the others one number a token is kept", "E004")
-    found = scope.names.value(
-        "divergence",
-        "D_i,t",
-        "KL(π‖ref) of the next token, over the whole vocabulary",
-        Output("divergence", model, response)
-        if model == "policy"
-        else Column("old_divergence", response, NAT, token=True),
-    )
+    words = "KL(π‖ref) of the next token, over the whole vocabulary"
+    if model == "rollout":
+        old = Column("old_divergence", response, NAT, token=True)
+        found = scope.names.value("divergence_old", "D_old,i,t", f"{words}, of the policy that sampled", old)
+    else:
+        found = scope.names.value("divergence", "D_i,t", words, Output("divergence", model, response))
     return b.sum_over("token", found) if granularity == "sequence" else found
 
 
