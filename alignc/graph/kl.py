@@ -105,9 +105,9 @@ def _summed(node: Node, term: KLTerm) -> Node:
 
 
 def _named_ratio(term: KLTerm, response: str, scope: Scope) -> Node:
-    anchor = term.anchor or "initial"
+    anchor = scope.model(term.anchor or "initial")
     if term.granularity == "sequence":
-        return log_ratio(Score(of="log_ratio", anchor=anchor), response, scope)
+        return log_ratio(Score(of="log_ratio", anchor=term.anchor or "initial"), response, scope)
     tokens = b.subtract(Logp("policy", response), Logp(anchor, response))
     suffix = SUFFIX[response]
     return scope.names.value(f"ut_{suffix}", f"u_{suffix},t", "log-ratio of a token", tokens)

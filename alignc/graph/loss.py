@@ -124,8 +124,12 @@ def _step(node: Node) -> str:
 
 
 def at_reference(node: Node) -> Node:
-    """Put the policy where the reference is, as it stands before the first step, and fold: values, no gradients."""
-    models: dict[Node, Node] = {n: Logp("policy", n.response) for n in inputs(node) if isinstance(n, Logp)}
+    """Put the policy where the reference is, as it stands before the first step, and fold: values, no gradients.
+
+    An anchor that is another model stays: nothing is known of it.
+    """
+    known = [n for n in inputs(node) if isinstance(n, Logp) and not n.model.startswith("other")]
+    models: dict[Node, Node] = {n: Logp("policy", n.response) for n in known}
     models |= {n: multiply(Constant(0.0), n) for n in inputs(node) if is_divergence(n)}
     placed, done = substitute(without_names(node), models), dict[Node, Node]()
     for inner in walk(placed):

@@ -8,9 +8,11 @@ from alignc.graph import build as b
 from alignc.graph.gradient import from_formula
 from alignc.graph.nodes import Node, Parameter
 from alignc.graph.types import GraphTypeError, Unit
+from alignc.spec.anchors import other_models
 from alignc.spec.bound import Bound
 from alignc.spec.document import Path
 from alignc.spec.load import Loaded
+from alignc.spec.model_source import RunPolicy
 from alignc.spec.preset import preset_names
 
 __all__ = ["Names", "Scope", "bare", "carried"]
@@ -72,6 +74,12 @@ class Scope:
     def given(self, step: str) -> bool:
         """Tell whether a field was written, by the spec or its preset."""
         return (*self.path, step) in self.spec.document.origins
+
+    def model(self, anchor: str | RunPolicy) -> str:
+        """Name an anchor's model: the folder or hub id of another one stands for `other`, `other2`, …"""
+        if isinstance(anchor, RunPolicy):
+            return "other"  # of a spec that is not there, which is said elsewhere
+        return other_models((self.spec.whole or self.spec).job).get(anchor, anchor)
 
     def number(self, step: str, value: float, symbol: str, unit: Unit) -> Node:
         """Make the node of a number of the spec: a parameter with its symbol, or a constant if it is a default."""

@@ -8,6 +8,7 @@ from alignc.graph.nodes import Length, Logp, Node, Output, Position
 from alignc.graph.scope import Scope, bare, carried
 from alignc.graph.types import GraphTypeError, Unit
 from alignc.spec.axes import Score
+from alignc.spec.model_source import RunPolicy
 from alignc.spec.objective import Preference
 
 __all__ = ["SUFFIX", "anchor_of", "log_ratio", "raw_score"]
@@ -16,7 +17,7 @@ SUFFIX = {"chosen": "w", "rejected": "l", "completion": "y", "completions": "i",
 RATIOS = ("log_ratio", "f_ratio")
 
 
-def anchor_of(score: Score) -> str:
+def anchor_of(score: Score) -> str | RunPolicy:
     """Find the model that a score is taken relative to; `none` for a score of the policy alone."""
     return score.anchor or ("initial" if score.of in RATIOS else "none")
 
@@ -46,7 +47,7 @@ def log_ratio(score: Score, response: str, scope: Scope) -> Node:
 
 
 def _reduced(score: Score, response: str, scope: Scope) -> Node:
-    anchor = anchor_of(score)
+    anchor = scope.model(anchor_of(score))
     ratio = anchor != "none"
     total = b.sum_over("token", _tokens(score, response, anchor if ratio else None, scope))
     mean = score.reduce == "mean"

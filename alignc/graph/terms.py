@@ -102,7 +102,7 @@ def _beta(score: axes.Score, link: axes.Link, unit: Unit, scope: Scope) -> Node:
 
 def _sorted(term: Preference, scope: Scope) -> Node:
     """Compare sorted policy differences with sorted reference differences (Melnyk et al. 2024, AOT)."""
-    anchor = anchor_of(term.score)
+    anchor = scope.model(anchor_of(term.score))
     if anchor == "none" or term.score.of != "log_ratio" or term.score.reduce != "sum":
         raise GraphTypeError("`order: sorted` compares summed log-ratios to an anchor")
     policy, reference = (

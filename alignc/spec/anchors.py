@@ -8,7 +8,7 @@ from alignc.spec.job import Job
 from alignc.spec.objective import KLTerm, Pointwise, PolicyGradient, Preference
 from alignc.spec.rows import ONLINE
 
-__all__ = ["MOVING", "anchored"]
+__all__ = ["MOVING", "anchored", "other_models"]
 
 MOVING = ("previous_iterate", "ema")
 """References that follow the policy, from rollout to rollout or from step to step."""
@@ -31,6 +31,14 @@ def _moved(term: Any, kind: str) -> Any:
     if isinstance(term, Preference | Pointwise) and _held(term.score):
         return term.model_copy(update={"score": term.score.model_copy(update={"anchor": kind})})
     return term
+
+
+def other_models(job: Job) -> dict[str, str]:
+    """Name the models that terms have as anchors of their own: `other`, `other2`, … by their folder or hub id."""
+    anchors = [term.anchor for term in job.objective.terms if isinstance(term, KLTerm)]
+    anchors += [t.score.anchor for t in job.objective.terms if isinstance(t, Preference | Pointwise)]
+    paths = dict.fromkeys(anchor for anchor in anchors if isinstance(anchor, str) and "/" in anchor)
+    return {path: f"other{number if number > 1 else ''}" for number, path in enumerate(paths, 1)}
 
 
 def _held(score: Any) -> bool:

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from alignc.spec.base import Spec, field, named
+from alignc.spec.model_source import ScoreAnchor
 
 __all__ = [
     "ColumnMargin",
@@ -40,10 +41,11 @@ class Score(Spec):
     )
     reduce: Literal["sum", "mean"] = field("sum", "How tokens become one number: their sum, or their mean.")
     beta: float = field(1.0, "Factor of the score.", symbol="β", gt=0)
-    anchor: Literal["initial", "previous_iterate", "rollout", "ema", "none"] | None = field(
+    anchor: ScoreAnchor | None = field(
         None,
         "The model that a ratio is taken to: the policy as it was at the start, at the start of this iteration, "
-        "or when it sampled, or the moving average of its weights. Left out: `initial` where a ratio is taken.",
+        "or when it sampled, the moving average of its weights, or another model: a folder, a hub id "
+        "(each with a slash) or `{run: SPEC}`. Left out: `initial` where a ratio is taken.",
     )
     divergence: Literal["reverse_kl", "forward_kl", "js", "alpha"] = field(
         "reverse_kl", "The divergence of `f_ratio`."

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag
 
 from alignc.diagnostics.suggest import did_you_mean
 from alignc.spec.base import Spec, field
 
-__all__ = ["ModelSource", "Name", "RunPolicy", "form"]
+__all__ = ["KLAnchor", "ModelSource", "Name", "RunPolicy", "ScoreAnchor", "form"]
 
 Name = Annotated[str, Field(min_length=1)]
 
@@ -33,4 +33,22 @@ def _source_form(value: Any) -> str:
 
 ModelSource = Annotated[
     Annotated[Name, Tag("(id)")] | Annotated[RunPolicy, Tag("(run)")], Discriminator(_source_form)
+]
+
+
+def _anchor_form(value: Any) -> str:
+    """Tell a folder or hub id, which has a slash, from the name of a model that the job has anyway."""
+    if isinstance(value, dict | RunPolicy):
+        return "(run)"
+    return "(id)" if isinstance(value, str) and "/" in value else "(name)"
+
+
+_OTHER = Annotated[Name, Tag("(id)")] | Annotated[RunPolicy, Tag("(run)")]
+KLAnchor = Annotated[
+    Annotated[Literal["initial", "previous_iterate", "rollout", "ema"], Tag("(name)")] | _OTHER,
+    Discriminator(_anchor_form),
+]
+ScoreAnchor = Annotated[
+    Annotated[Literal["initial", "previous_iterate", "rollout", "ema", "none"], Tag("(name)")] | _OTHER,
+    Discriminator(_anchor_form),
 ]

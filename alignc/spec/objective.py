@@ -9,6 +9,7 @@ from pydantic import Field
 from alignc.spec.axes import Link, LogisticLink, Margin, NoMargin, Score, UtilityLink
 from alignc.spec.base import Spec, field
 from alignc.spec.kl import KLPlacement
+from alignc.spec.model_source import KLAnchor
 from alignc.spec.policy import Baseline, NoBaseline, Reinforce, Surrogate
 from alignc.spec.targets import NoPoint, NoTarget, ReferencePoint, Target
 
@@ -109,8 +110,10 @@ class KLTerm(TermBase):
         "none",
         "For responses of another policy: nothing, the importance ratio without gradient, or with its gradient.",
     )
-    anchor: Literal["initial", "previous_iterate", "rollout", "ema"] | None = field(
-        None, "The model that the policy is held to. Left out: `initial`."
+    anchor: KLAnchor | None = field(
+        None,
+        "The model that the policy is held to, by its name, or another one: a folder, a hub id (each with a slash) or "
+        "`{run: SPEC}`. Left out: `initial`.",
     )
     clamp: float | None = field(None, "Largest |u| that counts.", unit="nat", gt=0)
 

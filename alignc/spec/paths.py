@@ -59,8 +59,16 @@ def _rows(data: dict[str, Any]) -> tuple[list[Path], list[Path]]:
 
 def _models(data: dict[str, Any]) -> tuple[Path, ...]:
     """List the places of models: those of the section, and reward models."""
+    terms = enumerate(data["objective"]["terms"])
+    anchors = [("objective", "terms", i, *at) for i, _ in terms for at in (("anchor",), ("score", "anchor"))]
+    anchors = [path for path in anchors if _is_other(_at(data, path))]
     judges = [(*path, "path") for path, source in sources(data) if source["kind"] == "model"]
-    return (*MODELS, *judges)
+    return (*MODELS, *judges, *anchors)
+
+
+def _is_other(anchor: Any) -> bool:
+    """Tell the model of a folder, hub id or other spec from the name of one that the job has anyway."""
+    return isinstance(anchor, dict) or (isinstance(anchor, str) and "/" in anchor)
 
 
 def _full(name: str, base: FilePath) -> str:
