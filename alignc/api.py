@@ -215,7 +215,7 @@ def built(path: Spec, overrides: Sequence[str] = (), *, files: bool = True) -> C
 
 
 def _explained(spec: Loaded, loss: Loss) -> PartOfJob:
-    wanted = needs(loss, spec.job)
+    wanted = needs(loss, spec.job, spec.whole.job if spec.whole else None)
     return PartOfJob(spec, loss, wanted, explanation(spec, loss, wanted))
 
 

@@ -30,7 +30,12 @@ from alignc.checks.policy import (
     silent_groups,
     stale,
 )
-from alignc.checks.reference import anchor_without_reference, no_anchor, reference_that_moves
+from alignc.checks.reference import (
+    anchor_of_its_own,
+    anchor_without_reference,
+    no_anchor,
+    reference_that_moves,
+)
 from alignc.checks.rule import Checked, Rule
 from alignc.checks.settings import (
     adapter_off,
@@ -53,6 +58,7 @@ RULES: tuple[Rule, ...] = (
     rewards,
     win_rates,
     batch_of_one,
+    anchor_of_its_own,
     anchor_without_reference,
     reference_that_moves,
     kl_soundness,

@@ -8,10 +8,10 @@ from alignc.checks.rule import Checked, term_path
 from alignc.diagnostics import Diagnostic
 from alignc.spec.anchors import MOVING
 from alignc.spec.axes import ConstantMargin, NoMargin, SquaredLink
-from alignc.spec.objective import Preference
+from alignc.spec.objective import KLTerm, Preference
 from alignc.spec.rows import ONLINE, Sampled
 
-__all__ = ["anchor_without_reference", "no_anchor", "reference_that_moves"]
+__all__ = ["anchor_of_its_own", "anchor_without_reference", "no_anchor", "reference_that_moves"]
 
 
 SAMPLER = ("rollout", "previous_iterate")
@@ -22,7 +22,7 @@ def anchor_without_reference(checked: Checked) -> Iterator[Diagnostic]:
     """E110: a log-ratio to a reference, but `reference: {kind: none}`."""
     reference = checked.spec.job.model.reference
     own = {"policy", *(SAMPLER if checked.spec.job.data.kind in ONLINE else ())}
-    anchors = set(checked.loss.models) - own
+    anchors = {m for m in checked.loss.models if not m.startswith("other")} - own
     if anchors and reference is not None and reference.kind == "none":
         message = "the objective takes a log-ratio to a reference, but `model.reference` is `none`"
         yield checked.finding("E110", message, ("model", "reference", "kind"))
@@ -39,6 +39,21 @@ def reference_that_moves(checked: Checked) -> Iterator[Diagnostic]:
     if isinstance(job.data, Sampled) and kind != "none" and not _read(checked, job.data):
         message = "the objective compares the policy with the one that sampled, and reads no reference"
         yield checked.finding("W114", message, path)
+
+
+def anchor_of_its_own(checked: Checked) -> Iterator[Diagnostic]:
+    """E004: a term's own model as its anchor, where the policy makes the responses and every anchor must stay loaded."""
+    if checked.spec.job.data.kind not in ONLINE:
+        return
+    for index, term in enumerate(checked.spec.job.objective.terms):
+        steps = ("anchor",) if isinstance(term, KLTerm) else ("score", "anchor")
+        anchor = (
+            term.anchor if isinstance(term, KLTerm) else getattr(getattr(term, "score", None), "anchor", None)
+        )
+        if isinstance(anchor, str) and "/" in anchor:
+            message = "a term's own model scores given rows once; responses in the making have one reference"
+            help_ = "name the model in `model.reference: {kind: path, path: …}`"
+            yield checked.finding("E004", message, (*term_path(index), *steps), help=help_)
 
 
 def _read(checked: Checked, data: Sampled) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from statistics import median
@@ -20,7 +20,7 @@ from alignc.graph.gradient import gradient
 from alignc.graph.loss import Loss, alone
 from alignc.graph.nodes import Column, Length, Logp, Node, Output, Position, walk
 from alignc.graph.point import at_point
-from alignc.graph.point_reading import bends
+from alignc.graph.point_reading import bends, logp_key
 from alignc.graph.rewrite import inputs
 
 __all__ = ["Separation", "agree", "separation", "witness"]
@@ -198,7 +198,9 @@ def _row_values(row: Row) -> dict[str, Any]:
 
 def _response(row: Row, suffix: str, member: str, side: Side, tokens: bool) -> dict[str, Any]:
     known = {
-        atom_name(n): key for n in inputs(side.root) if (key := _key(n)) and atom_name(n)[-2:] == f"_{suffix}"
+        atom_name(n): key
+        for n in inputs(side.root)
+        if (key := _key(n, side.models)) and atom_name(n)[-2:] == f"_{suffix}"
     }
     count = int(row.get(f"n_{suffix}{member}", 1))
     found: dict[str, Any] = {}
@@ -210,11 +212,11 @@ def _response(row: Row, suffix: str, member: str, side: Side, tokens: bool) -> d
     return {**found, "value": row["V"]} if "V" in row else found
 
 
-def _key(node: Node) -> str:
+def _key(node: Node, models: Mapping[str, str]) -> str:
     """Name an input as `--at` does."""
     match node:
         case Logp(model=model):
-            return {"policy": "logp", "rollout": "old_logp"}.get(model, "ref_logp")
+            return logp_key(models.get(model, model))
         case Length():
             return "length"
         case Output(quantity=quantity):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from alignc.graph import build as b
 from alignc.graph.loss import Loss
@@ -22,6 +22,7 @@ from alignc.graph.nodes import (
 )
 from alignc.graph.rewrite import rebuilt, substitute
 from alignc.graph.types import GraphTypeError
+from alignc.spec.anchors import other_models
 from alignc.spec.load import Loaded
 
 __all__ = ["Side", "aligned", "by_row", "reference_point", "replaced_leaves", "side_of"]
@@ -38,6 +39,8 @@ class Side:
     responses: tuple[str, ...]
     positive: frozenset[str] = frozenset()
     """Parameters that cannot be 0."""
+    models: Mapping[str, str] = field(default_factory=dict)
+    """What the spec itself calls the models that are named by what they are."""
 
 
 def side_of(spec: Loaded, loss: Loss) -> Side:
@@ -45,15 +48,17 @@ def side_of(spec: Loaded, loss: Loss) -> Side:
     reference = spec.job.model.reference
     given = [spec.parameters, *(n.parameters for n in spec.nested.values())]
     positive = frozenset(n for known in given for n, p in known.items() if p.parameter.gt is not None)
+    paths = {name: path for path, name in other_models(spec.job).items()}
     if reference is not None and reference.kind == "path":
-        other = f"r[{reference.path}]"
-        models: dict[Node, Node] = {
-            n: Logp(other, n.response)
-            for n in walk(loss.root)
-            if isinstance(n, Logp) and n.model == "initial"
-        }
-        return Side(_pointed(substitute(loss.root, models)), loss.view.responses, positive)
-    return Side(_pointed(loss.root), loss.view.responses, positive)
+        paths["initial"] = str(reference.path)
+    models: dict[Node, Node] = {
+        n: Logp(f"r[{paths[n.model]}]", n.response)
+        for n in walk(loss.root)
+        if isinstance(n, Logp) and n.model in paths
+    }
+    root = substitute(loss.root, models) if models else loss.root
+    own = {f"r[{path}]": name for name, path in paths.items()}
+    return Side(_pointed(root), loss.view.responses, positive, own)
 
 
 def _pointed(root: Node) -> Node:

@@ -47,6 +47,7 @@ def job_data(spec: Loaded, loss: Loss, needs: Needs, explained: Explanation) -> 
             "token_columns": list(needs.token_columns),
             "ratios": list(needs.ratios),
             "baseline": needs.baseline,
+            "others": needs.others,
         },
         "formula": {"text": formula_text(explained), "latex": formula_latex(loss)},
     }

@@ -116,6 +116,7 @@ def _whole(plans: list[dict[str, Any]]) -> dict[str, Any]:
         "coupled": any(p["coupled"] for p in plans),
         "metrics": ["loss", *own, *(m for p in plans for m in p["metrics"] if m != "loss")],
         "step0": _step0(plans, own),
+        "others": {name: path for plan in plans for name, path in plan["others"].items()},
     }
 
 

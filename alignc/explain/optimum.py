@@ -48,7 +48,7 @@ def _kl(term: KLTerm, data: str) -> Iterator[str]:
         yield f"{term.name}: {estimator} {PLACES[place]} descends {_not_kl(found)}"
     if sampling == "weighted":
         yield "ρ is taken to the policy that sampled the responses; given data is taken to come from the start"
-    yield from _ends(found, term.anchor or "initial")
+    yield from _ends(found, term.anchor if isinstance(term.anchor, str) else "initial")
     if "W209" in kl_codes(estimator, place, term.granularity, sampling):
         yield "token by token: each token is pulled given its prefix, and answers for no prefix it leads to"
 
@@ -56,7 +56,7 @@ def _kl(term: KLTerm, data: str) -> Iterator[str]:
 def _ends(found: Meaning, anchor: str) -> Iterator[str]:
     """Say what the pull is and where it ends; an anchor that moves takes its optimum along."""
     pull = f"coefficient on ∇log π: g(u) = {found.g}{_monotone(found)}"
-    if anchor == "initial" or not found.optimum.startswith("w"):
+    if anchor not in MOVES or not found.optimum.startswith("w"):
         yield f"{pull}; optimum {found.optimum}"
         return
     yield f"{pull}; optimum to ref as it stands: {found.optimum}"

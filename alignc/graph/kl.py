@@ -93,7 +93,7 @@ def _full(term: KLTerm, response: str, scope: Scope) -> Estimate:
     if term.gradient is not None or term.clamp is not None:
         part = "gradient" if term.gradient is not None else "clamp"
         raise GraphTypeError(f"`estimator: full` has no log-ratio for `{part}`", "E004")
-    anchor = term.anchor or "initial"
+    anchor = scope.model(term.anchor or "initial")
     found = divergence("policy", response, term.granularity, anchor, scope)
     rho = _importance(term, response, scope) if term.correction != "none" else None
     loss = weighted(found, rho, term.correction)

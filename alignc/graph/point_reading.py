@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -30,6 +31,7 @@ __all__ = [
     "check_lists",
     "check_probabilities",
     "examples_of",
+    "logp_key",
     "members_of",
     "number",
     "values_of",
@@ -42,7 +44,15 @@ KEYS = (
 """What a response of an example may give: sums over tokens in nat, or lists by token."""
 LOGARITHMS = ("logp", "ref_logp", "old_logp")
 UNEVEN = "the lists of a response do not have one number for each of its tokens"
+OTHER = re.compile(r"other\d*_logp")
 ROW_KEYS = ("label", "margin")
+
+
+def logp_key(model: str) -> str:
+    """Name a model's log-probabilities as an example of `--at` gives them."""
+    if model.startswith("other"):
+        return f"{model}_logp"
+    return {"policy": "logp", "rollout": "old_logp"}.get(model, "ref_logp")
 
 
 class PointError(ValueError):
@@ -82,12 +92,17 @@ def _check_example(example: Any, responses: tuple[str, ...], path: str) -> None:
         for inner, at in members_of(example[response], response, f"{path}.{response}"):
             if not isinstance(inner, dict):
                 raise PointError("E003", f"`{response}` must be an object", at)
-            check_keys(inner, KEYS, at)
+            check_keys(inner, (*KEYS, *filter(OTHER.fullmatch, inner)), at)
+
+
+def logarithms(response: Mapping[str, Any]) -> list[str]:
+    """List the keys of a response that hold log-probabilities."""
+    return [*LOGARITHMS, *filter(OTHER.fullmatch, response)]
 
 
 def _check_tokens(response: Mapping[str, Any], path: str) -> None:
     """Refuse lists that are not one number a token: PointError E003."""
-    counts = {k: float(len(response[k])) for k in LOGARITHMS if isinstance(response.get(k), list)}
+    counts = {k: float(len(response[k])) for k in logarithms(response) if isinstance(response.get(k), list)}
     if counts and "length" in response:
         counts["length"] = number(response["length"], f"{path}.length")
     first = next(iter(counts), "")
@@ -103,7 +118,7 @@ def check_probabilities(examples: list[Mapping[str, Any]], responses: tuple[str,
     for index, example in enumerate(examples):
         for response in responses:
             for inner, path in members_of(example[response], response, f"examples[{index}].{response}"):
-                for value, at in (each for key in LOGARITHMS for each in _each(inner, key, path)):
+                for value, at in (each for key in logarithms(inner) for each in _each(inner, key, path)):
                     if number(value, at) > 0:
                         raise PointError("E004", f"a log-probability must be at most 0, found {value:g}", at)
 
@@ -183,7 +198,7 @@ def _of_response(node: Any, example: Mapping[str, Any], path: str) -> Any:
 def _read(node: Node, response: Mapping[str, Any], path: str) -> Any:
     match node:
         case Logp(model=model):
-            return _tokens(response, {"policy": "logp", "rollout": "old_logp"}.get(model, "ref_logp"), path)
+            return _tokens(response, logp_key(model), path)
         case Length():
             return _length(response, path)
         case Position():

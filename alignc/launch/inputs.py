@@ -11,7 +11,7 @@ from typing import Any
 __all__ = ["digest", "digests", "model_folders"]
 
 CHUNK = 1 << 22
-KEYS = ("policy", "tokenizer", "path", "source", "chat_template")
+KEYS = ("policy", "tokenizer", "path", "source", "chat_template", "anchor")
 """The last step of a setting that names a file or a folder; `data.columns` may hold such keys for other ends."""
 Stat = tuple[str, int, int]
 
@@ -28,12 +28,12 @@ def digest(path: Path) -> str:
 
 def model_folders(spec: Mapping[str, Any]) -> dict[str, str]:
     """List the local models that a resolved spec starts from, by dotted name."""
-    return {name: path for name, path in local(spec).items() if name.endswith(("policy", "path"))}
+    return {name: path for name, path in local(spec).items() if name.endswith(("policy", "path", "anchor"))}
 
 
 def local(spec: Mapping[str, Any]) -> dict[str, str]:
     """List the local files and folders that a resolved spec names, by dotted name."""
-    found = dict(_named({name: spec.get(name) for name in ("model", "data")}, ""))
+    found = dict(_named({name: spec.get(name) for name in ("model", "data", "objective")}, ""))
     return {name: path for name, path in found.items() if ".columns." not in name}
 
 

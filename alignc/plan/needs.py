@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from alignc.graph.build import split_number
@@ -12,6 +13,7 @@ from alignc.graph.nodes import Add, Column, Constant, Length, Node, Output, Redu
 from alignc.graph.policy_metrics import RATIOS
 from alignc.graph.rewrite import inputs
 from alignc.graph.statistics import kind, loss_responses, statistic_responses, statistics
+from alignc.spec.anchors import other_models
 from alignc.spec.job import Job
 from alignc.spec.objective import Pointwise
 from alignc.spec.rows import ONLINE
@@ -58,15 +60,18 @@ class Needs:
     token_columns: tuple[str, ...] = ()
     ratios: tuple[str, ...] = ()
     baseline: dict[str, Any] | None = None
+    others: dict[str, str] = field(default_factory=dict)
+    """Anchors that are models of their own, by folder or hub id."""
 
 
-def needs(loss: Loss, job: Job) -> Needs:
-    """Read the needs off a loss."""
+def needs(loss: Loss, job: Job, whole: Job | None = None) -> Needs:
+    """Read the needs off a loss; ``whole`` is the job of several sources that this one is a source of."""
     read = inputs(*loss.outputs)
     seen = loss.view
     responses = (*seen.responses, *(("mismatched",) if seen.mismatched else ()))
     anchors = tuple(m for m in loss.models if m != "policy")
-    reference = reference_kind(job, anchors)
+    others = {name: path for path, name in other_models(whole or job).items() if name in anchors}
+    reference = reference_kind(job, tuple(a for a in anchors if a not in others))
     return Needs(
         responses=responses,
         anchors=anchors,
@@ -80,12 +85,13 @@ def needs(loss: Loss, job: Job) -> Needs:
         loss_responses=loss_responses(loss),
         convert=seen.convert,
         reference=reference,
-        roles=_roles(responses, anchors, reference, loss, job),
+        roles=_roles(responses, anchors, reference, others, loss, job),
         step0=step_zero(loss) if reference in known_start(job) else {},
         advantage=_advantage(loss),
         token_columns=tuple(sorted({_column(n) for n in read if isinstance(n, Column) and n.token})),
         ratios=tuple(m.name for m in loss.metrics if m.name in RATIOS),
         baseline=_log_partition(job),
+        others=others,
     )
 
 
@@ -158,16 +164,23 @@ def known_start(job: Job) -> tuple[str, ...]:
 
 
 def _roles(
-    responses: tuple[str, ...], anchors: tuple[str, ...], reference: str, loss: Loss, job: Job
+    responses: tuple[str, ...],
+    anchors: tuple[str, ...],
+    reference: str,
+    others: Mapping[str, str],
+    loss: Loss,
+    job: Job,
 ) -> tuple[Role, ...]:
     weights = "all weights" if job.model.adapter is None else f"LoRA, rank {job.model.adapter.r}"
     silent = responses.count("mismatched")
     many, grouped = len(responses), responses == ("completions",)
     roles = [Role("policy", weights, True, many - silent, False, silent, grouped)]
-    if "initial" in anchors or (anchors and not online(job)):
+    if "initial" in anchors or (set(anchors) - others.keys() and not online(job)):
         beside = any(is_divergence(n) and isinstance(n, Output) for n in walk(loss.root))
         source = SOURCES[reference] + (", beside the policy at every update" if beside else "")
         roles.append(Role("reference", source, False, many, not online(job), grouped=grouped))
+    for name, path in others.items():
+        roles.append(Role(name, f"{path}, frozen", False, many, True, grouped=grouped))
     if "ema" in anchors and online(job):
         name = "average" if "initial" in anchors else "reference"
         roles.append(Role(name, SOURCES["ema"], False, many, False, grouped=grouped))

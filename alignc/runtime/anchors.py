@@ -42,19 +42,34 @@ def anchors_of(
     ``policy`` is the policy before its first update, or None where training goes on from a checkpoint: then
     ``known`` is the key from before, and a model is made again only if the cache has lost its rows.
     """
-    names = run.job.plan.anchors
-    if not names:
+    models = models_of(run)
+    if not models:
         return [{} for _ in parts], None
-    rows = None if known is None else rows_of(known, parts)
-    if known is None or rows is None:
-        known = compute(run, world, tokenizer, policy, arrangement, parts)
-        rows = rows_of(known, parts)
-    if rows is None:
-        folder = cache_folder() / "reference"
-        raise Failure(
-            "E805", f"the reference cache in {folder} lost rows that were just written", exit_code=4
-        )
-    return [dict.fromkeys(names, part) for part in rows], known
+    keys = dict(zip(models, known.split(), strict=True)) if known else {}
+    found: list[dict[str, Sequence[Row]]] = [{} for _ in parts]
+    for model, names in models.items():
+        rows = rows_of(keys[model], parts) if model in keys else None
+        if rows is None:
+            keys[model] = compute(run, world, tokenizer, policy, arrangement, parts, model)
+            rows = rows_of(keys[model], parts)
+        if rows is None:
+            folder = cache_folder() / "reference"
+            raise Failure(
+                "E805", f"the reference cache in {folder} lost rows that were just written", exit_code=4
+            )
+        for anchors, part in zip(found, rows, strict=True):
+            anchors |= dict.fromkeys(names, part)
+    return list(found), " ".join(keys[model] for model in models)
+
+
+REFERENCE = "reference"
+
+
+def models_of(run: Run) -> dict[str, list[str]]:
+    """List the models that score the rows, each with the anchors it stands for: the reference, and others' names."""
+    plan = run.job.plan
+    own = [name for name in plan.anchors if name not in plan.others]
+    return ({REFERENCE: own} if own else {}) | {name: [name] for name in plan.anchors if name in plan.others}
 
 
 def rows_of(key: str, parts: Parts) -> list[list[Row]] | None:
@@ -72,13 +87,24 @@ def compute(
     policy: nn.Module | None,
     arrangement: Arrangement,
     parts: Parts,
+    what: str = REFERENCE,
 ) -> str:
     """Compute what the cache lacks, the ranks side by side; return the cache's key."""
-    model = frozen_model(run, world, tokenizer, policy, arrangement)
+    if what == REFERENCE:
+        model = frozen_model(run, world, tokenizer, policy, arrangement)
+    else:
+        model = other_model(run, world, tokenizer, arrangement, run.job.plan.others[what])
     key = ""
     for part in parts:
         key = reference_log_probs(
-            run.job, part, model, arrangement, rank=world.rank, world=world.size, each=run.goes_on
+            run.job,
+            part,
+            model,
+            arrangement,
+            rank=world.rank,
+            world=world.size,
+            each=run.goes_on,
+            what=what,
         )
         halt(run, world)
     world.wait()
@@ -91,10 +117,19 @@ def frozen_model(
     """Give the model that the anchor speaks of: the policy itself before its first update, where that will do."""
     section = run.job.spec.model
     if section.reference.kind == "path":
-        model = pretrained(str(section.reference.path), section, keep_adapter=False)
-    elif policy is not None:
+        return other_model(run, world, tokenizer, arrangement, str(section.reference.path))
+    if policy is not None:
         return policy
-    else:
-        model = initial_model(run.job, tokenizer, critic=False)
+    return placed(run, world, tokenizer, arrangement, initial_model(run.job, tokenizer, critic=False))
+
+
+def other_model(run: Run, world: World, tokenizer: Any, arrangement: Arrangement, path: str) -> nn.Module:
+    """Load a model that is not the policy's own, to score rows with."""
+    model = pretrained(path, run.job.spec.model, keep_adapter=False)
+    return placed(run, world, tokenizer, arrangement, model)
+
+
+def placed(run: Run, world: World, tokenizer: Any, arrangement: Arrangement, model: Any) -> nn.Module:
+    """Put a model where and in which type the policy computes."""
     arrange(run.job, model, tokenizer, world.device, arrangement.autocast)
     return ready(model, run.job, world.device).to(arrangement.dtype)  # in another type it is another function

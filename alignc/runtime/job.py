@@ -173,7 +173,8 @@ class Plan:
     """What the loss needs: responses in order, anchors, columns, totals, and its values at step 0.
 
     A rollout also needs to know how its ``advantage`` and other ``token_columns`` come about, which ``baseline`` is
-    estimated, and which metrics are ``ratios``: 1 at a rollout's first step.
+    estimated, and which metrics are ``ratios``: 1 at a rollout's first step. ``others`` are anchors that are models of
+    their own: a folder or hub id by the anchor's name.
     """
 
     responses: list[str]
@@ -192,11 +193,12 @@ class Plan:
     token_columns: list[str] = field(default_factory=list)
     ratios: list[str] = field(default_factory=list)
     baseline: Mapping[str, Any] | None = None
+    others: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Refuse what this runtime does not compute, rather than leave it out."""
         asked = [*(set(self.outputs) - OUTPUTS), *(set(self.statistics.values()) - STATISTICS)]
-        asked += set(self.anchors) - ANCHORS
+        asked += set(self.anchors) - ANCHORS - self.others.keys()
         if asked:
             raise Failure(
                 "E806", f"this runtime does not compute what the objective needs: {', '.join(asked)}"

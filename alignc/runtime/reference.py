@@ -124,13 +124,15 @@ def reference_log_probs(
     rank: int = 0,
     world: int = 1,
     each: Callable[[], bool] = lambda: True,
+    what: str = "reference",
 ) -> str:
     """Compute this rank's chunks (rank, rank + world, …) that the cache lacks; return the model's key.
 
     ``each`` is asked before every chunk and stops the work by False. Read the rows with `read_rows` when
-    every rank is done. The first rank says how far it is with its own rows.
+    every rank is done. The first rank says how far it is with its own rows. ``what`` names the anchor; one other than
+    the reference is a model of its own.
     """
-    adapter_off = job.spec.model.reference.kind == "adapter_off"
+    adapter_off = what == "reference" and job.spec.model.reference.kind == "adapter_off"
     key = model_key(model, arrangement, adapter_off=adapter_off)
     folder = cache_folder() / "reference" / key
     folder.mkdir(parents=True, exist_ok=True)
@@ -138,7 +140,7 @@ def reference_log_probs(
     model.eval()
     with torch.no_grad(), disabled(model) if adapter_off else nullcontext():
         mine = chunks(examples)[rank::world]
-        with Progress("reference", "rows", sum(map(len, mine)), shown=rank == 0) as progress:
+        with Progress(what, "rows", sum(map(len, mine)), shown=rank == 0) as progress:
             for chunk, values in scored(mine, folder, Scorer(model), arrangement, each, progress):
                 write_chunk(folder, chunk, values)
     model.train(training)

@@ -35,10 +35,15 @@ def _moved(term: Any, kind: str) -> Any:
 
 def other_models(job: Job) -> dict[str, str]:
     """Name the models that terms have as anchors of their own: `other`, `other2`, … by their folder or hub id."""
-    anchors = [term.anchor for term in job.objective.terms if isinstance(term, KLTerm)]
-    anchors += [t.score.anchor for t in job.objective.terms if isinstance(t, Preference | Pointwise)]
+    anchors = [_written(term) for term in job.objective.terms]
     paths = dict.fromkeys(anchor for anchor in anchors if isinstance(anchor, str) and "/" in anchor)
     return {path: f"other{number if number > 1 else ''}" for number, path in enumerate(paths, 1)}
+
+
+def _written(term: Any) -> Any:
+    if isinstance(term, KLTerm):
+        return term.anchor
+    return term.score.anchor if isinstance(term, Preference | Pointwise) else None
 
 
 def _held(score: Any) -> bool:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import pytest
 
-from alignc.api import explain, verify
+from alignc.api import diff, evaluate, explain, validate, verify
 from alignc.graph.lower import lower
 from alignc.plan import needs
+from alignc.spec.anchors import other_models
 from alignc.spec.load import load
 
 PROMPTS = (
@@ -70,3 +72,52 @@ def test_values_are_those_in_force(tmp_path: Path) -> None:
     assert said["completions_per_prompt"] == (5, "preset:sppo")
     given = explain(spec(tmp_path, "{preset: sppo}", data="data: {kind: scored, source: x/y}\n")).values
     assert "iterations" not in {g.field for g in given}
+
+
+PAIRS = "data: {kind: pairwise, source: x/y}\n"
+OWN = "{terms: [{name: a, kind: preference}, {name: b, kind: preference, score: {beta: 2, anchor: ./m}}, " \
+    "{name: c, kind: kl, anchor: org/m}, {name: d, kind: kl, anchor: ./m}]}"  # fmt: skip
+
+
+def test_a_term_may_have_a_model_of_its_own_as_its_anchor(tmp_path: Path) -> None:
+    """`other`, `other2`, … in the order of the terms; the same model has one name. At a point, by hand."""
+    (tmp_path / "m").mkdir()
+    file = spec(tmp_path, OWN, data=PAIRS)
+    loaded = load(file)
+    loss = lower(loaded)
+    assert other_models(loaded.job) == {str(tmp_path / "m"): "other", "org/m": "other2"}
+    assert loss.models == ("policy", "initial", "other", "other2")
+    wanted = needs(loss, loaded.job)
+    assert wanted.others == {"other": str(tmp_path / "m"), "other2": "org/m"}
+    assert [r.weights for r in wanted.roles if r.role == "other2"] == ["org/m, frozen"]
+    assert "loss" not in wanted.step0  # nothing is known of another model before the first step
+    assert wanted.step0["rewards/margins"] == 0.0
+    chosen = {"logp": -2.0, "ref_logp": -2.5, "other_logp": -1.0, "other2_logp": -3.0}
+    rejected = {"logp": -4.0, "ref_logp": -3.5, "other_logp": -4.5, "other2_logp": -3.0}
+    found = evaluate(file, {"examples": [{"chosen": chosen, "rejected": rejected}]})["loss"]
+    to_ref, to_other = math.log1p(math.exp(-1.0)), math.log1p(math.exp(2 * 1.5))
+    pulls = (1.0**2 / 2 + 1.0**2 / 2) / 2 + (1.0**2 / 2 + 0.5**2 / 2) / 2
+    assert found == pytest.approx(to_ref + to_other + pulls)
+
+
+def test_a_misspelt_anchor_is_no_path(tmp_path: Path) -> None:
+    (said,) = validate(spec(tmp_path, OWN.replace("./m", "inital", 1), data=PAIRS)).diagnostics
+    assert (said.code, said.help) == ("E003", "did you mean `initial`?")
+
+
+def test_responses_in_the_making_have_one_reference(tmp_path: Path) -> None:
+    objective = (
+        "{terms: [{name: p, kind: policy_gradient}, {name: c, kind: kl, on: completions, anchor: org/m}]}"
+    )
+    (said,) = [d for d in validate(spec(tmp_path, objective)).diagnostics if d.severity == "error"]
+    assert (said.code, said.help) == ("E004", "name the model in `model.reference: {kind: path, path: …}`")
+
+
+def test_losses_to_different_anchors_differ(tmp_path: Path) -> None:
+    term = "{terms: [{name: a, kind: preference, score: {anchor: org/m}}]}"
+    files = []
+    for name, objective in (("one", term), ("same", term), ("other", term.replace("org/m", "org/n"))):
+        (tmp_path / name).mkdir()
+        files.append(spec(tmp_path / name, objective, data=PAIRS))
+    assert diff(files[0], files[1]).verdict == "equal"
+    assert diff(files[0], files[2]).verdict == "different"
