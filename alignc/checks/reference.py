@@ -42,7 +42,7 @@ def reference_that_moves(checked: Checked) -> Iterator[Diagnostic]:
 
 
 def anchor_of_its_own(checked: Checked) -> Iterator[Diagnostic]:
-    """E004: a term's own model as its anchor, where the policy makes the responses and every anchor must stay loaded."""
+    """E004: a term's own model as its anchor, where the policy makes the responses."""
     if checked.spec.job.data.kind not in ONLINE:
         return
     for index, term in enumerate(checked.spec.job.objective.terms):

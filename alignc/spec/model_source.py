@@ -43,7 +43,7 @@ def _anchor_form(value: Any) -> str:
     return "(id)" if isinstance(value, str) and "/" in value else "(name)"
 
 
-_OTHER = Annotated[Name, Tag("(id)")] | Annotated[RunPolicy, Tag("(run)")]
+_OTHER = Annotated[str, Field(min_length=1, pattern="/"), Tag("(id)")] | Annotated[RunPolicy, Tag("(run)")]
 KLAnchor = Annotated[
     Annotated[Literal["initial", "previous_iterate", "rollout", "ema"], Tag("(name)")] | _OTHER,
     Discriminator(_anchor_form),
