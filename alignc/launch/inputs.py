@@ -8,11 +8,11 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-__all__ = ["digest", "digests", "model_folders"]
+from alignc.spec.local import local
+
+__all__ = ["digest", "digests"]
 
 CHUNK = 1 << 22
-KEYS = ("policy", "tokenizer", "path", "source", "chat_template", "anchor")
-"""The last step of a setting that names a file or a folder; `data.columns` may hold such keys for other ends."""
 Stat = tuple[str, int, int]
 
 
@@ -24,27 +24,6 @@ def digests(spec: Mapping[str, Any]) -> dict[str, str]:
 def digest(path: Path) -> str:
     """Hash the content of a file or a folder."""
     return _digest(str(path), tuple(_stats(path)))
-
-
-def model_folders(spec: Mapping[str, Any]) -> dict[str, str]:
-    """List the local models that a resolved spec starts from, by dotted name."""
-    return {name: path for name, path in local(spec).items() if name.endswith(("policy", "path", "anchor"))}
-
-
-def local(spec: Mapping[str, Any]) -> dict[str, str]:
-    """List the local files and folders that a resolved spec names, by dotted name."""
-    found = dict(_named({name: spec.get(name) for name in ("model", "data", "objective")}, ""))
-    return {name: path for name, path in found.items() if ".columns." not in name}
-
-
-def _named(value: Any, at: str) -> Iterator[tuple[str, str]]:
-    if isinstance(value, str) and value.startswith("/") and at.rpartition(".")[2] in KEYS:
-        yield at, value
-    pairs = (
-        value.items() if isinstance(value, Mapping) else enumerate(value) if isinstance(value, list) else ()
-    )
-    for key, inner in pairs:
-        yield from _named(inner, f"{at}.{key}" if at else str(key))
 
 
 @lru_cache(maxsize=256)

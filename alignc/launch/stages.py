@@ -11,14 +11,14 @@ from typing import Any
 
 from alignc.diagnostics import Diagnostic, DiagnosticError
 from alignc.emit import JobFolder, write
-from alignc.launch.absent import absent_models, is_model
 from alignc.launch.allow import Permissions, environment, forbidden, modules, permissions
-from alignc.launch.inputs import digests, model_folders
+from alignc.launch.inputs import digests
 from alignc.launch.outputs import Decision, changed_inputs, clear, decide, fingerprint, inspect, settings
 from alignc.launch.process import launch
 from alignc.launch.verdict import Outcome
 from alignc.spec.document import Document
 from alignc.spec.document import Path as Place
+from alignc.spec.local import absent_models, is_model, model_folders
 
 __all__ = [
     "Assessment",

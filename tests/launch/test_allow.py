@@ -245,7 +245,7 @@ def test_a_job_refuses_without_permission_and_runs_with_it(here: Path):
     """Started by hand, without the variables, the job itself says no; alignc hands on what a flag allows."""
     api.compile("specs/online.yaml", "run/job")
     own = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
-    own["PYTHONPATH"] = str(Path(api.__file__).parents[1])
+    own["PYTHONPATH"] = str(Path(api.__file__).parents[2])
     by_hand = subprocess.run(
         [str(here / "run" / "job" / "launch.sh")], env=own, capture_output=True, text=True
     )

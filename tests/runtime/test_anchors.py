@@ -10,11 +10,12 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
-from alignc.launch.inputs import digests, model_folders
+from alignc.launch.inputs import digests
 from alignc.runtime.job import read_job
 from alignc.runtime.models import initial_model
 from alignc.runtime.tokenizer import load_tokenizer
 from alignc.spec.load import load
+from alignc.spec.local import model_folders
 
 from .compiled import log_probabilities, metrics, spec_file, state, sums, train_script, write_rows
 from .forks import Forks

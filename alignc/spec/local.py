@@ -1,4 +1,4 @@
-"""Models that a spec starts from and that are not there: local folders, never what the hub or another stage has."""
+"""The local files and folders that a resolved spec names, and the models among them that are not there."""
 
 from __future__ import annotations
 
@@ -7,14 +7,36 @@ from pathlib import Path
 from typing import Any
 
 from alignc.diagnostics import Diagnostic
-from alignc.launch.inputs import model_folders
 from alignc.spec.document import Document
 from alignc.spec.document import Path as Place
 
-__all__ = ["absent_models", "is_model", "place_of"]
+__all__ = ["absent_models", "is_model", "local", "model_folders"]
 
+KEYS = ("policy", "tokenizer", "path", "source", "chat_template", "anchor")
+"""The last step of a setting that names a file or a folder; `data.columns` may hold such keys for other ends."""
 FILES = ("config.json", "adapter_config.json")
 WEIGHTS = "neither of its files `config.json` and `adapter_config.json` is there"
+
+
+def model_folders(spec: Mapping[str, Any]) -> dict[str, str]:
+    """List the local models that a resolved spec starts from, by dotted name."""
+    return {name: path for name, path in local(spec).items() if name.endswith(("policy", "path", "anchor"))}
+
+
+def local(spec: Mapping[str, Any]) -> dict[str, str]:
+    """List the local files and folders that a resolved spec names, by dotted name."""
+    found = dict(_named({name: spec.get(name) for name in ("model", "data", "objective")}, ""))
+    return {name: path for name, path in found.items() if ".columns." not in name}
+
+
+def _named(value: Any, at: str) -> Iterator[tuple[str, str]]:
+    if isinstance(value, str) and value.startswith("/") and at.rpartition(".")[2] in KEYS:
+        yield at, value
+    pairs = (
+        value.items() if isinstance(value, Mapping) else enumerate(value) if isinstance(value, list) else ()
+    )
+    for key, inner in pairs:
+        yield from _named(inner, f"{at}.{key}" if at else str(key))
 
 
 def is_model(path: Path) -> bool:

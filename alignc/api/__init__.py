@@ -1,0 +1,122 @@
+"""The Python interface: one function a command, each returning a typed object."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from alignc.api.compiled import Compiled, Mixture, Report, Spec, built, lowered, specs_of, validate
+from alignc.api.running import Ran, run, run_stages, staged
+from alignc.diagnostics import Diagnostic
+from alignc.emit import JobFolder, write
+from alignc.explain import Explanation
+from alignc.explain.mixture import Mixed
+from alignc.graph.point import at_mixture, at_point
+from alignc.spec.load import load
+
+if TYPE_CHECKING:
+    from alignc.diff import Difference
+    from alignc.plan.build import Plan
+    from alignc.verify import Verified
+
+__all__ = [
+    "Compiled",
+    "Mixture",
+    "Ran",
+    "Report",
+    "built",
+    "compile",
+    "diff",
+    "evaluate",
+    "explain",
+    "load",
+    "lowered",
+    "plan",
+    "planned",
+    "run",
+    "run_stages",
+    "specs_of",
+    "staged",
+    "validate",
+    "verify",
+]
+
+
+def explain(path: Spec, overrides: Sequence[str] = ()) -> Explanation | Mixed:
+    """Explain a spec's loss, or those of its sources."""
+    return built(path, overrides, files=False).explanation
+
+
+def evaluate(path: Spec, point: Mapping[str, Any], overrides: Sequence[str] = ()) -> dict[str, Any]:
+    """Evaluate a spec's loss and gradient at given examples, in float64."""
+    compiled = built(path, overrides, files=False)
+    return (
+        at_point(compiled.loss, point)
+        if isinstance(compiled, Compiled)
+        else at_mixture(compiled.losses, point)
+    )
+
+
+def diff(a: Spec, b: Spec, set_a: Sequence[str] = (), set_b: Sequence[str] = ()) -> Difference:
+    """Compare what two specs mean: the verdict on their losses, what proves it, and what changes."""
+    from alignc.diff import compare
+
+    first, second = (lowered(p, o, files=False) for p, o in ((a, set_a), (b, set_b)))
+    return compare((first.spec, first.loss, first.needs), (second.spec, second.loss, second.needs))
+
+
+def verify(path: Spec, overrides: Sequence[str] = (), *, table: bool = False) -> Verified:
+    """Test what is said of a spec's loss on a policy small enough to enumerate; `table`: every KL estimator too."""
+    from alignc.verify import verify as verified
+
+    compiled = lowered(path, overrides, files=False)
+    return verified(compiled.spec, compiled.loss, table=table)
+
+
+def compile(  # noqa: A001
+    path: Spec, target: Spec, overrides: Sequence[str] = (), *, standalone: bool = False
+) -> JobFolder:
+    """Write the job folder of a spec."""
+    folder = built(path, overrides, files=False).folder(standalone=standalone)
+    write(folder, Path(target))
+    return folder
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A spec's plan, warnings, and what refuses it (E606), if anything does."""
+
+    plan: Plan
+    warnings: tuple[Diagnostic, ...]
+    refusal: Diagnostic | None
+    texts: Mapping[str, str]
+
+
+def plan(path: Spec, overrides: Sequence[str] = (), *, memory: int | None = None) -> Plan:
+    """Plan a spec: what it will take, before a model is loaded. `memory`: bytes that a process may use."""
+    return planned(path, overrides, memory=memory).plan
+
+
+def planned(
+    path: Spec,
+    overrides: Sequence[str] = (),
+    *,
+    memory: int | None = None,
+    parameters: int | None = None,
+    read_data: bool = True,
+) -> Planned:
+    """Plan a spec, and refuse what cannot fit. `parameters`: the size of models that are not here."""
+    from alignc.launch.planning import plan_of
+    from alignc.plan.fit import refusal
+    from alignc.plan.machine import Memory, of_machine
+
+    compiled = lowered(path, overrides, files=False)
+    processes = compiled.spec.job.launch.num_processes
+    given = of_machine(processes) if memory is None else Memory(memory, "as given")
+    found = plan_of(compiled.whole, read_data=read_data, given=parameters, memory=given)
+    document = compiled.spec.document
+    return Planned(
+        found, compiled.warnings, refusal(found, document.span(("model", "policy"))), document.texts
+    )

@@ -1,0 +1,190 @@
+"""From a spec's file to its loss, its needs and what is said of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from os import PathLike
+from pathlib import Path
+
+from alignc.checks import check
+from alignc.diagnostics import Diagnostic, DiagnosticError, apply_waivers, in_reading_order
+from alignc.emit import JobFolder, job_folder
+from alignc.emit.mixture import PartOfJob, mixed_folder
+from alignc.explain import Explanation, explanation
+from alignc.explain.mixture import Mixed, mixed
+from alignc.graph.loss import Loss
+from alignc.graph.lower import lower
+from alignc.graph.mixture import lower_parts
+from alignc.plan import Needs, needs
+from alignc.spec.load import Loaded, load
+from alignc.spec.local import absent_models
+from alignc.spec.parts import parts
+from alignc.spec.paths import missing_files
+from alignc.spec.pipeline import stages
+
+__all__ = ["Compiled", "Mixture", "Report", "Spec", "built", "lowered", "specs_of", "validate"]
+
+Spec = str | PathLike[str]
+
+
+@dataclass(frozen=True)
+class Report:
+    """What `validate` found in a spec, and the texts to show it with."""
+
+    diagnostics: tuple[Diagnostic, ...]
+    texts: Mapping[str, str]
+
+    @property
+    def sound(self) -> bool:
+        """Whether there is no error."""
+        return all(d.severity != "error" for d in self.diagnostics)
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """A spec that has been lowered: its loss, what it needs, what it says and what is wrong with it."""
+
+    spec: Loaded
+    loss: Loss
+    needs: Needs
+    explanation: Explanation
+    warnings: tuple[Diagnostic, ...]
+
+    @property
+    def whole(self) -> tuple[Loaded, Loss, Needs, Explanation]:
+        """All that a job is emitted from."""
+        return self.spec, self.loss, self.needs, self.explanation
+
+    def folder(self, *, standalone: bool = False) -> JobFolder:
+        """Emit the job folder."""
+        return job_folder(*self.whole, standalone=standalone)
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """A spec of several sources: a loss for the rows of each, as if it stood alone; their sum is trained."""
+
+    spec: Loaded
+    parts: Mapping[str, PartOfJob]
+    explanation: Mixed
+    warnings: tuple[Diagnostic, ...]
+
+    @property
+    def losses(self) -> dict[str, Loss]:
+        """The loss of each source."""
+        return {name: part.loss for name, part in self.parts.items()}
+
+    def folder(self, *, standalone: bool = False) -> JobFolder:
+        """Emit the job folder."""
+        return mixed_folder(self.spec, self.parts, self.explanation, standalone=standalone)
+
+
+def specs_of(path: Spec) -> list[str]:
+    """List the specs that a file stands for: the stages of a pipeline as `load` takes them, else itself."""
+    listed = stages(str(path))
+    return [str(path)] if listed is None else [stage.spec for stage in listed]
+
+
+def validate(path: Spec, overrides: Sequence[str] = (), beside: Sequence[Spec] = ()) -> Report:
+    """Check a spec, or every stage of a pipeline, without opening data or models. Never raises for what is wrong.
+
+    `beside` are other specs whose models may be there by the time that this one runs.
+    """
+    try:
+        specs = specs_of(path)
+        others = [*specs, *(spec for other in beside for spec in specs_of(other))]
+        reports = [_validated(spec, overrides, others) for spec in specs]
+    except DiagnosticError as error:
+        reports = [Report(tuple(in_reading_order(error.diagnostics)), _texts(path))]
+    found = in_reading_order({d for report in reports for d in report.diagnostics})
+    return Report(tuple(found), {name: text for report in reports for name, text in report.texts.items()})
+
+
+def _validated(path: Spec, overrides: Sequence[str], others: Sequence[Spec]) -> Report:
+    texts = {**_texts(path), **({"--set": "\n".join(overrides)} if overrides else {})}
+    try:
+        spec = load(Path(path), overrides)
+        texts = {**texts, **spec.document.texts}
+        absent = [*missing_files(spec.job, spec.document), *_absent_models(spec, others)]
+        found = [*absent, *_checked(_losses(spec))]
+    except DiagnosticError as error:
+        found = list(error.diagnostics)
+        texts = {**texts, **{k: t for d in found for k, t in _texts(d.span.file).items()}}
+    return Report(tuple(in_reading_order(apply_waivers(found, texts))), texts)
+
+
+def _absent_models(spec: Loaded, others: Sequence[Spec]) -> list[Diagnostic]:
+    """Warn of local models that are not there: whoever validates need not have them, whoever runs must."""
+    data = spec.job.model_dump()
+    if not list(absent_models(data, spec.document, (), "W613")):
+        return []
+    return list(absent_models(data, spec.document, set(_outputs(others)), "W613"))
+
+
+def _outputs(specs: Sequence[Spec]) -> Iterator[str]:
+    for spec in specs:
+        with suppress(DiagnosticError):
+            yield str(Path(load(Path(spec)).job.output_dir) / "model")
+
+
+def _texts(path: Spec) -> dict[str, str]:
+    try:
+        return {str(path): Path(path).read_text("utf-8")}
+    except (OSError, UnicodeDecodeError):
+        return {}
+
+
+def _losses(spec: Loaded) -> list[tuple[Loaded, Loss]]:
+    """Lower a spec, or its part for each of several sources."""
+    several = parts(spec)
+    if not several:
+        return [(spec, lower(spec))]
+    losses = lower_parts(several)
+    return [(part, losses[name]) for name, part in several.items()]
+
+
+def _checked(losses: Sequence[tuple[Loaded, Loss]]) -> list[Diagnostic]:
+    every = [loss for _, loss in losses]
+    found = [finding for part, loss in losses for finding in check(part, loss, every)]
+    return list(dict.fromkeys(found))  # what is said of a run as a whole is said once
+
+
+def lowered(path: Spec, overrides: Sequence[str] = (), *, files: bool = True) -> Compiled:
+    """Load, lower and check a spec of one source. Raises DiagnosticError for errors, and E113 for several sources.
+
+    Warnings come with the result. `files`: whether a file that the spec names and that is not there is an error.
+    """
+    found = built(path, overrides, files=files)
+    if isinstance(found, Compiled):
+        return found
+    span = found.spec.document.span(("data", "sources"), of_key=True)
+    named = ", ".join(found.parts)
+    raise DiagnosticError(Diagnostic("E113", f"this takes a spec of one source, and here are {named}", span))
+
+
+def built(path: Spec, overrides: Sequence[str] = (), *, files: bool = True) -> Compiled | Mixture:
+    """Load, lower and check a spec, of one source or of several. Raises DiagnosticError for errors.
+
+    Warnings come with the result. `files`: whether a file that the spec names and that is not there is an error.
+    """
+    spec = load(Path(path), overrides)
+    losses = _losses(spec)
+    absent = missing_files(spec.job, spec.document)
+    found = apply_waivers([*(absent if files else []), *_checked(losses)], spec.document.texts)
+    if any(d.severity == "error" for d in found):
+        raise DiagnosticError(in_reading_order(found))
+    warnings = tuple(in_reading_order([*found, *([] if files else absent)]))
+    made = [_explained(part, loss) for part, loss in losses]
+    if losses[0][0] is spec:
+        return Compiled(spec, made[0].loss, made[0].needs, made[0].explanation, warnings)
+    together = mixed(spec.job, {n: p.explanation for n, p in zip(parts(spec), made, strict=True)})
+    own = zip(together.sources.items(), made, strict=True)
+    named = {name: replace(part, explanation=explained) for (name, explained), part in own}
+    return Mixture(spec, named, together, warnings)
+
+
+def _explained(spec: Loaded, loss: Loss) -> PartOfJob:
+    wanted = needs(loss, spec.job, spec.whole.job if spec.whole else None)
+    return PartOfJob(spec, loss, wanted, explanation(spec, loss, wanted))
