@@ -13,6 +13,7 @@ __all__ = [
     "adapter_off",
     "best_metric",
     "early_stopping",
+    "heads",
     "held_out_metric",
     "no_room",
     "no_steps",
@@ -133,3 +134,31 @@ def positions(checked: Checked) -> Iterator[Diagnostic]:
                 why="a token beyond the last position has no embedding, or one that was never meant to be",
                 help=f"set `train.max_length` to at most {limit}, or raise `{name}`",
             )
+
+
+HEADS = (
+    (("num_attention_heads", "n_head"), ("hidden_size", "n_embd")),
+    (("num_key_value_heads",), ("num_attention_heads", "n_head")),
+)
+"""What shares out what, by its names: the first must divide the second."""
+
+
+def heads(checked: Checked) -> Iterator[Diagnostic]:
+    """E004: a fresh model whose attention heads do not share out its width, or each other, evenly."""
+    policy = checked.spec.job.model.policy
+    for parts, wholes in HEADS:
+        part, whole = (
+            next(((n, v) for n in names if isinstance(v := getattr(policy, n, None), int)), None)
+            for names in (parts, wholes)
+        )
+        if part is None or whole is None or (part[1] > 0 and whole[1] % part[1] == 0):
+            continue
+        if parts[0] == "num_attention_heads" and getattr(policy, "head_dim", None) is not None:
+            continue  # a head's width is written, and need not be a share
+        yield checked.finding(
+            "E004",
+            f"`{part[0]}` is {part[1]}, which does not divide `{whole[0]}: {whole[1]}`",
+            ("model", "policy", part[0]),
+            why="each head takes an equal share",
+            help=f"choose a divisor of {whole[1]}",
+        )

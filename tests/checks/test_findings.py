@@ -105,6 +105,9 @@ CASES = [
     ("E004", DPO + 'model: {policy: ⟦""⟧}\ndata: {kind: pairwise, source: x/y}\n'),
     ("E004", DPO + 'model: {policy: {run: ⟦""⟧}}\ndata: {kind: pairwise, source: x/y}\n'),
     ("E004", DPO + FRESH.format("gpt2, n_positions: 64") + "train: {max_length: ⟦65⟧}\n"),
+    ("E004", DPO + FRESH.format("llama, hidden_size: 10, num_attention_heads: ⟦4⟧")),
+    ("E004", DPO + FRESH.format("gpt2, n_embd: 10, n_head: ⟦0⟧")),
+    ("E004", DPO + FRESH.format("llama, num_attention_heads: 2, num_key_value_heads: ⟦4⟧")),
     ("E004", DPO + FRESH.format("llama, max_position_embeddings: 1023") + "train: {max_length: ⟦1024⟧}\n"),
 ]
 
@@ -133,6 +136,7 @@ SOUND = [
     DPO + HELD + "train: {metric_for_best_model: eval_loss, eval_steps: 5, early_stopping_patience: 2}\n",
     DPO + HELD + "train: {metric_for_best_model: rewards/margins, max_steps: -1}\n",
     DPO + FRESH.format("gpt2, n_positions: 64") + "train: {max_length: 64, max_steps: 1}\n",
+    DPO + FRESH.format("llama, hidden_size: 10, num_attention_heads: 4, head_dim: 4, num_key_value_heads: 2"),
     DPO + FRESH.format("gpt2, n_positions: 64"),  # the default gives way
     DPO + "model: {policy: x/y, adapter: {kind: lora}, reference: {kind: adapter_off}}\n"
     "data: {kind: pairwise, source: x/y}\n",
