@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from alignc.checks.rule import Checked
 from alignc.diagnostics import Diagnostic
 from alignc.graph.soundness import placed
-from alignc.spec.objective import KLTerm, Pointwise, PolicyGradient, Term
+from alignc.spec.objective import KLTerm, Pointwise, PolicyGradient, Preference, Term
 from alignc.spec.rows import Sampled
 from alignc.spec.targets import WinRateTarget
 
@@ -25,7 +25,8 @@ def sharpened(checked: Checked) -> Iterator[Diagnostic]:
     )
     for term in checked.spec.job.objective.terms:
         if said := _own_law(term, data, checked.spec.job.data.kind):
-            path = ("data", "temperature" if data.temperature != 1 else "top_p")
+            cut = said[1] is CUT_OFF or data.temperature == 1
+            path = ("data", "top_p" if cut else "temperature")
             yield checked.finding("W312", f"`{term.name}` {said[0].format(law=law)}", path, why=said[1])
 
 
@@ -42,9 +43,15 @@ def _own_law(term: Term, data: Sampled, kind: str) -> tuple[str, str | None] | N
         and data.temperature > 0  # E105 says that nothing at all is learnt there
     ):
         return "takes win rates against samples at {law} for win rates against the policy", OTHER_OPPONENT
+    if isinstance(term, Preference | Pointwise) and data.top_p < 1:
+        return "compares samples at {law}, of a law without full support", CUT_OFF
     return None
 
 
+CUT_OFF = (
+    "compared responses hold the policy at its optimum for any law that may draw every one: what the cut leaves out is "
+    "never drawn, and nothing says where its probability goes"
+)
 OTHER_OPPONENT = (
     "the step of multiplicative weights is against the policy that samples: at another temperature, or with the tail "
     "cut off, it is against another opponent, and means over the responses are not the policy's"

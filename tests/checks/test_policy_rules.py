@@ -91,6 +91,9 @@ CASES = [
     ("W311", term("baseline: leave_one_out", rows=(), k=2, judge=VERIFIER)),
     ("W312", term(rows=("temperature: ⟦0.7⟧",))),
     ("W312", term(rows=("top_p: ⟦0.9⟧",))),
+    ("W312", "objective: {preset: copg}\n" + data("top_p: ⟦0.9⟧", "completions_per_prompt: 2")),
+    ("W312", "objective: {preset: online_dpo}\n"
+        + data("temperature: 0.7", "top_p: ⟦0.9⟧", "completions_per_prompt: 2")),
     ("W312", SPPO + data("temperature: ⟦0.7⟧", "completions_per_prompt: 5", kind="self_play", judge=ORACLE)),
     ("W312", "objective:\n  terms:\n    - {name: pull, kind: kl, on: completions, estimator: k2}\n"
      + data("temperature: ⟦2.0⟧")),
