@@ -10,9 +10,9 @@ from alignc.diagnostics import DiagnosticError, Span
 from alignc.spec.source import load_source, parse_source
 
 MIB = 1 << 20
-# Machines of a shared runner stall; the code takes a tenth of these.
-BOMB_SECONDS = 0.5
-SECONDS = 6.0
+# Machines of a shared runner stall; the code takes a tenth of these, and what is quadratic far more.
+BOMB_SECONDS = 3.0
+SECONDS = 20.0
 
 
 def seconds_to_refuse(text):

@@ -171,7 +171,7 @@ def test_settings_come_from_a_job(tmp_path: Path) -> None:
     launch = dict.fromkeys(Launch.__dataclass_fields__, 1)
     model = Model("p", Reference("none"))
     spec = Spec(1, "n", {}, model, data, Train(**train), Launch(**launch), str(tmp_path))  # type: ignore[arg-type]
-    empty = dict.fromkeys(Plan.__dataclass_fields__, ()) | {"statistics": {}}
+    empty = dict.fromkeys(Plan.__dataclass_fields__, ()) | {"statistics": {}, "others": {}}
     plan = Plan(**empty | {"responses": ["chosen", "rejected"], "columns": ["margin"]})  # type: ignore[arg-type]
     job = Job("0", "n", spec, {}, plan, Formula("", ""))
     assert settings_from_job(job) == DataSettings(
