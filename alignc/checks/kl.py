@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import TypeGuard
 
 from alignc.checks.rule import Checked, term_path
 from alignc.diagnostics import Diagnostic
 from alignc.graph.divergence import Placement, meaning
-from alignc.graph.soundness import kl_codes, placed
-from alignc.spec.kl import KLPlacement
-from alignc.spec.objective import KLTerm, PolicyGradient
+from alignc.graph.soundness import kl_codes, placed, whole_by_both
+from alignc.spec.objective import KLTerm
 
-__all__ = ["SAID", "clamped", "kl_soundness", "straight_through", "whole_by_both"]
+__all__ = ["SAID", "clamped", "kl_soundness", "straight_through"]
 
 SAID: Mapping[str, str] = {
     "E201": "`{estimator}` in the {place} has zero expected gradient: it is noise, not a regularizer",
@@ -36,24 +34,11 @@ def _terms(checked: Checked) -> Iterator[tuple[int, KLTerm]]:
             yield index, term
 
 
-def whole_by_both(checked: Checked) -> bool:
-    """Tell whether `full` stands in the reward and, as strong, in the loss: each has what the other misses."""
-    terms = checked.spec.job.objective.terms
-    paid = {t.kl.beta for t in terms if isinstance(t, PolicyGradient) and _is_full(t.kl, "reward")}
-    kept = {t.weight for _, t in _terms(checked) if t.estimator == "full" and t.correction == "none"}
-    kept |= {t.kl.beta for t in terms if isinstance(t, PolicyGradient) and _is_full(t.kl, "loss")}
-    return len(paid) == 1 and paid == kept
-
-
-def _is_full(kl: KLPlacement | None, placement: str) -> TypeGuard[KLPlacement]:
-    return kl is not None and kl.estimator == "full" and kl.placement == placement
-
-
 def kl_soundness(checked: Checked) -> Iterator[Diagnostic]:
     """E201 to E205, W206 to W209, W211: what an estimator in the loss really does."""
     for index, term in _terms(checked):
         estimator, place, sampling = placed(term, checked.spec.job.data.kind)
-        whole = estimator == "full" and whole_by_both(checked)
+        whole = estimator == "full" and whole_by_both(checked.spec.job.objective.terms)
         for code in () if whole else kl_codes(estimator, place, term.granularity, sampling):
             divergence = meaning(estimator, place).divergence
             words = SAID[code].format(estimator=estimator, place=PLACES[place], divergence=divergence)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from alignc.checks.kl import PLACES, SAID, whole_by_both
+from alignc.checks.kl import PLACES, SAID
 from alignc.checks.rule import Checked, term_path
 from alignc.diagnostics import Diagnostic
 from alignc.graph.divergence import meaning
 from alignc.graph.lengths import length_power, whole_ratio
 from alignc.graph.policy import held
-from alignc.graph.soundness import kl_codes
+from alignc.graph.soundness import kl_codes, whole_by_both
 from alignc.spec.objective import Pointwise, PolicyGradient, Preference, Value
 from alignc.spec.policy import Cispo, Clipped, GroupMean, LeaveOneOut, Other, Reinforce, ValueBaseline
 from alignc.spec.rows import ONLINE, Prompts, SelfPlay
@@ -75,7 +75,7 @@ def kl_in_policy_gradient(checked: Checked) -> Iterator[Diagnostic]:
         kl = term.kl
         if kl is None or kl.beta == 0:
             continue
-        whole = kl.estimator == "full" and whole_by_both(checked)
+        whole = kl.estimator == "full" and whole_by_both(checked.spec.job.objective.terms)
         for code in () if whole else kl_codes(kl.estimator, kl.placement, kl.granularity, "policy"):
             divergence = meaning(kl.estimator, kl.placement).divergence
             words = SAID[code].format(

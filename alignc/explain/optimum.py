@@ -6,11 +6,11 @@ from collections.abc import Iterator
 
 from alignc.checks.kl import SAID
 from alignc.graph.divergence import Kind, Meaning, meaning
-from alignc.graph.soundness import kl_codes, placed
+from alignc.graph.soundness import kl_codes, placed, whole_by_both
 from alignc.spec.axes import ExponentialLink, LogisticLink
 from alignc.spec.kl import KLPlacement
 from alignc.spec.load import Loaded
-from alignc.spec.objective import KLTerm, Pointwise, PolicyGradient, Preference
+from alignc.spec.objective import KLTerm, Pointwise, PolicyGradient, Preference, Term
 from alignc.spec.targets import WinRateTarget
 
 __all__ = ["kl_lines", "optimum_lines"]
@@ -20,13 +20,28 @@ PLACES = {"reward": "in the reward", "loss": "in the loss", "ratio": "under a di
 
 def kl_lines(spec: Loaded) -> tuple[str, ...]:
     """Say of every `kl` term what it descends, whether that holds the policy, and which optimum follows."""
-    lines: list[str] = []
-    for term in spec.job.objective.terms:
+    terms = spec.job.objective.terms
+    both = whole_by_both(terms)
+    lines = list(_both()) if both else []
+    for term in terms:
+        if both and _estimator(term) == "full":
+            continue
         if isinstance(term, KLTerm):
             lines += _kl(term, spec.job.data.kind)
         elif isinstance(term, PolicyGradient) and term.kl is not None and term.kl.beta > 0:
             lines += _block(term.name, term.kl)
     return tuple(lines)
+
+
+def _estimator(term: Term) -> str | None:
+    kl = term if isinstance(term, KLTerm) else getattr(term, "kl", None)
+    return None if kl is None else str(kl.estimator)
+
+
+def _both() -> Iterator[str]:
+    """Say what the whole vocabulary in two places descends."""
+    yield "full in the reward and, as strong, in the loss: together they descend KL(π‖ref) of whole responses"
+    yield from _ends(meaning("full", "loss"), "initial")
 
 
 def _block(name: str, kl: KLPlacement) -> Iterator[str]:

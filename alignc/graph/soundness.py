@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Literal
+from collections.abc import Mapping, Sequence
+from typing import Literal, TypeGuard
 
 from alignc.graph.build import constant
 from alignc.graph.divergence import Kind, Meaning, Placement, meaning
 from alignc.graph.evaluate import evaluate
 from alignc.graph.kl import kappa
-from alignc.spec.objective import KLTerm
+from alignc.spec.kl import KLPlacement
+from alignc.spec.objective import KLTerm, PolicyGradient, Term
 from alignc.spec.rows import ONLINE
 
-__all__ = ["CODES", "Sampling", "kl_codes", "placed", "stepwise"]
+__all__ = ["CODES", "Sampling", "kl_codes", "placed", "stepwise", "whole_by_both"]
 
 Sampling = Literal["policy", "weighted", "given"]
 """Responses of the policy itself, of another policy under importance weights, or of another without any."""
@@ -83,3 +84,17 @@ def placed(term: KLTerm, data: str) -> tuple[str, Placement, Sampling]:
     unweighted: Sampling = "policy" if data in ONLINE else "given"
     place: Placement = "ratio" if term.correction == "ratio" else "loss"
     return term.gradient or term.estimator, place, unweighted if term.correction == "none" else "weighted"
+
+
+def whole_by_both(terms: Sequence[Term]) -> bool:
+    """Tell whether `full` stands in the reward and, as strong, in the loss: each has what the other misses."""
+    gradients = [t for t in terms if isinstance(t, PolicyGradient)]
+    paid = {t.kl.beta for t in gradients if _is_full(t.kl, "reward")}
+    kept = {t.kl.beta for t in gradients if _is_full(t.kl, "loss")}
+    pulls = [t for t in terms if isinstance(t, KLTerm) and t.estimator == "full"]
+    kept |= {t.weight for t in pulls if t.correction == "none"}
+    return len(paid) == 1 and paid == kept
+
+
+def _is_full(kl: KLPlacement | None, placement: str) -> TypeGuard[KLPlacement]:
+    return kl is not None and kl.estimator == "full" and kl.placement == placement

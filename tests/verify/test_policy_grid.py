@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from alignc.api import validate
+from alignc.api import explain, validate
 from alignc.graph.soundness import CODES
 from alignc.verify.observe import multiple, observed_kind
 from alignc.verify.policy import fitted
@@ -110,6 +110,9 @@ def test_in_reward_and_loss_together_it_is_exact(tmp_path: Path) -> None:
         spec = {"objective": {"terms": terms}, "model": {"policy": "x/y"}, "data": data}
         path.write_text(json.dumps(spec), "utf-8")
         assert sorted(d.code for d in validate(path).diagnostics if d.code in ("W209", "W211")) == codes
+        assert ("together they descend KL(π‖ref) of whole responses" in "\n".join(explain(path).kl)) == (
+            not codes
+        )
 
 
 LENGTHS = tuple(
