@@ -49,10 +49,7 @@ def policy_gradient(term: PolicyGradient, scope: Scope, seen: View) -> Lowered:
     """Lower −A·surrogate, and the KL where it stands in the loss. Raises GraphTypeError E101 for rows of pairs."""
     if not seen.group:
         raise GraphTypeError("a policy gradient takes groups of responses, not pairs", "E101")
-    if term.kl is not None and term.kl.adaptive is not None and term.kl.placement != "reward":
-        raise GraphTypeError(
-            "an adaptive strength follows the KL in the reward; in the loss it is fixed", "E003"
-        )
+    _check_adaptive(term.kl)
     penalty = _penalty(term, scope)
     advantage = _given(term, scope) if sequential(term) else _advantage(term, penalty, scope)
     ratio, surrogate = _surrogate(term, advantage, scope)
@@ -79,7 +76,9 @@ def _check_adaptive(kl: KLPlacement | None) -> None:
             "an adaptive strength follows the KL in the reward; in the loss it is fixed", "E003"
         )
     if kl.anchor != "initial":
-        raise GraphTypeError("an adaptive strength follows the KL to the initial policy", "E003")
+        raise GraphTypeError(
+            "an adaptive strength follows the KL to the reference, which stands still", "E003"
+        )
 
 
 # ---- reward and advantage -------------------------------------------------------------------------------------

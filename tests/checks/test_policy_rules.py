@@ -237,3 +237,19 @@ def test_full_is_refused_against_a_model_of_which_one_number_a_token_is_kept(
 )
 def test_what_is_said_of_the_methods_as_published(preset: str, expected: list[str], tmp_path: Path) -> None:
     assert codes(f"objective: {{preset: {preset}}}\n" + data(), tmp_path) == expected
+
+
+@pytest.mark.parametrize(
+    ("where", "words"),
+    [
+        ("placement: loss", "in the loss it is fixed"),
+        ("anchor: previous_iterate", "the reference, which stands still"),
+    ],
+)
+def test_an_adaptive_strength_follows_what_is_measured(where: str, words: str, tmp_path: Path) -> None:
+    spec = tmp_path / "spec.yaml"
+    kl = f"kl: {{estimator: k1, beta: 0.1, adaptive: {{target: 3}}, {where}}}"
+    spec.write_text(term("baseline: leave_one_out", kl), "utf-8")
+    (said,) = [d for d in validate(spec).diagnostics if d.severity == "error"]
+    assert said.code == "E003"
+    assert words in said.message
