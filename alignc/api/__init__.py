@@ -59,19 +59,36 @@ def evaluate(path: Spec, point: Mapping[str, Any], overrides: Sequence[str] = ()
     )
 
 
-def diff(a: Spec, b: Spec, set_a: Sequence[str] = (), set_b: Sequence[str] = ()) -> Difference:
-    """Compare what two specs mean: the verdict on their losses, what proves it, and what changes."""
+def diff(
+    a: Spec,
+    b: Spec,
+    set_a: Sequence[str] = (),
+    set_b: Sequence[str] = (),
+    *,
+    source_a: str | None = None,
+    source_b: str | None = None,
+) -> Difference:
+    """Compare what two specs mean: the verdict on their losses, what proves it, and what changes.
+
+    Of a spec of several sources, `source_a` or `source_b` says which one is meant.
+    """
     from alignc.diff import compare
 
-    first, second = (lowered(p, o, files=False) for p, o in ((a, set_a), (b, set_b)))
+    first = lowered(a, set_a, files=False, source=source_a)
+    second = lowered(b, set_b, files=False, source=source_b)
     return compare((first.spec, first.loss, first.needs), (second.spec, second.loss, second.needs))
 
 
-def verify(path: Spec, overrides: Sequence[str] = (), *, table: bool = False) -> Verified:
-    """Test what is said of a spec's loss on a policy small enough to enumerate; `table`: every KL estimator too."""
+def verify(
+    path: Spec, overrides: Sequence[str] = (), *, table: bool = False, source: str | None = None
+) -> Verified:
+    """Test what is said of a spec's loss on a policy small enough to enumerate; `table`: every KL estimator too.
+
+    Of a spec of several sources, `source` says which one is meant.
+    """
     from alignc.verify import verify as verified
 
-    compiled = lowered(path, overrides, files=False)
+    compiled = lowered(path, overrides, files=False, source=source)
     return verified(compiled.spec, compiled.loss, table=table)
 
 
@@ -94,9 +111,14 @@ class Planned:
     texts: Mapping[str, str]
 
 
-def plan(path: Spec, overrides: Sequence[str] = (), *, memory: int | None = None) -> Plan:
-    """Plan a spec: what it will take, before a model is loaded. `memory`: bytes that a process may use."""
-    return planned(path, overrides, memory=memory).plan
+def plan(
+    path: Spec, overrides: Sequence[str] = (), *, memory: int | None = None, source: str | None = None
+) -> Plan:
+    """Plan a spec: what it will take, before a model is loaded. `memory`: bytes that a process may use.
+
+    Of a spec of several sources, `source` says which one is planned, as if it stood alone.
+    """
+    return planned(path, overrides, memory=memory, source=source).plan
 
 
 def planned(
@@ -106,13 +128,14 @@ def planned(
     memory: int | None = None,
     parameters: int | None = None,
     read_data: bool = True,
+    source: str | None = None,
 ) -> Planned:
     """Plan a spec, and refuse what cannot fit. `parameters`: the size of models that are not here."""
     from alignc.launch.planning import plan_of
     from alignc.plan.fit import refusal
     from alignc.plan.machine import Memory, of_machine
 
-    compiled = lowered(path, overrides, files=False)
+    compiled = lowered(path, overrides, files=False, source=source)
     processes = compiled.spec.job.launch.num_processes
     given = of_machine(processes) if memory is None else Memory(memory, "as given")
     found = plan_of(compiled.whole, read_data=read_data, given=parameters, memory=given)

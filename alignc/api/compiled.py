@@ -9,7 +9,7 @@ from os import PathLike
 from pathlib import Path
 
 from alignc.checks import check
-from alignc.diagnostics import Diagnostic, DiagnosticError, apply_waivers, in_reading_order
+from alignc.diagnostics import Diagnostic, DiagnosticError, apply_waivers, did_you_mean, in_reading_order
 from alignc.emit import JobFolder, job_folder
 from alignc.emit.mixture import PartOfJob, mixed_folder
 from alignc.explain import Explanation, explanation
@@ -151,17 +151,31 @@ def _checked(losses: Sequence[tuple[Loaded, Loss]]) -> list[Diagnostic]:
     return list(dict.fromkeys(found))  # what is said of a run as a whole is said once
 
 
-def lowered(path: Spec, overrides: Sequence[str] = (), *, files: bool = True) -> Compiled:
-    """Load, lower and check a spec of one source. Raises DiagnosticError for errors, and E113 for several sources.
+def lowered(
+    path: Spec, overrides: Sequence[str] = (), *, files: bool = True, source: str | None = None
+) -> Compiled:
+    """Load, lower and check a spec of one source, or the part for one `source` of several.
 
-    Warnings come with the result. `files`: whether a file that the spec names and that is not there is an error.
+    Raises DiagnosticError for errors, and E113 where there are several sources and none of them is named. Warnings
+    come with the result. `files`: whether a file that the spec names and that is not there is an error.
     """
     found = built(path, overrides, files=files)
-    if isinstance(found, Compiled):
+    parts = found.parts if isinstance(found, Mixture) else {}
+    if isinstance(found, Compiled) and source is None:
         return found
-    span = found.spec.document.span(("data", "sources"), of_key=True)
-    named = ", ".join(found.parts)
-    raise DiagnosticError(Diagnostic("E113", f"this takes a spec of one source, and here are {named}", span))
+    if source is not None and source in parts:
+        part = parts[source]
+        return Compiled(part.spec, part.loss, part.needs, part.explanation, found.warnings)
+    document, named = found.spec.document, ", ".join(parts)
+    if not parts:
+        message = f"there is no source `{source}`: this spec has one source of rows, without a name"
+        raise DiagnosticError(Diagnostic("E113", message, document.span(("data",), of_key=True)))
+    message = f"this takes one source of rows, and here are {named}"
+    if source is not None:
+        guess = did_you_mean(source, parts)
+        message = f"there is no source `{source}`" + (f", did you mean `{guess}`?" if guess else f": {named}")
+    span = document.span(("data", "sources"), of_key=True)
+    raise DiagnosticError(Diagnostic("E113", message, span, help=f"name one: --source {next(iter(parts))}"))
 
 
 def built(path: Spec, overrides: Sequence[str] = (), *, files: bool = True) -> Compiled | Mixture:

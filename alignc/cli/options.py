@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-__all__ = ["overrides", "spec_argument", "specs_argument"]
+__all__ = ["overrides", "source", "spec_argument", "specs_argument"]
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
@@ -17,6 +17,9 @@ overrides: Decorator = click.option(
     multiple=True,
     metavar="A.B=C",
     help="Override a value; parsed and checked like the file.",
+)
+source: Decorator = click.option(
+    "--source", metavar="NAME", help="Of several sources of rows, the one that is meant."
 )
 spec_argument: Decorator = click.argument("spec", type=click.Path())
 specs_argument: Decorator = click.argument("specs", type=click.Path(), nargs=-1, required=True)

@@ -11,7 +11,7 @@ import click
 
 from alignc.api import Planned, planned, specs_of
 from alignc.cli.codes import FINDINGS, SOUND
-from alignc.cli.options import overrides, spec_argument
+from alignc.cli.options import overrides, source, spec_argument
 from alignc.cli.show import show_diagnostics
 from alignc.plan.build import Plan
 from alignc.plan.machine import parse_size
@@ -25,6 +25,7 @@ COUNTS = {"k": 10**3, "m": 10**6, "b": 10**9, "t": 10**12}
 @click.command("plan")
 @spec_argument
 @overrides
+@source
 @click.option("--format", "form", type=click.Choice(("text", "json")), default="text", show_default=True)
 @click.option(
     "--memory", metavar="SIZE", help="What a process may use, such as 16GiB; left out: what this machine has."
@@ -32,7 +33,13 @@ COUNTS = {"k": 10**3, "m": 10**6, "b": 10**9, "t": 10**12}
 @click.option("--parameters", metavar="COUNT", help="Size of a model that is not here, such as 0.5B.")
 @click.option("--no-data", is_flag=True, help="Count no rows and no tokens.")
 def command(
-    spec: str, overrides: Sequence[str], form: str, memory: str | None, parameters: str | None, no_data: bool
+    spec: str,
+    overrides: Sequence[str],
+    source: str | None,
+    form: str,
+    memory: str | None,
+    parameters: str | None,
+    no_data: bool,
 ) -> int:
     """Say what SPEC will take: memory by phase and role, steps, tokens, work, the launch line.
 
@@ -40,7 +47,7 @@ def command(
     """
     limit, given = _size(memory), _count(parameters)
     found = [
-        planned(each, overrides, memory=limit, parameters=given, read_data=not no_data)
+        planned(each, overrides, memory=limit, parameters=given, read_data=not no_data, source=source)
         for each in specs_of(spec)
     ]
     for each in found:

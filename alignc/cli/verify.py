@@ -12,7 +12,7 @@ import click
 
 from alignc.api import lowered
 from alignc.cli.codes import FINDINGS, SOUND
-from alignc.cli.options import overrides, spec_argument
+from alignc.cli.options import overrides, source, spec_argument
 from alignc.cli.show import show_diagnostics
 from alignc.verify import Claim, Verified, verify
 
@@ -22,17 +22,20 @@ __all__ = ["command"]
 @click.command("verify")
 @spec_argument
 @overrides
+@source
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.option("--kl", "table", is_flag=True, help="Also every KL estimator at every place.")
 @click.option("--plot", type=click.Path(dir_okay=False), help="Draw the gradient flow: FILE.svg.")
-def command(spec: str, overrides: Sequence[str], as_json: bool, table: bool, plot: str | None) -> int:
+def command(
+    spec: str, overrides: Sequence[str], source: str | None, as_json: bool, table: bool, plot: str | None
+) -> int:
     """Test what is said of SPEC's loss on a policy small enough to enumerate, exactly and in float64.
 
     Exits 1 where a claim fails.
     """
     if plot is not None and not plot.endswith(".svg"):
         raise click.UsageError(f"--plot draws SVG: name the file {Path(plot).stem}.svg")
-    compiled = lowered(spec, overrides, files=False)
+    compiled = lowered(spec, overrides, files=False, source=source)
     if compiled.warnings:
         show_diagnostics(compiled.warnings, compiled.spec.document.texts)
     found = verify(compiled.spec, compiled.loss, table=table, curves=plot is not None)

@@ -48,7 +48,7 @@ def side_of(spec: Loaded, loss: Loss) -> Side:
     reference = spec.job.model.reference
     given = [spec.parameters, *(n.parameters for n in spec.nested.values())]
     positive = frozenset(n for known in given for n, p in known.items() if p.parameter.gt is not None)
-    paths = {name: path for path, name in other_models(spec.job).items()}
+    paths = {name: path for path, name in other_models((spec.whole or spec).job).items()}
     if reference is not None and reference.kind == "path":
         paths["initial"] = str(reference.path)
     models: dict[Node, Node] = {

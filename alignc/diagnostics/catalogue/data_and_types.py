@@ -86,7 +86,7 @@ DATA_AND_TYPES = (
         "several sources of rows where one is needed",
         "`diff`, `verify` and `plan` reckon with rows of one kind: two losses are compared over the same rows, one is "
         "tried out on a policy small enough to enumerate, and memory follows from what a row holds",
-        "write the part that is meant as a spec of its own, with its terms and its source",
+        "name the source that is meant by `--source` (of `diff`: `--source-a`, `--source-b`)",
         "data: {sources: {pairs: {kind: pairwise, source: p.jsonl}, marks: {kind: pointwise, source: m.jsonl}}}",
     ),
     Code(
