@@ -77,7 +77,7 @@ def test_a_command_about_one_source_says_so(alignc: Any, tmp_path: Path, command
 def test_a_source_that_is_named_is_taken_alone(alignc: Any, tmp_path: Path, command: tuple[str, ...]) -> None:
     path = spec(tmp_path)
     option = "--source-a" if command[0] == "diff" else "--source"
-    second = [path, "--source-b", "shown"] if command[0] == "diff" else []
+    second = {"diff": [path, "--source-b", "shown"], "plan": ["--memory", "999GiB"]}.get(command[0], [])
     told = alignc(command[0], path, *second, option, "pairs")
     assert told.code == 0, told.err
     wanted = {"verify": "claims hold", "plan": "2 a row", "diff": "different"}
