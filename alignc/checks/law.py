@@ -8,7 +8,7 @@ from alignc.checks.rule import Checked
 from alignc.diagnostics import Diagnostic
 from alignc.graph.soundness import placed
 from alignc.spec.objective import KLTerm, Pointwise, PolicyGradient, Preference, Term
-from alignc.spec.rows import Sampled
+from alignc.spec.rows import Sampled, SelfPlay
 from alignc.spec.targets import WinRateTarget
 
 __all__ = ["sharpened"]
@@ -43,11 +43,22 @@ def _own_law(term: Term, data: Sampled, kind: str) -> tuple[str, str | None] | N
         and data.temperature > 0  # E105 says that nothing at all is learnt there
     ):
         return "takes win rates against samples at {law} for win rates against the policy", OTHER_OPPONENT
+    if (
+        isinstance(term, Preference)
+        and isinstance(data, SelfPlay)
+        and data.oracle is None
+        and data.temperature > 0
+    ):
+        return "tells samples at {law} from the rows, not those of the policy", NOT_ITSELF
     if isinstance(term, Preference | Pointwise) and data.top_p < 1:
         return "compares samples at {law}, of a law without full support", CUT_OFF
     return None
 
 
+NOT_ITSELF = (
+    "self-play against the rows rests where the samples cannot be told from them: then the sharpened policy has their "
+    "law, and the policy itself has not"
+)
 CUT_OFF = (
     "compared responses hold the policy at its optimum for any law that may draw every one: what the cut leaves out is "
     "never drawn, and nothing says where its probability goes"

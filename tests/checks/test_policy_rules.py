@@ -91,6 +91,7 @@ CASES = [
     ("W311", term("baseline: leave_one_out", rows=(), k=2, judge=VERIFIER)),
     ("W312", term(rows=("temperature: ⟦0.7⟧",))),
     ("W312", term(rows=("top_p: ⟦0.9⟧",))),
+    ("W312", "objective: {preset: spin}\n" + data("temperature: ⟦0.7⟧", kind="self_play", judge="")),
     ("W312", "objective: {preset: copg}\n" + data("top_p: ⟦0.9⟧", "completions_per_prompt: 2")),
     ("W312", "objective: {preset: online_dpo}\n"
         + data("temperature: 0.7", "top_p: ⟦0.9⟧", "completions_per_prompt: 2")),
