@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from alignc.checks.rule import Checked, term_path
 from alignc.diagnostics import Diagnostic
-from alignc.spec.anchors import MOVING
+from alignc.spec.anchors import MOVING, is_other
 from alignc.spec.axes import ConstantMargin, NoMargin, SquaredLink
 from alignc.spec.objective import KLTerm, Preference
 from alignc.spec.rows import ONLINE, Sampled
@@ -22,7 +22,7 @@ def anchor_without_reference(checked: Checked) -> Iterator[Diagnostic]:
     """E110: a log-ratio to a reference, but `reference: {kind: none}`."""
     reference = checked.spec.job.model.reference
     own = {"policy", *(SAMPLER if checked.spec.job.data.kind in ONLINE else ())}
-    anchors = {m for m in checked.loss.models if not m.startswith("other")} - own
+    anchors = {m for m in checked.loss.models if not is_other(m)} - own
     if anchors and reference is not None and reference.kind == "none":
         message = "the objective takes a log-ratio to a reference, but `model.reference` is `none`"
         yield checked.finding("E110", message, ("model", "reference", "kind"))

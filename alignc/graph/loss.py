@@ -20,6 +20,7 @@ from alignc.graph.nodes import (
     walk,
 )
 from alignc.graph.rewrite import inputs, rebuilt, substitute, without_names
+from alignc.spec.anchors import is_other
 from alignc.spec.views import View
 
 __all__ = ["Loss", "Metric", "TermLoss", "alone", "at_reference"]
@@ -128,7 +129,7 @@ def at_reference(node: Node) -> Node:
 
     An anchor that is another model stays: nothing is known of it.
     """
-    known = [n for n in inputs(node) if isinstance(n, Logp) and not n.model.startswith("other")]
+    known = [n for n in inputs(node) if isinstance(n, Logp) and not is_other(n.model)]
     models: dict[Node, Node] = {n: Logp("policy", n.response) for n in known}
     models |= {n: multiply(Constant(0.0), n) for n in inputs(node) if is_divergence(n)}
     placed, done = substitute(without_names(node), models), dict[Node, Node]()

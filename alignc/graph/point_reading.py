@@ -20,6 +20,7 @@ from alignc.graph.nodes import (
     children,
 )
 from alignc.graph.rewrite import inputs
+from alignc.spec.anchors import is_other
 from alignc.spec.check import shown
 
 __all__ = [
@@ -50,7 +51,7 @@ ROW_KEYS = ("label", "margin")
 
 def logp_key(model: str) -> str:
     """Name a model's log-probabilities as an example of `--at` gives them."""
-    if model.startswith("other"):
+    if is_other(model):
         return f"{model}_logp"
     return {"policy": "logp", "rollout": "old_logp"}.get(model, "ref_logp")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Literal, TypeGuard
+from typing import Literal
 
 from alignc.graph.build import constant
 from alignc.graph.divergence import Kind, Meaning, Placement, meaning
@@ -86,15 +86,25 @@ def placed(term: KLTerm, data: str) -> tuple[str, Placement, Sampling]:
     return term.gradient or term.estimator, place, unweighted if term.correction == "none" else "weighted"
 
 
+UNBIASED = ("none", "constant", "leave_one_out", "other")
+"""Baselines that leave the advantage's scale alone."""
+
+
 def whole_by_both(terms: Sequence[Term]) -> bool:
-    """Tell whether `full` stands in the reward and, as strong, in the loss: each has what the other misses."""
-    gradients = [t for t in terms if isinstance(t, PolicyGradient)]
-    paid = {t.kl.beta for t in gradients if _is_full(t.kl, "reward")}
-    kept = {t.kl.beta for t in gradients if _is_full(t.kl, "loss")}
+    """Tell whether `full` stands in the reward and, as strong, in a `kl` term: each has what the other misses.
+
+    Tokens of the policy gradient must count as those of the `kl` term do: summed, undiscounted, of one scale.
+    """
+    held = [t for t in terms if isinstance(t, PolicyGradient) and _is_full(t.kl)]
     pulls = [t for t in terms if isinstance(t, KLTerm) and t.estimator == "full"]
-    kept |= {t.weight for t in pulls if t.correction == "none"}
-    return len(paid) == 1 and paid == kept
+    if len(held) != 1 or len(pulls) != 1 or pulls[0].correction != "none":
+        return False
+    [term], [pull] = held, pulls
+    assert term.kl is not None
+    plain = term.aggregation == "sequence_mean" and term.discount == 1 and not term.whiten
+    plain = plain and term.baseline.kind in UNBIASED and term.kl.placement == "reward"
+    return plain and term.weight * term.kl.beta == pull.weight
 
 
-def _is_full(kl: KLPlacement | None, placement: str) -> TypeGuard[KLPlacement]:
-    return kl is not None and kl.estimator == "full" and kl.placement == placement
+def _is_full(kl: KLPlacement | None) -> bool:
+    return kl is not None and kl.estimator == "full" and kl.beta > 0

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from .tiles import TILE_WIDTH, Gradients, Head, LogitRule, Normalizer
+from .tiles import TILE_WIDTH, Gradients, Head, LogitRule, Normalizer, compute_dtype
 
 __all__ = ["token_entropy"]
 
@@ -33,9 +33,8 @@ def token_entropy(
 
     ``hidden`` is ``[tokens, H]``, ``weight`` ``[V, H]``, ``bias`` ``[V]``; types as of `token_log_probs`.
     """
-    kind = hidden.device.type
-    compute = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else hidden.dtype
-    with torch.autocast(kind, enabled=False):
+    compute = compute_dtype(hidden)
+    with torch.autocast(hidden.device.type, enabled=False):
         result: Tensor = _TokenEntropy.apply(
             hidden, weight, bias, rule or LogitRule(), compute, min(width, weight.shape[0])
         )

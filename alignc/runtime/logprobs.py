@@ -34,6 +34,7 @@ from .tiles import (
     LogitRule,
     Normalizer,
     again,
+    compute_dtype,
     exponentials,
     joined,
     pick,
@@ -63,10 +64,9 @@ def token_log_probs(
     (autocast's where that is on); reductions and sums over tiles in float32 (float64). ``budget`` is the most
     bytes kept for the backward, ``width`` a tile's share of the vocabulary.
     """
-    kind = hidden.device.type
-    compute = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else hidden.dtype
+    compute = compute_dtype(hidden)
     rule, width = rule or LogitRule(), min(width, weight.shape[0])
-    with torch.autocast(kind, enabled=False):
+    with torch.autocast(hidden.device.type, enabled=False):
         if not torch.is_grad_enabled():
             head = Head(weight, bias, rule, compute, width)
             chosen, normalizer = reduce(head, hidden.to(compute), targets, None)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from .tiles import TILE_WIDTH, Head, LogitRule
+from .tiles import TILE_WIDTH, Head, LogitRule, compute_dtype
 
 __all__ = ["log_sum_squares"]
 
@@ -22,12 +22,11 @@ def log_sum_squares(
 
     ``hidden`` is ``[tokens, H]``, ``weight`` ``[V, H]``; float32 (float64 for float64 input), no gradient.
     """
-    kind = hidden.device.type
-    compute = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else hidden.dtype
+    compute = compute_dtype(hidden)
     head = Head(weight, bias, rule or LogitRule(), compute, min(TILE_WIDTH, weight.shape[0]))
     once = hidden.new_full((len(hidden),), float("-inf"), dtype=head.exact)
     twice = once.clone()
-    with torch.autocast(kind, enabled=False):
+    with torch.autocast(hidden.device.type, enabled=False):
         for rows in head.rows(len(hidden)):
             for columns in head.columns():
                 logits = head.logits(hidden[rows].to(compute), columns)

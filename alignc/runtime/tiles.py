@@ -19,6 +19,7 @@ __all__ = [
     "LogitRule",
     "Normalizer",
     "again",
+    "compute_dtype",
     "exponentials",
     "joined",
     "pick",
@@ -100,6 +101,12 @@ class Normalizer:
     def shares(self, logits: Tensor, rows: slice) -> Tensor:
         """Turn a tile of logits into probabilities, in place."""
         return logits.sub_(self.highest[rows][:, None]).sub_(self.log_sum[rows][:, None]).exp_()
+
+
+def compute_dtype(hidden: Tensor) -> torch.dtype:
+    """Give the type of the matrix products: autocast's where it is on, else that of the hidden states."""
+    kind = hidden.device.type
+    return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else hidden.dtype
 
 
 def _slices(length: int, step: int) -> Iterator[slice]:

@@ -8,7 +8,7 @@ from alignc.spec.job import Job
 from alignc.spec.objective import KLTerm, Pointwise, PolicyGradient, Preference
 from alignc.spec.rows import ONLINE
 
-__all__ = ["MOVING", "anchored", "other_models"]
+__all__ = ["MOVING", "anchored", "is_other", "other_models"]
 
 MOVING = ("previous_iterate", "ema")
 """References that follow the policy, from rollout to rollout or from step to step."""
@@ -38,6 +38,11 @@ def other_models(job: Job) -> dict[str, str]:
     anchors = [_written(term) for term in job.objective.terms]
     paths = dict.fromkeys(anchor for anchor in anchors if isinstance(anchor, str) and "/" in anchor)
     return {path: f"other{number if number > 1 else ''}" for number, path in enumerate(paths, 1)}
+
+
+def is_other(model: str) -> bool:
+    """Tell the name of a term's own anchor from those of the models that a job has anyway."""
+    return model.startswith("other")
 
 
 def _written(term: Any) -> Any:

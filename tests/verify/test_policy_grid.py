@@ -17,7 +17,7 @@ from alignc.verify.surrogate import Groups, Surrogate
 from alignc.verify.toy import Array, Toy
 from alignc.verify.words import BANDIT, TOKENS, Words
 
-from .online import REWARD, term
+from .online import REWARD, online, term
 
 ESTIMATORS = ("k1", "k2", "k3", "abs", "2*u", "u**4/4", "u+3*exp(-u)")
 PLACES = ("reward", "loss", "ratio")
@@ -97,16 +97,29 @@ def test_checks_say_what_the_whole_vocabulary_does(placement: str, granularity: 
 
 def test_in_reward_and_loss_together_it_is_exact(tmp_path: Path) -> None:
     """And then nothing is reported; with another strength in the loss both places are."""
-    parts = [pull("full", placement, "token", TOKENS) for placement in ("reward", "loss")]
-    for policy in TOKENS.drawn(3):
-        both = sum(part.gradient(policy, policy) for part in parts)
-        assert both == pytest.approx(policy.divergence(TOKENS.reference), abs=1e-12)
     kl = {"estimator": "full", "placement": "reward", "beta": 0.1}
-    policy = {"name": "policy", "kind": "policy_gradient", **AXES, "kl": kl}
+    gradient = {"name": "policy", "kind": "policy_gradient", **AXES, "kl": kl}
+    held = {"name": "held", "kind": "kl", "estimator": "full", "weight": 0.1}
+    loss = online({"terms": [gradient, held]}, 1)[1]
+    rewards = (0.0,) * len(TOKENS.sentences)
+    paid, kept = (Surrogate(t, Groups(TOKENS, 1), rewards=rewards) for t in loss.terms)
+    for policy in TOKENS.drawn(3):
+        both = paid.gradient(policy, policy) + 0.1 * kept.gradient(policy, policy)
+        assert both == pytest.approx(0.1 * policy.divergence(TOKENS.reference), abs=1e-12)
     data = {"kind": "prompts", "source": "x/y", "completions_per_prompt": 1, "reward": REWARD}
     path = tmp_path / "spec.yaml"
-    for weight, codes in ((0.1, []), (0.2, ["W209", "W211", "W211"])):
-        terms = [policy, {"name": "held", "kind": "kl", "estimator": "full", "weight": weight}]
+    apart = ["W209", "W211", "W211"]
+    cases = [
+        ({}, {}, []),
+        ({}, {"weight": 0.2}, apart),
+        ({"weight": 2.0}, {"weight": 0.2}, []),
+        ({"aggregation": "token_mean"}, {}, apart),
+        ({"whiten": True}, {}, apart),
+        ({"baseline": "batch_mean"}, {}, apart),
+        ({}, {"correction": "importance"}, apart),
+    ]
+    for changed, other, codes in cases:
+        terms = [gradient | changed, held | other]
         spec = {"objective": {"terms": terms}, "model": {"policy": "x/y"}, "data": data}
         path.write_text(json.dumps(spec), "utf-8")
         assert sorted(d.code for d in validate(path).diagnostics if d.code in ("W209", "W211")) == codes
