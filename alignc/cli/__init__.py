@@ -1,4 +1,4 @@
-"""The command line: parse arguments, print, set exit codes, decide nothing."""
+"""The command line: each command parses its arguments, prints a result and returns an exit code."""
 
 from __future__ import annotations
 

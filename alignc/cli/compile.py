@@ -18,14 +18,22 @@ __all__ = ["command"]
 @click.command("compile")
 @spec_argument
 @overrides
-@click.option("-o", "--output", type=click.Path(file_okay=False), required=True, help="Folder of the job.")
 @click.option(
-    "--standalone", is_flag=True, help="Bring the runtime along: runs where alignc is not installed."
+    "-o",
+    "--output",
+    type=click.Path(file_okay=False),
+    required=True,
+    help="The folder that the job is written into.",
+)
+@click.option(
+    "--standalone",
+    is_flag=True,
+    help="Copy the runtime into the job, so that the job runs where alignc is not installed.",
 )
 def command(spec: str, overrides: Sequence[str], output: str, standalone: bool) -> None:
-    """Write the training job of SPEC: loop, loss, settings, launcher files. The same spec gives the same bytes.
+    """Write the training job of SPEC: the loop, the loss, the settings and the files for the launcher.
 
-    Of a pipeline each stage gets a folder of its name.
+    The same spec gives the same bytes. For a pipeline, each stage is written into a folder of its own name.
     """
     specs = specs_of(spec)
     for each in specs:

@@ -23,22 +23,23 @@ __all__ = ["command"]
 
 SHOWN_REFUSALS = 20
 WIDTH = 12
-_ALL_WELL = "each row has a prompt, supervised responses that differ, and no twin"
+_ALL_WELL = "no row repeats another, and the responses of each row differ"
 
 
 @click.command("data")
 @spec_argument
 @overrides
-@click.option("--rows", type=click.IntRange(0), default=3, show_default=True, help="Rows to show.")
-@click.option("--limit", type=click.IntRange(1), help="Read this many rows at the most.")
-@click.option("--ids", is_flag=True, help="Show token ids too.")
+@click.option("--rows", type=click.IntRange(0), default=3, show_default=True, help="How many rows to show.")
+@click.option("--limit", type=click.IntRange(1), help="The largest number of rows to read.")
+@click.option("--ids", is_flag=True, help="Also show the token ids.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(
     spec: str, overrides: Sequence[str], rows: int, limit: int | None, ids: bool, as_json: bool
 ) -> int:
-    """Show how the rows of SPEC become tokens: what is in the loss, what is cut or refused, how long they are.
+    """Show how the rows of SPEC become tokens.
 
-    Of several sources it shows each in turn. Exits 1 where rows are refused or too many are cut.
+    The command shows the tokens of the loss, the number of cut and refused rows, and the lengths. It shows each
+    source of rows in turn. The exit code is 1 if a row is refused or if too many completions are cut.
     """
     shown: dict[str, Any] = {}
     bad = False
@@ -55,14 +56,14 @@ def command(
 
 
 def _parts_of(compiled: Compiled | Mixture) -> Mapping[str, PartOfJob]:
-    """List the parts of several sources by name; one source alone has none."""
+    """Map the name of each source to its part; the only source of a spec has the empty name."""
     if isinstance(compiled, Mixture):
         return compiled.parts
     return {"": PartOfJob(compiled.spec, compiled.loss, compiled.needs, compiled.explanation)}
 
 
 def _told(seen: Preview, stop: Any | None, ids: bool, as_json: bool) -> bool:
-    """Print a preview but where JSON is wanted, and tell whether it found anything wrong."""
+    """Print a preview unless JSON was asked for, and return whether the preview found a problem."""
     if not as_json:
         click.echo("\n".join(_lines(seen, ids, colored(sys.stdout))))
         _show_refusals(seen, stop)
@@ -82,7 +83,7 @@ def _prepared(compiled: PartOfJob) -> tuple[DataSettings, Any]:
 def _previewed(
     settings: DataSettings, tokenizer: Any, rows: int, limit: int | None
 ) -> tuple[Preview, Any | None]:
-    """Preview the rows, and say why a run would stop at them, if it would."""
+    """Preview the rows, and return the failure that would stop a run at these rows, if there is one."""
     from alignc.runtime.data import preview
     from alignc.runtime.data.dataset import check_parts
     from alignc.runtime.data.judge import judge
@@ -99,7 +100,7 @@ def _previewed(
 
 def _show_refusals(seen: Preview, stop: Any | None) -> None:
     if stop is not None and not stop.causes and stop.code in {f.code for f in seen.refused}:
-        # What is wrong with every row is said once, at the first.
+        # Every row has the same fault: it is shown once, at the first row.
         show_diagnostics([diagnostic(stop.as_dict())], {})
         return
     found = [diagnostic(f.as_dict()) for f in seen.refused[:SHOWN_REFUSALS]]
@@ -169,7 +170,7 @@ def _summary(seen: Preview) -> Iterator[str]:
 
 
 def _noted(seen: Preview) -> Iterator[str]:
-    """Say what stands out, with the number of rows and the verb that fits it."""
+    """Yield a warning for each kind of suspicious row, with the number of such rows."""
     found = (
         (seen.duplicates, "row that repeats another", "rows that repeat another"),
         (seen.identical, "row whose responses are the same", "rows whose responses are the same"),

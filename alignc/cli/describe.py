@@ -1,4 +1,4 @@
-"""`alignc describe`: say what a field of the spec is."""
+"""`alignc describe`: print the documentation of a field of the spec."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ __all__ = ["command"]
 @click.command("describe")
 @click.argument("field", required=False)
 def command(field: str | None) -> None:
-    """Say what FIELD is, such as `train.learning_rate`, `objective.dpo.beta` or `model.adapter`.
+    """Print type, default, range and meaning of FIELD, such as `train.learning_rate` or `objective.dpo.beta`.
 
-    Without FIELD it lists the sections.
+    Without FIELD, the command lists the sections of a spec.
     """
     found = describe(field) if field else [f for f in fields_below() if "." not in f.path]
     if not found:
@@ -30,7 +30,7 @@ def _unknown(field: str) -> str:
     deepest_first = sorted(paths, key=lambda p: p.count("."), reverse=True)
     last = {p.rpartition(".")[2]: p for p in deepest_first}
     guess = did_you_mean(field, paths) or last.get(did_you_mean(field.rpartition(".")[2], last) or "")
-    return f"no field `{field}`" + (f"; did you mean `{guess}`?" if guess else "")
+    return f"there is no field `{field}`" + (f"; did you mean `{guess}`?" if guess else "")
 
 
 def _shown(f: FieldText) -> str:

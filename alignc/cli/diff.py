@@ -1,4 +1,4 @@
-"""`alignc diff`: compare what two specs mean."""
+"""`alignc diff`: compare the meaning of two specs."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ __all__ = ["command"]
 @click.argument("b", type=click.Path())
 @click.option("--set-a", multiple=True, metavar="X.Y=Z", help="Override a value of A.")
 @click.option("--set-b", multiple=True, metavar="X.Y=Z", help="Override a value of B.")
-@click.option("--source-a", metavar="NAME", help="Of several sources of rows in A, the one that is meant.")
-@click.option("--source-b", metavar="NAME", help="Of several sources of rows in B, the one that is meant.")
+@click.option("--source-a", metavar="NAME", help="The source of rows to compare, if A has several.")
+@click.option("--source-b", metavar="NAME", help="The source of rows to compare, if B has several.")
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
-@click.option("--exit-code", is_flag=True, help="Exit 1 where the losses are not equal or something changes.")
+@click.option("--exit-code", is_flag=True, help="Exit 1 if the losses are not equal or if anything changes.")
 def command(
     a: str,
     b: str,
@@ -32,10 +32,11 @@ def command(
     form: str,
     exit_code: bool,
 ) -> int:
-    """Compare what specs A and B mean: their losses by algebra, with a proof or a point where they part.
+    """Compare the meaning of specs A and B.
 
-    The verdict holds for all inputs; what holds under conditions alone is listed beside it. Then what changes:
-    terms, parameters, models, forwards, columns, metrics and settings.
+    The losses are compared by algebra. The result is a proof that they are equal, or a point where they differ.
+    This verdict holds for all inputs. An equality that needs a condition is listed with its condition. The command
+    then lists each change of a term, parameter, model, forward pass, column, metric or setting.
     """
     found = diff(a, b, set_a, set_b, source_a=source_a, source_b=source_b)
     click.echo(to_json(found) if form == "json" else show(found, a, b), nl=False)

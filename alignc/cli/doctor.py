@@ -1,4 +1,4 @@
-"""`alignc doctor`: say what this machine can do, and what a spec lacks here."""
+"""`alignc doctor`: list the abilities of this machine, and the needs of a spec that it does not meet."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ COLORS = {"ok": "green", "lacks": "red", "note": None}
 @click.command("doctor")
 @click.argument("spec", type=click.Path(), required=False)
 @overrides
-@click.option("--online", is_flag=True, help="Ask whether the hub answers.")
+@click.option("--online", is_flag=True, help="Also check that the Hugging Face hub answers.")
 @click.option("--format", "form", type=click.Choice(("text", "json")), default="text", show_default=True)
 def command(spec: str | None, overrides: Sequence[str], online: bool, form: str) -> int:
-    """Say what this machine can do; with SPEC, what that needs and does not find here.
+    """List the abilities of this machine. With SPEC, list each thing that the spec needs and that is missing here.
 
-    ✓ is there, ✗ is needed and is not there, · is good to know. Opens no model and no data. Exits 3 where anything
-    that is needed is not there.
+    ✓ marks a thing that is present, ✗ a thing that is needed and missing, · a note. The command opens no model and
+    no data. The exit code is 3 if a needed thing is missing.
     """
     found = examine(spec, overrides, online=online)
     lacks = [each for each in found if each.state == "lacks"]
@@ -49,7 +49,7 @@ def _lines(found: Sequence[Finding], lacks: int, color: bool) -> Iterator[str]:
             if each.group == group:
                 yield from _line(each, wide, color)
         yield ""
-    yield f"{lacks} {'thing is' if lacks == 1 else 'things are'} lacking" if lacks else "nothing is lacking"
+    yield f"{lacks} {'thing is' if lacks == 1 else 'things are'} missing" if lacks else "nothing is missing"
 
 
 def _line(each: Finding, wide: int, color: bool) -> Iterator[str]:

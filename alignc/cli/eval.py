@@ -1,4 +1,4 @@
-"""`alignc eval`: evaluate runs on the rows that they hold out, or compare models on others."""
+"""`alignc eval`: evaluate runs on their own held-out rows, or compare models on other rows."""
 
 from __future__ import annotations
 
@@ -30,13 +30,28 @@ COLUMNS = (
 
 @click.command("eval")
 @click.argument("runs", type=click.Path(exists=True), nargs=-1, required=True)
-@click.option("--pairs", type=click.Path(exists=True), help="Held-out pairs: prompt, chosen, rejected.")
-@click.option("--prompts", type=click.Path(exists=True), help="Prompts with an `answer` to check against.")
-@click.option("--verifier", default="exact_number", show_default=True, help="How an answer is checked.")
+@click.option(
+    "--pairs",
+    type=click.Path(exists=True),
+    help="A file of held-out pairs with the columns prompt, chosen and rejected.",
+)
+@click.option("--prompts", type=click.Path(exists=True), help="A file of prompts with a column `answer`.")
+@click.option(
+    "--verifier", default="exact_number", show_default=True, help="The verifier that checks each answer."
+)
 @click.option("--max-new-tokens", type=click.IntRange(min=1), default=64, show_default=True)
-@click.option("--limit", type=click.IntRange(min=1), metavar="ROWS", help="Take this many rows at the most.")
-@click.option("--allow-function", multiple=True, metavar="MODULE:NAME", help="Let a reward or oracle run it.")
-@click.option("--allow-host", multiple=True, metavar="HOST:PORT", help="Let a reward send responses there.")
+@click.option(
+    "--limit", type=click.IntRange(min=1), metavar="ROWS", help="The largest number of rows to use."
+)
+@click.option(
+    "--allow-function",
+    multiple=True,
+    metavar="MODULE:NAME",
+    help="Allow a reward or oracle to run this function.",
+)
+@click.option(
+    "--allow-host", multiple=True, metavar="HOST:PORT", help="Allow a reward to send responses to this host."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(
     runs: Sequence[str],
@@ -49,11 +64,14 @@ def command(
     allow_host: tuple[str, ...],
     as_json: bool,
 ) -> None:
-    """Compare RUNS (output folders, model folders or specs) on held-out rows; the first is the baseline.
+    """Compare RUNS (output folders, model folders or specs) on held-out rows. The first run is the baseline.
 
-    Without --pairs and --prompts each run's model is asked the rows that its spec holds out (`data.eval`), and gives
-    the metrics of its own loss; else all are asked the same. Rewards are log-ratios to the baseline's model: their
-    mean margin in nat, and the share of pairs that they rank rightly.
+    Without --pairs and --prompts, each run is evaluated on the held-out rows of its own spec (`data.eval`). The
+    command then prints the metrics of the run's own loss. With --pairs or --prompts, all models are evaluated on
+    the same rows.
+
+    The reward of a response is the log-ratio of the model to the baseline's model. The command prints the mean
+    margin of these rewards in nat, and the share of pairs that the rewards rank correctly.
     """
     if not pairs and not prompts:
         click.echo(_own([_own_metrics(run, limit, allow_function, allow_host) for run in runs], as_json))
@@ -62,7 +80,7 @@ def command(
     from alignc.runtime.verifiers import VERIFIERS
 
     if verifier not in VERIFIERS:
-        raise click.UsageError(f"no verifier `{verifier}`; verifiers: {', '.join(VERIFIERS)}")
+        raise click.UsageError(f"there is no verifier `{verifier}`; the verifiers are {', '.join(VERIFIERS)}")
     asked = Questions(pairs, prompts, verifier, max_new_tokens=max_new_tokens, limit=limit)
     figures = compare([_model_folder(run) for run in runs], asked)
     shown = [dataclasses.asdict(f) for f in figures]
@@ -89,13 +107,9 @@ def _own_metrics(
     """Evaluate a run on the rows that its own spec holds out."""
     path = _output(run)
     if not (path / "job" / "job.json").is_file():
-        raise click.UsageError(
-            f"`{path}` is no run, which would have rows of its own: give --pairs or --prompts"
-        )
+        raise click.UsageError(f"`{path}` is not the output folder of a run: give --pairs or --prompts")
     if not (path / "model").is_dir():
-        raise click.UsageError(
-            f"`{path}` has no model yet: bring the run to its end, `alignc run` with --resume"
-        )
+        raise click.UsageError(f"`{path}` has no model yet: finish the run with `alignc run --resume`")
     os.environ.update(_permitted(path, run, functions, hosts))
     from alignc.runtime.held_out import held_out_metrics
 
@@ -103,9 +117,10 @@ def _own_metrics(
 
 
 def _permitted(output: Path, run: str, functions: Sequence[str], hosts: Sequence[str]) -> dict[str, str]:
-    """Give what a run's reward may run and reach: by the `alignc.toml` beside its spec, and by flags.
+    """Return the environment variables that permit the functions and hosts of a run's reward.
 
-    Where the spec is not what was named, it is looked for where it was when the run was started.
+    The permissions come from the `alignc.toml` beside the spec and from the flags. If `run` is not a spec, the path
+    of the spec is read from the job.
     """
     from alignc.launch.allow import environment, permissions
     from alignc.spec.document import Document
@@ -118,7 +133,7 @@ def _permitted(output: Path, run: str, functions: Sequence[str], hosts: Sequence
 
 
 def _own(found: Sequence[tuple[str, dict[str, float]]], as_json: bool) -> str:
-    """Write each run's own metrics: a line a metric, a column a run."""
+    """Format each run's own metrics as a table with a line for each metric and a column for each run."""
     if as_json:
         return json.dumps([{"name": name, **values} for name, values in found], indent=2)
     keys = list(dict.fromkeys(key for _, values in found for key in values))

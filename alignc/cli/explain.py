@@ -1,4 +1,4 @@
-"""`alignc explain`: print the loss that a spec means."""
+"""`alignc explain`: print the loss of a spec."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from alignc.printers.mermaid import mermaid
 
 __all__ = ["command"]
 
-_WHY = "what `--at` names is read as JSON"
-_HELP = 'write one JSON object, `{"examples": […]}`, in UTF-8, and mend it at the place that is named'
+_WHY = "the file of `--at` must hold JSON"
+_HELP = 'write one JSON object, `{"examples": […]}`, in UTF-8, and correct the error at the given place'
 FORMATS = ("text", "latex", "html", "json", "mermaid")
 
 
@@ -33,12 +33,16 @@ FORMATS = ("text", "latex", "html", "json", "mermaid")
 @overrides
 @click.option("--format", "form", type=click.Choice(FORMATS), default="text", show_default=True)
 @click.option(
-    "--at", "point", type=click.Path(), help="Evaluate loss and gradient at the examples of this JSON file."
+    "--at",
+    "point",
+    type=click.Path(),
+    help="Evaluate the loss and its gradient at the examples of this JSON file.",
 )
 def command(spec: str, overrides: Sequence[str], form: str, point: str | None) -> None:
-    """Print the loss of SPEC: formula, values and their origins, gradient, models, what to watch.
+    """Print the loss of SPEC: its formula, its values and their origins, its gradient, its models and its metrics.
 
-    With --at it evaluates the loss in float64 and prints JSON alone. Of a pipeline, the stages come one after another.
+    With --at, the command evaluates the loss in float64 and prints only JSON. For a pipeline, the command prints
+    one stage after another.
     """
     specs = specs_of(spec) if form in ("text", "json") and not point else [spec]
     for number, each in enumerate(specs):
@@ -98,10 +102,12 @@ def _read(file: str) -> Any:
     try:
         return json.loads(Path(file).read_text("utf-8"))
     except OSError:
-        raise DiagnosticError(Diagnostic("E008", f"no file `{file}`", Span.at(file))) from None
+        raise DiagnosticError(Diagnostic("E008", f"there is no file `{file}`", Span.at(file))) from None
     except json.JSONDecodeError as error:
         span = Span.at(file, error.lineno, error.colno)
-        raise DiagnosticError(Diagnostic("E001", f"not JSON: {error.msg}", span, _WHY, _HELP)) from None
+        raise DiagnosticError(
+            Diagnostic("E001", f"the file is not JSON: {error.msg}", span, _WHY, _HELP)
+        ) from None
     except ValueError:
-        message = "not a JSON text in UTF-8"
+        message = "the file is not JSON in UTF-8"
         raise DiagnosticError(Diagnostic("E001", message, Span.at(file), _WHY, _HELP)) from None

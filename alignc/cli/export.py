@@ -1,4 +1,4 @@
-"""`alignc export`: write what a run trained as a folder that other programs read."""
+"""`alignc export`: write the trained model of a run into a folder that other programs read."""
 
 from __future__ import annotations
 
@@ -24,33 +24,47 @@ DTYPES = ("float32", "bfloat16", "float16", "float64")
 
 
 def _checkpoint(context: click.Context, option: click.Parameter, value: str | None) -> str | None:
-    """Take `best`, `last`, and a step as `4` or `step-4`."""
+    """Return `best`, `last`, or a step that is written as `4` or `step-4`."""
     text = (value or "").removeprefix("step-")
     if value is None or text in ("best", "last"):
         return value
     if not text.isdecimal():
-        raise click.BadParameter(f"`{value}` is neither best, last nor a step")
+        raise click.BadParameter(f"`{value}` is not `best`, `last` or a step")
     return str(int(text))
 
 
 @click.command("export")
 @click.argument("run", type=click.Path())
-@click.option("-o", "--output", type=click.Path(file_okay=False), required=True, help="The folder to write.")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(file_okay=False),
+    required=True,
+    help="The folder that the model is written into.",
+)
 @click.option(
     "--checkpoint",
     callback=_checkpoint,
     metavar="best|last|STEP",
-    help="Take a checkpoint, and not the final model.",
+    help="Export this checkpoint instead of the final model.",
 )
 @click.option(
     "--merge/--no-merge",
     default=True,
     show_default=True,
-    help="Merge an adapter into its base, or write it alone.",
+    help="Merge the adapter into its base model, or write only the adapter.",
 )
-@click.option("--dtype", type=click.Choice(DTYPES), help="Type of the weights; left out: the model's own.")
-@click.option("--critic", is_flag=True, help="Write the critic too: `critic/`, or the value head's file.")
-@click.option("--overwrite", is_flag=True, help="Replace the model that the folder holds.")
+@click.option(
+    "--dtype",
+    type=click.Choice(DTYPES),
+    help="Number format of the weights; by default the format of the model.",
+)
+@click.option(
+    "--critic",
+    is_flag=True,
+    help="Also write the critic: the folder `critic/`, or the file of the value head.",
+)
+@click.option("--overwrite", is_flag=True, help="Replace the model in the output folder.")
 def command(
     run: str,
     output: str,
@@ -60,10 +74,11 @@ def command(
     critic: bool,
     overwrite: bool,
 ) -> None:
-    """Write the model of RUN as a folder that `from_pretrained` reads, with tokenizer, card and resolved spec.
+    """Write the model of RUN into a folder that `from_pretrained` reads.
 
-    RUN is an output folder, the spec of one, or a checkpoint. The final model is that of the best checkpoint where
-    the spec chooses one. An adapter is merged in float32.
+    The folder also holds the tokenizer, the model card and the resolved spec. RUN is an output folder, a spec or a
+    checkpoint. If the spec chooses the best checkpoint, the final model is the model of this checkpoint. An adapter
+    is merged in float32.
     """
     from alignc.runtime.export import Wanted, export
     from alignc.runtime.trained import find
@@ -76,21 +91,23 @@ def command(
 
 
 def _folder(run: str) -> Path:
-    """Take a spec for the folder it writes to."""
+    """Return the output folder of a run; a spec names its output folder."""
     return Path(load(run).job.output_dir) if Path(run).is_file() or "#" in run else Path(run)
 
 
 def _refuse(source: Trained, wanted: Wanted) -> None:
-    """Refuse what has no meaning for this run, and a base that is not what the adapter was trained on."""
+    """Refuse a flag that does not apply to this run, and a base model that the adapter was not trained on."""
     from alignc.runtime.export import has_critic
 
     model = source.job.spec.model
     if not wanted.merge and model.adapter is None:
-        raise click.UsageError("--no-merge is for runs that train an adapter; this one trained all weights")
+        raise click.UsageError("--no-merge needs a run that trains an adapter; this run trained all weights")
     if not wanted.merge and isinstance(model.policy, Mapping):
-        raise click.UsageError("--no-merge: the adapter's base was made for the run and is saved nowhere")
+        raise click.UsageError(
+            "--no-merge needs a saved base model; the base model of this run was created for the run and was not saved"
+        )
     if wanted.critic and not has_critic(source.job):
-        raise click.UsageError("--critic is for runs that train values; this one has none")
+        raise click.UsageError("--critic needs a run that trains a critic; this run has no critic")
     if wanted.merge and model.adapter is not None and isinstance(model.policy, str):
         _refuse_other_base(source.run, model.policy)
 
@@ -99,6 +116,6 @@ def _refuse_other_base(run: Path, policy: str) -> None:
     existing = inspect(run)
     changed = existing and changed_inputs(existing, digests({"model": {"policy": policy}}))
     if changed:
-        message = f"`{policy}` is not the model that the adapter was trained on: its content has changed"
-        help_ = "train the adapter again, or write it alone with --no-merge"
+        message = f"the content of `{policy}` has changed since the adapter was trained on it"
+        help_ = "train the adapter again, or write only the adapter with --no-merge"
         raise DiagnosticError(Diagnostic("E805", message, Span.at(policy), help=help_))

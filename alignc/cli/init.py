@@ -1,4 +1,4 @@
-"""`alignc init`: write a first spec for given data."""
+"""`alignc init`: write a first spec for your data."""
 
 from __future__ import annotations
 
@@ -29,15 +29,20 @@ TINY_TRAIN = {"learning_rate": 1e-3, "num_train_epochs": 5}
 
 
 @click.command("init")
-@click.option("--objective", default="dpo", show_default=True, help="A preset; `alignc presets` lists them.")
-@click.option("--model", help="A hub id or a folder; left out: a tiny model, made on the spot.")
 @click.option(
-    "--data", help="JSONL, CSV or parquet file, a folder or a hub id; left out: a sample is written."
+    "--objective",
+    default="dpo",
+    show_default=True,
+    help="The preset of the method; `alignc presets` lists all presets.",
+)
+@click.option("--model", help="A hub id or a folder; by default a tiny model with random weights.")
+@click.option(
+    "--data", help="A JSONL, CSV or parquet file, a folder or a hub id; by default a sample file is written."
 )
 @click.option("-o", "--output", default="spec.yaml", show_default=True, type=click.Path(dir_okay=False))
-@click.option("--force", is_flag=True, help="Overwrite what is there.")
+@click.option("--force", is_flag=True, help="Overwrite the files that exist.")
 def command(objective: str, model: str | None, data: str | None, output: str, force: bool) -> int:
-    """Write a first spec: the method, the model, the data and how its columns are called."""
+    """Write a first spec with a method, a model, the data and the names of the columns."""
     preset, path = _preset(objective), Path(output)
     sample = None if data else path.with_name(f"{path.stem}-{preset.data[0]}.jsonl")
     _refuse_overwriting([path, *([sample] if sample else [])], force)
@@ -59,11 +64,13 @@ def _preset(name: str) -> Preset:
 def _refuse_overwriting(paths: Sequence[Path], force: bool) -> None:
     there = [str(path) for path in paths if path.exists()]
     if there and not force:
-        raise click.UsageError(f"{there[0]} is there already; --force overwrites it, -o names another file")
+        raise click.UsageError(
+            f"{there[0]} exists already: pass --force to overwrite the file, or choose another file with -o"
+        )
 
 
 def _sniffed(source: str, preset: Preset) -> Guess:
-    """Look at the first rows of local data; of a hub's, the usual names are assumed."""
+    """Guess the columns from the first rows of local data; for data of the hub, assume the usual names."""
     if not looks_local(source, Path()):
         return Guess(preset.data[0], {})
     rows = _first_rows(source)
@@ -78,7 +85,7 @@ def _first_rows(source: str) -> list[Mapping[str, Any]]:
 
     path = os.path.abspath(os.path.expanduser(source))
     if not os.path.exists(path):
-        raise DiagnosticError(Diagnostic("E008", f"no file `{source}`", Span.at("--data")))
+        raise DiagnosticError(Diagnostic("E008", f"there is no file `{source}`", Span.at("--data")))
     found = [getattr(row, "fields", None) for row in islice(read_rows(path), SNIFFED)]
     return [fields for fields in found if fields is not None]
 
@@ -89,7 +96,7 @@ def _no_parts(source: str, rows: Sequence[Mapping[str, Any]], preset: Preset) ->
         ", ".join(f"`{part}`" for part in KINDS[kind][0]) for kind in preset.data if kind in KINDS
     )
     message = f"the columns are {there}; `{preset.preset}` needs {wanted}"
-    help_ = "rename columns, or choose another method: `alignc presets`"
+    help_ = "rename the columns, or choose another method from the list of `alignc presets`"
     return Diagnostic("E701", message, Span.at(source), help=help_)
 
 
@@ -101,7 +108,7 @@ def _spec(path: Path, preset: Preset, model: str | None, source: str, guess: Gue
         model = model if model.startswith(".") else f"./{model}"
     train = dict(TINY_TRAIN) if model is None else {}
     if guess.kind == "self_play":
-        train.pop("num_train_epochs", None)  # iterations count there
+        train.pop("num_train_epochs", None)  # self-play is limited by `data.iterations`
     start = Start(
         name=path.stem,
         preset=preset.preset,

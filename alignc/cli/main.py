@@ -1,4 +1,4 @@
-"""The entry: the group of commands, and what becomes of every exception."""
+"""The entry point: the group of commands, and the exit code of each exception."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ from alignc.diagnostics import Diagnostic, DiagnosticError, Span
 __all__ = ["main"]
 
 COMMANDS = {
-    "init": "write a first spec for given data",
-    "validate": "check specs, without data or models",
-    "explain": "print the loss that a spec means",
-    "diff": "compare what two specs mean",
-    "verify": "test by enumeration what a loss is said to do",
-    "plan": "say what a job will take, before a model is loaded",
+    "init": "write a first spec for your data",
+    "validate": "check specs without opening data or models",
+    "explain": "print the loss of a spec",
+    "diff": "compare the meaning of two specs",
+    "verify": "test the claims about a loss by enumeration",
+    "plan": "estimate memory, steps and work of a job before a model is loaded",
     "compile": "write the training job of a spec",
-    "run": "train, one spec after another",
+    "run": "train one spec after another",
     "data": "show how rows become tokens",
-    "report": "draw the curves of runs, with their settings and rollouts",
+    "report": "write a page with the curves, settings and rollouts of runs",
     "eval": "evaluate runs on their held-out rows, or compare models",
-    "export": "write a trained model as a folder that `from_pretrained` reads",
-    "doctor": "say what this machine can do, and what a spec lacks",
-    "presets": "list the methods, or print one",
-    "describe": "say what a field of the spec is",
+    "export": "write a trained model into a folder that `from_pretrained` reads",
+    "doctor": "check this machine, and list the missing needs of a spec",
+    "presets": "list the presets, or print one preset",
+    "describe": "print the documentation of a field of the spec",
     "schema": "print the JSON Schema of specs",
-    "rule": "say what a diagnostic's code means",
+    "rule": "explain the code of a diagnostic",
 }
 
 
@@ -54,13 +54,13 @@ class Lazy(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Find the command, or say which one was probably meant."""
+        """Find the command; for an unknown name, raise an error that suggests a similar name."""
         from alignc.diagnostics import did_you_mean
 
         if args and args[0] not in COMMANDS and not args[0].startswith("-"):
             guess = did_you_mean(args[0], COMMANDS)
-            hint = f"did you mean `{guess}`?" if guess else f"commands: {', '.join(COMMANDS)}"
-            raise click.UsageError(f"no command `{args[0]}`; {hint}")
+            hint = f"did you mean `{guess}`?" if guess else f"the commands are {', '.join(COMMANDS)}"
+            raise click.UsageError(f"there is no command `{args[0]}`; {hint}")
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -72,7 +72,7 @@ class Lazy(click.Group):
 @click.command(cls=Lazy, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(__version__, prog_name="alignc")
 def group() -> None:
-    """Compile alignment objectives: from a YAML spec to an explained, checked and running training job."""
+    """Compile an alignment objective from a YAML spec into a checked training job, and run the job."""
 
 
 def main() -> None:
@@ -98,19 +98,19 @@ def main() -> None:
 
 
 def exit_code(diagnostics: tuple[Diagnostic, ...]) -> int:
-    """Choose the exit code: the environment's and the run's own findings have theirs."""
+    """Choose the exit code from the groups of the codes: environment (6), runs (8) or other findings."""
     groups = {d.code[1] for d in diagnostics if d.severity == "error"}
     return FAILED if "8" in groups else ENVIRONMENT if groups == {"6"} else FINDINGS
 
 
 def refused(error: OSError) -> int:
-    """Report what the file system would not do."""
+    """Report an operation that the file system refused."""
     show_diagnostics([Diagnostic("E608", f"{error.strerror}", Span.at(str(error.filename)))])
     return ENVIRONMENT
 
 
 def internal(error: Exception) -> int:
-    """Report a bug of ours, or a runtime Failure, in one line."""
+    """Report a bug of alignc in one line, or a Failure of the runtime."""
     if hasattr(error, "as_dict") and hasattr(error, "exit_code"):
         from alignc.cli.show import show_failure
 
@@ -120,5 +120,5 @@ def internal(error: Exception) -> int:
     if os.environ.get("ALIGNC_TRACEBACK"):
         traceback.print_exception(error)
     else:
-        click.echo("ALIGNC_TRACEBACK=1 shows where", err=True)
+        click.echo("set ALIGNC_TRACEBACK=1 to see the traceback", err=True)
     return USAGE

@@ -16,10 +16,10 @@ overrides: Decorator = click.option(
     "overrides",
     multiple=True,
     metavar="A.B=C",
-    help="Override a value; parsed and checked like the file.",
+    help="Override a value of the spec; the value is parsed and checked as in the file.",
 )
 source: Decorator = click.option(
-    "--source", metavar="NAME", help="Of several sources of rows, the one that is meant."
+    "--source", metavar="NAME", help="The source of rows to use, if the spec has several."
 )
 spec_argument: Decorator = click.argument("spec", type=click.Path())
 specs_argument: Decorator = click.argument("specs", type=click.Path(), nargs=-1, required=True)

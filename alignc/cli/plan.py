@@ -1,4 +1,4 @@
-"""`alignc plan`: say what a job will take, before a model is loaded."""
+"""`alignc plan`: estimate memory, steps and work of a job before a model is loaded."""
 
 from __future__ import annotations
 
@@ -28,10 +28,16 @@ COUNTS = {"k": 10**3, "m": 10**6, "b": 10**9, "t": 10**12}
 @source
 @click.option("--format", "form", type=click.Choice(("text", "json")), default="text", show_default=True)
 @click.option(
-    "--memory", metavar="SIZE", help="What a process may use, such as 16GiB; left out: what this machine has."
+    "--memory",
+    metavar="SIZE",
+    help="The memory of a process, such as 16GiB; by default the memory of this machine.",
 )
-@click.option("--parameters", metavar="COUNT", help="Size of a model that is not here, such as 0.5B.")
-@click.option("--no-data", is_flag=True, help="Count no rows and no tokens.")
+@click.option(
+    "--parameters",
+    metavar="COUNT",
+    help="Number of parameters of a model that is not on this machine, such as 0.5B.",
+)
+@click.option("--no-data", is_flag=True, help="Do not read the data to count rows and tokens.")
 def command(
     spec: str,
     overrides: Sequence[str],
@@ -41,9 +47,9 @@ def command(
     parameters: str | None,
     no_data: bool,
 ) -> int:
-    """Say what SPEC will take: memory by phase and role, steps, tokens, work, the launch line.
+    """Estimate the memory of SPEC by phase and role, its steps, tokens and work, and print its launch command.
 
-    Opens no model, and no data but local files. Exits 1 (E606) where the job cannot fit.
+    The command opens no model and reads only local data. The exit code is 1 (E606) if the job cannot fit.
     """
     limit, given = _size(memory), _count(parameters)
     found = [
@@ -81,7 +87,7 @@ def _count(text: str | None) -> int | None:
     try:
         return int(float(number) * (unit or float("nan")))
     except ValueError:
-        raise click.UsageError(f"`{text}` is no count; write 0.5B or 494M") from None
+        raise click.UsageError(f"`{text}` is not a count; write for example 0.5B or 494M") from None
 
 
 def _data(plan: Plan) -> dict[str, Any]:

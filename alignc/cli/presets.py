@@ -1,4 +1,4 @@
-"""`alignc presets`: list the methods, or print one."""
+"""`alignc presets`: list the presets, or print one preset."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ __all__ = ["command"]
 
 @click.command("presets")
 @click.argument("name", required=False)
-@click.option("--names", is_flag=True, help="Names alone.")
+@click.option("--names", is_flag=True, help="Print only the names.")
 def command(name: str | None, names: bool) -> None:
-    """List the methods that alignc brings along, or print the file of preset NAME."""
+    """List the presets of alignc, or print the file of the preset NAME."""
     if name is not None:
         _print_one(name)
     elif names:

@@ -1,4 +1,4 @@
-"""`alignc report`: what runs have left, as one page and in a few words."""
+"""`alignc report`: write one page about finished runs, and print a summary."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ __all__ = ["command"]
     "-o",
     "--output",
     type=click.Path(dir_okay=False),
-    help="The page; left out: `report.html` in the run's folder.",
+    help="The file of the page; by default `report.html` in the folder of the run.",
 )
 def command(runs: Sequence[str], output: str | None) -> None:
-    """Write the curves, settings and last rollouts of RUNS on one page, and print a summary.
+    """Write one page with the curves, settings and last rollouts of RUNS, and print a summary.
 
-    A RUN is an output folder, or the spec of one; several are drawn over one another, and their page is put into
-    the working directory.
+    A RUN is an output folder or a spec. The curves of several runs are drawn into the same charts. The page of
+    several runs is written into the working directory.
     """
     found = [read_run(folder) for run in runs for folder in _folders(run)]
     target = Path(output) if output else _place(found)
@@ -40,7 +40,7 @@ def _place(found: Sequence[Run]) -> Path:
 
 
 def _folders(run: str) -> list[Path]:
-    """Take a spec for the folder it writes to."""
+    """Return the output folders of a run; a spec or a pipeline names its output folders."""
     if not Path(run).is_file() and "#" not in run:
         return [Path(run)]
     return [Path(load(spec).job.output_dir) for spec in specs_of(run)]

@@ -1,4 +1,4 @@
-"""`alignc run`: train, one spec after another."""
+"""`alignc run`: train one spec after another."""
 
 from __future__ import annotations
 
@@ -17,22 +17,44 @@ __all__ = ["command"]
 
 @click.command("run")
 @click.argument("specs", type=click.Path(), nargs=-1)
-@click.option("-c", "--config", "configs", type=click.Path(), multiple=True, help="The same as SPECS.")
+@click.option(
+    "-c",
+    "--config",
+    "configs",
+    type=click.Path(),
+    multiple=True,
+    help="A spec; the same as an argument in SPECS.",
+)
 @overrides
-@click.option("--resume", is_flag=True, help="Go on with an unfinished run from its newest whole checkpoint.")
+@click.option(
+    "--resume", is_flag=True, help="Continue an unfinished run from its newest complete checkpoint."
+)
 @click.option(
     "--overwrite",
     is_flag=True,
-    help="Remove the run that `output_dir` holds, and start over; of several stages, only those out of date.",
+    help="Remove the run in `output_dir` and start again. Stages that are up to date are kept.",
 )
 @click.option(
-    "--with-stages", is_flag=True, help="First run the specs behind every `{run: SPEC}`, where need be."
+    "--with-stages",
+    is_flag=True,
+    help="First run the specs that `{run: SPEC}` names, unless they are up to date.",
 )
-@click.option("--dry-run", is_flag=True, help="Check, and say what would run and why, but start nothing.")
-@click.option("--allow-function", multiple=True, metavar="MODULE:NAME", help="Let a reward or oracle run it.")
-@click.option("--allow-host", multiple=True, metavar="HOST:PORT", help="Let a reward send responses there.")
+@click.option(
+    "--dry-run", is_flag=True, help="Print the runs that would start, with reasons, and start none of them."
+)
+@click.option(
+    "--allow-function",
+    multiple=True,
+    metavar="MODULE:NAME",
+    help="Allow a reward or oracle to run this function.",
+)
+@click.option(
+    "--allow-host", multiple=True, metavar="HOST:PORT", help="Allow a reward to send responses to this host."
+)
 @click.option("--max-steps", type=click.IntRange(min=1), help="Stop after this many steps.")
-@click.option("--limit", type=click.IntRange(min=1), metavar="ROWS", help="Take this many rows at the most.")
+@click.option(
+    "--limit", type=click.IntRange(min=1), metavar="ROWS", help="The largest number of rows to use."
+)
 def command(
     specs: Sequence[str],
     configs: Sequence[str],
@@ -46,14 +68,15 @@ def command(
     max_steps: int | None,
     limit: int | None,
 ) -> int:
-    """Train SPECS: each after those whose models it starts from. A pipeline file stands for its stages.
+    """Train SPECS. A spec that starts from the model of another spec runs after this other spec.
 
-    A run that is finished and unchanged, by the content of its spec, data and models, is skipped. Ctrl-C and
-    SIGTERM save a checkpoint; --resume goes on there, whichever stage it was.
+    A pipeline file stands for all its stages. The command skips a finished run if the content of its spec, data and
+    models is unchanged. Ctrl-C and SIGTERM save a checkpoint. --resume continues from this checkpoint, in the stage
+    that was interrupted.
     """
     files = [*specs, *configs]
     if not files:
-        raise click.UsageError("which spec? `alignc run spec.yaml`")
+        raise click.UsageError("name a spec, as in `alignc run spec.yaml`")
     if dry_run:
         options = Options(
             resume, overwrite, max_steps=max_steps, limit=limit, functions=allow_function, hosts=allow_host
@@ -77,7 +100,7 @@ def command(
 def _planned(ahead: Sequence[Assessment], overrides: Sequence[str]) -> int:
     for each in ahead:
         spec = each.stage.spec
-        known = f"depends on what {', '.join(each.after)} will make" if each.after else reason(each)
+        known = f"depends on the output of {', '.join(each.after)}" if each.after else reason(each)
         refused = each.decision.action == "refuse" and not each.after
         click.echo(_plan(spec, overrides if each.stage.document.texts.get("--set") else ()))
         click.echo(f"  {'refused: ' + each.decision.message if refused else known}")
@@ -94,7 +117,7 @@ def _plan(file: str, overrides: Sequence[str]) -> str:
     roles = ", ".join(dict.fromkeys(f"{r.role} ({r.weights})" for each in needs for r in each.roles))
     return (
         f"{file}: {explained.formula}\n  models: {roles}\n"
-        f"  {job.launch.num_processes} process(es) of {job.launch.engine}; everything goes to {job.output_dir}"
+        f"  {job.launch.num_processes} process(es) of {job.launch.engine}; the output folder is {job.output_dir}"
     )
 
 

@@ -1,4 +1,4 @@
-"""Print findings: to stderr unless they are what was asked for."""
+"""Print findings to stderr."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from alignc.diagnostics import Diagnostic, Span, render
 __all__ = ["colored", "show_diagnostics", "show_failure"]
 
 SHOWN = 20
-"""Findings that led to a failure; a file may have thousands of bad rows."""
+"""The largest number of findings that are shown before a failure; a file may have thousands of bad rows."""
 
 
 def colored(stream: Any) -> bool:
-    """Decide on colour: a terminal, and no NO_COLOR."""
+    """Return whether output is coloured: the stream is a terminal and NO_COLOR is not set."""
     return bool(stream.isatty()) and not os.environ.get("NO_COLOR")
 
 
@@ -41,7 +41,7 @@ def _texts(found: list[Diagnostic]) -> dict[str, str]:
 
 
 def show_failure(failure: Any) -> None:
-    """Print what stopped a part of the runtime, and the first findings that led to it."""
+    """Print a failure of the runtime, and the first findings that led to the failure."""
     found = [diagnostic(d) for d in failure.diagnostics()]
     show_diagnostics([*found[:-1][:SHOWN], found[-1]])
     if len(found) > SHOWN + 1:

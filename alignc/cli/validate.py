@@ -1,4 +1,4 @@
-"""`alignc validate`: check specs, without data or models."""
+"""`alignc validate`: check specs without opening data or models."""
 
 from __future__ import annotations
 
@@ -23,12 +23,14 @@ FORMATS = ("full", "json", "github", "sarif")
 @click.command("validate")
 @specs_argument
 @overrides
-@click.option("--output-format", type=click.Choice(FORMATS), help="In GitHub Actions `github`, else `full`.")
-@click.option("--strict", is_flag=True, help="Warnings count as errors.")
+@click.option(
+    "--output-format", type=click.Choice(FORMATS), help="By default `github` in GitHub Actions, else `full`."
+)
+@click.option("--strict", is_flag=True, help="Count warnings as errors.")
 def command(specs: Sequence[str], overrides: Sequence[str], output_format: str | None, strict: bool) -> int:
-    """Check SPECS (files, or folders of them): types, names, ranges, units, soundness.
+    """Check types, names, ranges, units and soundness of SPECS (files, or folders of files).
 
-    Opens no data and no model. Exits 1 where there is an error.
+    The command opens no data and no model. The exit code is 1 if there is an error.
     """
     files = [file for spec in specs for file in _files(spec)]
     reports = [validate(file, overrides, files) for file in files]
@@ -46,5 +48,5 @@ def _files(spec: str) -> list[str]:
         return [spec]
     files = sorted(str(p) for p in Path(spec).iterdir() if p.suffix in (".yaml", ".yml"))
     if not files:
-        raise click.UsageError(f"no spec (*.yaml, *.yml) in the folder `{spec}`")
+        raise click.UsageError(f"the folder `{spec}` holds no spec (*.yaml, *.yml)")
     return files

@@ -1,4 +1,4 @@
-"""`alignc verify`: test by enumeration what a spec's loss is said to do."""
+"""`alignc verify`: test the claims about the loss of a spec by enumeration."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ __all__ = ["command"]
 @overrides
 @source
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-@click.option("--kl", "table", is_flag=True, help="Also every KL estimator at every place.")
-@click.option("--plot", type=click.Path(dir_okay=False), help="Draw the gradient flow: FILE.svg.")
+@click.option("--kl", "table", is_flag=True, help="Also test each KL estimator at each placement.")
+@click.option("--plot", type=click.Path(dir_okay=False), help="Draw the gradient flow into this SVG file.")
 def command(
     spec: str, overrides: Sequence[str], source: str | None, as_json: bool, table: bool, plot: str | None
 ) -> int:
-    """Test what is said of SPEC's loss on a policy small enough to enumerate, exactly and in float64.
+    """Test the claims about the loss of SPEC on a policy that is small enough to enumerate.
 
-    Exits 1 where a claim fails.
+    The expectations are exact sums in float64. The exit code is 1 if a claim fails.
     """
     if plot is not None and not plot.endswith(".svg"):
-        raise click.UsageError(f"--plot draws SVG: name the file {Path(plot).stem}.svg")
+        raise click.UsageError(f"--plot writes SVG: name the file {Path(plot).stem}.svg")
     compiled = lowered(spec, overrides, files=False, source=source)
     if compiled.warnings:
         show_diagnostics(compiled.warnings, compiled.spec.document.texts)

@@ -22,7 +22,7 @@ def test_rows_lengths_and_checks(alignc: Alignc, here: Path) -> None:
         "rows      2 read, 2 kept, 0 refused; 0 prompts cut on the left, 0 completions cut on the right\n"
         "lengths   prompt p50 4, p95 4, max 4 | chosen p50 2, p95 2, max 2 | rejected p50 2, p95 2, max 2 tokens\n"
         "          mean chosen − rejected +0.0 tokens\n"
-        "checks    each row has a prompt, supervised responses that differ, and no twin\n"
+        "checks    no row repeats another, and the responses of each row differ\n"
     )
 
 

@@ -21,7 +21,7 @@ def test_a_table_of_marks(alignc: Alignc, here: Path):
     assert done.code == 0
     assert "  ✓ torch" in done.out
     assert "  ✓ processes     1, on the CPU\n" in done.out
-    assert done.out.endswith("\nnothing is lacking\n")
+    assert done.out.endswith("\nnothing is missing\n")
 
 
 def test_what_lacks_has_a_way_out_and_the_exit_code(alignc: Alignc, here: Path):
@@ -31,7 +31,7 @@ def test_what_lacks_has_a_way_out_and_the_exit_code(alignc: Alignc, here: Path):
     (place,) = (number for number, line in enumerate(lines) if line.startswith("  ✗ "))
     assert "none.jsonl" in lines[place]
     assert lines[place + 1].strip().startswith("→ ")
-    assert lines[-1] == "1 thing is lacking"
+    assert lines[-1] == "1 thing is missing"
 
 
 def test_json_holds_the_same(alignc: Alignc, here: Path):

@@ -10,7 +10,11 @@ from .conftest import Alignc
 
 def test_what_is_no_run_or_has_no_model_is_wrong_usage(alignc: Alignc, here: Path):
     done = alignc("eval", ".")
-    assert (done.code, "is no run" in done.err, "--pairs or --prompts" in done.err) == (2, True, True)
+    assert (
+        done.code,
+        "is not the output folder of a run" in done.err,
+        "--pairs or --prompts" in done.err,
+    ) == (2, True, True)
     alignc("compile", "spec.yaml", "-o", "runs/spec/job")
     done = alignc("eval", "spec.yaml")  # a spec stands for its output folder
     assert (done.code, "has no model yet" in done.err) == (2, True)

@@ -47,8 +47,8 @@ def test_what_is_not_there_or_in_use_is_told(alignc: Alignc, run: Path):
     ("option", "said"),
     [
         ("--no-merge", "trained all weights"),
-        ("--critic", "this one has none"),
-        ("--checkpoint=newest", "neither best, last nor a step"),
+        ("--critic", "this run has no critic"),
+        ("--checkpoint=newest", "is not `best`, `last` or a step"),
     ],
 )
 def test_what_has_no_meaning_is_wrong_usage(alignc: Alignc, run: Path, option: str, said: str):
@@ -61,7 +61,7 @@ def test_an_adapter_alone_needs_a_saved_base(alignc: Alignc, run: Path):
     adapter = "model={policy: {init: llama, tokenizer: bytes}, adapter: {kind: lora}}"
     assert alignc("compile", "spec.yaml", "-o", run / "job", "--set", adapter).code == 0
     done = alignc("export", run, "-o", "a", "--no-merge")
-    assert (done.code, "saved nowhere" in done.err) == (2, True)
+    assert (done.code, "was not saved" in done.err) == (2, True)
 
 
 def test_a_base_that_has_changed_is_refused(alignc: Alignc, run: Path):
@@ -72,4 +72,8 @@ def test_a_base_that_has_changed_is_refused(alignc: Alignc, run: Path):
     more.joinpath("status.json").write_text(json.dumps({"exit": 0, "finished": True, "step": 2}))
     more.joinpath("run.json").write_text(json.dumps({"inputs": {"model.policy": "another digest"}}))
     done = alignc("export", more, "-o", "a")
-    assert (done.code, "E805" in done.err, "its content has changed" in done.err) == (4, True, True)
+    assert (done.code, "E805" in done.err, "has changed since the adapter was trained on it" in done.err) == (
+        4,
+        True,
+        True,
+    )

@@ -74,7 +74,7 @@ def test_a_folder_without_specs_is_wrong_usage(alignc: Alignc, here: Path) -> No
     Path("empty").mkdir()
     done = alignc("validate", "spec.yaml", "empty")
     assert (done.code, done.out) == (2, "")
-    assert "no spec (*.yaml, *.yml) in the folder `empty`" in done.err
+    assert "the folder `empty` holds no spec (*.yaml, *.yml)" in done.err
 
 
 def test_an_override_is_checked_and_shown(alignc: Alignc, here: Path) -> None:
