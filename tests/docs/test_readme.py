@@ -13,6 +13,9 @@ from alignc.explain.show import show
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text("utf-8")
+PAGES = sorted(
+    str(page.relative_to(ROOT)) for folder in (ROOT, ROOT / "docs") for page in folder.glob("*.md")
+)
 
 
 def test_the_explanation_is_real() -> None:
@@ -30,7 +33,7 @@ def test_every_command_is_listed() -> None:
     assert set(re.findall(r"^\| `alignc (\w+)", README, re.M)) == set(COMMANDS)
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/architecture.md", "CHANGELOG.md"])
+@pytest.mark.parametrize("page", PAGES)
 def test_links_and_folders_are_there(page: str) -> None:
     text = (ROOT / page).read_text("utf-8")
     links = [link for link in re.findall(r"\]\(([^)#]+)", text) if not link.startswith("http")]
