@@ -1,4 +1,4 @@
-"""Findings: where they are, what their codes mean, and how they are shown."""
+"""Findings: their places, the meaning of their codes, and their output formats."""
 
 from __future__ import annotations
 

@@ -51,13 +51,13 @@ CODES: Mapping[str, Code] = MappingProxyType(
 
 
 def why_of(diagnostic: Diagnostic) -> str | None:
-    """Return the finding's own reason, else its code's."""
+    """Return the reason of the finding, else the reason of its code."""
     code = CODES.get(diagnostic.code)
     return diagnostic.why or (code.why if code else None)
 
 
 def help_of(diagnostic: Diagnostic) -> str | None:
-    """Return the finding's own way out, else its code's."""
+    """Return the help of the finding, else the help of its code."""
     code = CODES.get(diagnostic.code)
     return diagnostic.help or (code.help if code else None)
 

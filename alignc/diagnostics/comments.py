@@ -1,4 +1,4 @@
-"""The comments of a YAML text, told from `#` inside quotes and blocks of text."""
+"""The comments of a YAML text; a `#` inside quotes or a block of text is not a comment."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _OPENS_AFTER = " \t[{,"
 
 @dataclass(frozen=True)
 class Comment:
-    """A comment: its line and column from 1, its text from the `#` on, and whether it stands alone."""
+    """A comment: its line and column from 1, its text from the `#` on, and whether the line holds nothing else."""
 
     line: int
     column: int
@@ -29,7 +29,7 @@ class _State:
 
 
 def comments(text: str) -> Iterator[Comment]:
-    """Yield the comments of a YAML text in order; never raises, whatever the text."""
+    """Yield the comments of a YAML text in order; no text makes this function raise."""
     state = _State()
     for number, line in enumerate(split_lines(text), 1):
         if _in_block(line, state):
@@ -56,7 +56,10 @@ def _indent(line: str) -> int:
 
 
 def _comment_start(line: str, state: _State) -> int:
-    """Return where the comment of a line starts, its length where it has none; follow open quotes."""
+    """Return the index where the comment of a line starts, or the length of the line if it has no comment.
+
+    `state` is updated when a quote opens or closes.
+    """
     index, before = 0, " "
     while index < len(line):
         character = line[index]
@@ -72,7 +75,7 @@ def _comment_start(line: str, state: _State) -> int:
 
 
 def _inside_quotes(line: str, index: int, state: _State) -> int:
-    """Return how many characters beyond this one belong to it: an escape, or a doubled quote."""
+    """Return the number of further characters of an escape or a doubled quote at `index`, else 0."""
     pair = line[index : index + 2]
     if (state.quote == '"' and pair[0] == "\\") or (state.quote == "'" and pair == "''"):
         return 1

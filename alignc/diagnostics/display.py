@@ -1,4 +1,4 @@
-"""Text as a terminal shows it: widths, tabs, and nothing that would move the cursor."""
+"""Text for a terminal: widths, tabs, and no character that would move the cursor."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ _TURNING = set("\u200e\u200f\u061c\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u20
 
 
 def width(character: str) -> int:
-    """Return how many columns of a terminal a character takes: 0, 1 or 2."""
+    """Return the number of terminal columns of a character: 0, 1 or 2."""
     if unicodedata.category(character) in _NO_WIDTH:
         return 0
     return 2 if unicodedata.east_asian_width(character) in "WF" else 1
 
 
 def cells(line: str) -> list[tuple[str, int]]:
-    """Return for each code point of a line what to print and how many columns it takes."""
+    """Return for each code point of a line its printed text and its number of columns."""
     shown: list[tuple[str, int]] = []
     column = 0
     for character in line:
@@ -30,7 +30,7 @@ def cells(line: str) -> list[tuple[str, int]]:
 
 
 def plain(text: str) -> str:
-    """Return text of others without control characters other than line feeds."""
+    """Return text from outside without control characters, except line feeds."""
     return "".join(character if character == "\n" else _harmless(character) for character in text)
 
 

@@ -7,10 +7,13 @@ from alignc.diagnostics.codes import CODES, GROUPS, Code
 _HEAD = """\
 # Diagnostics
 
-What `alignc` says when something is wrong, code by code. `alignc rule CODE` prints one entry.
-Codes that begin with E are errors, those with W warnings. A comment `# alignc: ignore[CODE] reason` at the
-end of a line, or alone on the line above it, waives a code there; `# alignc: ignore-file[CODE] reason` above
-the first key waives it in the whole file. Warnings, and errors of soundness and sign (E2xx, E3xx, E5xx), can be waived.
+This page lists each finding of `alignc` by its code. `alignc rule CODE` prints one entry.
+A code that begins with E is an error, and a code that begins with W is a warning.
+
+A comment can waive a code. The comment `# alignc: ignore[CODE] reason` waives the code for the line at whose end
+it stands. If the comment stands alone on a line, it waives the code for the line below it.
+The comment `# alignc: ignore-file[CODE] reason` above the first key waives the code in the whole file.
+Warnings can be waived. Errors of soundness and sign (E2xx, E3xx, E5xx) can be waived too.
 
 <!-- Generated from alignc/diagnostics/catalogue; a test holds this page to it. -->
 """
@@ -24,7 +27,7 @@ def reference() -> str:
 def entry(code: Code) -> str:
     """Return one code's section."""
     fence = "json" if code.example.startswith("{") else "yaml"
-    waiver = "" if code.waivable else "\nIt cannot be waived.\n"
+    waiver = "" if code.waivable else "\nThis code cannot be waived.\n"
     return (
         f"\n### {code.code}\n\n**{_sentence(code.title)}**\n\n{_sentence(code.why)}\n\n"
         f"What to do: {code.help}.\n{waiver}\n```{fence}\n{code.example}\n```\n"

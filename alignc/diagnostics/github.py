@@ -1,4 +1,4 @@
-"""Findings as workflow commands of GitHub Actions, which shows them beside the changed lines."""
+"""Findings as workflow commands of GitHub Actions, which shows findings beside the changed lines."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from alignc.diagnostics.model import Diagnostic
 
 
 def render_github(diagnostics: Sequence[Diagnostic]) -> str:
-    """Return one command a finding, one line a command."""
+    """Return one command for each finding; each command is one line."""
     return "".join(_command(found) + "\n" for found in diagnostics)
 
 

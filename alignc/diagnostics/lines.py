@@ -16,7 +16,7 @@ def split_lines(text: str) -> list[str]:
 
 
 class Positions:
-    """Turns offsets in a text into lines and columns; looks no further into it than asked."""
+    """Turns offsets in a text into lines and columns; the text is scanned only as far as needed."""
 
     def __init__(self, file: str, text: str) -> None:
         self.file = file

@@ -1,4 +1,4 @@
-"""What a finding is: a place, a code, and words for the reader."""
+"""A finding: a place in a file, a code, and texts for the reader."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Span:
 
     @classmethod
     def at(cls, file: str, line: int = 1, column: int = 1) -> Span:
-        """Return the empty span at one point of `file`, its start unless told otherwise."""
+        """Return the empty span at one point of `file`; the default point is its start."""
         return cls(file, line, column, line, column)
 
     def __str__(self) -> str:
@@ -30,7 +30,7 @@ class Span:
 
 @dataclass(frozen=True)
 class Diagnostic:
-    """One finding. `why` and `help` left out are read from the table of codes when it is shown."""
+    """One finding; if `why` or `help` is None, the text of the code is shown instead."""
 
     code: str
     message: str
@@ -40,7 +40,7 @@ class Diagnostic:
 
     @property
     def severity(self) -> Severity:
-        """Say `warning` for a code that starts with W, else `error`."""
+        """Return `warning` for a code that starts with W, else `error`."""
         return "warning" if self.code.startswith("W") else "error"
 
     def __str__(self) -> str:
@@ -48,7 +48,7 @@ class Diagnostic:
 
 
 class DiagnosticError(Exception):
-    """What a stage raises when it cannot go on; carries every finding made until then."""
+    """The exception of a stage that cannot continue; it carries all findings of the stage."""
 
     diagnostics: tuple[Diagnostic, ...]
 

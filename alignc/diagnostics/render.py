@@ -1,4 +1,4 @@
-"""Findings in the format that is asked for."""
+"""Findings in one of the output formats."""
 
 from __future__ import annotations
 

@@ -89,7 +89,7 @@ def _quoted(name: str) -> str:
 
 
 def _identity(found: Diagnostic, lines: Sequence[str]) -> str:
-    """Hash what stays when lines above come and go: code, file and the text of the line."""
+    """Hash the code, the file and the text of the line, which do not change if lines above are added or removed."""
     line = lines[found.span.line - 1].strip() if found.span.line <= len(lines) else found.message
     text = "\0".join((found.code, _uri(found.span.file), line))
     return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:32]

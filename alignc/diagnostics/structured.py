@@ -11,7 +11,7 @@ from alignc.diagnostics.model import Diagnostic, count
 
 
 def as_dict(found: Diagnostic) -> dict[str, Any]:
-    """Return a finding as plain data, reason and help included."""
+    """Return a finding as plain data, with its reason and its help."""
     span = found.span
     return {
         "code": found.code,

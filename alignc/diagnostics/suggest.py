@@ -1,4 +1,4 @@
-"""The word that was meant."""
+"""Suggestions for misspelt words."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ _LONGEST = 64
 
 
 def did_you_mean(word: str, candidates: Iterable[str]) -> str | None:
-    """Return the candidate that `word` most likely misspells, or None where none is near.
+    """Return the candidate that `word` most likely misspells, or None if no candidate is close.
 
-    The same letters in another case or with other separators always match; else one edit in a word of
-    up to five letters, two in a longer one (a swap of neighbours is one), or a likeness of 0.8.
+    The same letters in another case or with other separators always match. A word of up to five letters may differ
+    by one edit, and a longer word by two edits; a swap of two neighbours is one edit. A likeness of 0.8 also matches.
     """
     known = list(dict.fromkeys(candidates))
     if len(word) > _LONGEST or not word:
@@ -24,7 +24,7 @@ def did_you_mean(word: str, candidates: Iterable[str]) -> str | None:
 
 
 def _distance_to(word: str, name: str) -> float:
-    """Return how far a candidate is; infinite where it is no likely meaning."""
+    """Return the distance to a candidate; it is infinite if the candidate is not close."""
     if word == name:
         return -1.0
     bare, target = _bare(word), _bare(name)
@@ -42,7 +42,7 @@ def _bare(word: str) -> str:
 
 
 def edit_distance(left: str, right: str) -> int:
-    """Count insertions, deletions, substitutions and swaps of neighbours from one word to the other.
+    """Count the insertions, deletions, substitutions and swaps of neighbours that turn one word into the other.
 
     Optimal string alignment: no part of the text is edited twice.
     """

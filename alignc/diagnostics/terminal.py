@@ -1,4 +1,4 @@
-"""Findings for people: the line, a caret under the span, the reason and the way out."""
+"""Findings for the terminal: the source line, a caret under the span, the reason and the help."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _LEVELS = {"error": "\033[1;31m", "warning": "\033[1;33m"}
 def render_full(
     diagnostics: Sequence[Diagnostic], *, specs: int | None, color: bool, sources: Mapping[str, str]
 ) -> str:
-    """Show every finding with its source line, then what was counted if `specs` says how many were read."""
+    """Show each finding with its source line; if `specs` is given, add a summary of the counts."""
     lines = {file: split_lines(text) for file, text in sources.items()}
     blocks = [_finding(found, lines.get(found.span.file, []), color) for found in diagnostics]
     if specs is not None:
@@ -29,7 +29,7 @@ def render_full(
 
 
 def summary(diagnostics: Sequence[Diagnostic], specs: int) -> str:
-    """Count in a sentence: "Checked 3 specs: 2 errors, 1 warning."."""
+    """Return the counts as a sentence: "Checked 3 specs: 2 errors, 1 warning."."""
     errors, warnings = count(diagnostics)
     found = [_several(errors, "error")] * (errors > 0) + [_several(warnings, "warning")] * (warnings > 0)
     return f"Checked {_several(specs, 'spec')}: {', '.join(found) or 'nothing to report'}."
@@ -64,7 +64,7 @@ def _indented(text: str, margin: int) -> str:
 
 
 def _marked(line: str, span: Span) -> tuple[str, tuple[str, str]]:
-    """Return a line as shown and (blanks, carets) to print below it; long lines are cut around the span."""
+    """Return the displayed line, and the blanks and carets below it; a long line is cut around the span."""
     start = span.column - 1
     end = span.end_column - 1 if span.end_line == span.line else len(line)
     line, start, end = _window(line, start, max(end, start + 1))

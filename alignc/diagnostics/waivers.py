@@ -1,4 +1,4 @@
-"""Waivers: `# alignc: ignore[W206] reason` on a line, or alone above it, silences a code there."""
+"""Waivers: `# alignc: ignore[W206] reason` at the end of a line, or alone above it, waives a code there."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ class Waiver:
 
 
 def apply_waivers(diagnostics: Iterable[Diagnostic], sources: Mapping[str, str]) -> tuple[Diagnostic, ...]:
-    """Drop what comments waive, and add W009 for comments that cannot waive anything.
+    """Drop the findings that comments waive, and add W009 for each comment that cannot waive anything.
 
-    `sources`: the texts of the specs by file name. A waiver reaches findings whose span starts at its line.
+    `sources`: the texts of the specs by file name. A waiver applies to findings whose span starts on its line.
     """
     waived: set[tuple[str, str, int | None]] = set()
     idle: list[Diagnostic] = []
@@ -49,7 +49,7 @@ def _reached(found: Diagnostic, waived: set[tuple[str, str, int | None]]) -> boo
 
 
 def read_waivers(text: str, file: str) -> Iterator[Waiver | Diagnostic]:
-    """Yield each waiver of a spec's text, and a finding (W009) for each that has no effect."""
+    """Yield each waiver of a spec, and a finding (W009) for each waiver without effect."""
     if "alignc:" not in text:
         return
     found = list(comments(text))
@@ -71,7 +71,7 @@ def _waivers(
 ) -> Iterator[Waiver | Diagnostic]:
     kind, listed, reason = match["kind"], match["codes"], match["reason"].strip()
     if kind not in ("ignore", "ignore-file") or not (listed or "").strip():
-        yield Diagnostic("W009", "this comment is not a waiver that alignc knows", span, help=_INSTEAD)
+        yield Diagnostic("W009", "this comment is not a valid waiver", span, help=_INSTEAD)
         return
     line: int | None
     if kind == "ignore-file":
@@ -94,7 +94,10 @@ def _objection(code: str, span: Span) -> Diagnostic | None:
         return Diagnostic("W009", f"there is no code `{code}`", span, help=help_)
     if not CODES[code].waivable:
         return Diagnostic(
-            "W009", f"{code} cannot be waived", span, help="mend its cause, and delete this comment"
+            "W009",
+            f"{code} cannot be waived",
+            span,
+            help="correct the cause of the error, and delete this comment",
         )
     return None
 

@@ -17,7 +17,7 @@ error[E002]: unknown field `bata`
    |
  1 | objective: {preset: dpo, bata: 0.1}
    |                          ^^^^
-   = why:  a misspelt field that is passed over would train with a default instead of the value you wrote
+   = why:  if alignc ignored a misspelt field, the run would use a default instead of your value
    = help: did you mean `beta`?
 
 Checked 1 spec: 1 error.

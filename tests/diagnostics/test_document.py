@@ -27,5 +27,5 @@ def test_every_entry_is_whole(code):
     assert text.startswith(f"\n### {code.code}\n")
     assert code.example in text
     assert code.help in text
-    assert ("\nIt cannot be waived.\n" in text) is not code.waivable
+    assert ("\nThis code cannot be waived.\n" in text) is not code.waivable
     assert text.count("```") == 2

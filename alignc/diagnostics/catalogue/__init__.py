@@ -1,1 +1,1 @@
-"""The texts of the codes, a module a group."""
+"""The texts of the codes, one module for each group."""

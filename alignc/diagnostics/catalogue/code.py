@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Code:
-    """What a code stands for, in general; a finding's own message names the values at hand.
+    """The meaning of a code; the message of a finding names the actual values.
 
-    `example` is the smallest spec fragment, data row or situation that earns the code.
+    `example` is the smallest spec fragment, data row or situation that leads to the code.
     """
 
     code: str
@@ -20,7 +20,7 @@ class Code:
 
     @property
     def waivable(self) -> bool:
-        """Say whether a comment may silence it: warnings, and errors of soundness and sign (E2xx, E3xx, E5xx)."""
+        """Return whether a comment may waive it: warnings, and errors of soundness and sign (E2xx, E3xx, E5xx)."""
         return self.code.startswith(("W", "E2", "E3", "E5"))
 
 

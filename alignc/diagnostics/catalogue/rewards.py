@@ -1,4 +1,4 @@
-"""Rewards and oracles: what they may run or reach (E6xx), and what becomes of their answers (E8xx)."""
+"""Rewards and oracles: permissions for functions and hosts (E6xx), and failed answers (E8xx)."""
 
 from __future__ import annotations
 
@@ -8,24 +8,25 @@ REWARD_PERMISSIONS = (
     Code(
         "E610",
         "a function that is not allowed",
-        "a spec is data: it may be somebody else's, and must not run Python code of its own choice",
-        "read the function, then add the line that the message shows to `alignc.toml` beside the spec, or pass "
+        "a spec is data and may come from another person; a spec must not choose which Python code runs",
+        "read the function, then add the line of the message to the `alignc.toml` beside the spec, or pass "
         "--allow-function",
         'data: {kind: prompts, source: rows.jsonl, reward: {kind: function, name: "module:function"}}',
     ),
     Code(
         "E611",
         "a host that is not allowed",
-        "prompts and completions are sent there; a spec must not choose where by itself, not even on this machine",
-        "add the line that the message shows to `alignc.toml` beside the spec, or pass --allow-host",
+        "the reward sends prompts and completions to this host; a spec must not choose a host, not even "
+        "this machine",
+        "add the line of the message to the `alignc.toml` beside the spec, or pass --allow-host",
         'data: {kind: prompts, source: rows.jsonl, reward: {kind: http, url: "http://localhost:8000/score"}}',
     ),
     Code(
         "E612",
-        "a reward that cannot be loaded",
-        "there is no module or function of that name, or the model has no trained scalar head",
-        "correct the name; modules are looked for in the working directory and beside the spec, and reward models "
-        "are what the preset `reward_model` trains",
+        "a reward cannot be loaded",
+        "no module or function has this name, or the model has no trained scalar head",
+        "correct the name; alignc looks for modules in the working directory and beside the spec; the "
+        "preset `reward_model` trains reward models",
         'data: {kind: prompts, source: rows.jsonl, reward: {kind: function, name: "modul:function"}}',
     ),
 )
@@ -34,25 +35,26 @@ REWARD_ANSWERS = (
     Code(
         "E807",
         "a reward failed",
-        "the function raised or ended its process, or the endpoint refused; no score stands in for one that is "
-        "missing",
-        "mend it for the sample that is named, then go on with --resume",
+        "the function raised an error or ended its process, or the endpoint refused the request; alignc "
+        "does not replace a missing score",
+        "correct the reward for the sample that the message names, then continue with --resume",
         'data: {kind: prompts, source: rows.jsonl, reward: {kind: function, name: "module:raises"}}',
     ),
     Code(
         "E808",
         "a reward did not answer in time",
-        "a call took longer than the source's `timeout`, or a regular expression longer than 30 s, as one does that "
-        "backtracks; its process was killed",
-        "look at the sample that is named; raise `timeout`, or write the expression without nested repetitions; go on "
-        "with --resume",
+        "a call took longer than the `timeout` of the source, or a regular expression took longer than 30 "
+        "s; the process of the call was killed",
+        "look at the sample that the message names; raise `timeout`, or write the expression without nested "
+        "repetitions; continue with --resume",
         'data: {kind: prompts, source: rows.jsonl, reward: {kind: function, name: "module:hangs", timeout: 5}}',
     ),
     Code(
         "E809",
         "a reward's answer cannot be used",
-        "it must be a list of finite numbers, one for each response; an oracle's are probabilities",
-        "mend it for the sample that is named, then go on with --resume",
+        "the answer must be a list of finite numbers, one number for each response; the numbers of an "
+        "oracle are probabilities",
+        "correct the reward for the sample that the message names, then continue with --resume",
         'data: {kind: prompts, source: rows.jsonl, reward: {kind: function, name: "module:returns_nan"}}',
     ),
 )
