@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 LONGEST = 30  # words
 TEXTS = {str(p.relative_to(ROOT)): p.read_text("utf-8") for f in ("*.md", "docs/*.md") for p in ROOT.glob(f)}
-LATER = ("docs/architecture.md", "docs/benchmarks.md", "docs/gsm8k.md", "docs/online.md")
+LATER = ("docs/architecture.md", "docs/benchmarks.md", "docs/gsm8k.md")
 
 
 def sentences(page: str) -> Iterator[str]:
