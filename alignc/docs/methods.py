@@ -23,13 +23,18 @@ from alignc.spec.starter import flow, smallest
 
 __all__ = ["index_page", "method_page"]
 
+INTRO = """\
+This table lists the presets. Each has a page with its loss, its parameters and its gradient. The column `data` names
+the kinds of rows that a method takes ([the spec](../spec.md) has their columns). With `prompts` and `self_play` the
+policy samples its own responses ([learning online](../online.md)). The [glossary](../glossary.md) explains the terms.
+"""
 PARAMETERS = ("parameter", "symbol", "default", "type", "range", "unit", "meaning")
 
 
 def index_page(presets: Sequence[Preset]) -> str:
     """List the methods."""
     rows = [[f"[{p.preset}]({p.preset}.md)", p.title, ", ".join(p.data), p.summary] for p in presets]
-    return f"{GENERATED}\n# Methods\n\n{table(('preset', 'method', 'data', 'what it does'), rows)}"
+    return f"{GENERATED}\n# Methods\n\n{INTRO}\n{table(('preset', 'method', 'data', 'what it does'), rows)}"
 
 
 def method_page(preset: Preset) -> str:
@@ -41,12 +46,12 @@ def method_page(preset: Preset) -> str:
         f"## Loss\n\n{_loss(compiled)}",
         f"## Parameters\n\n{_parameters(preset)}",
         f"## Gradient\n\n{bullets(_gradient(said))}",
-        f"## Held to its reference\n\n{bullets(said.kl)}" if said.kl else "",
+        f"## The KL to the reference\n\n{bullets(said.kl)}" if said.kl else "",
         f"## Optimum\n\n{bullets(said.optimum)}" if said.optimum else "",
         f"## Rollout\n\n{bullets(said.rollout)}" if said.rollout else "",
-        f"## What runs\n\n{bullets(_runs(said))}",
-        f"## What to watch\n\n{bullets(_watched(said))}",
-        f"## What the checks say\n\n{bullets(_findings(compiled))}" if compiled.warnings else "",
+        f"## Models, data and scaling\n\n{bullets(_runs(said))}",
+        f"## Curves\n\n{bullets(_watched(said))}",
+        f"## Findings of the checks\n\n{bullets(_findings(compiled))}" if compiled.warnings else "",
         f"## Deviations\n\n{bullets(said.deviations)}" if said.deviations else "",
         f"## Smallest spec\n\n```yaml\n{smallest(preset)}```\n",
     ]
@@ -81,14 +86,14 @@ def _introduction(preset: Preset) -> str:
 def _loss(compiled: Compiled) -> str:
     said = compiled.explanation
     where = table(
-        ("symbol", "is", "note"), [[code(w.symbol), code(w.definition), w.note] for w in said.where]
+        ("symbol", "definition", "note"), [[code(w.symbol), code(w.definition), w.note] for w in said.where]
     )
     return f"```math\n{formula_latex(compiled.loss)}\n```\n\n```text\n{said.formula}\n```\n\n{where}"
 
 
 def _parameters(preset: Preset) -> str:
     if not preset.parameters:
-        return "It has none.\n"
+        return "The method has no parameters.\n"
     described = [(n, parameter_text(n, p)) for n, p in preset.parameters.items()]
     rows = [
         [code(n), f.symbol, code(f.default), f.type, f.limits, f.unit, f.description] for n, f in described
@@ -97,14 +102,14 @@ def _parameters(preset: Preset) -> str:
 
 
 def _train(preset: Preset) -> str:
-    sometimes = "" if set(preset.data) <= set(ONLINE) else ", where the policy makes the responses"
+    sometimes = "" if set(preset.data) <= set(ONLINE) else ", if the policy makes the responses"
     sections = [("train", "", preset.train), *((name, sometimes, v) for name, v in preset.online.items())]
     given = [
-        f"under `{section}`{when}: {', '.join(f'`{name}: {_bound(value)}`' for name, value in values.items())}"
+        f"{', '.join(f'`{name}: {_bound(value)}`' for name, value in values.items())} under `{section}`{when}"
         for section, when, values in sections
         if values
     ]
-    return f"\nIt also sets, unless the spec says otherwise, {'; '.join(given)}.\n" if given else ""
+    return f"\nThe preset also sets these defaults: {'; '.join(given)}.\n" if given else ""
 
 
 def _bound(value: object) -> str:

@@ -16,11 +16,15 @@ __all__ = ["spec_page"]
 INTRO = """\
 # The spec
 
-A spec is one YAML file; `alignc describe FIELD` prints what stands here. Every name below is the whole path
-of a field. Beside these, a spec may begin with `extends: FILE` or `extends: preset:NAME`, and any value can be
-overridden with `--set PATH=VALUE`. `objective` is a preset with its parameters ([methods](methods/README.md)),
-or `terms` as below; beside a preset, `terms: {NAME: {…}}` changes a term of the preset or adds one. A term may itself
-be a preset: `{preset: NAME, weight: …, data: SOURCE, …}` with its parameters ([several losses](mixing.md)).
+A spec is one YAML file that describes a training job. This page lists its fields, and each name is the whole path of a
+field. `alignc describe FIELD` prints one of these entries. The [glossary](glossary.md) explains the terms.
+
+- A spec may begin with `extends: FILE` or `extends: preset:NAME`. It then changes the values of that file or preset.
+- `--set PATH=VALUE` overrides any value on the command line.
+- `objective` is a preset with its parameters ([methods](methods/README.md)), or a list of `terms` as below.
+- Beside a preset, `terms: {NAME: {…}}` changes a term of the preset or adds one.
+- A term may itself be a preset with its parameters: `{preset: NAME, weight: …, data: SOURCE, …}`
+  ([several losses](mixing.md)).
 """
 HEAD = ("field", "type", "default", "range", "unit", "symbol", "meaning")
 
@@ -42,12 +46,12 @@ def _sections(model: type[BaseModel], path: str, seen: dict[type[BaseModel], str
             if inner not in seen:
                 yield from _sections(inner, at, seen)
             elif seen[inner] != at:
-                yield f"\n`{at}` takes what `{seen[inner]}` takes.\n"
+                yield f"\n`{at}` has the fields of `{seen[inner]}`.\n"
 
 
 def _heading(model: type[BaseModel], path: str) -> str:
     if not path:
-        return "The whole"
+        return "The whole spec"
     named = sorted(tags(model))
     kind = next((k for k in ("kind", "of", "init") if k in model.model_fields), "")
     if kind and len(named) == 1:

@@ -37,7 +37,7 @@ def test_every_preset_has_a_page_with_its_parameters(pages: dict[str, str]) -> N
 def test_every_field_stands_in_the_reference(pages: dict[str, str]) -> None:
     fields = {field.path for field in fields_below()}
     shown = {path for path in fields if f"| `{path}` |" in pages["docs/spec.md"]}
-    repeated = re.findall(r"^`(.+)` takes what `.+` takes\.$", pages["docs/spec.md"], re.M)
+    repeated = re.findall(r"^`(.+)` has the fields of `.+`\.$", pages["docs/spec.md"], re.M)
     referred = {path for path in fields - shown if any(path.startswith(f"{prefix}.") for prefix in repeated)}
     assert fields == shown | referred
     assert {"train.learning_rate", "data.reward.weight", "data.oracle.scale"} <= shown
