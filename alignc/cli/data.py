@@ -71,8 +71,8 @@ def _told(seen: Preview, stop: Any | None, ids: bool, as_json: bool) -> bool:
 
 
 def _prepared(compiled: PartOfJob) -> tuple[DataSettings, Any]:
+    from alignc.runtime.base.job import job_from
     from alignc.runtime.data import settings_from_job
-    from alignc.runtime.job import job_from
     from alignc.runtime.tokenizer import load_tokenizer
 
     data = job_data(compiled.spec, compiled.loss, compiled.needs, compiled.explanation)
@@ -84,10 +84,10 @@ def _previewed(
     settings: DataSettings, tokenizer: Any, rows: int, limit: int | None
 ) -> tuple[Preview, Any | None]:
     """Preview the rows, and return the failure that would stop a run at these rows, if there is one."""
+    from alignc.runtime.base.failure import Failure
     from alignc.runtime.data import preview
     from alignc.runtime.data.dataset import check_parts
     from alignc.runtime.data.judge import judge
-    from alignc.runtime.failure import Failure
 
     seen = preview(settings, tokenizer, rows=rows, limit=limit)
     try:

@@ -13,7 +13,7 @@ import alignc
 
 __all__ = ["Device", "Torch", "probe"]
 
-SCRIPT = Path(alignc.__file__).parent / "runtime" / "machine.py"
+SCRIPT = Path(alignc.__file__).parent / "runtime" / "base" / "machine.py"
 PATIENCE = 90.0
 
 

@@ -7,13 +7,13 @@ from typing import Any
 
 from torch import nn
 
+from .base.failure import Failure
+from .base.signals import Interrupted
 from .conduct import Run
 from .data.example import Example
-from .failure import Failure
 from .micro import Anchors, Arrangement, arrange
 from .models import initial_model, pretrained, ready
 from .reference import Row, cache_folder, read_rows, reference_log_probs
-from .signals import Interrupted
 from .world import World
 
 __all__ = ["anchors_of", "halt"]

@@ -10,8 +10,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from .base.job import Job
 from .data import Counts
-from .job import Job
 
 __all__ = ["card_of", "card_text", "rows_told"]
 

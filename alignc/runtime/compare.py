@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 from torch import nn
 
+from .base.failure import Failure
+from .base.job import Model, Reference
 from .conduct import quiet
 from .data.dataset import load_examples
 from .data.settings import DataSettings
-from .failure import Failure
 from .generate import generate
-from .job import Model, Reference
 from .measure import load_model, sums
 from .tokenizer import load_tokenizer
 from .verifiers import VERIFIERS

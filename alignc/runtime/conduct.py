@@ -17,12 +17,12 @@ from typing import Any
 
 from transformers.utils import logging as transformers_logging
 
+from .base.failure import Failure
+from .base.job import Job, read_job
+from .base.signals import Interrupted, Stop, die_with_parent
 from .checkpoint import saved
-from .failure import Failure
-from .job import Job, read_job
 from .metrics import say
 from .ranks import Pulse, write_status
-from .signals import Interrupted, Stop, die_with_parent
 
 __all__ = ["Options", "Run", "conduct"]
 

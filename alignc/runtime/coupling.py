@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
+from .base.job import Plan
 from .data.example import Example
-from .job import Plan
 from .micro import Anchors, Arrangement, loss_inputs, narrowed
 from .world import World
 

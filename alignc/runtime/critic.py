@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from .attention import causal_lm
-from .failure import Failure
+from .base.failure import Failure
 
 __all__ = [
     "CRITIC",

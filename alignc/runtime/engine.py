@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from .job import Job
+from .base.job import Job
 from .optim import build_optimizer, clip_factor
 from .world import World
 

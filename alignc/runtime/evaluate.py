@@ -8,12 +8,12 @@ from collections.abc import Callable, Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
+from .base.failure import Failure
+from .base.job import Job, Train
 from .batches import micro_batches
 from .checkpoint import TrainerState
 from .coupling import NOTHING, RowStatistics, Seen, statistics_of
 from .data.example import Example
-from .failure import Failure
-from .job import Job, Train
 from .micro import Anchors, Arrangement, loss_inputs, narrowed, totals_of
 from .world import World
 

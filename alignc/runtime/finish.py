@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from . import fsops
+from .base import fsops
 from .card import card_text
 from .checkpoint import TrainerState
 from .conduct import Run

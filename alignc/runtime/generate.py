@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from .attention import causal_lm
-from .seeds import derive
+from .base.seeds import derive
 
 __all__ = ["generate", "generate_ids"]
 

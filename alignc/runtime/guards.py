@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from .base.failure import Failure
 from .data.example import Example
-from .failure import Failure
 from .micro import Found
 from .world import World
 

@@ -16,14 +16,14 @@ from typing import Any
 from torch import nn
 
 from .anchors import anchors_of
+from .base.failure import Failure
+from .base.job import ONLINE, Job, read_job
 from .checkpoint import STATE, saved
 from .conduct import Options, Run, quiet
 from .coupling import Seen
 from .data import DataSettings, load_examples, settings_from_job
 from .data.prompts import load_prompts
 from .evaluate import evaluate
-from .failure import Failure
-from .job import ONLINE, Job, read_job
 from .micro import Arrangement, arrange
 from .mixing import evaluate_parts, load_parts, with_anchors
 from .models import autocast_dtype, narrow_for_zero, ready, resumed_model

@@ -10,8 +10,8 @@ import torch
 from torch import nn
 
 from .attention import takes_packed, use_packed
+from .base.job import Model, Reference
 from .data.example import Example
-from .job import Model, Reference
 from .micro import Arrangement
 from .models import pretrained
 from .reference import chunks

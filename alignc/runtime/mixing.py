@@ -10,14 +10,14 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from .base.job import Job
+from .base.seeds import derive
 from .batches import Sampler, sampler_for
 from .coupling import NOTHING, Known, RowStatistics, Seen, statistics_of
 from .data import Counts, Dataset, load_examples, settings_from_job
 from .data.example import Example
 from .evaluate import Loss, evaluate
-from .job import Job
 from .micro import Anchors, Arrangement, Found
-from .seeds import derive
 from .world import World
 
 __all__ = [

@@ -11,10 +11,10 @@ from typing import Any
 import torch
 
 from .anchors import halt
+from .base.job import Job
 from .batches import micro_batches
 from .conduct import Run
 from .data.example import Example
-from .job import Job
 from .micro import Anchors
 from .online_answers import Answers
 from .online_schedule import Schedule

@@ -8,11 +8,11 @@ from typing import Any
 
 from torch import nn
 
+from .base.job import Job
 from .batches import micro_batches
 from .conduct import Run
 from .data.example import Tokens
 from .data.prompts import Prompt
-from .job import Job
 from .micro import Arrangement
 from .online_shared import shared
 from .reward import Sample

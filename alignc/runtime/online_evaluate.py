@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from torch import nn
 
+from .base.seeds import derive
 from .batches import micro_batches
 from .conduct import Run
 from .data.example import Example
@@ -19,7 +20,6 @@ from .online_metrics import answer_metrics, divergence
 from .online_scores import Reference, scores_of
 from .online_verdicts import Judge, verdicts_of
 from .rollout.sampler import Sampler
-from .seeds import derive
 from .world import World
 
 __all__ = ["HeldOut", "evaluate_answers", "held_out_answers"]

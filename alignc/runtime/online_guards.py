@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 
 import torch
 
-from .failure import Failure
+from .base.failure import Failure
+from .base.job import Job
 from .guards import tolerance
-from .job import Job
 
 __all__ = ["check_ratios", "refuse_partitioned", "steady"]
 

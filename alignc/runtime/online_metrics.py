@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from torch import Tensor
 
+from .base.job import Plan
 from .data.example import Example
-from .job import Plan
 from .micro import Anchors
 from .online_answers import Answers
 from .online_verdicts import Verdicts, degenerate

@@ -7,9 +7,9 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from .base.failure import Failure
+from .base.job import Plan
 from .data.example import Column, Example, Tokens
-from .failure import Failure
-from .job import Plan
 from .online_answers import Answers
 from .online_verdicts import Numbers, Verdicts
 

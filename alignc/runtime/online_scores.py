@@ -11,9 +11,9 @@ from torch import nn
 
 from .anchors import frozen_model
 from .attention import causal_lm
+from .base.failure import Failure
 from .conduct import Run
 from .data.example import Example
-from .failure import Failure
 from .micro import Arrangement, arrange
 from .models import initial_model, ready
 from .online_shared import shared

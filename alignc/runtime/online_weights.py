@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from .advantage import advantages
+from .base.job import Plan
 from .data.example import Example
-from .job import Plan
 from .micro import Anchors, stack_groups
 from .online_scores import Scored
 from .online_verdicts import Verdicts

@@ -21,13 +21,13 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 from torch import nn
 
-from . import fsops
 from .attention import causal_lm
+from .base import fsops
+from .base.job import Job
+from .base.progress import Progress
 from .critic import parted
 from .data.example import Example
-from .job import Job
 from .micro import Arrangement
-from .progress import Progress
 from .scorer import Scorer
 
 __all__ = ["cache_folder", "chunks", "model_key", "read_rows", "reference_log_probs"]

@@ -13,10 +13,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .attention import causal_lm
+from .base.failure import Failure
 from .critic import critic_of, has_critic
 from .divergence import Other, token_divergence
 from .entropy import token_entropy
-from .failure import Failure
 from .layout import Batch
 from .logprobs import KEEP_BYTES, LogitRule, token_log_probs
 from .squares import log_sum_squares

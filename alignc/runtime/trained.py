@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from .base.failure import Failure
+from .base.job import Job, read_job
 from .checkpoint import NAME, STATE, damage, newest, saved
-from .failure import Failure
 from .identity import identity_of, require_same
-from .job import Job, read_job
 from .metrics import METRICS, parsed
 
 __all__ = ["Trained", "find"]

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .job import Job
+from .base.job import Job
 from .optim import build_optimizer
 from .world import World
 

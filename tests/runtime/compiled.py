@@ -13,9 +13,9 @@ from transformers import AutoModelForCausalLM, ByT5Tokenizer
 
 import alignc.api
 from alignc.launch import Outcome, launch
+from alignc.runtime.base.job import read_job
 from alignc.runtime.data import load_examples, settings_from_job
 from alignc.runtime.data.example import Example
-from alignc.runtime.job import read_job
 from alignc.runtime.models import initial_model
 
 __all__ = [

@@ -58,7 +58,7 @@ class Forks:
 
 def arm(death: dict[str, Any], counter: Path) -> None:
     """Count operations on files, and die at the one that was asked for."""
-    from alignc.runtime import fsops
+    from alignc.runtime.base import fsops
 
     counted = [0]
 

@@ -11,7 +11,7 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from alignc.launch.inputs import digests
-from alignc.runtime.job import read_job
+from alignc.runtime.base.job import read_job
 from alignc.runtime.models import initial_model
 from alignc.runtime.tokenizer import load_tokenizer
 from alignc.spec.load import load

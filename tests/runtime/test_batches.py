@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from alignc.runtime.base.seeds import derive, permutation
 from alignc.runtime.batches import Sampler, micro_batches
-from alignc.runtime.seeds import derive, permutation
 
 
 def test_an_epoch_visits_every_row_once_and_the_last_batch_may_be_short():

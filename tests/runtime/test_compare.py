@@ -8,8 +8,8 @@ import pytest
 import torch
 from transformers import ByT5Tokenizer
 
+from alignc.runtime.base.job import job_from
 from alignc.runtime.compare import Questions, compare
-from alignc.runtime.job import job_from
 from alignc.runtime.measure import load_model
 from alignc.runtime.models import initial_model, save_model
 

@@ -14,10 +14,10 @@ import torch.nn.functional as F
 from safetensors.torch import load_file
 
 import alignc.api
+from alignc.runtime.base.failure import Failure
 from alignc.runtime.coupling import matched
 from alignc.runtime.data.example import Example
 from alignc.runtime.data.mismatch import with_mismatched
-from alignc.runtime.failure import Failure
 
 from .compiled import log_probabilities, metrics, spec_file, start, state, train_script, write_rows
 from .forks import Forks

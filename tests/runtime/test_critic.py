@@ -14,10 +14,10 @@ from transformers import AutoModelForCausalLM, AutoModelForSequenceClassificatio
 
 from alignc.emit.render import rendered
 from alignc.launch import launch
+from alignc.runtime.base.failure import Failure
+from alignc.runtime.base.job import Job, job_from
 from alignc.runtime.critic import critic_of
 from alignc.runtime.data.example import Example
-from alignc.runtime.failure import Failure
-from alignc.runtime.job import Job, job_from
 from alignc.runtime.micro import Arrangement, arrange
 from alignc.runtime.models import initial_model, ready, resumed_model, save_model
 from alignc.runtime.optim import build_optimizer

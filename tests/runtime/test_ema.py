@@ -10,8 +10,8 @@ import torch
 from transformers import ByT5Tokenizer
 
 from alignc.launch import launch
+from alignc.runtime.base.failure import Failure
 from alignc.runtime.ema import averaged, read_kept, snapshot, write_kept
-from alignc.runtime.failure import Failure
 from alignc.runtime.models import initial_model
 from alignc.runtime.scoring import score_rows
 

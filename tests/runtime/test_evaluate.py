@@ -10,13 +10,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from alignc.runtime.base.failure import Failure
+from alignc.runtime.base.job import Train, job_from
 from alignc.runtime.card import card_text, fenced
 from alignc.runtime.checkpoint import TrainerState
 from alignc.runtime.data import Counts
 from alignc.runtime.data.example import Example
 from alignc.runtime.evaluate import evaluate, judge, rises
-from alignc.runtime.failure import Failure
-from alignc.runtime.job import Train, job_from
 from alignc.runtime.micro import Arrangement, loss_inputs, stack, tokens_of, totals_of
 from alignc.runtime.world import World
 

@@ -14,10 +14,10 @@ import torch
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
 
+from alignc.runtime.base.failure import Failure
+from alignc.runtime.base.job import read_job
 from alignc.runtime.critic import critic_of
 from alignc.runtime.export import Wanted, export
-from alignc.runtime.failure import Failure
-from alignc.runtime.job import read_job
 from alignc.runtime.models import initial_model, resumed_model, save_model
 from alignc.runtime.tokenizer import load_tokenizer, train_bpe
 from alignc.runtime.trained import find

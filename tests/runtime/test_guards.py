@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
+from alignc.runtime.base.failure import Failure
 from alignc.runtime.data.example import Example
-from alignc.runtime.failure import Failure
 from alignc.runtime.guards import check_finite, check_step0, evidence_of, some, tolerance
 from alignc.runtime.world import World
 

@@ -9,11 +9,11 @@ import pytest
 from transformers import ByT5Tokenizer
 
 import alignc.api as api
+from alignc.runtime.base.failure import Failure
+from alignc.runtime.base.job import read_job
 from alignc.runtime.data.dataset import load_examples
 from alignc.runtime.data.settings import DataSettings
-from alignc.runtime.failure import Failure
 from alignc.runtime.held_out import held_out_metrics
-from alignc.runtime.job import read_job
 from alignc.runtime.measure import load_model, sums
 from alignc.runtime.models import initial_model, save_model
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from alignc.runtime.failure import Failure
-from alignc.runtime.job import Reference, job_from, read_job
+from alignc.runtime.base.failure import Failure
+from alignc.runtime.base.job import Reference, job_from, read_job
 
 from .fixtures import job_data
 

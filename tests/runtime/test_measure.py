@@ -7,8 +7,8 @@ import pytest
 import torch
 from transformers import ByT5Tokenizer
 
+from alignc.runtime.base.job import job_from
 from alignc.runtime.data.example import Example
-from alignc.runtime.job import job_from
 from alignc.runtime.measure import load_model, preference, sums
 from alignc.runtime.models import initial_model, save_model
 

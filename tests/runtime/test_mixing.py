@@ -11,9 +11,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from alignc.runtime.base.job import read_job
 from alignc.runtime.batches import Sampler
 from alignc.runtime.data import Dataset
-from alignc.runtime.job import read_job
 from alignc.runtime.mixing import load_parts
 from alignc.runtime.tokenizer import load_tokenizer
 

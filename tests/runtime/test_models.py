@@ -8,8 +8,8 @@ import torch
 from torch import nn
 from transformers import AutoModelForCausalLM, ByT5Tokenizer
 
-from alignc.runtime.failure import Failure
-from alignc.runtime.job import Adapter, Job, job_from
+from alignc.runtime.base.failure import Failure
+from alignc.runtime.base.job import Adapter, Job, job_from
 from alignc.runtime.models import (
     autocast_dtype,
     initial_model,

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from alignc.runtime.failure import Failure
-from alignc.runtime.job import read_job
+from alignc.runtime.base.failure import Failure
+from alignc.runtime.base.job import read_job
 from alignc.runtime.online import passes_multiple
 from alignc.runtime.online_guards import check_ratios, refuse_partitioned
 from alignc.runtime.online_schedule import schedule_for

@@ -10,12 +10,12 @@ import pytest
 import torch
 
 from alignc.api import lowered
+from alignc.runtime.base.failure import Failure
+from alignc.runtime.base.job import read_job
+from alignc.runtime.base.signals import Interrupted
 from alignc.runtime.conduct import Options, Run
-from alignc.runtime.failure import Failure
-from alignc.runtime.job import read_job
 from alignc.runtime.online_shared import shared
 from alignc.runtime.ranks import Pulse
-from alignc.runtime.signals import Interrupted
 from alignc.runtime.world import World
 
 from .forks import Forks

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from alignc.runtime.base.failure import Failure
+from alignc.runtime.base.job import Plan
 from alignc.runtime.data.prompts import Prompt
-from alignc.runtime.failure import Failure
-from alignc.runtime.job import Plan
 from alignc.runtime.micro import column_tensor, totals_of
 from alignc.runtime.online_answers import Answers
 from alignc.runtime.online_metrics import answer_metrics, rollout_metrics

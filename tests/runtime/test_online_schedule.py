@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from alignc.runtime.job import job_from
+from alignc.runtime.base.job import job_from
 from alignc.runtime.online_schedule import Schedule, schedule_for
 
 from .fixtures import job_data

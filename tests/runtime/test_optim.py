@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from transformers import get_scheduler
 
-from alignc.runtime.job import Train
+from alignc.runtime.base.job import Train
 from alignc.runtime.optim import build_optimizer, clip_factor, decay_groups, learning_rate, warmup_steps
 
 from .fixtures import train_section

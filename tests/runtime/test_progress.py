@@ -4,8 +4,8 @@ import threading
 
 import pytest
 
-from alignc.runtime import progress
-from alignc.runtime.progress import Progress, line_of
+from alignc.runtime.base import progress
+from alignc.runtime.base.progress import Progress, line_of
 
 
 def test_a_line_has_share_and_eta():

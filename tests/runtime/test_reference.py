@@ -9,8 +9,8 @@ from torch import nn
 from transformers import ByT5Tokenizer
 
 from alignc.runtime import reference
+from alignc.runtime.base.job import Job, job_from
 from alignc.runtime.data.example import Example
-from alignc.runtime.job import Job, job_from
 from alignc.runtime.micro import Arrangement, arrange
 from alignc.runtime.models import initial_model, ready
 from alignc.runtime.reference import cache_folder, chunks, model_key, read_rows, reference_log_probs

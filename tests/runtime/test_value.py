@@ -11,9 +11,9 @@ import torch
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, ByT5Tokenizer
 
+from alignc.runtime.base.job import Job, read_job
 from alignc.runtime.data import load_examples, settings_from_job
 from alignc.runtime.data.example import Example
-from alignc.runtime.job import Job, read_job
 from alignc.runtime.micro import arrange, loss_inputs, totals_of
 from alignc.runtime.models import initial_model
 from alignc.runtime.scorer import Scorer

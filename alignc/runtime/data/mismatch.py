@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from ..failure import Failure
-from ..seeds import derive, permutation
+from ..base.failure import Failure
+from ..base.seeds import derive, permutation
 from .example import Example
 
 __all__ = ["with_mismatched"]

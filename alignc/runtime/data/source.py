@@ -10,8 +10,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from ..failure import Failure
-from ..hub import offline_unless_reachable
+from ..base.failure import Failure
+from ..base.hub import offline_unless_reachable
 from .jsonl import read_jsonl
 from .rows import Row
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..seeds import derive
+from ..base.seeds import derive
 
 __all__ = ["held_out"]
 

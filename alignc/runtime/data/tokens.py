@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
-from ..failure import Failure
+from ..base.failure import Failure
 from .render import Rendered
 from .rows import Row
 

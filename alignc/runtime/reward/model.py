@@ -12,14 +12,14 @@ import torch
 from safetensors import safe_open
 
 from ..attention import causal_lm, takes_packed, use_packed
+from ..base.failure import Failure
+from ..base.job import Model, Reference
 from ..data.chat import chat_from
 from ..data.cut import cut
 from ..data.example import Example
 from ..data.format import Parsed
 from ..data.render import Rendered, render
 from ..data.tokens import TokenRow, specials_of, tokenize
-from ..failure import Failure
-from ..job import Model, Reference
 from ..micro import Arrangement
 from ..models import pretrained, silence_dropout
 from ..reference import chunks

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from ..base.failure import Failure
 from ..data.columns import Fields
 from ..data.rows import Row
-from ..failure import Failure
 
 __all__ = ["Question", "Sample", "Scores", "Source", "about", "about_pairs", "field_of", "row_of"]
 

@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from transformers import DynamicCache
 
 from ..attention import causal_lm
+from ..base.failure import Failure
 from ..data.example import Tokens
-from ..failure import Failure
 from ..generate import device_of, left_padded
 from ..reference import disabled
 from .law import draw, weights

@@ -14,7 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from .. import fsops
+from ..base import fsops
 
 __all__ = ["ROLLOUTS", "Record", "RolloutLog", "cut_behind", "read_rollouts", "rollout_numbers"]
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ..base.seeds import derive
 from ..data.example import Tokens
-from ..seeds import derive
 
 __all__ = ["Drawn", "Sampling", "uniforms"]
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
+from alignc.runtime.base.failure import Failure
 from alignc.runtime.data.dataset import load_examples
 from alignc.runtime.data.settings import DataSettings, EvalSettings
 from alignc.runtime.data.split import held_out
-from alignc.runtime.failure import Failure
 
 GOOD = {"prompt": "p", "chosen": "ab", "rejected": "c"}
 BAD = {"prompt": "p", "chosen": "", "rejected": "c"}
@@ -163,8 +163,8 @@ def test_chunks_keep_the_order(pairs: Pairs, byte_tokenizer: Any) -> None:
 
 
 def test_settings_come_from_a_job(tmp_path: Path) -> None:
+    from alignc.runtime.base.job import Data, Formula, Job, Launch, Model, Plan, Reference, Spec, Train
     from alignc.runtime.data.settings import settings_from_job
-    from alignc.runtime.job import Data, Formula, Job, Launch, Model, Plan, Reference, Spec, Train
 
     data = Data("pairwise", "/d.jsonl", "train", {"prompt": "q"}, None, 9, {"fraction": 0.1}, "error", 3, 0.5)
     train = dict.fromkeys(Train.__dataclass_fields__, 1) | {"max_length": 77, "seed": 8}

@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
+from alignc.runtime.base.failure import Failure
 from alignc.runtime.data.format import Parsed, parse_row
 from alignc.runtime.data.rows import Row
 from alignc.runtime.data.settings import DataSettings
-from alignc.runtime.failure import Failure
 
 ASK = {"role": "user", "content": "What color?"}
 SYSTEM = {"role": "system", "content": "Be brief."}

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from alignc.runtime.base.failure import Failure
 from alignc.runtime.data.jsonl import read_jsonl
 from alignc.runtime.data.rows import Row
-from alignc.runtime.failure import Failure
 
 
 def only(path: Path) -> Row | Failure:

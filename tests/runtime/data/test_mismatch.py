@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from alignc.runtime.base.failure import Failure
 from alignc.runtime.data.example import Example
 from alignc.runtime.data.mismatch import with_mismatched
-from alignc.runtime.failure import Failure
 
 
 def rows(count: int, responses: int = 1) -> list[Example]:

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
+from alignc.runtime.base.failure import Failure
 from alignc.runtime.data.dataset import load_examples
 from alignc.runtime.data.settings import DataSettings
-from alignc.runtime.failure import Failure
 
 USER = {"role": "user", "content": "What color is the sky?"}
 GOOD = {"role": "assistant", "content": "It is blue."}

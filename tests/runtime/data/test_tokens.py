@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
+from alignc.runtime.base.failure import Failure
 from alignc.runtime.data.dataset import load_examples
 from alignc.runtime.data.example import Example
 from alignc.runtime.data.settings import DataSettings
-from alignc.runtime.failure import Failure
 
 ASK = {"role": "user", "content": "What color is the sky?"}
 BLUE = {"role": "assistant", "content": "It is blue."}

@@ -11,9 +11,9 @@ import pytest
 import torch
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
+from alignc.runtime.base.failure import Failure
+from alignc.runtime.base.job import read_job
 from alignc.runtime.data import load_examples, settings_from_job
-from alignc.runtime.failure import Failure
-from alignc.runtime.job import read_job
 from alignc.runtime.micro import Arrangement
 from alignc.runtime.reward import Sample, build_oracle, build_reward
 from alignc.runtime.rewards import RewardScorer

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from alignc.runtime.failure import Failure
+from alignc.runtime.base.failure import Failure
 from alignc.runtime.rollout.law import draw, nucleus, weights
 from alignc.runtime.rollout.sampling import Sampling, uniforms
 

@@ -12,8 +12,8 @@ from peft import LoraConfig, get_peft_model
 from torch import nn
 
 from alignc.runtime.attention import takes_packed, use_packed
+from alignc.runtime.base.failure import Failure
 from alignc.runtime.data.example import Example
-from alignc.runtime.failure import Failure
 from alignc.runtime.layout import pack, pad
 from alignc.runtime.rollout.sample import drawn, sample
 from alignc.runtime.rollout.sampling import Sampling

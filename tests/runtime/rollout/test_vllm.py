@@ -12,7 +12,7 @@ import torch
 from peft import LoraConfig, get_peft_model
 from transformers import AutoModelForCausalLM
 
-from alignc.runtime.failure import Failure
+from alignc.runtime.base.failure import Failure
 from alignc.runtime.rollout.sample import sample
 from alignc.runtime.rollout.sampler import LocalSampler, open_sampler
 from alignc.runtime.rollout.sampling import Sampling
