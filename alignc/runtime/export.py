@@ -18,13 +18,13 @@ from typing import Any
 import torch
 from safetensors.torch import load_file, save_file
 
-from .attention import causal_lm
 from .base import fsops
 from .base.failure import Failure
 from .base.job import Job, Model
 from .card import card_of, rows_told
 from .conduct import quiet
 from .critic import CRITIC
+from .kernels.attention import causal_lm
 from .models import (
     DTYPES,
     has_own_critic,

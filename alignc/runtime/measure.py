@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from torch import nn
 
-from .attention import takes_packed, use_packed
 from .base.job import Model, Reference
 from .data.example import Example
+from .kernels.attention import takes_packed, use_packed
 from .micro import Arrangement
 from .models import pretrained
 from .reference import chunks

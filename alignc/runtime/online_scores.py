@@ -10,10 +10,10 @@ import numpy as np
 from torch import nn
 
 from .anchors import frozen_model
-from .attention import causal_lm
 from .base.failure import Failure
 from .conduct import Run
 from .data.example import Example
+from .kernels.attention import causal_lm
 from .micro import Arrangement, arrange
 from .models import initial_model, ready
 from .online_shared import shared

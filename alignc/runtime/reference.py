@@ -21,12 +21,12 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 from torch import nn
 
-from .attention import causal_lm
 from .base import fsops
 from .base.job import Job
 from .base.progress import Progress
 from .critic import parted
 from .data.example import Example
+from .kernels.attention import causal_lm
 from .micro import Arrangement
 from .scorer import Scorer
 

@@ -12,11 +12,11 @@ import pytest
 import torch
 from torch.distributions import Categorical, kl_divergence
 
-from alignc.runtime.attention import use_packed
 from alignc.runtime.base.failure import Failure
-from alignc.runtime.divergence import Other, token_divergence
+from alignc.runtime.kernels.attention import use_packed
+from alignc.runtime.kernels.divergence import Other, token_divergence
+from alignc.runtime.kernels.logprobs import LogitRule
 from alignc.runtime.layout import pack, pad
-from alignc.runtime.logprobs import LogitRule
 from alignc.runtime.online_scores import same_words
 from alignc.runtime.scorer import Reference, Scorer
 

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from alignc.runtime.attention import use_packed
-from alignc.runtime.entropy import token_entropy
+from alignc.runtime.kernels.attention import use_packed
+from alignc.runtime.kernels.entropy import token_entropy
+from alignc.runtime.kernels.logprobs import LogitRule, token_log_probs
 from alignc.runtime.layout import pack, pad
-from alignc.runtime.logprobs import LogitRule, token_log_probs
 from alignc.runtime.scorer import Scorer
 
 from .test_logprobs import _Largest, draw, gradients

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from alignc.runtime.logprobs import LogitRule, token_log_probs
+from alignc.runtime.kernels.logprobs import LogitRule, token_log_probs
 
 TOKENS, HIDDEN, VOCABULARY, WIDTH = 11, 5, 37, 8
 KEEP, DROP = 2**30, 0
@@ -74,7 +74,7 @@ def test_float32_equals_plain_within_1e_5(rule, budget):
 
 
 def test_rows_are_cut_too_where_tokens_are_many(monkeypatch):
-    monkeypatch.setattr("alignc.runtime.tiles._TILE_BYTES", 3 * WIDTH * 8)  # three rows a tile
+    monkeypatch.setattr("alignc.runtime.kernels.tiles._TILE_BYTES", 3 * WIDTH * 8)  # three rows a tile
     *leaves, targets = draw()
     expected = gradients(lambda h, w, b: plain(h, w, targets, bias=b), *leaves)
     for budget in (KEEP, DROP):

@@ -10,9 +10,9 @@ import pytest
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
-from alignc.runtime.attention import takes_packed, use_packed
 from alignc.runtime.base.failure import Failure
 from alignc.runtime.data.example import Example
+from alignc.runtime.kernels.attention import takes_packed, use_packed
 from alignc.runtime.layout import pack, pad
 from alignc.runtime.scorer import Scorer
 

@@ -8,10 +8,10 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from alignc.runtime.data.example import Example
+from alignc.runtime.kernels.logprobs import LogitRule
+from alignc.runtime.kernels.squares import log_sum_squares
 from alignc.runtime.layout import pack, pad
-from alignc.runtime.logprobs import LogitRule
 from alignc.runtime.scorer import Scorer
-from alignc.runtime.squares import log_sum_squares
 
 from ..emitted import loss_module
 from ..variants import Variant, compiled
@@ -65,7 +65,7 @@ def test_the_scorer_lays_it_out_by_token(layout):
             logits = policy(torch.tensor([prompt + response])).logits[0, len(prompt) - 1 : -1]
             expected[row, number, : len(response)] = logits.softmax(-1).square().sum(-1).log()
     if layout is pack:
-        from alignc.runtime.attention import use_packed
+        from alignc.runtime.kernels.attention import use_packed
 
         use_packed(policy)
     found = Scorer(policy, outputs=["log_sum_squares"])(layout(EXAMPLES))

@@ -11,7 +11,6 @@ import numpy as np
 import torch
 from safetensors import safe_open
 
-from ..attention import causal_lm, takes_packed, use_packed
 from ..base.failure import Failure
 from ..base.job import Model, Reference
 from ..data.chat import chat_from
@@ -20,6 +19,7 @@ from ..data.example import Example
 from ..data.format import Parsed
 from ..data.render import Rendered, render
 from ..data.tokens import TokenRow, specials_of, tokenize
+from ..kernels.attention import causal_lm, takes_packed, use_packed
 from ..micro import Arrangement
 from ..models import pretrained, silence_dropout
 from ..reference import chunks

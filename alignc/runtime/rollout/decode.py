@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from transformers import DynamicCache
 
-from ..attention import causal_lm
 from ..base.failure import Failure
 from ..data.example import Tokens
 from ..generate import device_of, left_padded
+from ..kernels.attention import causal_lm
 from ..reference import disabled
 from .law import draw, weights
 from .sampling import Drawn, Sampling

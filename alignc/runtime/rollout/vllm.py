@@ -25,12 +25,12 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-from ..attention import causal_lm
 from ..base import fsops
 from ..base.failure import Failure
 from ..base.seeds import derive
 from ..critic import parted
 from ..data.example import Tokens
+from ..kernels.attention import causal_lm
 from .sampling import Sampling
 
 __all__ = ["VllmSampler", "write_weights"]

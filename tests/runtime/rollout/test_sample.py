@@ -11,9 +11,9 @@ import torch
 from peft import LoraConfig, get_peft_model
 from torch import nn
 
-from alignc.runtime.attention import takes_packed, use_packed
 from alignc.runtime.base.failure import Failure
 from alignc.runtime.data.example import Example
+from alignc.runtime.kernels.attention import takes_packed, use_packed
 from alignc.runtime.layout import pack, pad
 from alignc.runtime.rollout.sample import drawn, sample
 from alignc.runtime.rollout.sampling import Sampling
