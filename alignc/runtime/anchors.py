@@ -12,7 +12,7 @@ from .base.signals import Interrupted
 from .conduct import Run
 from .data.example import Example
 from .micro import Anchors, Arrangement, arrange
-from .models import initial_model, pretrained, ready
+from .models.load import initial_model, pretrained, ready
 from .reference import Row, cache_folder, read_rows, reference_log_probs
 from .world import World
 

@@ -23,9 +23,9 @@ from .base.failure import Failure
 from .base.job import Job, Model
 from .card import card_of, rows_told
 from .conduct import quiet
-from .critic import CRITIC
 from .kernels.attention import causal_lm
-from .models import (
+from .models.critic import CRITIC
+from .models.load import (
     DTYPES,
     has_own_critic,
     has_value_head,
@@ -34,9 +34,9 @@ from .models import (
     resumed_model,
     saved_dtype,
 )
+from .models.value import VALUE_HEAD
 from .tokenizer import load_tokenizer
 from .trained import Trained, read
-from .value import VALUE_HEAD
 
 __all__ = ["Exported", "Wanted", "export", "has_critic"]
 

@@ -15,10 +15,10 @@ from .base import fsops
 from .card import card_text
 from .checkpoint import TrainerState
 from .conduct import Run
-from .critic import CRITIC
 from .data import Counts
 from .metrics import METRICS, parsed
-from .models import save_model
+from .models.critic import CRITIC
+from .models.load import save_model
 
 __all__ = ["deterministic", "write_model"]
 

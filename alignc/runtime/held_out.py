@@ -26,7 +26,7 @@ from .data.prompts import load_prompts
 from .evaluate import evaluate
 from .micro import Arrangement, arrange
 from .mixing import evaluate_parts, load_parts, with_anchors
-from .models import autocast_dtype, narrow_for_zero, ready, resumed_model
+from .models.load import autocast_dtype, narrow_for_zero, ready, resumed_model
 from .online import judge_of, wants_reference
 from .online_evaluate import HeldOut, evaluate_answers, held_out_answers
 from .online_scores import initial_policy, reference_of

@@ -13,7 +13,7 @@ from .base.job import Model, Reference
 from .data.example import Example
 from .kernels.attention import takes_packed, use_packed
 from .micro import Arrangement
-from .models import pretrained
+from .models.load import pretrained
 from .reference import chunks
 from .scorer import Scorer
 

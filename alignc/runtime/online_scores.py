@@ -15,7 +15,7 @@ from .conduct import Run
 from .data.example import Example
 from .kernels.attention import causal_lm
 from .micro import Arrangement, arrange
-from .models import initial_model, ready
+from .models.load import initial_model, ready
 from .online_shared import shared
 from .scorer import Reference, Scorer
 from .scoring import score_outputs

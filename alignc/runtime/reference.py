@@ -24,10 +24,10 @@ from torch import nn
 from .base import fsops
 from .base.job import Job
 from .base.progress import Progress
-from .critic import parted
 from .data.example import Example
 from .kernels.attention import causal_lm
 from .micro import Arrangement
+from .models.critic import parted
 from .scorer import Scorer
 
 __all__ = ["cache_folder", "chunks", "model_key", "read_rows", "reference_log_probs"]

@@ -13,13 +13,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .base.failure import Failure
-from .critic import critic_of, has_critic
 from .kernels.attention import causal_lm
 from .kernels.divergence import Other, token_divergence
 from .kernels.entropy import token_entropy
 from .kernels.logprobs import KEEP_BYTES, LogitRule, token_log_probs
 from .kernels.squares import log_sum_squares
 from .layout import Batch
+from .models.critic import critic_of, has_critic
 
 __all__ = ["Reference", "Scorer"]
 

@@ -1,7 +1,7 @@
 """`init: ARCHITECTURE`: a model made on the spot, with any field of its configuration.
 
 The fields come from `architectures.json`, which is generated from transformers' configurations
-(`python -m alignc.runtime.architectures`) and held fresh by a test.
+(`python -m alignc.runtime.models.architectures`) and held fresh by a test.
 """
 
 from __future__ import annotations

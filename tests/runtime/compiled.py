@@ -16,7 +16,7 @@ from alignc.launch import Outcome, launch
 from alignc.runtime.base.job import read_job
 from alignc.runtime.data import load_examples, settings_from_job
 from alignc.runtime.data.example import Example
-from alignc.runtime.models import initial_model
+from alignc.runtime.models.load import initial_model
 
 __all__ = [
     "TINY",

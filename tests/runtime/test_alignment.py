@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from alignc.runtime.models import own_memory, ready
+from alignc.runtime.models.load import own_memory, ready
 
 
 def unaligned(shape: tuple[int, ...]) -> torch.Tensor:

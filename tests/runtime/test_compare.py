@@ -11,7 +11,7 @@ from transformers import ByT5Tokenizer
 from alignc.runtime.base.job import job_from
 from alignc.runtime.compare import Questions, compare
 from alignc.runtime.measure import load_model
-from alignc.runtime.models import initial_model, save_model
+from alignc.runtime.models.load import initial_model, save_model
 
 from .fixtures import job_data
 

@@ -11,8 +11,8 @@ from transformers import ByT5Tokenizer
 
 from alignc.launch import launch
 from alignc.runtime.base.failure import Failure
-from alignc.runtime.ema import averaged, read_kept, snapshot, write_kept
-from alignc.runtime.models import initial_model
+from alignc.runtime.models.ema import averaged, read_kept, snapshot, write_kept
+from alignc.runtime.models.load import initial_model
 from alignc.runtime.scoring import score_rows
 
 from .fixtures import write_job

@@ -16,9 +16,9 @@ from transformers import AutoModelForCausalLM, AutoModelForSequenceClassificatio
 
 from alignc.runtime.base.failure import Failure
 from alignc.runtime.base.job import read_job
-from alignc.runtime.critic import critic_of
 from alignc.runtime.export import Wanted, export
-from alignc.runtime.models import initial_model, resumed_model, save_model
+from alignc.runtime.models.critic import critic_of
+from alignc.runtime.models.load import initial_model, resumed_model, save_model
 from alignc.runtime.tokenizer import load_tokenizer, train_bpe
 from alignc.runtime.trained import find
 

@@ -15,7 +15,7 @@ from alignc.runtime.data.dataset import load_examples
 from alignc.runtime.data.settings import DataSettings
 from alignc.runtime.held_out import held_out_metrics
 from alignc.runtime.measure import load_model, sums
-from alignc.runtime.models import initial_model, save_model
+from alignc.runtime.models.load import initial_model, save_model
 
 INIT = "{init: llama, tokenizer: bytes, hidden_size: 16, num_hidden_layers: 1, num_attention_heads: 2}"
 DPO = (

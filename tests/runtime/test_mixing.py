@@ -116,7 +116,7 @@ def test_loss_and_gradient_are_the_weighted_sum(forks: Forks, tmp_path: Path):
 
 def start_of(script: Path) -> dict[str, torch.Tensor]:
     """The weights before the first step."""
-    from alignc.runtime.models import initial_model
+    from alignc.runtime.models.load import initial_model
 
     job = read_job(script.with_name("job.json"))
     model = initial_model(job, load_tokenizer(job.spec.model, None))

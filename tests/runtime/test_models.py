@@ -10,7 +10,7 @@ from transformers import AutoModelForCausalLM, ByT5Tokenizer
 
 from alignc.runtime.base.failure import Failure
 from alignc.runtime.base.job import Adapter, Job, job_from
-from alignc.runtime.models import (
+from alignc.runtime.models.load import (
     autocast_dtype,
     initial_model,
     pretrained,

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from alignc.runtime.critic import critic_of
+from alignc.runtime.models.critic import critic_of
 from alignc.runtime.scorer import Scorer
 from alignc.runtime.scoring import score_outputs, score_rows
 

@@ -15,7 +15,7 @@ from alignc.runtime.base.job import Job, read_job
 from alignc.runtime.data import load_examples, settings_from_job
 from alignc.runtime.data.example import Example
 from alignc.runtime.micro import arrange, loss_inputs, totals_of
-from alignc.runtime.models import initial_model
+from alignc.runtime.models.load import initial_model
 from alignc.runtime.scorer import Scorer
 
 from ..emitted import loss_module

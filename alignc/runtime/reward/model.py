@@ -21,7 +21,7 @@ from ..data.render import Rendered, render
 from ..data.tokens import TokenRow, specials_of, tokenize
 from ..kernels.attention import causal_lm, takes_packed, use_packed
 from ..micro import Arrangement
-from ..models import pretrained, silence_dropout
+from ..models.load import pretrained, silence_dropout
 from ..reference import chunks
 from ..rewards import RewardScorer
 from ..tokenizer import load_tokenizer

@@ -28,9 +28,9 @@ from torch import nn
 from ..base import fsops
 from ..base.failure import Failure
 from ..base.seeds import derive
-from ..critic import parted
 from ..data.example import Tokens
 from ..kernels.attention import causal_lm
+from ..models.critic import parted
 from .sampling import Sampling
 
 __all__ = ["VllmSampler", "write_weights"]

@@ -13,12 +13,12 @@ from peft import LoraConfig, get_peft_model
 from transformers import AutoModelForCausalLM
 
 from alignc.runtime.base.failure import Failure
+from alignc.runtime.models.value import with_value_head
 from alignc.runtime.rollout.sample import sample
 from alignc.runtime.rollout.sampler import LocalSampler, open_sampler
 from alignc.runtime.rollout.sampling import Sampling
 from alignc.runtime.rollout.vllm import VllmSampler, write_weights
 from alignc.runtime.scorer import Scorer
-from alignc.runtime.value import with_value_head
 
 from .models import build, prompts_of
 

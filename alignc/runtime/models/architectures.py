@@ -1,6 +1,6 @@
 """Configuration fields of the architectures that `init:` offers, read from transformers.
 
-`python -m alignc.runtime.architectures` prints the table that `alignc/spec/architectures.json` holds,
+`python -m alignc.runtime.models.architectures` prints the table that `alignc/spec/architectures.json` holds,
 so that a spec is checked without importing transformers.
 """
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from .kernels.attention import causal_lm
+from ..kernels.attention import causal_lm
 
 __all__ = ["VALUE_HEAD", "with_value_head", "write_value_head"]
 

@@ -19,8 +19,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .base.failure import Failure
-from .kernels.attention import causal_lm
+from ..base.failure import Failure
+from ..kernels.attention import causal_lm
 
 __all__ = [
     "CRITIC",

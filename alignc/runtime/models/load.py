@@ -12,12 +12,12 @@ import torch
 from safetensors import safe_open
 from torch import Tensor, nn
 
-from .base.failure import Failure
-from .base.hub import offline_unless_reachable
-from .base.job import Adapter, Job, Model
-from .base.seeds import derive
+from ..base.failure import Failure
+from ..base.hub import offline_unless_reachable
+from ..base.job import Adapter, Job, Model
+from ..base.seeds import derive
+from ..kernels.attention import causal_lm
 from .critic import CRITIC, is_scalar, on_backbone, parted, with_critic, write_critic
-from .kernels.attention import causal_lm
 from .value import with_value_head, write_value_head
 
 __all__ = [

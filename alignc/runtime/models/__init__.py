@@ -1,0 +1,1 @@
+"""Models: loaded, made fresh, given a critic, averaged."""
