@@ -13,8 +13,8 @@ from .conduct import Run
 from .data.example import Example
 from .micro import Anchors, Arrangement, arrange
 from .models.load import initial_model, pretrained, ready
+from .ranks.world import World
 from .reference import Row, cache_folder, read_rows, reference_log_probs
-from .world import World
 
 __all__ = ["anchors_of", "halt"]
 

@@ -22,7 +22,7 @@ from .base.job import Job, read_job
 from .base.signals import Interrupted, Stop, die_with_parent
 from .checkpoint import saved
 from .metrics import say
-from .ranks import Pulse, write_status
+from .ranks.pulse import Pulse, write_status
 
 __all__ = ["Options", "Run", "conduct"]
 

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from .base.job import Plan
 from .data.example import Example
 from .micro import Anchors, Arrangement, loss_inputs, narrowed
-from .world import World
+from .ranks.world import World
 
 __all__ = ["NOTHING", "Known", "RowStatistics", "Seen", "statistics_of"]
 

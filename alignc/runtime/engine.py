@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from .base.job import Job
 from .optim import build_optimizer, clip_factor
-from .world import World
+from .ranks.world import World
 
 __all__ = ["Engine", "SingleEngine", "build_engine"]
 

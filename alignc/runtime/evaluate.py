@@ -15,7 +15,7 @@ from .checkpoint import TrainerState
 from .coupling import NOTHING, RowStatistics, Seen, statistics_of
 from .data.example import Example
 from .micro import Anchors, Arrangement, loss_inputs, narrowed, totals_of
-from .world import World
+from .ranks.world import World
 
 __all__ = ["Loss", "add", "evaluate", "global_values", "judge", "rises"]
 

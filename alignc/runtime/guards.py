@@ -12,7 +12,7 @@ from torch import Tensor
 from .base.failure import Failure
 from .data.example import Example
 from .micro import Found
-from .world import World
+from .ranks.world import World
 
 __all__ = ["Evidence", "check_finite", "check_step0", "evidence_of", "tolerance"]
 

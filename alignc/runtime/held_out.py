@@ -30,12 +30,12 @@ from .models.load import autocast_dtype, narrow_for_zero, ready, resumed_model
 from .online import judge_of, wants_reference
 from .online_evaluate import HeldOut, evaluate_answers, held_out_answers
 from .online_scores import initial_policy, reference_of
-from .ranks import Pulse
+from .ranks.pulse import Pulse
+from .ranks.world import World, pick_device
 from .rewards import RewardScorer
 from .rollout.sampler import LocalSampler
 from .scorer import Scorer
 from .tokenizer import load_tokenizer
-from .world import World, pick_device
 
 __all__ = ["held_out_metrics"]
 

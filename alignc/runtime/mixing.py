@@ -18,7 +18,7 @@ from .data import Counts, Dataset, load_examples, settings_from_job
 from .data.example import Example
 from .evaluate import Loss, evaluate
 from .micro import Anchors, Arrangement, Found
-from .world import World
+from .ranks.world import World
 
 __all__ = [
     "Part",

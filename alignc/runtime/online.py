@@ -19,9 +19,9 @@ from .micro import Anchors
 from .online_answers import Answers
 from .online_schedule import Schedule
 from .online_verdicts import Judge, Verdicts
+from .ranks.world import World
 from .reward import allowed_names, build_oracle, build_reward
 from .rollout.record import Record
-from .world import World
 
 __all__ = [
     "Rollout",

@@ -14,11 +14,11 @@ from .conduct import Run
 from .data.example import Tokens
 from .data.prompts import Prompt
 from .micro import Arrangement
-from .online_shared import shared
+from .ranks.shared import shared
+from .ranks.world import World
 from .reward import Sample
 from .rollout.sampler import Sampler
 from .rollout.sampling import Sampling
-from .world import World
 
 __all__ = ["Answers", "answers_of", "sampling_of"]
 

@@ -19,8 +19,8 @@ from .online_answers import Answers, answers_of, sampling_of
 from .online_metrics import answer_metrics, divergence
 from .online_scores import Reference, scores_of
 from .online_verdicts import Judge, verdicts_of
+from .ranks.world import World
 from .rollout.sampler import Sampler
-from .world import World
 
 __all__ = ["HeldOut", "evaluate_answers", "held_out_answers"]
 

@@ -16,10 +16,10 @@ from .data.example import Example
 from .kernels.attention import causal_lm
 from .micro import Arrangement, arrange
 from .models.load import initial_model, ready
-from .online_shared import shared
+from .ranks.shared import shared
+from .ranks.world import World
 from .scorer import Reference, Scorer
 from .scoring import score_outputs
-from .world import World
 
 __all__ = [
     "Reference",

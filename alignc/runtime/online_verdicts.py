@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from .batches import micro_batches
 from .conduct import Run
 from .online_answers import Answers
-from .online_shared import shared
+from .ranks.shared import shared
+from .ranks.world import World
 from .reward import Oracle, Reward, win_rates
-from .world import World
 
 __all__ = ["Judge", "Verdicts", "against", "degenerate", "verdicts_of"]
 

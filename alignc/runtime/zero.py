@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from .base.job import Job
 from .optim import build_optimizer
-from .world import World
+from .ranks.world import World
 
 __all__ = ["ZeroEngine", "zero_config"]
 

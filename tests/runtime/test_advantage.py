@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from alignc.runtime.advantage import advantages
-from alignc.runtime.world import World
+from alignc.runtime.ranks.world import World
 
 Numbers = list[list[list[float]]]
 

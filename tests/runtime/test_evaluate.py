@@ -18,7 +18,7 @@ from alignc.runtime.data import Counts
 from alignc.runtime.data.example import Example
 from alignc.runtime.evaluate import evaluate, judge, rises
 from alignc.runtime.micro import Arrangement, loss_inputs, stack, tokens_of, totals_of
-from alignc.runtime.world import World
+from alignc.runtime.ranks.world import World
 
 from .fixtures import job_data, train_section
 

@@ -14,9 +14,9 @@ from alignc.runtime.base.failure import Failure
 from alignc.runtime.base.job import read_job
 from alignc.runtime.base.signals import Interrupted
 from alignc.runtime.conduct import Options, Run
-from alignc.runtime.online_shared import shared
-from alignc.runtime.ranks import Pulse
-from alignc.runtime.world import World
+from alignc.runtime.ranks.pulse import Pulse
+from alignc.runtime.ranks.shared import shared
+from alignc.runtime.ranks.world import World
 
 from .forks import Forks
 from .online_jobs import online_script, read_rows

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
-from .base.failure import Failure
-from .base.progress import Progress
-from .base.signals import Interrupted
-from .conduct import Run
+from ..base.failure import Failure
+from ..base.progress import Progress
+from ..base.signals import Interrupted
+from ..conduct import Run
 from .world import World
 
 __all__ = ["shared"]

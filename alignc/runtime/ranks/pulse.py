@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from .base import fsops
+from ..base import fsops
 
 __all__ = ["Pulse", "write_status"]
 

@@ -1,0 +1,1 @@
+"""The processes of a job: their group, their signs of life, and the work that they share."""
