@@ -73,7 +73,7 @@ def _told(seen: Preview, stop: Any | None, ids: bool, as_json: bool) -> bool:
 def _prepared(compiled: PartOfJob) -> tuple[DataSettings, Any]:
     from alignc.runtime.base.job import job_from
     from alignc.runtime.data import settings_from_job
-    from alignc.runtime.tokenizer import load_tokenizer
+    from alignc.runtime.data.tokenizer import load_tokenizer
 
     data = job_data(compiled.spec, compiled.loss, compiled.needs, compiled.explanation)
     job = job_from(data)

@@ -16,9 +16,9 @@ from .base.job import Model, Reference
 from .conduct import quiet
 from .data.dataset import load_examples
 from .data.settings import DataSettings
+from .data.tokenizer import load_tokenizer
 from .generate import generate
 from .measure import load_model, sums
-from .tokenizer import load_tokenizer
 from .verifiers import VERIFIERS
 
 __all__ = ["Figures", "Questions", "compare"]

@@ -10,9 +10,9 @@ from torch import Tensor, nn
 
 from .base.failure import Failure
 from .base.job import Job, Train
-from .batches import micro_batches
 from .checkpoint import TrainerState
 from .coupling import NOTHING, RowStatistics, Seen, statistics_of
+from .data.batches import micro_batches
 from .data.example import Example
 from .micro import Anchors, Arrangement, loss_inputs, narrowed, totals_of
 from .ranks.world import World

@@ -23,6 +23,7 @@ from .base.failure import Failure
 from .base.job import Job, Model
 from .card import card_of, rows_told
 from .conduct import quiet
+from .data.tokenizer import load_tokenizer
 from .kernels.attention import causal_lm
 from .models.critic import CRITIC
 from .models.load import (
@@ -35,7 +36,6 @@ from .models.load import (
     saved_dtype,
 )
 from .models.value import VALUE_HEAD
-from .tokenizer import load_tokenizer
 from .trained import Trained, read
 
 __all__ = ["Exported", "Wanted", "export", "has_critic"]

@@ -23,6 +23,7 @@ from .conduct import Options, Run, quiet
 from .coupling import Seen
 from .data import DataSettings, load_examples, settings_from_job
 from .data.prompts import load_prompts
+from .data.tokenizer import load_tokenizer
 from .evaluate import evaluate
 from .micro import Arrangement, arrange
 from .mixing import evaluate_parts, load_parts, with_anchors
@@ -35,7 +36,6 @@ from .ranks.world import World, pick_device
 from .rewards import RewardScorer
 from .rollout.sampler import LocalSampler
 from .scorer import Scorer
-from .tokenizer import load_tokenizer
 
 __all__ = ["held_out_metrics"]
 

@@ -12,9 +12,9 @@ from torch import Tensor, nn
 
 from .base.job import Job
 from .base.seeds import derive
-from .batches import Sampler, sampler_for
 from .coupling import NOTHING, Known, RowStatistics, Seen, statistics_of
 from .data import Counts, Dataset, load_examples, settings_from_job
+from .data.batches import Sampler, sampler_for
 from .data.example import Example
 from .evaluate import Loss, evaluate
 from .micro import Anchors, Arrangement, Found

@@ -12,8 +12,8 @@ import torch
 
 from .anchors import halt
 from .base.job import Job
-from .batches import micro_batches
 from .conduct import Run
+from .data.batches import micro_batches
 from .data.example import Example
 from .micro import Anchors
 from .online_answers import Answers

@@ -9,8 +9,8 @@ from typing import Any
 from torch import nn
 
 from .base.job import Job
-from .batches import micro_batches
 from .conduct import Run
+from .data.batches import micro_batches
 from .data.example import Tokens
 from .data.prompts import Prompt
 from .micro import Arrangement

@@ -10,8 +10,8 @@ import numpy as np
 from torch import nn
 
 from .base.seeds import derive
-from .batches import micro_batches
 from .conduct import Run
+from .data.batches import micro_batches
 from .data.example import Example
 from .data.prompts import Prompt
 from .micro import Arrangement

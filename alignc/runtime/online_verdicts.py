@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from .batches import micro_batches
 from .conduct import Run
+from .data.batches import micro_batches
 from .online_answers import Answers
 from .ranks.shared import shared
 from .ranks.world import World

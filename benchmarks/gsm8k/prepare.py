@@ -94,7 +94,7 @@ def main() -> None:
         write(name, make(known))
         write(f"{name}_held_out", make(held_out))
     write("prompts_few_held_out", prompts(held_out[:FEW]))
-    from alignc.runtime.tokenizer import train_bpe
+    from alignc.runtime.data.tokenizer import train_bpe
 
     texts = [part for row in train for part in (prompt(row), row["answer"])]
     train_bpe(texts, VOCABULARY, OUT / "tokenizer")

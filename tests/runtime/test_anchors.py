@@ -12,8 +12,8 @@ from transformers import AutoModelForCausalLM
 
 from alignc.launch.inputs import digests
 from alignc.runtime.base.job import read_job
+from alignc.runtime.data.tokenizer import load_tokenizer
 from alignc.runtime.models.load import initial_model
-from alignc.runtime.tokenizer import load_tokenizer
 from alignc.spec.load import load
 from alignc.spec.local import model_folders
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from alignc.runtime.base.seeds import derive, permutation
-from alignc.runtime.batches import Sampler, micro_batches
+from alignc.runtime.data.batches import Sampler, micro_batches
 
 
 def test_an_epoch_visits_every_row_once_and_the_last_batch_may_be_short():

@@ -13,10 +13,10 @@ from transformers import AutoConfig, AutoModelForSequenceClassification
 from alignc.runtime.base.job import read_job
 from alignc.runtime.data import load_examples, settings_from_job
 from alignc.runtime.data.example import Example
+from alignc.runtime.data.tokenizer import load_tokenizer
 from alignc.runtime.kernels.attention import use_packed
 from alignc.runtime.micro import Arrangement
 from alignc.runtime.rewards import RewardScorer
-from alignc.runtime.tokenizer import load_tokenizer
 
 from .compiled import TINY, metrics, train_script, write_rows
 from .forks import Forks

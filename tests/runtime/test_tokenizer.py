@@ -10,7 +10,7 @@ import pytest
 
 from alignc.runtime.base.failure import Failure
 from alignc.runtime.base.job import Model, Reference
-from alignc.runtime.tokenizer import load_tokenizer, train_bpe
+from alignc.runtime.data.tokenizer import load_tokenizer, train_bpe
 
 CORPUS = ["The sky is blue today, 12 times.", "It is green, 34 times."] * 10
 
@@ -105,7 +105,7 @@ def test_a_folder_without_a_tokenizer(tmp_path: Path, name: str) -> None:
 
 def test_a_hub_id_without_a_hub_fails_with_its_name(tmp_path: Path) -> None:
     program = (
-        "from alignc.runtime.tokenizer import load_tokenizer\n"
+        "from alignc.runtime.data.tokenizer import load_tokenizer\n"
         "from alignc.runtime.base.job import Model, Reference\n"
         "from alignc.runtime.base.failure import Failure\n"
         "try: load_tokenizer(Model('Qwen/Qwen2.5-0.5B-Instruct', Reference('none')))\n"

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from alignc.runtime.data.settings import DataSettings
-from alignc.runtime.tokenizer import train_bpe
+from alignc.runtime.data.tokenizer import train_bpe
 
 CORPUS = ["The sky is blue today. What color is the sky?", "It is green. It is blue. No: it is not."] * 20
 

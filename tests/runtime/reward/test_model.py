@@ -14,10 +14,10 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 from alignc.runtime.base.failure import Failure
 from alignc.runtime.base.job import read_job
 from alignc.runtime.data import load_examples, settings_from_job
+from alignc.runtime.data.tokenizer import load_tokenizer, train_bpe
 from alignc.runtime.micro import Arrangement
 from alignc.runtime.reward import Sample, build_oracle, build_reward
 from alignc.runtime.rewards import RewardScorer
-from alignc.runtime.tokenizer import load_tokenizer, train_bpe
 
 from ..compiled import TINY, metrics, train_script, write_rows
 from ..forks import Forks

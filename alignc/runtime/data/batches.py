@@ -6,8 +6,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from .base.job import Train
-from .base.seeds import derive, permutation
+from ..base.job import Train
+from ..base.seeds import derive, permutation
 
 __all__ = ["Sampler", "micro_batches", "sampler_for"]
 

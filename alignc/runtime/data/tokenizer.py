@@ -6,10 +6,10 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from .base.failure import Failure
-from .base.hub import offline_unless_reachable
-from .base.job import Model
-from .data.render import read_template
+from ..base.failure import Failure
+from ..base.hub import offline_unless_reachable
+from ..base.job import Model
+from .render import read_template
 
 __all__ = ["CHAT_TEMPLATE", "load_tokenizer", "train_bpe"]
 
