@@ -8,7 +8,13 @@ from torch import nn
 from transformers import get_scheduler
 
 from alignc.runtime.base.job import Train
-from alignc.runtime.optim import build_optimizer, clip_factor, decay_groups, learning_rate, warmup_steps
+from alignc.runtime.engines.optim import (
+    build_optimizer,
+    clip_factor,
+    decay_groups,
+    learning_rate,
+    warmup_steps,
+)
 
 from .fixtures import train_section
 

@@ -16,9 +16,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .base.job import Job
+from ..base.job import Job
+from ..ranks.world import World
 from .optim import build_optimizer
-from .ranks.world import World
 
 __all__ = ["ZeroEngine", "zero_config"]
 

@@ -14,9 +14,9 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from .base.job import Job
+from ..base.job import Job
+from ..ranks.world import World
 from .optim import build_optimizer, clip_factor
-from .ranks.world import World
 
 __all__ = ["Engine", "SingleEngine", "build_engine"]
 

@@ -1,0 +1,1 @@
+"""Engines: optimizer and gradient accumulation, on one process, DDP or DeepSpeed."""
