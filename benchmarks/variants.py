@@ -20,8 +20,8 @@ from workload import Shape
 from alignc.runtime.data.example import Example
 from alignc.runtime.kernels.attention import use_packed
 from alignc.runtime.kernels.logprobs import token_log_probs
-from alignc.runtime.layout import Batch, pack
-from alignc.runtime.scorer import Scorer
+from alignc.runtime.scoring.layout import Batch, pack
+from alignc.runtime.scoring.scorer import Scorer
 
 BETA, LEARNING_RATE, MAX_GRAD_NORM = 0.1, 1e-4, 1.0
 

@@ -11,11 +11,11 @@ from torch import Tensor, nn
 from .base.failure import Failure
 from .base.job import Job, Train
 from .checkpoint import TrainerState
-from .coupling import NOTHING, RowStatistics, Seen, statistics_of
 from .data.batches import micro_batches
 from .data.example import Example
-from .micro import Anchors, Arrangement, loss_inputs, narrowed, totals_of
 from .ranks.world import World
+from .scoring.micro import Anchors, Arrangement, loss_inputs, narrowed, totals_of
+from .scoring.statistics import NOTHING, RowStatistics, Seen, statistics_of
 
 __all__ = ["Loss", "add", "evaluate", "global_values", "judge", "rises"]
 

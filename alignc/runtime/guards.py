@@ -11,8 +11,8 @@ from torch import Tensor
 
 from .base.failure import Failure
 from .data.example import Example
-from .micro import Found
 from .ranks.world import World
+from .scoring.micro import Found
 
 __all__ = ["Evidence", "check_finite", "check_step0", "evidence_of", "tolerance"]
 

@@ -15,17 +15,14 @@ from typing import Any
 
 from torch import nn
 
-from .anchors import anchors_of
 from .base.failure import Failure
 from .base.job import ONLINE, Job, read_job
 from .checkpoint import STATE, saved
 from .conduct import Options, Run, quiet
-from .coupling import Seen
 from .data import DataSettings, load_examples, settings_from_job
 from .data.prompts import load_prompts
 from .data.tokenizer import load_tokenizer
 from .evaluate import evaluate
-from .micro import Arrangement, arrange
 from .mixing import evaluate_parts, load_parts, with_anchors
 from .models.load import autocast_dtype, narrow_for_zero, ready, resumed_model
 from .online import judge_of, wants_reference
@@ -33,9 +30,12 @@ from .online_evaluate import HeldOut, evaluate_answers, held_out_answers
 from .online_scores import initial_policy, reference_of
 from .ranks.pulse import Pulse
 from .ranks.world import World, pick_device
-from .rewards import RewardScorer
 from .rollout.sampler import LocalSampler
-from .scorer import Scorer
+from .scoring.anchors import anchors_of
+from .scoring.micro import Arrangement, arrange
+from .scoring.rewards import RewardScorer
+from .scoring.scorer import Scorer
+from .scoring.statistics import Seen
 
 __all__ = ["held_out_metrics"]
 

@@ -12,10 +12,10 @@ from torch import nn
 from .base.job import Model, Reference
 from .data.example import Example
 from .kernels.attention import takes_packed, use_packed
-from .micro import Arrangement
 from .models.load import pretrained
-from .reference import chunks
-from .scorer import Scorer
+from .scoring.micro import Arrangement
+from .scoring.reference import chunks
+from .scoring.scorer import Scorer
 
 __all__ = ["Preference", "load_model", "preference", "sums"]
 

@@ -12,13 +12,13 @@ from torch import Tensor, nn
 
 from .base.job import Job
 from .base.seeds import derive
-from .coupling import NOTHING, Known, RowStatistics, Seen, statistics_of
 from .data import Counts, Dataset, load_examples, settings_from_job
 from .data.batches import Sampler, sampler_for
 from .data.example import Example
 from .evaluate import Loss, evaluate
-from .micro import Anchors, Arrangement, Found
 from .ranks.world import World
+from .scoring.micro import Anchors, Arrangement, Found
+from .scoring.statistics import NOTHING, Known, RowStatistics, Seen, statistics_of
 
 __all__ = [
     "Part",

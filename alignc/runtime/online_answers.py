@@ -13,12 +13,12 @@ from .conduct import Run
 from .data.batches import micro_batches
 from .data.example import Tokens
 from .data.prompts import Prompt
-from .micro import Arrangement
 from .ranks.shared import shared
 from .ranks.world import World
 from .reward import Sample
 from .rollout.sampler import Sampler
 from .rollout.sampling import Sampling
+from .scoring.micro import Arrangement
 
 __all__ = ["Answers", "answers_of", "sampling_of"]
 

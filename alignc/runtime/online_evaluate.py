@@ -14,13 +14,13 @@ from .conduct import Run
 from .data.batches import micro_batches
 from .data.example import Example
 from .data.prompts import Prompt
-from .micro import Arrangement
 from .online_answers import Answers, answers_of, sampling_of
 from .online_metrics import answer_metrics, divergence
 from .online_scores import Reference, scores_of
 from .online_verdicts import Judge, verdicts_of
 from .ranks.world import World
 from .rollout.sampler import Sampler
+from .scoring.micro import Arrangement
 
 __all__ = ["HeldOut", "evaluate_answers", "held_out_answers"]
 

@@ -9,9 +9,9 @@ from torch import Tensor
 
 from .base.job import Plan
 from .data.example import Example
-from .micro import Anchors
 from .online_answers import Answers
 from .online_verdicts import Verdicts, degenerate
+from .scoring.micro import Anchors
 
 __all__ = ["answer_metrics", "divergence", "rollout_metrics"]
 

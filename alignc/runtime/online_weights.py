@@ -12,9 +12,9 @@ from torch import Tensor
 from .advantage import advantages
 from .base.job import Plan
 from .data.example import Example
-from .micro import Anchors, stack_groups
 from .online_scores import Scored
 from .online_verdicts import Verdicts
+from .scoring.micro import Anchors, stack_groups
 
 __all__ = ["Penalty", "mask_of", "penalties_of", "with_token_columns"]
 

@@ -75,7 +75,7 @@ def test_a_place_is_writable_and_has_room(tmp_path: Path):
 def test_folders_are_those_of_the_jobs_and_of_the_hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     from huggingface_hub import constants
 
-    from alignc.runtime import reference
+    from alignc.runtime.scoring import reference
 
     assert cache_folder() == reference.cache_folder()
     assert hub_cache() == Path(constants.HF_HUB_CACHE)

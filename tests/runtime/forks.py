@@ -94,7 +94,6 @@ def serve() -> None:
     import torch
     import transformers.models.llama.modeling_llama  # noqa: F401
 
-    import alignc.runtime.anchors
     import alignc.runtime.data
     import alignc.runtime.engines.engine
     import alignc.runtime.finish  # noqa: F401

@@ -15,9 +15,9 @@ from safetensors.torch import load_file
 
 import alignc.api
 from alignc.runtime.base.failure import Failure
-from alignc.runtime.coupling import matched
 from alignc.runtime.data.example import Example
 from alignc.runtime.data.mismatch import with_mismatched
+from alignc.runtime.scoring.statistics import matched
 
 from .compiled import log_probabilities, metrics, spec_file, start, state, train_script, write_rows
 from .forks import Forks

@@ -18,10 +18,10 @@ from alignc.runtime.base.failure import Failure
 from alignc.runtime.base.job import Job, job_from
 from alignc.runtime.data.example import Example
 from alignc.runtime.engines.optim import build_optimizer
-from alignc.runtime.micro import Arrangement, arrange
 from alignc.runtime.models.critic import critic_of
 from alignc.runtime.models.load import initial_model, ready, resumed_model, save_model
-from alignc.runtime.scorer import Scorer
+from alignc.runtime.scoring.micro import Arrangement, arrange
+from alignc.runtime.scoring.scorer import Scorer
 
 from .fixtures import TINY, VALUES, job_data, write_job, write_pairs
 from .forks import Forks

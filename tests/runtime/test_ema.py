@@ -13,7 +13,7 @@ from alignc.launch import launch
 from alignc.runtime.base.failure import Failure
 from alignc.runtime.models.ema import averaged, read_kept, snapshot, write_kept
 from alignc.runtime.models.load import initial_model
-from alignc.runtime.scoring import score_rows
+from alignc.runtime.scoring.outputs import score_rows
 
 from .fixtures import write_job
 from .test_critic import ADAPTER, COPY, EXAMPLES, HEAD, data, job, made, scatter

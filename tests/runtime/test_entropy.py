@@ -11,8 +11,8 @@ import torch
 from alignc.runtime.kernels.attention import use_packed
 from alignc.runtime.kernels.entropy import token_entropy
 from alignc.runtime.kernels.logprobs import LogitRule, token_log_probs
-from alignc.runtime.layout import pack, pad
-from alignc.runtime.scorer import Scorer
+from alignc.runtime.scoring.layout import pack, pad
+from alignc.runtime.scoring.scorer import Scorer
 
 from .test_logprobs import _Largest, draw, gradients
 from .test_squares import EXAMPLES, ROWS, model

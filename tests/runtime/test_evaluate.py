@@ -17,8 +17,8 @@ from alignc.runtime.checkpoint import TrainerState
 from alignc.runtime.data import Counts
 from alignc.runtime.data.example import Example
 from alignc.runtime.evaluate import evaluate, judge, rises
-from alignc.runtime.micro import Arrangement, loss_inputs, stack, tokens_of, totals_of
 from alignc.runtime.ranks.world import World
+from alignc.runtime.scoring.micro import Arrangement, loss_inputs, stack, tokens_of, totals_of
 
 from .fixtures import job_data, train_section
 

@@ -15,8 +15,8 @@ from alignc.runtime.data import load_examples, settings_from_job
 from alignc.runtime.data.example import Example
 from alignc.runtime.data.tokenizer import load_tokenizer
 from alignc.runtime.kernels.attention import use_packed
-from alignc.runtime.micro import Arrangement
-from alignc.runtime.rewards import RewardScorer
+from alignc.runtime.scoring.micro import Arrangement
+from alignc.runtime.scoring.rewards import RewardScorer
 
 from .compiled import TINY, metrics, train_script, write_rows
 from .forks import Forks

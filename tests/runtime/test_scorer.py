@@ -13,8 +13,8 @@ from transformers import AutoConfig, AutoModelForCausalLM
 from alignc.runtime.base.failure import Failure
 from alignc.runtime.data.example import Example
 from alignc.runtime.kernels.attention import takes_packed, use_packed
-from alignc.runtime.layout import pack, pad
-from alignc.runtime.scorer import Scorer
+from alignc.runtime.scoring.layout import pack, pad
+from alignc.runtime.scoring.scorer import Scorer
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:`is_gradient_checkpointing` is deprecated:FutureWarning"

@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from alignc.runtime.models.critic import critic_of
-from alignc.runtime.scorer import Scorer
-from alignc.runtime.scoring import score_outputs, score_rows
+from alignc.runtime.scoring.outputs import score_outputs, score_rows
+from alignc.runtime.scoring.scorer import Scorer
 
 from .test_critic import ADAPTER, COPY, job, made, scatter
 from .test_scorer import GROUPS

@@ -10,8 +10,8 @@ from transformers import AutoConfig, AutoModelForCausalLM
 from alignc.runtime.data.example import Example
 from alignc.runtime.kernels.logprobs import LogitRule
 from alignc.runtime.kernels.squares import log_sum_squares
-from alignc.runtime.layout import pack, pad
-from alignc.runtime.scorer import Scorer
+from alignc.runtime.scoring.layout import pack, pad
+from alignc.runtime.scoring.scorer import Scorer
 
 from ..emitted import loss_module
 from ..variants import Variant, compiled

@@ -14,9 +14,9 @@ from transformers import AutoModelForCausalLM, ByT5Tokenizer
 from alignc.runtime.base.job import Job, read_job
 from alignc.runtime.data import load_examples, settings_from_job
 from alignc.runtime.data.example import Example
-from alignc.runtime.micro import arrange, loss_inputs, totals_of
 from alignc.runtime.models.load import initial_model
-from alignc.runtime.scorer import Scorer
+from alignc.runtime.scoring.micro import arrange, loss_inputs, totals_of
+from alignc.runtime.scoring.scorer import Scorer
 
 from ..emitted import loss_module
 from ..variants import of_spec

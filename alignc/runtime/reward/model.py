@@ -21,10 +21,10 @@ from ..data.render import Rendered, render
 from ..data.tokenizer import load_tokenizer
 from ..data.tokens import TokenRow, specials_of, tokenize
 from ..kernels.attention import causal_lm, takes_packed, use_packed
-from ..micro import Arrangement
 from ..models.load import pretrained, silence_dropout
-from ..reference import chunks
-from ..rewards import RewardScorer
+from ..scoring.micro import Arrangement
+from ..scoring.reference import chunks
+from ..scoring.rewards import RewardScorer
 from .sample import Sample, row_of
 
 __all__ = ["RewardModel"]

@@ -18,7 +18,7 @@ from ..base.failure import Failure
 from ..data.example import Tokens
 from ..generate import device_of, left_padded
 from ..kernels.attention import causal_lm
-from ..reference import disabled
+from ..scoring.reference import disabled
 from .law import draw, weights
 from .sampling import Drawn, Sampling
 

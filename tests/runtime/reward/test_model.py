@@ -15,9 +15,9 @@ from alignc.runtime.base.failure import Failure
 from alignc.runtime.base.job import read_job
 from alignc.runtime.data import load_examples, settings_from_job
 from alignc.runtime.data.tokenizer import load_tokenizer, train_bpe
-from alignc.runtime.micro import Arrangement
 from alignc.runtime.reward import Sample, build_oracle, build_reward
-from alignc.runtime.rewards import RewardScorer
+from alignc.runtime.scoring.micro import Arrangement
+from alignc.runtime.scoring.rewards import RewardScorer
 
 from ..compiled import TINY, metrics, train_script, write_rows
 from ..forks import Forks

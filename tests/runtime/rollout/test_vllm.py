@@ -18,7 +18,7 @@ from alignc.runtime.rollout.sample import sample
 from alignc.runtime.rollout.sampler import LocalSampler, open_sampler
 from alignc.runtime.rollout.sampling import Sampling
 from alignc.runtime.rollout.vllm import VllmSampler, write_weights
-from alignc.runtime.scorer import Scorer
+from alignc.runtime.scoring.scorer import Scorer
 
 from .models import build, prompts_of
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from .kernels.attention import causal_lm
+from ..kernels.attention import causal_lm
 from .layout import Batch
 
 __all__ = ["RewardScorer"]

@@ -12,12 +12,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from .base.failure import Failure
-from .base.job import Job, Plan
-from .data.example import Column, Example
-from .kernels.attention import takes_packed, use_packed
+from ..base.failure import Failure
+from ..base.job import Job, Plan
+from ..data.example import Column, Example
+from ..kernels.attention import takes_packed, use_packed
+from ..models.critic import critic_of, has_critic
 from .layout import Batch, pack, pad
-from .models.critic import critic_of, has_critic
 
 __all__ = ["Anchors", "Arrangement", "Found", "arrange", "loss_inputs", "narrowed", "tokens_of", "totals_of"]
 

@@ -7,13 +7,13 @@ from typing import Any
 
 from torch import nn
 
-from .base.failure import Failure
-from .base.signals import Interrupted
-from .conduct import Run
-from .data.example import Example
+from ..base.failure import Failure
+from ..base.signals import Interrupted
+from ..conduct import Run
+from ..data.example import Example
+from ..models.load import initial_model, pretrained, ready
+from ..ranks.world import World
 from .micro import Anchors, Arrangement, arrange
-from .models.load import initial_model, pretrained, ready
-from .ranks.world import World
 from .reference import Row, cache_folder, read_rows, reference_log_probs
 
 __all__ = ["anchors_of", "halt"]

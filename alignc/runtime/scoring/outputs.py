@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from .data.example import Example
+from ..data.example import Example
 from .micro import Arrangement
 from .scorer import Scorer
 

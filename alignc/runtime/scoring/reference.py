@@ -21,13 +21,13 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 from torch import nn
 
-from .base import fsops
-from .base.job import Job
-from .base.progress import Progress
-from .data.example import Example
-from .kernels.attention import causal_lm
+from ..base import fsops
+from ..base.job import Job
+from ..base.progress import Progress
+from ..data.example import Example
+from ..kernels.attention import causal_lm
+from ..models.critic import parted
 from .micro import Arrangement
-from .models.critic import parted
 from .scorer import Scorer
 
 __all__ = ["cache_folder", "chunks", "model_key", "read_rows", "reference_log_probs"]

@@ -16,8 +16,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .data.example import Example
-from .kernels.attention import Segments
+from ..data.example import Example
+from ..kernels.attention import Segments
 
 __all__ = ["Batch", "pack", "pad"]
 

@@ -13,10 +13,10 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-from .base.job import Plan
-from .data.example import Example
+from ..base.job import Plan
+from ..data.example import Example
+from ..ranks.world import World
 from .micro import Anchors, Arrangement, loss_inputs, narrowed
-from .ranks.world import World
 
 __all__ = ["NOTHING", "Known", "RowStatistics", "Seen", "statistics_of"]
 

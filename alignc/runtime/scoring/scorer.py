@@ -12,14 +12,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .base.failure import Failure
-from .kernels.attention import causal_lm
-from .kernels.divergence import Other, token_divergence
-from .kernels.entropy import token_entropy
-from .kernels.logprobs import KEEP_BYTES, LogitRule, token_log_probs
-from .kernels.squares import log_sum_squares
+from ..base.failure import Failure
+from ..kernels.attention import causal_lm
+from ..kernels.divergence import Other, token_divergence
+from ..kernels.entropy import token_entropy
+from ..kernels.logprobs import KEEP_BYTES, LogitRule, token_log_probs
+from ..kernels.squares import log_sum_squares
+from ..models.critic import critic_of, has_critic
 from .layout import Batch
-from .models.critic import critic_of, has_critic
 
 __all__ = ["Reference", "Scorer"]
 

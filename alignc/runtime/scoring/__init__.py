@@ -1,0 +1,1 @@
+"""From rows to log-probabilities: layout, scorer, anchors, statistics of a batch."""
