@@ -17,8 +17,8 @@ from .conduct import quiet
 from .data.dataset import load_examples
 from .data.settings import DataSettings
 from .data.tokenizer import load_tokenizer
-from .generate import generate
 from .measure import load_model, sums
+from .samplers.generate import generate
 from .verifiers import VERIFIERS
 
 __all__ = ["Figures", "Questions", "compare"]

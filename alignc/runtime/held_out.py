@@ -30,7 +30,7 @@ from .online_evaluate import HeldOut, evaluate_answers, held_out_answers
 from .online_scores import initial_policy, reference_of
 from .ranks.pulse import Pulse
 from .ranks.world import World, pick_device
-from .rollout.sampler import LocalSampler
+from .samplers.sampler import LocalSampler
 from .scoring.anchors import anchors_of
 from .scoring.micro import Arrangement, arrange
 from .scoring.rewards import RewardScorer

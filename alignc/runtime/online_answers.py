@@ -16,8 +16,8 @@ from .data.prompts import Prompt
 from .ranks.shared import shared
 from .ranks.world import World
 from .reward import Sample
-from .rollout.sampler import Sampler
-from .rollout.sampling import Sampling
+from .samplers.sampler import Sampler
+from .samplers.sampling import Sampling
 from .scoring.micro import Arrangement
 
 __all__ = ["Answers", "answers_of", "sampling_of"]

@@ -19,7 +19,7 @@ from .online_metrics import answer_metrics, divergence
 from .online_scores import Reference, scores_of
 from .online_verdicts import Judge, verdicts_of
 from .ranks.world import World
-from .rollout.sampler import Sampler
+from .samplers.sampler import Sampler
 from .scoring.micro import Arrangement
 
 __all__ = ["HeldOut", "evaluate_answers", "held_out_answers"]

@@ -5,8 +5,8 @@ import torch
 from torch import nn
 from transformers import ByT5Tokenizer, LlamaConfig, LlamaForCausalLM
 
-from alignc.runtime.generate import generate, generate_ids, left_padded
 from alignc.runtime.kernels.attention import use_packed
+from alignc.runtime.samplers.generate import generate, generate_ids, left_padded
 
 PROMPTS = [[5, 6, 7], [8], [9, 10, 11, 12, 13], [5, 6]]
 

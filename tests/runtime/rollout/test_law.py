@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from alignc.runtime.base.failure import Failure
-from alignc.runtime.rollout.law import draw, nucleus, weights
-from alignc.runtime.rollout.sampling import Sampling, uniforms
+from alignc.runtime.samplers.distribution import draw, nucleus, weights
+from alignc.runtime.samplers.sampling import Sampling, uniforms
 
 
 def inverse(probabilities: list[float], number: float) -> int:

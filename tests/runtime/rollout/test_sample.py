@@ -14,8 +14,8 @@ from torch import nn
 from alignc.runtime.base.failure import Failure
 from alignc.runtime.data.example import Example
 from alignc.runtime.kernels.attention import takes_packed, use_packed
-from alignc.runtime.rollout.sample import drawn, sample
-from alignc.runtime.rollout.sampling import Sampling
+from alignc.runtime.samplers.sample import drawn, sample
+from alignc.runtime.samplers.sampling import Sampling
 from alignc.runtime.scoring.layout import pack, pad
 from alignc.runtime.scoring.scorer import Scorer
 

@@ -14,10 +14,10 @@ from transformers import AutoModelForCausalLM
 
 from alignc.runtime.base.failure import Failure
 from alignc.runtime.models.value import with_value_head
-from alignc.runtime.rollout.sample import sample
-from alignc.runtime.rollout.sampler import LocalSampler, open_sampler
-from alignc.runtime.rollout.sampling import Sampling
-from alignc.runtime.rollout.vllm import VllmSampler, write_weights
+from alignc.runtime.samplers.sample import sample
+from alignc.runtime.samplers.sampler import LocalSampler, open_sampler
+from alignc.runtime.samplers.sampling import Sampling
+from alignc.runtime.samplers.vllm import VllmSampler, write_weights
 from alignc.runtime.scoring.scorer import Scorer
 
 from .models import build, prompts_of

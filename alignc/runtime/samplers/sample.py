@@ -10,8 +10,8 @@ import torch
 from torch import nn
 
 from ..data.example import Tokens
-from ..generate import by_length
 from .decode import Reader, decode
+from .generate import by_length
 from .sampling import Drawn, Sampling, uniforms
 
 __all__ = ["drawn", "sample"]

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from .base.seeds import derive
-from .kernels.attention import causal_lm
+from ..base.seeds import derive
+from ..kernels.attention import causal_lm
 
 __all__ = ["generate", "generate_ids"]
 

@@ -16,10 +16,10 @@ from transformers import DynamicCache
 
 from ..base.failure import Failure
 from ..data.example import Tokens
-from ..generate import device_of, left_padded
 from ..kernels.attention import causal_lm
 from ..scoring.reference import disabled
-from .law import draw, weights
+from .distribution import draw, weights
+from .generate import device_of, left_padded
 from .sampling import Drawn, Sampling
 
 __all__ = ["Reader", "decode"]

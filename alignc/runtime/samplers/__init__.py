@@ -1,0 +1,1 @@
+"""Samplers: responses that a policy gives to prompts."""
