@@ -77,7 +77,7 @@ def command(
         click.echo(_own([_own_metrics(run, limit, allow_function, allow_host) for run in runs], as_json))
         return
     from alignc.runtime.compare import Questions, compare
-    from alignc.runtime.verifiers import VERIFIERS
+    from alignc.runtime.reward.verifiers import VERIFIERS
 
     if verifier not in VERIFIERS:
         raise click.UsageError(f"there is no verifier `{verifier}`; the verifiers are {', '.join(VERIFIERS)}")

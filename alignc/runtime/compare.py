@@ -18,8 +18,8 @@ from .data.dataset import load_examples
 from .data.settings import DataSettings
 from .data.tokenizer import load_tokenizer
 from .measure import load_model, sums
+from .reward.verifiers import VERIFIERS
 from .samplers.generate import generate
-from .verifiers import VERIFIERS
 
 __all__ = ["Figures", "Questions", "compare"]
 

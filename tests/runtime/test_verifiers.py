@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from alignc.runtime.verifiers import VERIFIERS
+from alignc.runtime.reward.verifiers import VERIFIERS
 
 
 @pytest.mark.parametrize(

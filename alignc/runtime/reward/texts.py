@@ -6,8 +6,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..verifiers import VERIFIERS
 from .sample import Sample, field_of, row_of
+from .verifiers import VERIFIERS
 
 __all__ = ["Column", "Verifier"]
 
