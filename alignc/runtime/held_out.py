@@ -25,11 +25,11 @@ from .data.tokenizer import load_tokenizer
 from .evaluate import evaluate
 from .mixing import evaluate_parts, load_parts, with_anchors
 from .models.load import autocast_dtype, narrow_for_zero, ready, resumed_model
-from .online import judge_of, wants_reference
-from .online_evaluate import HeldOut, evaluate_answers, held_out_answers
-from .online_scores import initial_policy, reference_of
 from .ranks.pulse import Pulse
 from .ranks.world import World, pick_device
+from .rollout.held_out import HeldOut, evaluate_answers, held_out_answers
+from .rollout.log_probs import initial_policy, reference_of
+from .rollout.rollout import judge_of, wants_reference
 from .samplers.sampler import LocalSampler
 from .scoring.anchors import anchors_of
 from .scoring.micro import Arrangement, arrange

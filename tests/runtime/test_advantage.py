@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import torch
 
-from alignc.runtime.advantage import advantages
 from alignc.runtime.ranks.world import World
+from alignc.runtime.rollout.advantage import advantages
 
 Numbers = list[list[list[float]]]
 

@@ -16,7 +16,7 @@ from alignc.runtime.base.failure import Failure
 from alignc.runtime.kernels.attention import use_packed
 from alignc.runtime.kernels.divergence import Other, token_divergence
 from alignc.runtime.kernels.logprobs import LogitRule
-from alignc.runtime.online_scores import same_words
+from alignc.runtime.rollout.log_probs import same_words
 from alignc.runtime.scoring.layout import pack, pad
 from alignc.runtime.scoring.scorer import Reference, Scorer
 

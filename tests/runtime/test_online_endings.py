@@ -10,9 +10,9 @@ import pytest
 
 from alignc.runtime.base.failure import Failure
 from alignc.runtime.base.job import read_job
-from alignc.runtime.online import passes_multiple
 from alignc.runtime.online_guards import check_ratios, refuse_partitioned
-from alignc.runtime.online_schedule import schedule_for
+from alignc.runtime.rollout.rollout import passes_multiple
+from alignc.runtime.rollout.schedule import schedule_for
 
 from .compiled import start
 from .forks import Forks
@@ -90,7 +90,7 @@ def test_a_rollout_that_would_take_long_is_left(
     forks: Forks, whole: Any, tmp_path: Path, saves: int, kept: int
 ):
     script = online_script(tmp_path, "grpo", train={"save_steps": saves, "eval_steps": None})
-    slow = "import alignc.runtime.online as online\nonline.PATIENCE = -1"
+    slow = "import alignc.runtime.rollout.rollout as online\nonline.PATIENCE = -1"
     insert(script, f"{TERM.format(condition='step == 3')}\n{slow}", STEP)
     assert forks.run(script)["status"] == 75
     assert (status(script)["step"], checkpoints(script)) == (kept, [f"step-{kept}"] if kept else [])

@@ -9,12 +9,12 @@ import pytest
 from alignc.runtime.base.failure import Failure
 from alignc.runtime.base.job import Plan
 from alignc.runtime.data.prompts import Prompt
-from alignc.runtime.online_answers import Answers
-from alignc.runtime.online_metrics import answer_metrics, rollout_metrics
-from alignc.runtime.online_rows import extremes, rows_of, soft_mean
-from alignc.runtime.online_verdicts import Judge, Verdicts, against, degenerate, payer
-from alignc.runtime.online_weights import mask_of, penalties_of, with_token_columns
 from alignc.runtime.reward import Sample, Scores
+from alignc.runtime.rollout.answers import Answers
+from alignc.runtime.rollout.metrics import answer_metrics, rollout_metrics
+from alignc.runtime.rollout.rows import extremes, rows_of, soft_mean
+from alignc.runtime.rollout.scores import Judge, Verdicts, against, degenerate, payer
+from alignc.runtime.rollout.token_columns import mask_of, penalties_of, with_token_columns
 from alignc.runtime.scoring.micro import column_tensor, totals_of
 
 

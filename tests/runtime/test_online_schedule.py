@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from alignc.runtime.base.job import job_from
-from alignc.runtime.online_schedule import Schedule, schedule_for
+from alignc.runtime.rollout.schedule import Schedule, schedule_for
 
 from .fixtures import job_data
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from alignc.runtime.online_strength import followed, strengthened
+from alignc.runtime.rollout.kl_controller import followed, strengthened
 
 ADAPTIVE = {"target": 6.0, "horizon": 1000.0, "beta": 0.1}
 

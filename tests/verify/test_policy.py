@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from alignc.graph.loss import Advantage
-from alignc.runtime.advantage import advantages
+from alignc.runtime.rollout.advantage import advantages
 from alignc.verify import policy as module
 from alignc.verify import verify
 from alignc.verify.policy import ascends, policy_gradients

@@ -9,12 +9,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..base.job import Plan
+from ..data.example import Example
+from ..scoring.micro import Anchors, stack_groups
 from .advantage import advantages
-from .base.job import Plan
-from .data.example import Example
-from .online_scores import Scored
-from .online_verdicts import Verdicts
-from .scoring.micro import Anchors, stack_groups
+from .log_probs import Scored
+from .scores import Verdicts
 
 __all__ = ["Penalty", "mask_of", "penalties_of", "with_token_columns"]
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from .base.job import Job
-from .base.seeds import derive, permutation
+from ..base.job import Job
+from ..base.seeds import derive, permutation
 
 __all__ = ["Schedule", "schedule_for"]
 

@@ -10,18 +10,18 @@ from typing import Any
 
 import torch
 
-from .base.job import Job
-from .conduct import Run
-from .data.batches import micro_batches
-from .data.example import Example
-from .online_answers import Answers
-from .online_schedule import Schedule
-from .online_verdicts import Judge, Verdicts
-from .ranks.world import World
-from .reward import allowed_names, build_oracle, build_reward
-from .rollout.record import Record
-from .scoring.anchors import halt
-from .scoring.micro import Anchors
+from ..base.job import Job
+from ..conduct import Run
+from ..data.batches import micro_batches
+from ..data.example import Example
+from ..ranks.world import World
+from ..reward import allowed_names, build_oracle, build_reward
+from ..scoring.anchors import halt
+from ..scoring.micro import Anchors
+from .answers import Answers
+from .record import Record
+from .schedule import Schedule
+from .scores import Judge, Verdicts
 
 __all__ = [
     "Rollout",

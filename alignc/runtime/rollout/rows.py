@@ -7,11 +7,11 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from .base.failure import Failure
-from .base.job import Plan
-from .data.example import Column, Example, Tokens
-from .online_answers import Answers
-from .online_verdicts import Numbers, Verdicts
+from ..base.failure import Failure
+from ..base.job import Plan
+from ..data.example import Column, Example, Tokens
+from .answers import Answers
+from .scores import Numbers, Verdicts
 
 __all__ = ["extremes", "ranking", "rows_of", "soft_mean"]
 

@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .ranks.world import World
+from ..ranks.world import World
 
 __all__ = ["advantages", "gae", "group_baseline", "reward_to_go", "token_rewards", "whitened"]
 

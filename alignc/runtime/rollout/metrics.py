@@ -7,11 +7,11 @@ from collections.abc import Sequence
 import numpy as np
 from torch import Tensor
 
-from .base.job import Plan
-from .data.example import Example
-from .online_answers import Answers
-from .online_verdicts import Verdicts, degenerate
-from .scoring.micro import Anchors
+from ..base.job import Plan
+from ..data.example import Example
+from ..scoring.micro import Anchors
+from .answers import Answers
+from .scores import Verdicts, degenerate
 
 __all__ = ["answer_metrics", "divergence", "rollout_metrics"]
 

@@ -9,18 +9,18 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-from .base.seeds import derive
-from .conduct import Run
-from .data.batches import micro_batches
-from .data.example import Example
-from .data.prompts import Prompt
-from .online_answers import Answers, answers_of, sampling_of
-from .online_metrics import answer_metrics, divergence
-from .online_scores import Reference, scores_of
-from .online_verdicts import Judge, verdicts_of
-from .ranks.world import World
-from .samplers.sampler import Sampler
-from .scoring.micro import Arrangement
+from ..base.seeds import derive
+from ..conduct import Run
+from ..data.batches import micro_batches
+from ..data.example import Example
+from ..data.prompts import Prompt
+from ..ranks.world import World
+from ..samplers.sampler import Sampler
+from ..scoring.micro import Arrangement
+from .answers import Answers, answers_of, sampling_of
+from .log_probs import Reference, scores_of
+from .metrics import answer_metrics, divergence
+from .scores import Judge, verdicts_of
 
 __all__ = ["HeldOut", "evaluate_answers", "held_out_answers"]
 

@@ -9,17 +9,17 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-from .base.failure import Failure
-from .conduct import Run
-from .data.example import Example
-from .kernels.attention import causal_lm
-from .models.load import initial_model, ready
-from .ranks.shared import shared
-from .ranks.world import World
-from .scoring.anchors import frozen_model
-from .scoring.micro import Arrangement, arrange
-from .scoring.outputs import score_outputs
-from .scoring.scorer import Reference, Scorer
+from ..base.failure import Failure
+from ..conduct import Run
+from ..data.example import Example
+from ..kernels.attention import causal_lm
+from ..models.load import initial_model, ready
+from ..ranks.shared import shared
+from ..ranks.world import World
+from ..scoring.anchors import frozen_model
+from ..scoring.micro import Arrangement, arrange
+from ..scoring.outputs import score_outputs
+from ..scoring.scorer import Reference, Scorer
 
 __all__ = [
     "Reference",

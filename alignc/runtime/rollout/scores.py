@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from .conduct import Run
-from .data.batches import micro_batches
-from .online_answers import Answers
-from .ranks.shared import shared
-from .ranks.world import World
-from .reward import Oracle, Reward, win_rates
+from ..conduct import Run
+from ..data.batches import micro_batches
+from ..ranks.shared import shared
+from ..ranks.world import World
+from ..reward import Oracle, Reward, win_rates
+from .answers import Answers
 
 __all__ = ["Judge", "Verdicts", "against", "degenerate", "verdicts_of"]
 

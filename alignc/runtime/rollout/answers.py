@@ -8,17 +8,17 @@ from typing import Any
 
 from torch import nn
 
-from .base.job import Job
-from .conduct import Run
-from .data.batches import micro_batches
-from .data.example import Tokens
-from .data.prompts import Prompt
-from .ranks.shared import shared
-from .ranks.world import World
-from .reward import Sample
-from .samplers.sampler import Sampler
-from .samplers.sampling import Sampling
-from .scoring.micro import Arrangement
+from ..base.job import Job
+from ..conduct import Run
+from ..data.batches import micro_batches
+from ..data.example import Tokens
+from ..data.prompts import Prompt
+from ..ranks.shared import shared
+from ..ranks.world import World
+from ..reward import Sample
+from ..samplers.sampler import Sampler
+from ..samplers.sampling import Sampling
+from ..scoring.micro import Arrangement
 
 __all__ = ["Answers", "answers_of", "sampling_of"]
 
