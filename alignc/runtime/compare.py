@@ -13,13 +13,13 @@ from torch import nn
 
 from .base.failure import Failure
 from .base.job import Model, Reference
-from .conduct import quiet
 from .data.dataset import load_examples
 from .data.settings import DataSettings
 from .data.tokenizer import load_tokenizer
 from .measure import load_model, sums
 from .reward.verifiers import VERIFIERS
 from .samplers.generate import generate
+from .train.run_job import quiet
 
 __all__ = ["Figures", "Questions", "compare"]
 

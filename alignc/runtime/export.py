@@ -21,8 +21,6 @@ from safetensors.torch import load_file, save_file
 from .base import fsops
 from .base.failure import Failure
 from .base.job import Job, Model
-from .card import card_of, rows_told
-from .conduct import quiet
 from .data.tokenizer import load_tokenizer
 from .kernels.attention import causal_lm
 from .models.critic import CRITIC
@@ -36,6 +34,8 @@ from .models.load import (
     saved_dtype,
 )
 from .models.value import VALUE_HEAD
+from .train.card import card_of, rows_told
+from .train.run_job import quiet
 from .trained import Trained, read
 
 __all__ = ["Exported", "Wanted", "export", "has_critic"]

@@ -17,13 +17,9 @@ from torch import nn
 
 from .base.failure import Failure
 from .base.job import ONLINE, Job, read_job
-from .checkpoint import STATE, saved
-from .conduct import Options, Run, quiet
 from .data import DataSettings, load_examples, settings_from_job
 from .data.prompts import load_prompts
 from .data.tokenizer import load_tokenizer
-from .evaluate import evaluate
-from .mixing import evaluate_parts, load_parts, with_anchors
 from .models.load import autocast_dtype, narrow_for_zero, ready, resumed_model
 from .ranks.pulse import Pulse
 from .ranks.world import World, pick_device
@@ -36,6 +32,10 @@ from .scoring.micro import Arrangement, arrange
 from .scoring.rewards import RewardScorer
 from .scoring.scorer import Scorer
 from .scoring.statistics import Seen
+from .train.checkpoint import STATE, saved
+from .train.evaluate import evaluate
+from .train.mixing import evaluate_parts, load_parts, with_anchors
+from .train.run_job import Options, Run, quiet
 
 __all__ = ["held_out_metrics"]
 

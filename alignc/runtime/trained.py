@@ -9,9 +9,9 @@ from typing import Any
 
 from .base.failure import Failure
 from .base.job import Job, read_job
-from .checkpoint import NAME, STATE, damage, newest, saved
-from .identity import identity_of, require_same
-from .metrics import METRICS, parsed
+from .train.checkpoint import NAME, STATE, damage, newest, saved
+from .train.identity import identity_of, require_same
+from .train.metrics import METRICS, parsed
 
 __all__ = ["Trained", "find"]
 

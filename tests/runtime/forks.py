@@ -96,7 +96,7 @@ def serve() -> None:
 
     import alignc.runtime.data
     import alignc.runtime.engines.engine
-    import alignc.runtime.finish  # noqa: F401
+    import alignc.runtime.train.finish  # noqa: F401
 
     torch.set_num_threads(1)
     for line in sys.stdin:

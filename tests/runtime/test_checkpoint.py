@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from alignc.runtime import checkpoint
 from alignc.runtime.base import fsops
 from alignc.runtime.base.failure import Failure
-from alignc.runtime.checkpoint import TrainerState
+from alignc.runtime.train import checkpoint
+from alignc.runtime.train.checkpoint import TrainerState
 
 OPERATIONS = ("make_folder", "write_text", "sync_tree", "rename", "remove")
 

@@ -12,13 +12,13 @@ from torch import Tensor, nn
 
 from alignc.runtime.base.failure import Failure
 from alignc.runtime.base.job import Train, job_from
-from alignc.runtime.card import card_text, fenced
-from alignc.runtime.checkpoint import TrainerState
 from alignc.runtime.data import Counts
 from alignc.runtime.data.example import Example
-from alignc.runtime.evaluate import evaluate, judge, rises
 from alignc.runtime.ranks.world import World
 from alignc.runtime.scoring.micro import Arrangement, loss_inputs, stack, tokens_of, totals_of
+from alignc.runtime.train.card import card_text, fenced
+from alignc.runtime.train.checkpoint import TrainerState
+from alignc.runtime.train.evaluate import evaluate, judge, rises
 
 from .fixtures import job_data, train_section
 

@@ -8,8 +8,8 @@ import torch
 
 from alignc.runtime.base.failure import Failure
 from alignc.runtime.data.example import Example
-from alignc.runtime.guards import check_finite, check_step0, evidence_of, some, tolerance
 from alignc.runtime.ranks.world import World
+from alignc.runtime.train.guards import check_finite, check_step0, evidence_of, some, tolerance
 
 WORLD = World(0, 1, torch.device("cpu"))
 

@@ -7,7 +7,7 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from alignc.runtime.base.job import Job, job_from
-from alignc.runtime.metrics import Recorder, cut_after, group, line_of
+from alignc.runtime.train.metrics import Recorder, cut_after, group, line_of
 
 from .fixtures import job_data
 

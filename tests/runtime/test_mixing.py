@@ -15,7 +15,7 @@ from alignc.runtime.base.job import read_job
 from alignc.runtime.data import Dataset
 from alignc.runtime.data.batches import Sampler
 from alignc.runtime.data.tokenizer import load_tokenizer
-from alignc.runtime.mixing import load_parts
+from alignc.runtime.train.mixing import load_parts
 
 from .compiled import TINY, metrics, start, state, write_rows
 from .forks import Forks

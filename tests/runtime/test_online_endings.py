@@ -10,9 +10,9 @@ import pytest
 
 from alignc.runtime.base.failure import Failure
 from alignc.runtime.base.job import read_job
-from alignc.runtime.online_guards import check_ratios, refuse_partitioned
 from alignc.runtime.rollout.rollout import passes_multiple
 from alignc.runtime.rollout.schedule import schedule_for
+from alignc.runtime.train.ratio_guards import check_ratios, refuse_partitioned
 
 from .compiled import start
 from .forks import Forks

@@ -10,7 +10,7 @@ import time
 from types import TracebackType
 from typing import Self
 
-from ..metrics import say
+from ..train.metrics import say
 
 __all__ = ["Progress", "line_of"]
 

@@ -9,7 +9,6 @@ from typing import Any
 from torch import nn
 
 from ..base.job import Job
-from ..conduct import Run
 from ..data.batches import micro_batches
 from ..data.example import Tokens
 from ..data.prompts import Prompt
@@ -19,6 +18,7 @@ from ..reward import Sample
 from ..samplers.sampler import Sampler
 from ..samplers.sampling import Sampling
 from ..scoring.micro import Arrangement
+from ..train.run_job import Run
 
 __all__ = ["Answers", "answers_of", "sampling_of"]
 

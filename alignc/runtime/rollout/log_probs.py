@@ -10,7 +10,6 @@ import numpy as np
 from torch import nn
 
 from ..base.failure import Failure
-from ..conduct import Run
 from ..data.example import Example
 from ..kernels.attention import causal_lm
 from ..models.load import initial_model, ready
@@ -20,6 +19,7 @@ from ..scoring.anchors import frozen_model
 from ..scoring.micro import Arrangement, arrange
 from ..scoring.outputs import score_outputs
 from ..scoring.scorer import Reference, Scorer
+from ..train.run_job import Run
 
 __all__ = [
     "Reference",

@@ -9,10 +9,10 @@ from torch import nn
 
 from ..base.failure import Failure
 from ..base.signals import Interrupted
-from ..conduct import Run
 from ..data.example import Example
 from ..models.load import initial_model, pretrained, ready
 from ..ranks.world import World
+from ..train.run_job import Run
 from .micro import Anchors, Arrangement, arrange
 from .reference import Row, cache_folder, read_rows, reference_log_probs
 

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .base.failure import Failure
-from .data.example import Example
-from .ranks.world import World
-from .scoring.micro import Found
+from ..base.failure import Failure
+from ..data.example import Example
+from ..ranks.world import World
+from ..scoring.micro import Found
 
 __all__ = ["Evidence", "check_finite", "check_step0", "evidence_of", "tolerance"]
 

@@ -15,8 +15,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from .base import fsops
-from .base.job import Job
+from ..base import fsops
+from ..base.job import Job
 
 __all__ = ["METRICS", "Recorder", "cut_after", "say"]
 

@@ -11,14 +11,14 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from .base import fsops
+from ..base import fsops
+from ..data import Counts
+from ..models.critic import CRITIC
+from ..models.load import save_model
 from .card import card_text
 from .checkpoint import TrainerState
-from .conduct import Run
-from .data import Counts
 from .metrics import METRICS, parsed
-from .models.critic import CRITIC
-from .models.load import save_model
+from .run_job import Run
 
 __all__ = ["deterministic", "write_model"]
 

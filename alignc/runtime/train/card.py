@@ -10,8 +10,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from .base.job import Job
-from .data import Counts
+from ..base.job import Job
+from ..data import Counts
 
 __all__ = ["card_of", "card_text", "rows_told"]
 

@@ -8,14 +8,14 @@ from collections.abc import Callable, Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from .base.failure import Failure
-from .base.job import Job, Train
+from ..base.failure import Failure
+from ..base.job import Job, Train
+from ..data.batches import micro_batches
+from ..data.example import Example
+from ..ranks.world import World
+from ..scoring.micro import Anchors, Arrangement, loss_inputs, narrowed, totals_of
+from ..scoring.statistics import NOTHING, RowStatistics, Seen, statistics_of
 from .checkpoint import TrainerState
-from .data.batches import micro_batches
-from .data.example import Example
-from .ranks.world import World
-from .scoring.micro import Anchors, Arrangement, loss_inputs, narrowed, totals_of
-from .scoring.statistics import NOTHING, RowStatistics, Seen, statistics_of
 
 __all__ = ["Loss", "add", "evaluate", "global_values", "judge", "rises"]
 

@@ -10,15 +10,15 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from .base.job import Job
-from .base.seeds import derive
-from .data import Counts, Dataset, load_examples, settings_from_job
-from .data.batches import Sampler, sampler_for
-from .data.example import Example
+from ..base.job import Job
+from ..base.seeds import derive
+from ..data import Counts, Dataset, load_examples, settings_from_job
+from ..data.batches import Sampler, sampler_for
+from ..data.example import Example
+from ..ranks.world import World
+from ..scoring.micro import Anchors, Arrangement, Found
+from ..scoring.statistics import NOTHING, Known, RowStatistics, Seen, statistics_of
 from .evaluate import Loss, evaluate
-from .ranks.world import World
-from .scoring.micro import Anchors, Arrangement, Found
-from .scoring.statistics import NOTHING, Known, RowStatistics, Seen, statistics_of
 
 __all__ = [
     "Part",

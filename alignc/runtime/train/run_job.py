@@ -17,12 +17,12 @@ from typing import Any
 
 from transformers.utils import logging as transformers_logging
 
-from .base.failure import Failure
-from .base.job import Job, read_job
-from .base.signals import Interrupted, Stop, die_with_parent
+from ..base.failure import Failure
+from ..base.job import Job, read_job
+from ..base.signals import Interrupted, Stop, die_with_parent
+from ..ranks.pulse import Pulse, write_status
 from .checkpoint import saved
 from .metrics import say
-from .ranks.pulse import Pulse, write_status
 
 __all__ = ["Options", "Run", "conduct"]
 

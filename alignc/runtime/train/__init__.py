@@ -1,0 +1,1 @@
+"""Training: a job's run, its checkpoints, guards, evaluation and metrics."""
