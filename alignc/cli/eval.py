@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from alignc.runtime.compare import Figures
+    from alignc.runtime.after.compare import Figures
 
 __all__ = ["command"]
 
@@ -76,7 +76,7 @@ def command(
     if not pairs and not prompts:
         click.echo(_own([_own_metrics(run, limit, allow_function, allow_host) for run in runs], as_json))
         return
-    from alignc.runtime.compare import Questions, compare
+    from alignc.runtime.after.compare import Questions, compare
     from alignc.runtime.reward.verifiers import VERIFIERS
 
     if verifier not in VERIFIERS:
@@ -111,7 +111,7 @@ def _own_metrics(
     if not (path / "model").is_dir():
         raise click.UsageError(f"`{path}` has no model yet: finish the run with `alignc run --resume`")
     os.environ.update(_permitted(path, run, functions, hosts))
-    from alignc.runtime.held_out import held_out_metrics
+    from alignc.runtime.after.held_out import held_out_metrics
 
     return path.name, held_out_metrics(path.resolve(), limit=limit)
 

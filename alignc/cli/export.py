@@ -15,8 +15,8 @@ from alignc.launch.outputs import changed_inputs, inspect
 from alignc.plan.show import gib
 
 if TYPE_CHECKING:
-    from alignc.runtime.export import Wanted
-    from alignc.runtime.trained import Trained
+    from alignc.runtime.after.export import Wanted
+    from alignc.runtime.after.trained import Trained
 
 __all__ = ["command"]
 
@@ -80,8 +80,8 @@ def command(
     checkpoint. If the spec chooses the best checkpoint, the final model is the model of this checkpoint. An adapter
     is merged in float32.
     """
-    from alignc.runtime.export import Wanted, export
-    from alignc.runtime.trained import find
+    from alignc.runtime.after.export import Wanted, export
+    from alignc.runtime.after.trained import find
 
     source = find(_folder(run), checkpoint)
     wanted = Wanted(Path(output), merge, dtype, critic, overwrite)
@@ -97,7 +97,7 @@ def _folder(run: str) -> Path:
 
 def _refuse(source: Trained, wanted: Wanted) -> None:
     """Refuse a flag that does not apply to this run, and a base model that the adapter was not trained on."""
-    from alignc.runtime.export import has_critic
+    from alignc.runtime.after.export import has_critic
 
     model = source.job.spec.model
     if not wanted.merge and model.adapter is None:

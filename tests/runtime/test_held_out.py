@@ -9,12 +9,12 @@ import pytest
 from transformers import ByT5Tokenizer
 
 import alignc.api as api
+from alignc.runtime.after.held_out import held_out_metrics
+from alignc.runtime.after.measure import load_model, sums
 from alignc.runtime.base.failure import Failure
 from alignc.runtime.base.job import read_job
 from alignc.runtime.data.dataset import load_examples
 from alignc.runtime.data.settings import DataSettings
-from alignc.runtime.held_out import held_out_metrics
-from alignc.runtime.measure import load_model, sums
 from alignc.runtime.models.load import initial_model, save_model
 
 INIT = "{init: llama, tokenizer: bytes, hidden_size: 16, num_hidden_layers: 1, num_attention_heads: 2}"

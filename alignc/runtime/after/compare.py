@@ -11,15 +11,15 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-from .base.failure import Failure
-from .base.job import Model, Reference
-from .data.dataset import load_examples
-from .data.settings import DataSettings
-from .data.tokenizer import load_tokenizer
+from ..base.failure import Failure
+from ..base.job import Model, Reference
+from ..data.dataset import load_examples
+from ..data.settings import DataSettings
+from ..data.tokenizer import load_tokenizer
+from ..reward.verifiers import VERIFIERS
+from ..samplers.generate import generate
+from ..train.run_job import quiet
 from .measure import load_model, sums
-from .reward.verifiers import VERIFIERS
-from .samplers.generate import generate
-from .train.run_job import quiet
 
 __all__ = ["Figures", "Questions", "compare"]
 

@@ -9,13 +9,13 @@ import numpy as np
 import torch
 from torch import nn
 
-from .base.job import Model, Reference
-from .data.example import Example
-from .kernels.attention import takes_packed, use_packed
-from .models.load import pretrained
-from .scoring.micro import Arrangement
-from .scoring.reference import chunks
-from .scoring.scorer import Scorer
+from ..base.job import Model, Reference
+from ..data.example import Example
+from ..kernels.attention import takes_packed, use_packed
+from ..models.load import pretrained
+from ..scoring.micro import Arrangement
+from ..scoring.reference import chunks
+from ..scoring.scorer import Scorer
 
 __all__ = ["Preference", "load_model", "preference", "sums"]
 

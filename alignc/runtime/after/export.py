@@ -18,13 +18,13 @@ from typing import Any
 import torch
 from safetensors.torch import load_file, save_file
 
-from .base import fsops
-from .base.failure import Failure
-from .base.job import Job, Model
-from .data.tokenizer import load_tokenizer
-from .kernels.attention import causal_lm
-from .models.critic import CRITIC
-from .models.load import (
+from ..base import fsops
+from ..base.failure import Failure
+from ..base.job import Job, Model
+from ..data.tokenizer import load_tokenizer
+from ..kernels.attention import causal_lm
+from ..models.critic import CRITIC
+from ..models.load import (
     DTYPES,
     has_own_critic,
     has_value_head,
@@ -33,9 +33,9 @@ from .models.load import (
     resumed_model,
     saved_dtype,
 )
-from .models.value import VALUE_HEAD
-from .train.card import card_of, rows_told
-from .train.run_job import quiet
+from ..models.value import VALUE_HEAD
+from ..train.card import card_of, rows_told
+from ..train.run_job import quiet
 from .trained import Trained, read
 
 __all__ = ["Exported", "Wanted", "export", "has_critic"]

@@ -15,27 +15,27 @@ from typing import Any
 
 from torch import nn
 
-from .base.failure import Failure
-from .base.job import ONLINE, Job, read_job
-from .data import DataSettings, load_examples, settings_from_job
-from .data.prompts import load_prompts
-from .data.tokenizer import load_tokenizer
-from .models.load import autocast_dtype, narrow_for_zero, ready, resumed_model
-from .ranks.pulse import Pulse
-from .ranks.world import World, pick_device
-from .rollout.held_out import HeldOut, evaluate_answers, held_out_answers
-from .rollout.log_probs import initial_policy, reference_of
-from .rollout.rollout import judge_of, wants_reference
-from .samplers.sampler import LocalSampler
-from .scoring.anchors import anchors_of
-from .scoring.micro import Arrangement, arrange
-from .scoring.rewards import RewardScorer
-from .scoring.scorer import Scorer
-from .scoring.statistics import Seen
-from .train.checkpoint import STATE, saved
-from .train.evaluate import evaluate
-from .train.mixing import evaluate_parts, load_parts, with_anchors
-from .train.run_job import Options, Run, quiet
+from ..base.failure import Failure
+from ..base.job import ONLINE, Job, read_job
+from ..data import DataSettings, load_examples, settings_from_job
+from ..data.prompts import load_prompts
+from ..data.tokenizer import load_tokenizer
+from ..models.load import autocast_dtype, narrow_for_zero, ready, resumed_model
+from ..ranks.pulse import Pulse
+from ..ranks.world import World, pick_device
+from ..rollout.held_out import HeldOut, evaluate_answers, held_out_answers
+from ..rollout.log_probs import initial_policy, reference_of
+from ..rollout.rollout import judge_of, wants_reference
+from ..samplers.sampler import LocalSampler
+from ..scoring.anchors import anchors_of
+from ..scoring.micro import Arrangement, arrange
+from ..scoring.rewards import RewardScorer
+from ..scoring.scorer import Scorer
+from ..scoring.statistics import Seen
+from ..train.checkpoint import STATE, saved
+from ..train.evaluate import evaluate
+from ..train.mixing import evaluate_parts, load_parts, with_anchors
+from ..train.run_job import Options, Run, quiet
 
 __all__ = ["held_out_metrics"]
 

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .base.failure import Failure
-from .base.job import Job, read_job
-from .train.checkpoint import NAME, STATE, damage, newest, saved
-from .train.identity import identity_of, require_same
-from .train.metrics import METRICS, parsed
+from ..base.failure import Failure
+from ..base.job import Job, read_job
+from ..train.checkpoint import NAME, STATE, damage, newest, saved
+from ..train.identity import identity_of, require_same
+from ..train.metrics import METRICS, parsed
 
 __all__ = ["Trained", "find"]
 

@@ -1,0 +1,1 @@
+"""After training: export, evaluation of runs, comparison of models."""
