@@ -131,16 +131,16 @@ import numpy as np
 import torch
 from transformers import ByT5Tokenizer
 
-from alignc.runtime.conduct import conduct
+from alignc.runtime.train.run_job import run_job
 from alignc.runtime.data.example import Example
 from alignc.launch import launch
-from alignc.runtime.ema import averaged
-from alignc.runtime.engine import build_engine
-from alignc.runtime.micro import arrange
-from alignc.runtime.models import autocast_dtype, initial_model, narrow_for_zero, ready
-from alignc.runtime.scorer import Scorer
-from alignc.runtime.scoring import score_rows
-from alignc.runtime.world import start
+from alignc.runtime.models.ema import averaged
+from alignc.runtime.engines.engine import build_engine
+from alignc.runtime.scoring.micro import arrange
+from alignc.runtime.models.load import autocast_dtype, initial_model, narrow_for_zero, ready
+from alignc.runtime.scoring.scorer import Scorer
+from alignc.runtime.scoring.outputs import score_rows
+from alignc.runtime.ranks.world import start
 
 HERE = Path(__file__).resolve().parent
 
@@ -178,7 +178,7 @@ def main(run):
     torch.distributed.destroy_process_group()
 
 
-sys.exit(conduct(HERE, main, []))
+sys.exit(run_job(HERE, main, []))
 """
 
 

@@ -38,7 +38,7 @@ from pathlib import Path
 
 import torch
 
-from alignc.runtime.conduct import conduct
+from alignc.runtime.train.run_job import run_job
 
 HERE = Path(__file__).resolve().parent
 leave = torch.distributed.destroy_process_group
@@ -71,7 +71,7 @@ def main(_):
 
 
 if __name__ == "__main__":
-    sys.exit(conduct(HERE, main, []))
+    sys.exit(run_job(HERE, main, []))
 """
 
 

@@ -14,9 +14,9 @@ from alignc.runtime.base.failure import Failure
 from alignc.runtime.base.job import read_job
 from alignc.runtime.base.signals import Interrupted
 from alignc.runtime.ranks.pulse import Pulse
+from alignc.runtime.ranks.run import Options, Run
 from alignc.runtime.ranks.shared import shared
 from alignc.runtime.ranks.world import World
-from alignc.runtime.train.run_job import Options, Run
 
 from .forks import Forks
 from .online_jobs import online_script, read_rows

@@ -22,6 +22,7 @@ from ..data.prompts import load_prompts
 from ..data.tokenizer import load_tokenizer
 from ..models.load import autocast_dtype, narrow_for_zero, ready, resumed_model
 from ..ranks.pulse import Pulse
+from ..ranks.run import Options, Run
 from ..ranks.world import World, pick_device
 from ..rollout.held_out import HeldOut, evaluate_answers, held_out_answers
 from ..rollout.log_probs import initial_policy, reference_of
@@ -35,7 +36,7 @@ from ..scoring.statistics import Seen
 from ..train.checkpoint import STATE, saved
 from ..train.evaluate import evaluate
 from ..train.mixing import evaluate_parts, load_parts, with_anchors
-from ..train.run_job import Options, Run, quiet
+from ..train.run_job import quiet
 
 __all__ = ["held_out_metrics"]
 

@@ -10,7 +10,7 @@ import time
 from types import TracebackType
 from typing import Self
 
-from ..train.metrics import say
+from .console import say
 
 __all__ = ["Progress", "line_of"]
 

@@ -8,7 +8,7 @@ from typing import TypeVar
 from ..base.failure import Failure
 from ..base.progress import Progress
 from ..base.signals import Interrupted
-from ..train.run_job import Run
+from .run import Run
 from .world import World
 
 __all__ = ["shared"]

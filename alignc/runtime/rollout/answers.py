@@ -12,13 +12,13 @@ from ..base.job import Job
 from ..data.batches import micro_batches
 from ..data.example import Tokens
 from ..data.prompts import Prompt
+from ..ranks.run import Run
 from ..ranks.shared import shared
 from ..ranks.world import World
 from ..reward import Sample
 from ..samplers.sampler import Sampler
 from ..samplers.sampling import Sampling
 from ..scoring.micro import Arrangement
-from ..train.run_job import Run
 
 __all__ = ["Answers", "answers_of", "sampling_of"]
 

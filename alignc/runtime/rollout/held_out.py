@@ -13,10 +13,10 @@ from ..base.seeds import derive
 from ..data.batches import micro_batches
 from ..data.example import Example
 from ..data.prompts import Prompt
+from ..ranks.run import Run
 from ..ranks.world import World
 from ..samplers.sampler import Sampler
 from ..scoring.micro import Arrangement
-from ..train.run_job import Run
 from .answers import Answers, answers_of, sampling_of
 from .log_probs import Reference, scores_of
 from .metrics import answer_metrics, divergence

@@ -13,13 +13,13 @@ from ..base.failure import Failure
 from ..data.example import Example
 from ..kernels.attention import causal_lm
 from ..models.load import initial_model, ready
+from ..ranks.run import Run
 from ..ranks.shared import shared
 from ..ranks.world import World
 from ..scoring.anchors import frozen_model
 from ..scoring.micro import Arrangement, arrange
 from ..scoring.outputs import score_outputs
 from ..scoring.scorer import Reference, Scorer
-from ..train.run_job import Run
 
 __all__ = [
     "Reference",

@@ -13,11 +13,10 @@ import torch
 from ..base.job import Job
 from ..data.batches import micro_batches
 from ..data.example import Example
+from ..ranks.run import Run, halt
 from ..ranks.world import World
 from ..reward import allowed_names, build_oracle, build_reward
-from ..scoring.anchors import halt
 from ..scoring.micro import Anchors
-from ..train.run_job import Run
 from .answers import Answers
 from .record import Record
 from .schedule import Schedule

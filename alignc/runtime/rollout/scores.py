@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ..data.batches import micro_batches
+from ..ranks.run import Run
 from ..ranks.shared import shared
 from ..ranks.world import World
 from ..reward import Oracle, Reward, win_rates
-from ..train.run_job import Run
 from .answers import Answers
 
 __all__ = ["Judge", "Verdicts", "against", "degenerate", "verdicts_of"]

@@ -8,24 +8,16 @@ from typing import Any
 from torch import nn
 
 from ..base.failure import Failure
-from ..base.signals import Interrupted
 from ..data.example import Example
 from ..models.load import initial_model, pretrained, ready
+from ..ranks.run import Run, halt
 from ..ranks.world import World
-from ..train.run_job import Run
 from .micro import Anchors, Arrangement, arrange
 from .reference import Row, cache_folder, read_rows, reference_log_probs
 
-__all__ = ["anchors_of", "halt"]
+__all__ = ["anchors_of"]
 
 Parts = Sequence[Sequence[Example]]
-
-
-def halt(run: Run, world: World, saved: str | None = None) -> None:
-    """Stop here, all ranks together, where any of them got a signal."""
-    signum = world.agree(run.stop.signum)
-    if signum:
-        raise Interrupted(signum, saved)
 
 
 def anchors_of(

@@ -15,10 +15,10 @@ from ..base import fsops
 from ..data import Counts
 from ..models.critic import CRITIC
 from ..models.load import save_model
+from ..ranks.run import Run
 from .card import card_text
 from .checkpoint import TrainerState
 from .metrics import METRICS, parsed
-from .run_job import Run
 
 __all__ = ["deterministic", "write_model"]
 

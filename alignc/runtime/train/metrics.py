@@ -9,20 +9,19 @@ from __future__ import annotations
 import json
 import math
 import os
-import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from ..base import fsops
+from ..base.console import say
 from ..base.job import Job
 
-__all__ = ["METRICS", "Recorder", "cut_after", "say"]
+__all__ = ["METRICS", "Recorder", "cut_after"]
 
 METRICS = "metrics.jsonl"
 TIMING = "timing.jsonl"
-MARK = "\x1e"  # the launcher shows the lines that begin with it, and keeps the rest for run.log
 SECONDS_BETWEEN_LINES = 1.0
 TELLING = (
     "loss",
@@ -38,12 +37,6 @@ TELLING = (
     "grad_norm",
     "learning_rate",
 )
-
-
-def say(text: str) -> None:
-    """Print a line for people on stderr."""
-    mark = MARK if "ALIGNC_LAUNCHED" in os.environ else ""
-    print(f"{mark}{text}", file=sys.stderr, flush=True)
 
 
 def cut_after(path: Path, step: int) -> None:

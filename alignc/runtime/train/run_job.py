@@ -11,51 +11,25 @@ import sys
 import traceback
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from transformers.utils import logging as transformers_logging
 
+from ..base.console import say
 from ..base.failure import Failure
-from ..base.job import Job, read_job
-from ..base.signals import Interrupted, Stop, die_with_parent
+from ..base.job import read_job
+from ..base.signals import Interrupted, die_with_parent
 from ..ranks.pulse import Pulse, write_status
+from ..ranks.run import Options, Run
 from .checkpoint import saved
-from .metrics import say
 
-__all__ = ["Options", "Run", "conduct"]
+__all__ = ["run_job"]
 
 CRASH_LOG = "crash.log"
 
 
-@dataclass(frozen=True)
-class Options:
-    """What `train.py` was told on its command line."""
-
-    resume: bool = False
-    max_steps: int | None = None
-    limit: int | None = None
-
-
-@dataclass
-class Run:
-    """A running job: its folder, its options, the wish to stop, and the last step that is safe on disk."""
-
-    job: Job
-    folder: Path
-    options: Options
-    pulse: Pulse
-    stop: Stop = field(default_factory=Stop)
-    step: int = 0
-
-    def goes_on(self) -> bool:
-        """Count a place passed, and tell whether no signal has come."""
-        self.pulse.beat()
-        return not self.stop.signum
-
-
-def conduct(folder: Path, main: Callable[[Run], None], arguments: Sequence[str] | None = None) -> int:
+def run_job(folder: Path, main: Callable[[Run], None], arguments: Sequence[str] | None = None) -> int:
     """Read the job beside `train.py`, run ``main`` on it, and give the exit code.
 
     Rank 0 writes `status.json`; what is no diagnostic of ours goes to `crash.log` and is told as E806.
