@@ -1,4 +1,4 @@
-"""What is wrong with a spec: rules over the spec and its loss, and the one function that runs them all."""
+"""Checks of a spec: rules over the spec and its loss, and the function that runs all rules."""
 
 from __future__ import annotations
 
@@ -106,6 +106,6 @@ RULES: tuple[Rule, ...] = (
 
 
 def check(spec: Loaded, loss: Loss, every: Sequence[Loss] = ()) -> list[Diagnostic]:
-    """Run every rule; `every` holds the losses of all sources where this is one's."""
+    """Run every rule on one source; `every` holds the losses of all sources of the spec."""
     checked = Checked(spec, loss, tuple(every) or (loss,))
     return [finding for rule in RULES for finding in rule(checked)]

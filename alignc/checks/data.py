@@ -1,4 +1,4 @@
-"""Does the data give what the targets of the loss are made of?"""
+"""Checks that the data supplies the rewards, win rates and rows that the loss needs."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ __all__ = ["batch_of_one", "rewards", "win_rates"]
 
 
 def rewards(checked: Checked) -> Iterator[Diagnostic]:
-    """E103: a reward is wanted, and neither rows nor a source give one."""
+    """E103: a term needs a reward, and neither the rows nor a reward source supply it."""
     data = checked.spec.job.data
     wanted = [t for t in checked.spec.job.objective.terms if _reads(t, "reward")]
     for term in wanted[:1]:
         if data.kind == "demonstrations":
-            message = f"`{term.name}` takes a reward, but rows of kind `{data.kind}` have none"
+            message = f"`{term.name}` needs a reward, but rows of kind `{data.kind}` have no reward"
             yield checked.finding("E103", message, ("data", "kind"))
         if isinstance(data, Sampled) and data.reward is None:
-            message = f"`{term.name}` takes a reward, and `data.reward` is missing"
+            message = f"`{term.name}` needs a reward, but `data.reward` is missing"
             yield checked.finding("E103", message, ("data",), help=GIVE_REWARD)
     if (
         isinstance(data, Sampled)
@@ -32,17 +32,17 @@ def rewards(checked: Checked) -> Iterator[Diagnostic]:
         and data.reward is None
         and data.oracle is None
     ):
-        message = "the best and the worst response are wanted, and neither `data.reward` nor `data.oracle` tells them"
+        message = (
+            "the objective needs the best and the worst response, but `data` has no `reward` and no `oracle`"
+        )
         yield checked.finding("E103", message, ("data",), help=GIVE_REWARD)
 
 
-GIVE_REWARD = (
-    "add `reward: {kind: verifier, name: exact_number}`, a model, a function or an endpoint to `data`"
-)
+GIVE_REWARD = "add a reward to `data`: for example `reward: {kind: verifier, name: exact_number}`"
 
 
 def _reads(term: Term, what: str) -> bool:
-    """Tell whether a term reads a reward, or an estimated win rate."""
+    """Return whether a term reads a reward or an estimated win rate (`what`)."""
     if isinstance(term, PolicyGradient):
         return term.reward == what
     if isinstance(term, Preference):
@@ -58,7 +58,7 @@ def _ranks(checked: Checked) -> bool:
 
 
 def win_rates(checked: Checked) -> Iterator[Diagnostic]:
-    """E104: an estimated win rate is wanted, and nothing tells it."""
+    """E104: a term needs an estimated win rate, and nothing supplies it."""
     data = checked.spec.job.data
     reading = [(i, t) for i, t in enumerate(checked.spec.job.objective.terms) if _reads(t, "win_rate")]
     if reading:
@@ -67,33 +67,37 @@ def win_rates(checked: Checked) -> Iterator[Diagnostic]:
         target = term.target if isinstance(term, Pointwise) else None
         estimated = isinstance(target, WinRateTarget) and isinstance(target.baseline, str)
         if estimated and data.kind != "self_play":
-            message = f"`{term.name}` estimates the log-partition from the policy's own responses, and these are given"
+            message = (
+                f"`{term.name}` estimates the log-partition from sampled responses, but the rows give theirs"
+            )
             yield checked.finding("E104", message, (*term_path(index), "target", "baseline"))
 
 
 def _untold(checked: Checked, name: str) -> Iterator[Diagnostic]:
-    """Say why no win rate can be told, once for all terms that read it."""
+    """Report once for all terms why no win rate can be estimated."""
     data = checked.spec.job.data
     if data.kind in ("pairwise", "demonstrations"):
-        message = f"`{name}` takes a win rate, but rows of kind `{data.kind}` have none"
+        message = f"`{name}` needs a win rate, but rows of kind `{data.kind}` have no win rate"
         yield checked.finding("E104", message, ("data", "kind"))
     if not isinstance(data, Sampled):
         return
     if data.oracle is None:
-        message = f"`{name}` takes a win rate, and `data.oracle` is missing"
-        hint = "add `oracle:`, which prefers one response to another"
+        message = f"`{name}` needs a win rate, but `data.oracle` is missing"
+        hint = "add an `oracle:`, which compares two responses"
         yield checked.finding("E104", message, ("data",), help=hint)
     elif _blind(data.oracle):
-        message = "a column says the same of every response to a prompt: each wins with probability ½"
-        hint = "judge the response: a verifier, a model"
+        message = "a column gives the same value to every response to a prompt: each response wins with probability ½"
+        hint = "choose an oracle that reads the response, such as a verifier or a model"
         yield checked.finding("E104", message, ("data", "oracle"), help=hint)
     elif data.opponent.kind == "policy" and data.completions_per_prompt < 2:
-        message = f"`{name}` takes the win rate of one response among one: it is always ½"
+        message = (
+            f"`{name}` needs win rates, but there is only one response per prompt: its win rate is always ½"
+        )
         yield checked.finding("E104", message, ("data", "completions_per_prompt"))
 
 
 def _blind(oracle: object) -> bool:
-    """Tell an oracle that only looks at the prompt's row."""
+    """Return whether an oracle reads only the row of the prompt, and not the response."""
     if isinstance(oracle, BradleyTerry):
         sources = oracle.reward if isinstance(oracle.reward, list) else [oracle.reward]
         return all(isinstance(s, ColumnReward) for s in sources)
@@ -101,14 +105,12 @@ def _blind(oracle: object) -> bool:
 
 
 def batch_of_one(checked: Checked) -> Iterator[Diagnostic]:
-    """E107: the global batch must hold another row's completion."""
+    """E107: the global batch must hold the completion of another row."""
     train, processes = checked.spec.job.train, checked.spec.job.launch.num_processes
     rows = train.per_device_train_batch_size * train.gradient_accumulation_steps * processes
     for index, term in enumerate(checked.spec.job.objective.terms):
         if isinstance(term, Pointwise) and term.reference_point.kind == "batch_kl" and rows < 2:
-            message = (
-                f"`{term.name}` estimates its reference point from other rows of the batch, which has one"
-            )
+            message = f"`{term.name}` estimates its reference point from other rows of the batch, but there are none"
             written = ("train", "per_device_train_batch_size")
             there = written in checked.spec.document.origins
             yield checked.finding(

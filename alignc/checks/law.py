@@ -1,4 +1,4 @@
-"""Are samples of the law that they are taken for?"""
+"""Checks of the sampling distribution: whether samples come from the distribution that a term assumes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["sharpened"]
 
 
 def sharpened(checked: Checked) -> Iterator[Diagnostic]:
-    """W312: samples of another law than the one whose log-probabilities are differentiated or compared."""
+    """W312: samples come from another distribution than the policy whose log-probabilities the loss uses."""
     data = checked.spec.job.data
     if not isinstance(data, Sampled) or (data.temperature == 1 and data.top_p == 1):
         return
@@ -31,39 +31,39 @@ def sharpened(checked: Checked) -> Iterator[Diagnostic]:
 
 
 def _own_law(term: Term, data: Sampled, kind: str) -> tuple[str, str | None] | None:
-    """Say what a term takes for the policy's own law, and why it matters where that is not what the code says."""
+    """Return the message about a term that assumes samples of the policy, and a reason or None for the code's own."""
     if isinstance(term, PolicyGradient):
-        return "takes samples at {law} for samples of the policy", None
+        return "treats samples at {law} as samples of the policy", None
     if isinstance(term, KLTerm) and term.estimator != "full" and placed(term, kind)[2] != "given":
-        return "takes samples at {law} for samples of the policy", None
+        return "treats samples at {law} as samples of the policy", None
     if (
         isinstance(term, Pointwise)
         and isinstance(term.target, WinRateTarget)
         and data.opponent.kind == "policy"
-        and data.temperature > 0  # E105 says that nothing at all is learnt there
+        and data.temperature > 0  # at temperature 0, E105 already reports that nothing is learnt
     ):
-        return "takes win rates against samples at {law} for win rates against the policy", OTHER_OPPONENT
+        return "treats win rates against samples at {law} as win rates against the policy", OTHER_OPPONENT
     if (
         isinstance(term, Preference)
         and isinstance(data, SelfPlay)
         and data.oracle is None
         and data.temperature > 0
     ):
-        return "tells samples at {law} from the rows, not those of the policy", NOT_ITSELF
+        return "compares the rows with samples at {law}, not with samples of the policy", NOT_ITSELF
     if isinstance(term, Preference | Pointwise) and data.top_p < 1:
-        return "compares samples at {law}, of a law without full support", CUT_OFF
+        return "compares samples at {law}, which come from a distribution without full support", CUT_OFF
     return None
 
 
 NOT_ITSELF = (
-    "self-play against the rows rests where the samples cannot be told from them: then the sharpened policy has their "
-    "law, and the policy itself has not"
+    "self-play stops when the samples have the distribution of the rows; then the sharpened policy has this "
+    "distribution, and the policy itself has another distribution"
 )
 CUT_OFF = (
-    "compared responses hold the policy at its optimum for any law that may draw every one: what the cut leaves out is "
-    "never drawn, and nothing says where its probability goes"
+    "a comparison fixes the optimum only if sampling can draw every response; the cut tail is never drawn, so the loss "
+    "does not determine its probability"
 )
 OTHER_OPPONENT = (
-    "the step of multiplicative weights is against the policy that samples: at another temperature, or with the tail "
-    "cut off, it is against another opponent, and means over the responses are not the policy's"
+    "the update of multiplicative weights assumes the policy as the opponent; at another temperature, or with a cut "
+    "tail, the opponent is another distribution; means over the responses are then not means under the policy"
 )

@@ -1,4 +1,4 @@
-"""Is there an optimum, is it the one that is meant, and can a step be taken towards it?"""
+"""Checks of the optimum: whether it exists, whether it is the intended one, and whether steps can reach it."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ __all__ = [
 
 
 def linear(checked: Checked) -> Iterator[Diagnostic]:
-    """E302: a constant push down on a given response never ends."""
+    """E302: a constant downward push on a given response has no limit."""
     terms = checked.spec.job.objective.terms
     for index, (lowered, term) in enumerate(zip(checked.loss.terms, terms, strict=True)):
         if term.kind in ("kl", "policy_gradient", "value", "entropy"):
@@ -53,7 +53,7 @@ def linear(checked: Checked) -> Iterator[Diagnostic]:
 
 
 def _pushed_down(lowered: TermLoss, response: str) -> bool:
-    """Tell whether the coefficient on ∇log π is free of the policy, and positive somewhere."""
+    """Return whether the coefficient on ∇log π does not depend on the policy, and is positive for some label."""
     slope = b.multiply(lowered.weight, gradient(alone(lowered.rows), Logp("policy", response)))
     if response == "completions" or any(isinstance(n, Logp) for n in inputs(slope)):
         return False
@@ -74,22 +74,22 @@ def _is_label(node: Node) -> bool:
 
 
 def constant_baseline(checked: Checked) -> Iterator[Diagnostic]:
-    """W306: a squared loss of single responses around a constant; `sppo` says so itself."""
+    """W306: a squared loss of single responses around a constant; the preset `sppo` documents this itself."""
     for index, term in enumerate(checked.spec.job.objective.terms):
         if not (isinstance(term, Pointwise) and isinstance(term.link, SquaredLink)):
             continue
         target, own = term.target, checked.spec.bound_at(term_path(index)) is None
         rewarded = isinstance(target, RewardTarget) and target.baseline == "none"
         if rewarded or (own and isinstance(target, WinRateTarget)):
-            message = f"`{term.name}` has a constant for a baseline: its optimum is not ref·exp(R/β)"
+            message = f"`{term.name}` has a constant baseline: its optimum is not ref·exp(R/β)"
             yield checked.finding("W306", message, (*term_path(index), "target"))
 
 
 def deterministic_labels(checked: Checked) -> Iterator[Diagnostic]:
     """W407: the best and the worst of scored responses, where the reward decides every label.
 
-    Of given pairs the labels may well be noisy; `explain` says what follows where they are not, and what a preset
-    of ours is known to do.
+    The labels of given pairs may be noisy, so this rule does not apply to them. `explain` describes the case of
+    deterministic labels, and the known behaviour of each preset.
     """
     if checked.spec.job.data.kind != "scored":
         return
@@ -108,7 +108,7 @@ def _endless(term: Preference) -> bool:
 
 
 def length_tilt(checked: Checked) -> Iterator[Diagnostic]:
-    """W408: log-ratios averaged over tokens, where theory wants their sum."""
+    """W408: log-ratios that are averaged over tokens, where the theory needs their sum."""
     for index, term in enumerate(checked.spec.job.objective.terms):
         if not isinstance(term, Preference | Pointwise):
             continue
@@ -117,39 +117,37 @@ def length_tilt(checked: Checked) -> Iterator[Diagnostic]:
         margin = getattr(term, "margin", None)
         calibrated = isinstance(margin, ConstantMargin) and isinstance(term.link, SquaredLink)
         if averaged and not calibrated:
-            message = f"`{term.name}` averages log-ratios over tokens: long responses feel the reward n times"
+            message = f"`{term.name}` averages log-ratios over tokens: the reward of n tokens counts n times"
             yield checked.finding("W408", message, (*term_path(index), "score", "reduce"))
 
 
 def saturating(checked: Checked) -> Iterator[Diagnostic]:
-    """W409: f′ that is flat for likely responses and steep for unlikely ones."""
+    """W409: an f′ that is flat for likely responses and steep for unlikely responses."""
     for index, term in enumerate(checked.spec.job.objective.terms):
         if isinstance(term, Preference | Pointwise) and term.score.of == "f_ratio":
             divergence = term.score.divergence
             if divergence in ("forward_kl", "alpha"):
                 name = "KL(ref‖π)" if divergence == "forward_kl" else "the α-divergence"
-                message = f"f′ of {name} vanishes as π/ref grows, and explodes as it falls"
+                message = f"f′ of {name} vanishes as π/ref grows, and explodes as π/ref falls"
                 yield checked.finding("W409", message, (*term_path(index), "score", "divergence"))
 
 
 def unbounded(checked: Checked) -> Iterator[Diagnostic]:
-    """W410: the robust link falls forever."""
+    """W410: the robust link decreases without bound."""
     for index, term in enumerate(checked.spec.job.objective.terms):
         link = getattr(term, "link", None)
         if isinstance(link, RobustLink) and 0 < link.label_smoothing < 0.5:
             slope = link.label_smoothing / (1 - 2 * link.label_smoothing)
-            message = f"each pair's loss falls by {slope:.3g} for every unit of margin, without end"
+            message = f"the loss of each pair falls by {slope:.3g} for each unit of margin, without bound"
             yield checked.finding("W410", message, (*term_path(index), "link", "label_smoothing"))
 
 
 def large_steps(checked: Checked) -> Iterator[Diagnostic]:
-    """W411: coefficients of η/2 under an optimizer that takes them as they are."""
+    """W411: coefficients of η/2 under an optimizer that does not normalise the gradient."""
     train = checked.spec.job.train
     plain = train.optim == "sgd" and not train.max_grad_norm
     for index, term in enumerate(checked.spec.job.objective.terms):
         target = term.target if isinstance(term, Pointwise) else None
         if isinstance(target, WinRateTarget) and target.eta >= 100 and plain:
-            message = (
-                f"η = {target.eta:g} makes coefficients of about {target.eta / 2:g}, and nothing limits them"
-            )
+            message = f"η = {target.eta:g} makes coefficients of about {target.eta / 2:g}, without a limit"
             yield checked.finding("W411", message, (*term_path(index), "target", "eta"))

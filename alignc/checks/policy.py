@@ -1,4 +1,4 @@
-"""Does a policy gradient have the samples, the rewards and the steps that it is meant for?"""
+"""Checks of policy gradients: whether samples, rewards and updates fit the estimator."""
 
 from __future__ import annotations
 
@@ -32,9 +32,15 @@ __all__ = [
 ]
 
 LONG = 256
-"""Tokens from which on a ratio of whole responses leaves what a clip can handle."""
+"""The number of tokens above which a ratio of whole responses leaves the range of a clip."""
 FEW = 4
-"""Responses of which all are judged alike often: half the rewards being 1, one group in eight."""
+"""The largest size of a group whose rewards are often all equal.
+
+Example: if half of the rewards are 1, four responses get equal rewards in one group of eight.
+"""
+
+
+CRITIC = "`baseline: value` reads the values of a critic, and a term `kind: value` trains this critic"
 
 
 def _terms(checked: Checked) -> Iterator[tuple[int, PolicyGradient]]:
@@ -49,28 +55,26 @@ def _data(checked: Checked) -> Prompts | SelfPlay | None:
 
 
 def _updates(checked: Checked) -> int:
-    """Count the optimizer steps that see one rollout."""
+    """Count the optimizer steps on one rollout."""
     train = checked.spec.job.train
     return train.rollout_epochs * train.rollout_minibatches
 
 
 def given_data(checked: Checked) -> Iterator[Diagnostic]:
-    """E301 and E111: a policy gradient on responses that somebody else wrote."""
+    """E301 and E111: a policy gradient on given responses, which the policy did not sample."""
     if checked.spec.job.data.kind in ONLINE:
         return
     for _, term in _terms(checked):
         if isinstance(term.surrogate, Reinforce):
-            message = f"`{term.name}` takes given responses for the policy's own"
+            message = f"`{term.name}` treats given responses as samples of the policy"
             yield checked.finding("E301", message, ("data", "kind"))
         else:
-            message = (
-                f"`{term.name}` takes a ratio to the policy that sampled, and given rows do not record it"
-            )
+            message = f"`{term.name}` needs a ratio to the rollout policy, but given rows do not record it"
             yield checked.finding("E111", message, ("data", "kind"))
 
 
 def kl_in_policy_gradient(checked: Checked) -> Iterator[Diagnostic]:
-    """E201 to E205, W206 to W211: what an estimator does where a `kl:` block places it."""
+    """E201 to E205, W206 to W211: the divergence that a `kl:` block descends at its placement."""
     for index, term in _terms(checked):
         kl = term.kl
         if kl is None or kl.beta == 0:
@@ -84,21 +88,23 @@ def kl_in_policy_gradient(checked: Checked) -> Iterator[Diagnostic]:
             step = "granularity" if code == "W209" else "estimator"
             yield checked.finding(code, words, (*term_path(index), "kl", step))
         if kl.placement == "reward" and kl.granularity == "token" and term.discount < 1:
-            message = f"with γ = {term.discount:g} a token answers for the KL of the near future alone"
+            message = f"with γ = {term.discount:g}, a token is charged less for the KL of later tokens"
             yield checked.finding("W210", message, (*term_path(index), "discount"))
 
 
 def frozen_kl(checked: Checked) -> Iterator[Diagnostic]:
-    """W213: a KL that is taken at the policy that sampled, and several updates from its samples."""
+    """W213: a KL at the rollout policy, together with several updates per rollout."""
     updates = _updates(checked)
     for index, term in _terms(checked):
         if held(term, "reward") is not None and updates > 1:
-            message = f"the KL stands still during the {updates} updates of a rollout, and holds the policy too little"
+            message = (
+                f"the KL penalty is fixed during the {updates} updates of a rollout: its pull is too weak"
+            )
             yield checked.finding("W213", message, (*term_path(index), "kl", "placement"))
 
 
 def baselines(checked: Checked) -> Iterator[Diagnostic]:
-    """E105: a baseline that needs other responses of the prompt, and there are too few; or the other of many."""
+    """E105: a baseline needs other responses to the prompt, but their number does not fit."""
     data = _data(checked)
     for index, term in _terms(checked):
         baseline = term.baseline
@@ -106,17 +112,17 @@ def baselines(checked: Checked) -> Iterator[Diagnostic]:
         count = data.completions_per_prompt if data is not None else None
         grouped = isinstance(baseline, LeaveOneOut | Other | GroupMean)
         if grouped and count is not None and count < 2:
-            message = f"`baseline: {baseline.kind}` needs other responses to the prompt, and there is one"
+            message = f"`baseline: {baseline.kind}` needs other responses to the prompt, but there is only one response"
             yield checked.finding(
                 "E105", message, path, help="set `data.completions_per_prompt` to 2 or more"
             )
         if isinstance(baseline, Other) and count is not None and count > 2:
-            message = f"of {count} responses none is the other one"
-            yield checked.finding("E105", message, path, help="take `baseline: leave_one_out`")
+            message = f"`baseline: other` needs exactly two responses to a prompt, but there are {count}"
+            yield checked.finding("E105", message, path, help="set `baseline: leave_one_out`")
 
 
 def compared(checked: Checked) -> Iterator[Diagnostic]:
-    """E105: responses are compared with one another, and there is one, or all are the same."""
+    """E105: the objective compares responses, but there is only one, or all responses are the same."""
     data, terms = _data(checked), checked.spec.job.objective.terms
     if data is None:
         return
@@ -125,17 +131,19 @@ def compared(checked: Checked) -> Iterator[Diagnostic]:
     )
     ranked = any(isinstance(t, Pointwise) and isinstance(t.target, WinRateTarget) for t in terms)
     if pairs and not ranked and data.completions_per_prompt < 2:
-        message = "the objective compares responses to a prompt, and there is one"
+        message = "the objective compares responses to a prompt, but there is only one response"
         path = ("data", "completions_per_prompt")
         yield checked.finding("E105", message, path, help="set `completions_per_prompt` to 2 or more")
     grouped = any(isinstance(t.baseline, LeaveOneOut | Other | GroupMean) for _, t in _terms(checked))
     if data.temperature == 0 and (pairs or grouped or ranked):
-        message = "at temperature 0 all responses to a prompt are the same, and comparing them tells nothing"
+        message = (
+            "at temperature 0, all responses to a prompt are the same, so a comparison gives no information"
+        )
         yield checked.finding("E105", message, ("data", "temperature"), help="sample with `temperature: 1`")
 
 
 def critic(checked: Checked) -> Iterator[Diagnostic]:
-    """E106 and W114: a critic that nothing trains, or one that nothing reads."""
+    """E106 and W114: a critic that no term trains, or a critic that no term reads."""
     terms = checked.spec.job.objective.terms
     valued = [i for i, t in _terms(checked) if isinstance(t.baseline, ValueBaseline)]
     trained = [i for i, t in enumerate(terms) if isinstance(t, Value)]
@@ -143,106 +151,117 @@ def critic(checked: Checked) -> Iterator[Diagnostic]:
         message = "`baseline: value` reads a critic that no term trains"
         path = (*term_path(valued[0]), "baseline")
         yield checked.finding(
-            "E106", message, path, help="add a term `{name: value, kind: value, weight: 0.1}`"
+            "E106", message, path, why=CRITIC, help="add a term `{name: value, kind: value, weight: 0.1}`"
         )
     if trained and not valued:
         message = f"`{terms[trained[0]].name}` trains a critic that no policy gradient reads"
         path = term_path(trained[0])
-        yield checked.finding("E106", message, path, help="set `baseline: value`, or remove the term")
+        yield checked.finding(
+            "E106", message, path, why=CRITIC, help="set `baseline: value`, or remove the term"
+        )
     made = checked.spec.job.model.critic
     if valued and trained and all(terms[i].weight == 0 for i in trained) and (made is None or not made.path):
-        message = f"`{terms[trained[0]].name}` has the weight 0: `baseline: value` reads a critic that nothing trains"
-        why = "a critic that starts anew knows nothing of states: its values say nothing of what a response will earn"
+        message = (
+            f"`{terms[trained[0]].name}` has the weight 0, so no term trains the critic of `baseline: value`"
+        )
+        why = "the values of an untrained critic are random numbers; they do not predict the reward of a response"
         path = (*term_path(trained[0]), "weight")
         yield checked.finding(
-            "W114", message, path, why=why, help="give it a weight, or take another baseline"
+            "W114", message, path, why=why, help="give the term a weight above 0, or choose another baseline"
         )
 
 
 def stale(checked: Checked) -> Iterator[Diagnostic]:
-    """W313: log π times the advantage, and several updates from samples that only the first policy made."""
+    """W313: log π times the advantage without a ratio, and several updates per rollout."""
     updates = _updates(checked)
     for index, term in _terms(checked):
         if isinstance(term.surrogate, Reinforce) and _data(checked) and updates > 1:
-            message = f"of the {updates} updates of a rollout only the first has samples of its own policy"
+            message = (
+                f"only the first of the {updates} updates of a rollout has samples of the current policy"
+            )
             yield checked.finding("W313", message, (*term_path(index), "surrogate"))
 
 
 def long_ratios(checked: Checked) -> Iterator[Diagnostic]:
-    """W303: the ratio of a whole long response."""
+    """W303: a ratio of whole responses, together with long responses."""
     data = _data(checked)
     for index, term in _terms(checked):
         moved = not isinstance(term.surrogate, Reinforce) and term.ratio == "sequence"
         if moved and data is not None and data.max_new_tokens > LONG and _updates(checked) > 1:
             message = (
-                f"the ratio of responses of up to {data.max_new_tokens} tokens leaves the range of any clip"
+                f"the ratio of a response of up to {data.max_new_tokens} tokens leaves the range of any clip"
             )
             yield checked.finding("W303", message, (*term_path(index), "ratio"))
 
 
 def idle_clip(checked: Checked) -> Iterator[Diagnostic]:
-    """W304: a clip, and one update a rollout."""
+    """W304: a clip, together with one update per rollout."""
     for index, term in _terms(checked):
         if isinstance(term.surrogate, Clipped | Cispo) and _data(checked) and _updates(checked) == 1:
-            message = "with one update a rollout the ratio is 1: the clip does nothing"
+            message = "with one update per rollout, the ratio is 1: the clip has no effect"
             yield checked.finding("W304", message, (*term_path(index), "surrogate"))
 
 
 def group_normalisation(checked: Checked) -> Iterator[Diagnostic]:
-    """W307 to W309: what a group's own mean and standard deviation do to its advantages."""
+    """W307 to W309: effects of the mean and the standard deviation of a group on its advantages."""
     data = _data(checked)
     for index, term in _terms(checked):
         baseline, path = term.baseline, (*term_path(index), "baseline")
         if not isinstance(baseline, GroupMean) or data is None or data.completions_per_prompt < 2:
             continue
         k = data.completions_per_prompt
-        scale = f"the gradient by ({k} − 1)/{k}" + (", and by 1/σ of the prompt" if baseline.std else "")
-        yield checked.finding("W307", f"a mean that holds the response itself scales {scale}", path)
+        scale = f"the gradient by ({k} − 1)/{k}" + (" and by 1/σ of the prompt" if baseline.std else "")
+        yield checked.finding("W307", f"a group mean that includes the response itself scales {scale}", path)
         if baseline.std and held(term, "loss") is not None:
-            message = "advantages are divided by the spread of the prompt's rewards, and the KL is not"
+            message = (
+                "advantages are divided by the standard deviation of the prompt's rewards, but the KL is not"
+            )
             yield checked.finding("W308", message, (*term_path(index), "kl"))
         if baseline.std and k == 2:
             yield checked.finding(
-                "W309", "of two responses one gets +1/√2 and one −1/√2, whatever their rewards", path
+                "W309",
+                "of two responses, one gets the advantage +1/√2 and the other −1/√2, for any rewards",
+                path,
             )
 
 
 def length_bias(checked: Checked) -> Iterator[Diagnostic]:
-    """W310: a weight that depends on how long a response is."""
+    """W310: the weight of a response depends on its length."""
     for index, term in _terms(checked):
         power = length_power(term)
         if power < 0:
-            message = "each token of a long response counts less than one of a short response"
+            message = "each token of a long response counts less than each token of a short response"
         elif power > 0:
-            message = (
-                "one ratio a response, and advantages summed over its tokens: a long response counts more"
-            )
+            message = "one ratio per response multiplies a sum over its tokens: a long response counts more"
         if power != 0:
             step = "ratio" if whole_ratio(term) else "aggregation"
             yield checked.finding("W310", message, (*term_path(index), step))
 
 
 def silent_groups(checked: Checked) -> Iterator[Diagnostic]:
-    """W311: few responses a prompt, judged 0 or 1: many groups are all alike; or all of them, by a column."""
+    """W311: the rewards of many groups, or of all groups, are equal."""
     data = _data(checked)
     if data is None or data.reward is None:
         return
     sources = data.reward if isinstance(data.reward, list) else [data.reward]
     if all(source.kind == "column" for source in sources) and data.missing_eos_reward is None:
-        message = "a column says the same of every response to a prompt: nothing is learnt about any of them"
+        message = "a column gives the same reward to every response to a prompt, so the policy learns nothing"
         yield checked.finding(
-            "W311", message, ("data", "reward"), help="judge the response: a verifier, a model"
+            "W311",
+            message,
+            ("data", "reward"),
+            help="choose a reward that reads the response, such as a verifier or a model",
         )
     if data.oracle is None and all(source.weight == 0 for source in sources):
-        message = "no reward has a weight other than 0: all responses are worth the same"
-        help_ = "a reward of weight 0 is logged and changes nothing: give one of them a weight"
+        message = "all rewards have the weight 0, so all responses get the same reward"
+        help_ = "give one reward a weight other than 0; a reward of weight 0 is only logged"
         yield checked.finding("W311", message, ("data", "reward"), help=help_)
     binary = all(source.kind == "verifier" for source in sources)
     for _, term in _terms(checked):
         grouped = isinstance(term.baseline, LeaveOneOut | Other | GroupMean) and held(term, "reward") is None
         if grouped and binary and 2 <= data.completions_per_prompt <= FEW:
             message = (
-                f"{data.completions_per_prompt} responses that a verifier marks 0 or 1 are often all alike, "
-                "and such a prompt teaches nothing"
+                f"a verifier often gives the same reward to all {data.completions_per_prompt} responses to a prompt, "
+                "and such a prompt gives no gradient"
             )
             yield checked.finding("W311", message, ("data", "completions_per_prompt"))

@@ -1,4 +1,4 @@
-"""Is there an anchor where one is needed, and is its absence meant?"""
+"""Checks of anchors: whether each loss has the reference that it needs."""
 
 from __future__ import annotations
 
@@ -15,34 +15,36 @@ __all__ = ["anchor_of_its_own", "anchor_without_reference", "no_anchor", "refere
 
 
 SAMPLER = ("rollout", "previous_iterate")
-"""The anchors that are the policy as it sampled: numbers that a rollout stores."""
+"""The anchors that are the rollout policy; a rollout stores their log-probabilities."""
 
 
 def anchor_without_reference(checked: Checked) -> Iterator[Diagnostic]:
-    """E110: a log-ratio to a reference, but `reference: {kind: none}`."""
+    """E110: a log-ratio to a reference together with `reference: {kind: none}`."""
     reference = checked.spec.job.model.reference
     own = {"policy", *(SAMPLER if checked.spec.job.data.kind in ONLINE else ())}
     anchors = {m for m in checked.loss.models if not is_other(m)} - own
     if anchors and reference is not None and reference.kind == "none":
-        message = "the objective takes a log-ratio to a reference, but `model.reference` is `none`"
+        message = "the objective needs a log-ratio to a reference, but `model.reference` is `none`"
         yield checked.finding("E110", message, ("model", "reference", "kind"))
 
 
 def reference_that_moves(checked: Checked) -> Iterator[Diagnostic]:
-    """E004: a reference that follows the policy, on given rows; W114: one that a loss on own samples does not read."""
+    """E004: a moving reference on given rows; W114: a reference that a loss on sampled rows does not read."""
     job, path = checked.spec.job, ("model", "reference", "kind")
     kind = job.model.reference.kind if job.model.reference is not None else "none"
     if job.data.kind not in ONLINE and kind in MOVING:
-        message = f"`reference: {{kind: {kind}}}` follows the policy from rollout to rollout, and given rows have none"
-        why = "given rows are scored once, by a reference that stands still"
-        yield checked.finding("E004", message, path, why=why, help="take `kind: initial`, or sample online")
+        message = (
+            f"`reference: {{kind: {kind}}}` changes from rollout to rollout, but given rows have no rollouts"
+        )
+        why = "the reference scores given rows once, so it must not change"
+        yield checked.finding("E004", message, path, why=why, help="set `kind: initial`, or sample online")
     if isinstance(job.data, Sampled) and kind != "none" and not _read(checked, job.data):
-        message = "the objective compares the policy with the one that sampled, and reads no reference"
+        message = "the objective compares the policy with the rollout policy, and reads no other reference"
         yield checked.finding("W114", message, path)
 
 
 def anchor_of_its_own(checked: Checked) -> Iterator[Diagnostic]:
-    """E004: a term's own model as its anchor, where the policy makes the responses."""
+    """E004: the anchor of a term is a model of its own, and the policy samples the responses."""
     if checked.spec.job.data.kind not in ONLINE:
         return
     for index, term in enumerate(checked.spec.job.objective.terms):
@@ -51,13 +53,13 @@ def anchor_of_its_own(checked: Checked) -> Iterator[Diagnostic]:
             term.anchor if isinstance(term, KLTerm) else getattr(getattr(term, "score", None), "anchor", None)
         )
         if isinstance(anchor, str) and "/" in anchor:
-            message = "a term's own model scores given rows once; responses in the making have one reference"
+            message = "a term's own anchor can score only given rows; sampled responses have one reference"
             help_ = "name the model in `model.reference: {kind: path, path: …}`"
             yield checked.finding("E004", message, (*term_path(index), *steps), help=help_)
 
 
 def _read(checked: Checked, data: Sampled) -> bool:
-    """Tell whether a reference is read: by loss or reward, by a mixture, or by evaluation for its KL."""
+    """Return whether the loss, the reward, a mixture opponent or the KL of an evaluation reads the reference."""
     anchors = set(checked.loss.models) - {"policy", *SAMPLER}
     reference = checked.spec.job.model.reference
     moved = (
@@ -76,7 +78,7 @@ def no_anchor(checked: Checked) -> Iterator[Diagnostic]:
     for index, term in enumerate(terms):
         if isinstance(term, Preference) and _free(term) and not anchored:
             message = (
-                f"`{term.name}` has neither reference, margin nor likelihood term: nothing bounds the policy"
+                f"`{term.name}` has no reference, no margin and no likelihood term: nothing bounds the policy"
             )
             yield checked.finding("W406", message, (*term_path(index), "score", "of"))
 

@@ -15,12 +15,12 @@ __all__ = ["Checked", "Rule", "term_path"]
 
 @dataclass(frozen=True)
 class Checked:
-    """What a rule looks at."""
+    """The input of a rule: a spec and its loss."""
 
     spec: Loaded
     loss: Loss
     every: tuple[Loss, ...]
-    """The losses of all sources of the job, this one's among them."""
+    """The losses of all sources of the job, including this loss."""
 
     def finding(
         self,
@@ -31,7 +31,7 @@ class Checked:
         why: str | None = None,
         help: str | None = None,  # noqa: A002
     ) -> Diagnostic:
-        """Make a finding at a path of the spec; reason and way out left out come from the table of codes."""
+        """Make a finding at a path of the spec; the table of codes supplies a reason or help that is None."""
         return Diagnostic(code, message, self.spec.document.span(path), why=why, help=help)
 
 

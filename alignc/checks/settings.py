@@ -1,4 +1,4 @@
-"""Do the settings of a run fit each other and the objective?"""
+"""Checks of settings: whether the settings of a run fit each other and the objective."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ HELD_OUT = (
     "objective/scores",
     "win_rate",
 )
-"""What held-out prompts are judged by, the policy answering them."""
+"""The metrics of the policy's responses to held-out prompts."""
 
 
 def best_metric(checked: Checked) -> Iterator[Diagnostic]:
-    """E003: a best checkpoint by a metric that the objective does not compute."""
+    """E003: the metric of the best checkpoint is not a metric of the objective."""
     chosen = checked.spec.job.train.metric_for_best_model
     every = checked.every
     own = [own_metric(i + 1) for i in range(len(every))] if len(every) > 1 else []
@@ -45,29 +45,29 @@ def best_metric(checked: Checked) -> Iterator[Diagnostic]:
     guess = did_you_mean(chosen.removeprefix("eval_"), known)
     yield checked.finding(
         "E003",
-        f"`metric_for_best_model` is `{chosen}`, which this objective does not compute",
+        f"`metric_for_best_model` is `{chosen}`, but this objective does not compute this metric",
         METRIC,
-        why="the best checkpoint is found by a metric of the held-out rows, and each objective has its own",
-        help=f"did you mean `{guess}`?" if guess else f"one of: {', '.join(known)}",
+        why="the best checkpoint is chosen by a metric on held-out rows, and each objective has its own metrics",
+        help=f"did you mean `{guess}`?" if guess else f"choose one of: {', '.join(known)}",
     )
 
 
 def held_out_metric(checked: Checked) -> Iterator[Diagnostic]:
-    """E006: a best checkpoint by a held-out metric, and no held-out rows."""
+    """E006: the best checkpoint needs held-out rows, but the spec has no held-out rows."""
     job = checked.spec.job
     missing = not isinstance(job.data, Sources) and job.data.eval is None
     if job.train.metric_for_best_model is not None and missing:
         yield checked.finding(
             "E006",
-            "`metric_for_best_model` needs held-out rows, and `data.eval` is missing",
+            "`metric_for_best_model` needs held-out rows, but `data.eval` is missing",
             METRIC,
-            why="checkpoints are compared on rows that they were not trained on",
+            why="checkpoints are compared on rows that training does not use",
             help="add `eval: {fraction: 0.05}` or `eval: {source: FILE}` to `data`",
         )
 
 
 def early_stopping(checked: Checked) -> Iterator[Diagnostic]:
-    """E006: patience without what is waited for, or without evaluations to wait through."""
+    """E006: `early_stopping_patience` needs a metric and evaluations during the run."""
     train = checked.spec.job.train
     if train.early_stopping_patience is None:
         return
@@ -77,21 +77,21 @@ def early_stopping(checked: Checked) -> Iterator[Diagnostic]:
                 "E006",
                 f"`early_stopping_patience` needs `{name}`",
                 PATIENCE,
-                why="patience counts evaluations during the run in which a chosen metric is no better",
+                why="patience counts the evaluations during the run without an improvement of the chosen metric",
                 help=f"add `{name}: {example}` to `train`, or delete `early_stopping_patience`",
             )
 
 
 def adapter_off(checked: Checked) -> Iterator[Diagnostic]:
-    """E006: the reference is the policy without its adapter, and it has none."""
+    """E006: the reference is the policy without its adapter, but the policy has no adapter."""
     model = checked.spec.job.model
     if model.reference is not None and model.reference.kind == "adapter_off" and model.adapter is None:
         yield checked.finding(
             "E006",
             "`reference: {kind: adapter_off}` needs `model.adapter`",
             ("model", "reference", "kind"),
-            why="without an adapter to switch off, the reference would be the policy itself",
-            help="add `adapter: {kind: lora}` to `model`, or take `reference: {kind: initial}`",
+            why="without an adapter, the reference would be the policy itself",
+            help="add `adapter: {kind: lora}` to `model`, or set `reference: {kind: initial}`",
         )
 
 
@@ -100,27 +100,27 @@ def no_steps(checked: Checked) -> Iterator[Diagnostic]:
     if checked.spec.job.train.max_steps == 0:
         yield checked.finding(
             "E004",
-            "`max_steps` must be at least 1, or -1 to go by epochs, found 0",
+            "`max_steps` must be at least 1, or -1 to count epochs instead, but it is 0",
             ("train", "max_steps"),
-            why="a run without a step trains nothing",
+            why="a run without steps trains nothing",
         )
 
 
 def no_room(checked: Checked) -> Iterator[Diagnostic]:
-    """E004: responses that leave no token for the prompt."""
+    """E004: the longest response leaves no token for the prompt."""
     data, limit = checked.spec.job.data, checked.spec.job.train.max_length
     if isinstance(data, Sampled) and data.max_new_tokens >= limit:
         yield checked.finding(
             "E004",
-            f"`max_new_tokens` is {data.max_new_tokens}, which leaves no token of `train.max_length: {limit}`",
+            f"`max_new_tokens` is {data.max_new_tokens}: `train.max_length: {limit}` leaves no token for the prompt",
             ("data", "max_new_tokens"),
-            why="prompt and response together must fit the length",
-            help=f"lower it, or set `train.max_length` above {data.max_new_tokens}",
+            why="prompt and response together must fit into `max_length`",
+            help=f"lower `max_new_tokens`, or set `train.max_length` above {data.max_new_tokens}",
         )
 
 
 def positions(checked: Checked) -> Iterator[Diagnostic]:
-    """E004: rows may be longer than the positions that a fresh model is given; a default gives way instead."""
+    """E004: `max_length` exceeds the positions of a new model; an unwritten `max_length` is lowered instead."""
     job, written = checked.spec.job, ("train", "max_length")
     if written not in checked.spec.document.origins:
         return
@@ -129,9 +129,9 @@ def positions(checked: Checked) -> Iterator[Diagnostic]:
         if limit is not None and job.train.max_length > limit:
             yield checked.finding(
                 "E004",
-                f"`train.max_length` is {job.train.max_length}, and the model has {limit} positions (`{name}`)",
+                f"`train.max_length` is {job.train.max_length}, but the model has {limit} positions (`{name}`)",
                 written,
-                why="a token beyond the last position has no embedding, or one that was never meant to be",
+                why="a token after the last position has no valid position embedding",
                 help=f"set `train.max_length` to at most {limit}, or raise `{name}`",
             )
 
@@ -140,11 +140,11 @@ HEADS = (
     (("num_attention_heads", "n_head"), ("hidden_size", "n_embd")),
     (("num_key_value_heads",), ("num_attention_heads", "n_head")),
 )
-"""What shares out what, by its names: the first must divide the second."""
+"""Pairs of sizes by their names: the first size must divide the second size."""
 
 
 def heads(checked: Checked) -> Iterator[Diagnostic]:
-    """E004: a fresh model whose attention heads do not share out its width, or each other, evenly."""
+    """E004: the heads of a new model do not divide its width, or the key-value heads do not divide the heads."""
     policy = checked.spec.job.model.policy
     for parts, wholes in HEADS:
         part, whole = (
@@ -154,11 +154,11 @@ def heads(checked: Checked) -> Iterator[Diagnostic]:
         if part is None or whole is None or (part[1] > 0 and whole[1] % part[1] == 0):
             continue
         if parts[0] == "num_attention_heads" and getattr(policy, "head_dim", None) is not None:
-            continue  # a head's width is written, and need not be a share
+            continue  # `head_dim` sets the width of a head, so the width need not be divisible
         yield checked.finding(
             "E004",
-            f"`{part[0]}` is {part[1]}, which does not divide `{whole[0]}: {whole[1]}`",
+            f"`{part[0]}` is {part[1]}, and this number does not divide `{whole[0]}: {whole[1]}`",
             ("model", "policy", part[0]),
-            why="each head takes an equal share",
+            why="the heads divide the width equally, and the key-value heads divide the heads equally",
             help=f"choose a divisor of {whole[1]}",
         )

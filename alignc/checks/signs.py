@@ -1,4 +1,4 @@
-"""Does the first step go the right way?"""
+"""Checks of signs: whether the first step moves the policy in the right direction."""
 
 from __future__ import annotations
 
@@ -17,16 +17,19 @@ from alignc.spec.objective import Pointwise, Preference, Term
 __all__ = ["descent_direction", "rewarded_length", "smoothing", "turned_around"]
 
 POINTS = ((-20.0, 11.0, -26.0, 14.0), (-31.0, 18.0, -12.0, 6.0), (-15.0, 9.0, -15.0, 9.0))
-"""log π and length of chosen and of rejected, in nat and token: shorter, longer and alike."""
+"""log π in nat and length in tokens of the chosen and then of the rejected response.
+
+The chosen response is shorter, longer, and as long as the rejected response.
+"""
 DISTANCES = (-300.0, -100.0, -30.0, 30.0, 100.0, 300.0)
-"""Nats by which the policy is moved from the reference, up on the chosen and down on the rejected response."""
+"""Shifts of log π in nat: up for the chosen response and down for the rejected response."""
 
 
 def descent_direction(checked: Checked) -> Iterator[Diagnostic]:
     """E501: at π = ref a step must raise the chosen response and must not raise the rejected one.
 
-    A loss that has a dent at the start and yet falls from a pair ranked wrong to one ranked right (DiscoPOP) has no
-    sign error.
+    The loss of DiscoPOP has a local minimum near the start, but it falls as the ranking of a pair improves.
+    Such a loss has no sign error.
     """
     terms = checked.spec.job.objective.terms
     if (
@@ -41,7 +44,7 @@ def descent_direction(checked: Checked) -> Iterator[Diagnostic]:
     if wrong and not all(_ranks(root, point) for point in POINTS):
         chosen, rejected = wrong[0]
         message = (
-            f"the first step goes the wrong way: ∂L/∂log π is {chosen:.3g} on the chosen response"
+            f"the first step goes in the wrong direction: ∂L/∂log π is {chosen:.3g} on the chosen response"
             f" and {rejected:.3g} on the rejected one"
         )
         yield checked.finding("E501", message, _blamed(checked))
@@ -59,7 +62,7 @@ def _values(point: tuple[float, ...]) -> dict[str, tuple[float, float]]:
 
 
 def _ranks(root: Node, point: tuple[float, ...]) -> bool:
-    """Tell whether the loss is lower, and ever lower, the further the policy ranks the pair right and not wrong."""
+    """Return whether the loss never rises, and falls overall, as the policy ranks the pair more correctly."""
     losses = []
     for nats in DISTANCES:
         moved = {"chosen": (point[0] + nats, point[1]), "rejected": (point[2] - nats, point[3])}
@@ -72,7 +75,7 @@ def _ranks(root: Node, point: tuple[float, ...]) -> bool:
 
 
 def trained_output(root: Node, response: str) -> Node:
-    """Find what of a response is trained: its log-probabilities, or a reward model's score."""
+    """Return the trained output of a response: its log-probability, or the score of a reward model."""
     score = Output("score", "policy", response)
     return score if score in inputs(root) else Logp("policy", response)
 
@@ -112,13 +115,13 @@ def _blamed(checked: Checked) -> tuple[str | int, ...]:
 
 
 def _half_flipped(term: Term) -> bool:
-    """Tell whether E404 or W405 already says that the labels teach nothing or the reverse."""
+    """Return whether E404 or W405 already reports the label smoothing of a term."""
     link = getattr(term, "link", None)
     return isinstance(link, LogisticLink | RobustLink) and link.label_smoothing >= 0.5
 
 
 def rewarded_length(checked: Checked) -> Iterator[Diagnostic]:
-    """W502: a negative α pays for length instead of charging for it."""
+    """W502: a negative α rewards length."""
     for index, term in enumerate(checked.spec.job.objective.terms):
         if isinstance(term, Preference) and isinstance(term.margin, LengthMargin) and term.margin.alpha < 0:
             message = f"α = {term.margin.alpha:g} rewards length"
@@ -126,31 +129,33 @@ def rewarded_length(checked: Checked) -> Iterator[Diagnostic]:
 
 
 def turned_around(checked: Checked) -> Iterator[Diagnostic]:
-    """W503: a weight below 0, where no other finding is about it."""
+    """W503: a negative weight that no other finding reports."""
     for index, term in enumerate(checked.spec.job.objective.terms):
         said = isinstance(term, Pointwise) and checked.loss.view.pair
         if term.weight < 0 and not said and (does := BACKWARDS.get(term.kind)):
-            message = f"`{term.name}` has the weight {term.weight:g}: it {does}"
+            message = f"`{term.name}` has the weight {term.weight:g}: the term {does}"
             yield checked.finding("W503", message, (*term_path(index), "weight"))
 
 
 BACKWARDS = {
-    "entropy": "lowers the entropy of the policy, to one response in the end",
+    "entropy": "lowers the entropy of the policy until a single response is left",
     "kl": "drives the policy away from its anchor, without bound",
     "value": "drives the critic away from the returns, without bound",
-    "policy_gradient": "lowers the reward that it should raise",
-    "pointwise": "lowers what it should raise, and raises what it should lower",
+    "policy_gradient": "lowers the expected reward",
+    "pointwise": "lowers the responses that it should raise, and raises the responses that it should lower",
 }
-"""What a term does the wrong way round. E302 and E501 are about likelihoods and preferences."""
+"""The effect of a negative weight by kind of term; E302 and E501 cover likelihoods and preferences."""
 
 
 def smoothing(checked: Checked) -> Iterator[Diagnostic]:
-    """E404 and W405: labels that are flipped half of the time, or more often, teach nothing or the reverse."""
+    """E404 and W405: label smoothing of one half or more."""
     for index, term in enumerate(checked.spec.job.objective.terms):
         if isinstance(term, Preference) and isinstance(term.link, LogisticLink | RobustLink):
             path, epsilon = (*term_path(index), "link", "label_smoothing"), term.link.label_smoothing
             robust = isinstance(term.link, RobustLink)
             if epsilon > 0.5 or (robust and epsilon == 0.5):
-                yield checked.finding("E404", f"ε = {epsilon:g} turns the preference around", path)
+                yield checked.finding("E404", f"ε = {epsilon:g} reverses the preferences", path)
             elif epsilon == 0.5:
-                yield checked.finding("W405", "ε = ½ pins the margin at 0: nothing is learned", path)
+                yield checked.finding(
+                    "W405", "ε = ½ holds the margin at 0: the policy learns no preference", path
+                )

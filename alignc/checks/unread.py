@@ -1,4 +1,4 @@
-"""Is every setting that was written read by something?"""
+"""Checks of settings that nothing reads."""
 
 from __future__ import annotations
 
@@ -21,49 +21,51 @@ __all__ = ["unread_data", "unread_fields", "unread_parameters", "unread_train"]
 
 
 def _written(checked: Checked, path: Path) -> bool:
-    """Tell whether a value stands in a file of the user's or on the command line, and not in a preset of ours."""
+    """Return whether a value comes from a user's file or the command line, and not from a preset."""
     origin = checked.spec.document.origins.get(path)
     return origin is not None and origin.span is not None
 
 
 def _part(checked: Checked) -> bool:
-    """Tell one of several sources from a whole spec: what one does not read another may."""
+    """Return whether this is one of several sources; another source may then read the setting."""
     return checked.spec.whole is not None
 
 
 def unread_train(checked: Checked) -> Iterator[Diagnostic]:
-    """W114: settings of rollouts where the responses are given, and of epochs where iterations count."""
+    """W114: settings of rollouts for given rows, and `num_train_epochs` for self-play."""
     job = checked.spec.job
     for name in ("rollout_epochs", "rollout_minibatches"):
         path = ("train", name)
         if job.data.kind not in ONLINE and getattr(job.train, name) != 1 and _written(checked, path):
-            message = f"`{name}` is about rollouts, and rows of kind `{job.data.kind}` need none"
+            message = (
+                f"`{name}` is a setting of rollouts, but rows of kind `{job.data.kind}` have no rollouts"
+            )
             yield checked.finding("W114", message, path)
     if isinstance(job.data, SelfPlay) and _written(checked, ("train", "num_train_epochs")):
-        message = "self-play goes by `data.iterations`, and not by `num_train_epochs`"
+        message = "`data.iterations` sets the length of self-play, and `num_train_epochs` has no effect"
         yield checked.finding("W114", message, ("train", "num_train_epochs"))
 
 
 def unread_data(checked: Checked) -> Iterator[Diagnostic]:
-    """W114: a critic, an opponent, a reward of cut responses, further samples: and nothing there that reads them."""
+    """W114: a critic, an opponent, a reward of cut responses or further samples that nothing reads."""
     job, view = checked.spec.job, checked.loss.view
     valued = any(isinstance(t, Value) or _valued(t) for t in job.objective.terms)
     if job.model.critic is not None and not valued and not _part(checked):
-        yield checked.finding("W114", "no term reads a critic's values", ("model", "critic"))
+        yield checked.finding("W114", "no term reads the values of the critic", ("model", "critic"))
     if job.model.critic is not None and job.model.critic.kind == "head" and job.model.critic.path is not None:
-        message = "a head stands on the policy's own trunk, and starts from no other model"
+        message = "a value head uses the trunk of the policy, and cannot start from another model"
         yield checked.finding("W114", message, ("model", "critic", "path"))
     data = job.data
     if not isinstance(data, Sampled):
         return
     if data.opponent.kind == "mixture" and data.oracle is None and _written(checked, ("data", "opponent")):
-        message = "an opponent meets the responses before an oracle, and there is none"
+        message = "an opponent needs an oracle, but `data.oracle` is missing"
         yield checked.finding("W114", message, ("data", "opponent"))
     if data.missing_eos_reward is not None and data.reward is None:
-        message = "`missing_eos_reward` stands in for a reward, and there is none"
+        message = "`missing_eos_reward` replaces a reward, but `data.reward` is missing"
         yield checked.finding("W114", message, ("data", "missing_eos_reward"))
     if view.convert == "demonstration" and data.completions_per_prompt > 1:
-        message = f"of {data.completions_per_prompt} responses the first alone meets the demonstration"
+        message = f"only the first of the {data.completions_per_prompt} responses is compared with the demonstration"
         yield checked.finding("W114", message, ("data", "completions_per_prompt"))
 
 
@@ -72,7 +74,7 @@ def _valued(term: object) -> bool:
 
 
 def unread_fields(checked: Checked) -> Iterator[Diagnostic]:
-    """W114: a field of a policy gradient that another of its choices leaves without effect."""
+    """W114: a field of a policy gradient that has no effect because of another field."""
     for index, term in enumerate(checked.spec.job.objective.terms):
         if not isinstance(term, PolicyGradient):
             continue
@@ -82,20 +84,20 @@ def unread_fields(checked: Checked) -> Iterator[Diagnostic]:
             and not _ratio_in_kl(term)
             and _written(checked, (*path, "ratio"))
         ):
-            yield checked.finding("W114", "`surrogate: reinforce` takes no ratio", (*path, "ratio"))
+            yield checked.finding("W114", "`surrogate: reinforce` uses no ratio", (*path, "ratio"))
         if not _valued(term) and _written(checked, (*path, "gae_lambda")):
-            message = "`gae_lambda` weighs a critic's values, and the baseline is another"
+            message = "`gae_lambda` needs the values of a critic, but the baseline is not `value`"
             yield checked.finding("W114", message, (*path, "gae_lambda"))
         if _still(term):
-            message = "the previous iterate is the policy that samples: in the reward the KL to it is 0"
+            message = "the previous iterate is the rollout policy, so the KL to it in the reward is 0"
             yield checked.finding("W114", message, (*path, "kl", "anchor"), help="place the KL in the loss")
         if term.kl is not None and term.kl.adaptive is not None and term.kl.beta == 0:
-            message = "a strength of 0 stays 0, whatever it is multiplied by"
+            message = "`beta` is 0: an adaptive controller multiplies `beta`, so `beta` stays 0"
             yield checked.finding("W114", message, (*path, "kl", "adaptive"))
 
 
 def _still(term: PolicyGradient) -> bool:
-    """Tell a penalty on the distance between the policy that sampled and itself."""
+    """Return whether the KL in the reward compares the rollout policy with itself."""
     kl = held(term, "reward")
     return kl is not None and kl.anchor == "previous_iterate"
 
@@ -105,7 +107,7 @@ def _ratio_in_kl(term: PolicyGradient) -> bool:
 
 
 def unread_parameters(checked: Checked) -> Iterator[Diagnostic]:
-    """W114: a parameter that no term of its preset takes, or that gives way to the field it is a default of."""
+    """W114: a parameter that no term of its preset uses, or whose field the spec sets itself."""
     spec = checked.spec
     if spec.preset is not None:
         for name, bound in spec.parameters.items():
@@ -117,7 +119,7 @@ def unread_parameters(checked: Checked) -> Iterator[Diagnostic]:
         for name in sorted(each.preset.parameters.keys() - taken):
             span = each.parameters[name].origin.span
             if span is not None and span.file in here:
-                message = f"`{name}` has no effect: as a term a preset sets nothing beside its terms"
+                message = f"`{name}` has no effect: a preset that is used as a term sets only its terms"
                 yield Diagnostic("W114", message, span)
 
 
@@ -128,24 +130,26 @@ def _at_the_top(checked: Checked, preset: Preset, name: str, bound: Bound) -> It
     places = defaults_of(preset, name)
     path = ("objective", name)
     if not places:
-        yield checked.finding("W114", f"`{name}` has no effect beside the preset's other choices", path)
+        yield checked.finding(
+            "W114", f"`{name}` has no effect together with the other parameters of the preset", path
+        )
     elif not online:
-        message = f"`{name}` is about the policy's own responses, and the rows give theirs"
+        message = f"`{name}` is a setting of sampled responses, but the rows give the responses"
         yield checked.finding("W114", message, path)
     for place in places if online else ():
         value, field = checked.spec.document.get(place), ".".join(str(step) for step in place)
         if value != bound.value:
             other = (
-                f"`{field}`, which is {scalar_text(value)}"
+                f"`{field}: {scalar_text(value)}`"
                 if value is not None
                 else f"`{'.'.join(map(str, place[:-1]))}`"
             )
-            message = f"`{name}` is {scalar_text(bound.value)}, but gives way to {other}"
+            message = f"`{name}` is {scalar_text(bound.value)}, but it is overridden by {other}"
             yield checked.finding("W114", message, path, help="delete one of the two")
 
 
 def _taken(terms: list[dict[str, Any]], parameters: Mapping[str, Bound]) -> set[str]:
-    """Collect the parameters in the terms that apply, and those that decide which do."""
+    """Collect the parameters of the terms that apply, and the parameters that choose these terms."""
     found: set[str] = set()
     for term in terms:
         wrong = [n for n, value in term.get("when", {}).items() if parameters[n].value != value]
