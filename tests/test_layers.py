@@ -37,9 +37,10 @@ MAY: dict[str, set[str]] = {
     "api": {*ORDER[2:], "printers"},
     "runtime": set(),
 }
+MAY = {name: {*below, "contract"} for name, below in MAY.items()} | {"contract": set()}
 MAY["cli"] |= {"api", "printers", "runtime"}
 MAY["docs"] |= {"api", "printers"}
-MAY["doctor"] = {"api", "launch", "plan", "spec", "diagnostics"}
+MAY["doctor"] = {"api", "launch", "plan", "spec", "diagnostics", "contract"}
 MAY["cli"] |= {"doctor"}
 MAY["docs"] -= {"launch"}
 for layer in ("diff", "emit", "explain"):
@@ -116,6 +117,12 @@ def test_the_compiler_imports_no_model_library(path: Path) -> None:
         {"numpy"} if layer_of(dotted(path)) == "verify" else set()
     )  # a command of its own, imported late
     assert not {name.split(".")[0] for name, _ in imports(path)} & HEAVY - allowed
+
+
+@pytest.mark.parametrize("path", [p for p in MODULES if layer_of(dotted(p)) == "contract"], ids=dotted)
+def test_the_contract_imports_the_standard_library_alone(path: Path) -> None:
+    outside = {name.split(".")[0] for name, _ in imports(path)} - sys.stdlib_module_names
+    assert outside <= {"alignc"}
 
 
 def test_every_layer_is_known() -> None:

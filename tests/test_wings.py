@@ -36,7 +36,7 @@ def imported(path: Path) -> Iterator[tuple[str, ...]]:
     """Yield the modules of the runtime that a file imports, as parts below `runtime`."""
     package = path.relative_to(RUNTIME).parts[:-1]
     for node in ast.walk(ast.parse(path.read_text("utf-8"))):
-        if isinstance(node, ast.ImportFrom) and node.level:
+        if isinstance(node, ast.ImportFrom) and 0 < node.level <= len(package) + 1:
             above = package[: len(package) - node.level + 1]
             found = (*above, *(node.module or "").split(".")) if node.module else above
             yield from [found] if found else [(alias.name,) for alias in node.names]

@@ -20,8 +20,11 @@ from alignc.plan import Needs
 from alignc.plan.needs import online
 from alignc.spec.load import Loaded
 
-__all__ = ["JobFolder", "job_folder", "runtime_files", "write"]
+__all__ = ["BUNDLE", "JobFolder", "job_folder", "runtime_files", "write"]
 
+BUNDLE = "bundled"
+"""The package of a standalone job folder that holds what the job imports of alignc."""
+BUNDLED = ("contract", "runtime")
 EXECUTABLE = {"launch.sh", "slurm.sh"}
 
 
@@ -45,10 +48,10 @@ def job_folder(
     spec: Loaded, loss: Loss, needs: Needs, explained: Explanation, *, standalone: bool = False
 ) -> JobFolder:
     """Emit a job. `standalone` brings the runtime along, so that the folder runs where alignc is not installed."""
-    job, runtime = spec.job, "runtime" if standalone else "alignc.runtime"
+    job = spec.job
     values = {
         "formula": explained.formula,
-        "runtime": runtime,
+        "runtime": f"{BUNDLE if standalone else 'alignc'}.runtime",
         "processes": job.launch.num_processes,
         "machines": job.launch.num_machines,
         "engine": job.launch.engine,
@@ -76,20 +79,26 @@ def job_folder(
         "README.md": rendered("README.md.j2", **values),
     }
     if standalone:
-        files |= {f"runtime/{name}": text for name, text in runtime_files()}
+        files |= runtime_files()
     return JobFolder(files)
 
 
 def runtime_files() -> Iterator[tuple[str, str]]:
-    """Read the runtime's own source, which imports nothing of the compiler."""
-    root = Path(str(resources.files("alignc"))) / "runtime"
-    for path in sorted(root.rglob("*.py")):
-        yield path.relative_to(root).as_posix(), path.read_text("utf-8")
+    """Read the source that a standalone job brings along: the runtime, and the contract that it shares with alignc.
+
+    Both lie in one package, as they do in alignc: `from ..contract import …` then holds in either place.
+    """
+    root = Path(str(resources.files("alignc")))
+    yield f"{BUNDLE}/__init__.py", '"""The part of alignc that a job imports while it runs."""\n'
+    for part in BUNDLED:
+        for path in sorted((root / part).rglob("*.py")):
+            yield f"{BUNDLE}/{path.relative_to(root).as_posix()}", path.read_text("utf-8")
 
 
 def write(folder: JobFolder, target: Path) -> None:
     """Write a job folder; what stood in it before of an older job is removed."""
-    shutil.rmtree(target / "runtime", ignore_errors=True)
+    for old in (BUNDLE, "runtime"):
+        shutil.rmtree(target / old, ignore_errors=True)
     for name, text in folder.files.items():
         path = target / name
         path.parent.mkdir(parents=True, exist_ok=True)

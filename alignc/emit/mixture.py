@@ -10,7 +10,7 @@ from typing import Any
 
 from alignc import __version__
 from alignc.emit.config import accelerate_yaml, deepspeed_json
-from alignc.emit.folder import JobFolder, runtime_files
+from alignc.emit.folder import BUNDLE, JobFolder, runtime_files
 from alignc.emit.job_json import formula_latex, formula_text, job_data, origins, resolved
 from alignc.emit.render import rendered
 from alignc.emit.source import loss_source
@@ -47,7 +47,7 @@ def mixed_folder(
             {"module": module, "formula": p.explanation.formula, "digest": _digest(sources[module])}
             for module, p in zip(sources, parts.values(), strict=True)
         ],
-        "runtime": "runtime" if standalone else "alignc.runtime",
+        "runtime": f"{BUNDLE if standalone else 'alignc'}.runtime",
         "processes": job.launch.num_processes,
         "machines": job.launch.num_machines,
         "engine": job.launch.engine,
@@ -67,7 +67,7 @@ def mixed_folder(
         "README.md": rendered("README.md.j2", **values),
     }
     if standalone:
-        files |= {f"runtime/{name}": text for name, text in runtime_files()}
+        files |= runtime_files()
     return JobFolder(files)
 
 

@@ -231,8 +231,8 @@ class Wall:
             raise ImportError(f"{name} is not installed here")
 sys.meta_path.insert(0, Wall())
 sys.path.insert(0, sys.argv[1])
-import pkgutil, importlib, runtime
-for found in pkgutil.walk_packages(runtime.__path__, "runtime."):
+import pkgutil, importlib, bundled
+for found in pkgutil.walk_packages(bundled.__path__, "bundled."):
     importlib.import_module(found.name)
 import torch, loss
 share, metrics = loss.loss(
@@ -250,6 +250,8 @@ def test_a_standalone_folder_needs_no_alignc(tmp_path: Path) -> None:
     from alignc.emit import write
 
     write(compiled(Variant("dpo")).folder(standalone=True), tmp_path / "job")
+    parts = {path.name for path in (tmp_path / "job" / "bundled").iterdir()}
+    assert parts == {"__init__.py", "contract", "runtime"}
     assert "alignc" not in (tmp_path / "job" / "train.py").read_text().replace("`alignc run`", "")
     ran = subprocess.run(
         [*PYTHON, "-W", "ignore", "-c", BLOCKED, str(tmp_path / "job")],

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
-from .fixtures import ROOT, job_data, write_job, write_pairs
+from alignc.emit.folder import JobFolder, runtime_files, write
+
+from .fixtures import job_data, write_job, write_pairs
 
 WITHOUT_ALIGNC = """
 import runpy, sys
@@ -28,10 +29,8 @@ def test_a_copied_runtime_trains(tmp_path: Path):
     data = job_data("dpo", write_pairs(tmp_path / "rows.jsonl", 4), tmp_path / "run")
     job = write_job(tmp_path / "run" / "job", data)
     script = job / "train.py"
-    script.write_text(script.read_text().replace("from alignc.runtime.", "from runtime."))
-    shutil.copytree(
-        ROOT / "alignc" / "runtime", job / "runtime", ignore=shutil.ignore_patterns("__pycache__")
-    )
+    script.write_text(script.read_text().replace("from alignc.runtime.", "from bundled.runtime."))
+    write(JobFolder(dict(runtime_files())), job)
     variables = {**os.environ, "ALIGNC_CACHE": str(tmp_path / "cache"), "OMP_NUM_THREADS": "1"}
     variables.pop("ALIGNC_LAUNCHED", None)
     line = [sys.executable, "-c", WITHOUT_ALIGNC, str(script)]

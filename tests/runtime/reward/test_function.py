@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -14,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from alignc.emit.folder import JobFolder, runtime_files, write
 from alignc.runtime.base.failure import Failure
 from alignc.runtime.reward import Sample, build_reward
 from alignc.runtime.reward.allowed import FOLDERS
@@ -252,7 +252,7 @@ class Absent:
         if name.split(".")[0] == "alignc":
             raise ModuleNotFoundError(name)
 sys.meta_path.insert(0, Absent())
-from runtime.reward import Sample, build_reward
+from bundled.runtime.reward import Sample, build_reward
 config = {"kind": "function", "name": "judges:length", "timeout": 2.0}
 with build_reward(config, allowed=["judges:length"], device="cpu") as judge:
     print(judge([Sample("p", "four")]).values)
@@ -261,9 +261,7 @@ with build_reward(config, allowed=["judges:length"], device="cpu") as judge:
 
 @pytest.fixture
 def copied(tmp_path: Path) -> Path:
-    shutil.copytree(
-        ROOT / "alignc" / "runtime", tmp_path / "runtime", ignore=shutil.ignore_patterns("__pycache__")
-    )
+    write(JobFolder(dict(runtime_files())), tmp_path)
     return tmp_path
 
 
