@@ -1,4 +1,4 @@
-"""Doctor: what this machine can do, and what a spec needs of it and does not find."""
+"""Doctor: the abilities of this machine, and the needs of a spec that it does not meet."""
 
 from alignc.doctor.examination import examine
 from alignc.doctor.finding import Finding

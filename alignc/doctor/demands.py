@@ -1,4 +1,4 @@
-"""What a spec needs of the machine, beyond what every job does, and which of it is not there."""
+"""The needs of a spec beyond the needs of every job, and which of them this machine does not meet."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from alignc.spec.pipeline import producers
 __all__ = ["Demands", "demands", "lacking", "needed"]
 
 SLOTS = {"adamw_torch_fused": 8, "adamw_torch": 8, "rmsprop": 4, "sgd": 0}
-"""Bytes of the optimizer's states a trained parameter."""
+"""Bytes of the optimizer states per trained parameter."""
 
 
 @dataclass(frozen=True)
 class Demands:
-    """A compiled spec: its stage, its plan where it has one, and its local files that are not there."""
+    """A compiled spec: its stage, its plan or None, and findings about its missing local files."""
 
     stage: Stage
     plan: Planned | None
@@ -41,7 +41,7 @@ class Demands:
 
 
 def demands(path: str, overrides: Sequence[str] = ()) -> Demands:
-    """Compile and plan a spec, without its data. Raises DiagnosticError for what is wrong with it."""
+    """Compile and plan a spec without its data. Raises DiagnosticError if the spec has an error."""
     compiled = built(path, overrides, files=False)
     document = compiled.spec.document
     stage = Stage(path, document, compiled.folder(), Options(), producers(document))
@@ -50,7 +50,7 @@ def demands(path: str, overrides: Sequence[str] = ()) -> Demands:
 
 
 def needed(spec: Mapping[str, Any], torch: Torch) -> set[str]:
-    """Name what a resolved spec needs that others do without."""
+    """Return the names of the packages and tools that this resolved spec needs and other specs do not."""
     launch, cpu = spec["launch"], not torch.devices
     found = set(spec["train"]["report_to"]) & {"wandb"}
     found |= {"vllm"} if any(each.get("sampler") == "vllm" for each in sources(spec)) else set()
@@ -62,21 +62,23 @@ def needed(spec: Mapping[str, Any], torch: Torch) -> set[str]:
 
 
 def sources(spec: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """List the sections of data: one, or one a source."""
+    """List the sections of data: one section for each source."""
     several = spec["data"].get("sources")
     return list(several.values()) if several else [spec["data"]]
 
 
 def lacking(asked: Sequence[Demands], torch: Torch) -> Iterator[Finding]:
-    """Look at what each spec needs: models, data, permissions, devices, memory and room on the disk."""
+    """Check the needs of each spec: models, data, permissions, devices, memory and disk space."""
     absent = untrained([each.stage for each in asked])
     for each in asked:
         group = each.stage.spec
         models = [found for found in untrained([each.stage]) if found in absent]
-        yield from _told(group, "models", models, "all that it starts from is here, or comes before")
+        yield from _told(group, "models", models, "all models exist, or an earlier stage trains them")
         yield from _hub_models(group, each.spec)
-        yield from _told(group, "data", each.missing, "the files that it names are here")
-        yield from _told(group, "permissions", disallowed([each.stage]), "all that it asks for")
+        yield from _told(group, "data", each.missing, "all files exist")
+        yield from _told(
+            group, "permissions", disallowed([each.stage]), "all functions and hosts are allowed"
+        )
         yield _processes(group, each.spec, torch)
         yield from _precision(group, each.spec, torch)
         yield from _memory(group, each.plan)
@@ -97,10 +99,10 @@ def _hub_models(group: str, spec: Mapping[str, Any]) -> Iterator[Finding]:
         return
     kept = hub_cache() / f"models--{policy.replace('/', '--')}" / "snapshots"
     if any(is_file(folder / "config.json") for folder in kept.glob("*")):
-        yield Finding(group, "hub", "ok", f"{policy} is in the hub's cache")
+        yield Finding(group, "hub", "ok", f"{policy} is in the cache of the hub")
     else:
         yield Finding(
-            group, "hub", "note", f"{policy} will be fetched; --online asks whether the hub answers"
+            group, "hub", "note", f"{policy} will be downloaded; pass --online to check that the hub answers"
         )
 
 
@@ -108,13 +110,15 @@ def _processes(group: str, spec: Mapping[str, Any], torch: Torch) -> Finding:
     many, there = spec["launch"]["num_processes"], len(torch.devices)
     if there and many > there:
         help_ = f"set `launch.num_processes: {there}`, or run on a machine with {many} GPUs"
-        return Finding(group, "processes", "lacks", f"{many}, and {there} GPUs", help_)
+        return Finding(group, "processes", "lacks", f"{many} needed, but {there} GPUs found", help_)
     if not there and any(each.get("sampler") == "vllm" for each in sources(spec)):
         help_ = "set `data.sampler: transformers`, or run on a machine with a GPU"
         return Finding(group, "processes", "lacks", "`data.sampler: vllm` needs a GPU", help_)
     if not there and many > cores():
         help_ = f"set `launch.num_processes: {cores()}`"
-        return Finding(group, "processes", "note", f"{many}, and {cores()} cores: slower than fewer", help_)
+        return Finding(
+            group, "processes", "note", f"{many}, but {cores()} cores: fewer processes would be faster", help_
+        )
     where = "the CPU" if not there else "a GPU" if many == 1 else "a GPU each"
     return Finding(group, "processes", "ok", f"{many}, on {where}")
 
@@ -122,28 +126,30 @@ def _processes(group: str, spec: Mapping[str, Any], torch: Torch) -> Finding:
 def _precision(group: str, spec: Mapping[str, Any], torch: Torch) -> Iterator[Finding]:
     mixed = spec["launch"]["mixed_precision"]
     if mixed == "fp16":
-        help_ = "set `launch.mixed_precision: bf16`, or no"
+        help_ = "set `launch.mixed_precision: bf16` or `no`"
         yield Finding(group, "precision", "lacks", "training in float16 is not supported", help_)
     narrow = mixed == "bf16" or (mixed is None and spec["train"]["bf16"])
     if narrow and not all(device.bf16 for device in torch.devices):
         help_ = "set `train.bf16: false`"
-        yield Finding(group, "precision", "lacks", "bfloat16, which this GPU does not compute in", help_)
+        yield Finding(
+            group, "precision", "lacks", "bfloat16 is needed, but this GPU does not support it", help_
+        )
 
 
 def _memory(group: str, found: Planned | None) -> Iterator[Finding]:
     if found is None:
-        yield Finding(group, "memory", "note", "not planned: several sources of rows")
+        yield Finding(group, "memory", "note", "not estimated: the spec has several sources of rows")
         return
     plan, peak = found.plan, found.plan.peak
     if found.refusal is not None:
         yield Finding(group, "memory", "lacks", found.refusal.message, found.refusal.help)
         return
     if plan.fits == "unknown" or plan.memory is None:
-        help_ = "`alignc plan SPEC --parameters 0.5B` takes a size that you give"
-        yield Finding(group, "memory", "note", "not known: the model is not here to be looked at", help_)
+        help_ = "give the size of the model: `alignc plan SPEC --parameters 0.5B`"
+        yield Finding(group, "memory", "note", "not known: the model is not on this machine", help_)
         return
     said = f"about {gib(peak.total)} in {peak.name} of {gib(plan.memory.bytes)}"
-    help_ = "`alignc plan` itemises it; a smaller batch or `train.max_length` takes less"
+    help_ = "`alignc plan` lists each part; a smaller batch or a smaller `train.max_length` needs less memory"
     fits = plan.fits == "yes"
     yield Finding(group, "memory", "ok" if fits else "note", said, None if fits else help_)
 
@@ -151,12 +157,12 @@ def _memory(group: str, found: Planned | None) -> Iterator[Finding]:
 def _room(group: str, each: Demands) -> Finding:
     spec = each.spec
     wanted = room(spec, each.plan.plan) if each.plan else 0
-    help_ = "name an `output_dir` that can be written to"
+    help_ = "choose a writable `output_dir`"
     return place(group, "output_dir", Path(spec["output_dir"]), help_, wanted)
 
 
 def room(spec: Mapping[str, Any], plan: Plan) -> int:
-    """Estimate what a run leaves on the disk in bytes: checkpoints in float32, the best and the next beside them."""
+    """Estimate the bytes of a run on the disk: its checkpoints in float32, the best and the next one, and the model."""
     [policy, *_] = plan.sizes
     trained = policy.trained or 0
     stored = 4 * (trained if spec["model"]["adapter"] else policy.parameters or 0)

@@ -1,4 +1,4 @@
-"""The whole examination: the machine, and the specs that are to run on it."""
+"""The whole examination: the machine, and the specs that will run on it."""
 
 from __future__ import annotations
 
@@ -22,16 +22,15 @@ def examine(
     online: bool = False,
     torch: Torch | None = None,
 ) -> list[Finding]:
-    """Look at this machine, and at what a spec (or each stage of a pipeline) needs of it.
+    """Examine this machine, and the needs of a spec or of each stage of a pipeline.
 
-    `online` asks the hub; `torch`: what torch found, where that is known. Raises DiagnosticError for a faulty spec.
+    `online` also contacts the hub. `torch` holds the findings of torch; None probes torch in a process of its own.
+    Raises DiagnosticError for a spec with errors.
     """
     asked = [demands(each, overrides) for each in specs_of(spec)] if spec else []
     found = probe() if torch is None else torch
     wanted = {name for each in asked for name in needed(each.spec, found)}
-    here = (
-        [] if asked else [place("folders", "working folder", Path(), "change to one that can be written to")]
-    )
+    here = [] if asked else [place("folders", "working folder", Path(), "change to a writable folder")]
     return [
         *packages(wanted),
         *hardware(found, wanted),

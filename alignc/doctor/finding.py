@@ -1,4 +1,4 @@
-"""A thing that was looked at: how it stands, and the way out where it lacks."""
+"""The result of one check: its state, and help if something is missing."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ State = Literal["ok", "lacks", "note"]
 
 @dataclass(frozen=True)
 class Finding:
-    """One line: `ok`; `lacks` where something needed is not there; `note` for what is good to know."""
+    """One line of the result: `ok`, `lacks` for a missing thing that is needed, or `note` for information."""
 
     group: str
     name: str
@@ -22,5 +22,5 @@ class Finding:
 
 
 def verdict(there: bool, needed: bool) -> State:
-    """Call what is not there lacking only where it is needed."""
+    """Return `ok` for a present thing, else `lacks` if it is needed, else `note`."""
     return "ok" if there else "lacks" if needed else "note"

@@ -23,11 +23,11 @@ __all__ = ["access", "caches", "compilers", "hardware", "place"]
 ROOMY = 1 << 30
 PATIENCE = 5.0
 REPAIR = "install the torch that README.md names: `pip install torch==2.13.0`"
-NETWORK = "let the machine's name resolve to an address of its own, or set GLOO_SOCKET_IFNAME=lo"
+NETWORK = "let the name of the machine resolve to one of its addresses, or set GLOO_SOCKET_IFNAME=lo"
 
 
 def hardware(torch: Torch, needed: Collection[str]) -> Iterator[Finding]:
-    """Look at cores, memory, GPUs and what connects processes."""
+    """Check cores, memory, GPUs and the communication between processes."""
     yield Finding("machine", "cores", "ok", str(cores()))
     memory = of_machine(1) if not torch.devices else None
     if memory is not None:
@@ -52,80 +52,80 @@ def _devices(torch: Torch) -> Iterator[Finding]:
         yield Finding("machine", f"GPU {number}", "ok", said)
     if torch.devices:
         narrow = all(device.bf16 for device in torch.devices)
-        said = "computed by the GPU" if narrow else "not by this GPU: models are trained in float32"
+        said = "supported by the GPU" if narrow else "not supported by this GPU: training uses float32"
         yield Finding("machine", "bf16", "ok" if narrow else "note", said)
     else:
         yield _no_device(torch)
-        yield Finding("machine", "bf16", "note", "on CPUs only where the spec asks for it")
+        yield Finding("machine", "bf16", "note", "off by default on CPUs")
 
 
 def _no_device(torch: Torch) -> Finding:
     if shutil.which("nvidia-smi") is None:
         return Finding("machine", "GPU", "note", "none: jobs run on the CPU")
-    why = "this torch is built for CPUs" if torch.cuda is None else "torch may use none of them"
-    help_ = (
-        "install a torch with CUDA" if torch.cuda is None else "look at CUDA_VISIBLE_DEVICES and the driver"
-    )
-    return Finding("machine", "GPU", "note", f"there is a driver, but {why}", help_)
+    why = "this torch is built for CPUs" if torch.cuda is None else "torch cannot use any GPU"
+    help_ = "install a torch with CUDA" if torch.cuda is None else "check CUDA_VISIBLE_DEVICES and the driver"
+    return Finding("machine", "GPU", "note", f"a driver is installed, but {why}", help_)
 
 
 def compilers(needed: Collection[str]) -> Iterator[Finding]:
-    """Look for what DeepSpeed builds its parts for CPUs with."""
+    """Check the tools that DeepSpeed needs to build its CPU kernels."""
     beside = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
     ways = {"g++": "install g++ (Debian: `apt install g++`)", "ninja": "pip install ninja"}
     for name, help_ in ways.items():
         found = shutil.which(name, path=beside)
-        said = found or "not found; DeepSpeed builds its parts for CPUs with it"
+        said = found or "not found; DeepSpeed needs it to build its CPU kernels"
         yield Finding(
             "machine", name, verdict(found is not None, name in needed), said, None if found else help_
         )
 
 
 def caches() -> Iterator[Finding]:
-    """Look at the folders that jobs keep things in for later ones."""
-    yield place("folders", "cache", cache_folder(), "set ALIGNC_CACHE to a folder that can be written to")
-    yield place("folders", "hub's cache", hub_cache(), "set HF_HOME to a folder that can be written to")
+    """Check the cache folders that jobs share."""
+    yield place("folders", "cache", cache_folder(), "set ALIGNC_CACHE to a writable folder")
+    yield place("folders", "hub's cache", hub_cache(), "set HF_HOME to a writable folder")
 
 
 def cache_folder() -> Path:
-    """Find the folder of caches as a job does."""
+    """Return the cache folder of alignc, by the same rules as a job."""
     own = os.environ.get("ALIGNC_CACHE")
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(own) if own else Path(base) / "alignc"
 
 
 def hub_cache() -> Path:
-    """Find the hub's cache of models as its library does."""
+    """Return the cache folder of the hub's models, by the same rules as the hub's library."""
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     home = Path(os.environ.get("HF_HOME") or Path(base) / "huggingface")
     return Path(os.environ.get("HF_HUB_CACHE") or home / "hub").expanduser()
 
 
 def place(group: str, name: str, folder: Path, help_: str, wanted: int = 0) -> Finding:
-    """Look whether a folder, or the nearest one above it that is there, can be written to and has room."""
+    """Check that a folder, or its nearest existing parent, is writable and has enough free space."""
     there = next(each for each in (folder.absolute(), *folder.absolute().parents) if each.exists())
     try:
         with tempfile.TemporaryFile(dir=there):
             free = shutil.disk_usage(there).free
     except OSError as problem:
-        said = f"{folder}: cannot be written to ({problem.strerror})"
+        said = f"{folder}: not writable ({problem.strerror})"
         return Finding(group, name, "lacks", said, help_)
     said = f"{folder}, {gib(free)} free"
     if wanted > free:
-        return Finding(group, name, "lacks", f"{said}; the run leaves about {gib(wanted)}", MAKE_ROOM)
+        return Finding(group, name, "lacks", f"{said}; the run needs about {gib(wanted)}", MAKE_ROOM)
     return Finding(group, name, "ok", said) if free > ROOMY else Finding(group, name, "note", said, MAKE_ROOM)
 
 
-MAKE_ROOM = "make room, name another disk, or lower `train.save_total_limit`"
+MAKE_ROOM = "free disk space, choose another disk, or lower `train.save_total_limit`"
 
 
 def access(spec: Path | None, online: bool) -> Iterator[Finding]:
-    """Look at what specs are allowed, and with `online` whether the hub answers."""
+    """Check the permissions of specs, and with `online` also the hub."""
     try:
         given = permissions(spec or Path("spec.yaml"))
         many = f"{len(given.functions)} functions, {len(given.hosts)} hosts"
         there = given.file.is_file()
-        said = f"{given.file}: {many}" if there else "none: functions and hosts need a flag of `alignc run`"
+        said = (
+            f"{given.file}: {many}" if there else "not found: functions and hosts need a flag of `alignc run`"
+        )
         yield Finding("access", "alignc.toml", "ok" if there else "note", said)
     except DiagnosticError as error:
         for each in error.diagnostics:
@@ -136,10 +136,10 @@ def access(spec: Path | None, online: bool) -> Iterator[Finding]:
 
 
 def hub() -> Finding:
-    """Ask the hub for a sign of life; any answer is one."""
+    """Check that the hub answers; any answer counts."""
     address = os.environ.get("HF_ENDPOINT") or "https://huggingface.co"
     if os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE"):
-        return Finding("access", "hub", "note", "not asked: HF_HUB_OFFLINE is set")
+        return Finding("access", "hub", "note", "not checked: HF_HUB_OFFLINE is set")
     try:
         request = urllib.request.Request(address, method="HEAD")
         with urllib.request.urlopen(request, timeout=PATIENCE):
@@ -148,5 +148,5 @@ def hub() -> Finding:
         return Finding("access", "hub", "ok", address)
     except (OSError, ValueError) as problem:
         reason = getattr(problem, "reason", problem)
-        help_ = "check the network, HTTPS_PROXY and HF_ENDPOINT, or name local folders in the spec"
+        help_ = "check the network, HTTPS_PROXY and HF_ENDPOINT, or use local folders in the spec"
         return Finding("access", "hub", "lacks", f"{address} does not answer: {reason}", help_)

@@ -1,4 +1,4 @@
-"""The packages that jobs run on, against the versions that are known to work together."""
+"""The packages of jobs, compared with the versions that were tested together."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ KNOWN = {
     "tokenizers": ("0.23.3", ">=0.22,<1"),
     "pydantic": ("2.14.3", ">=2.11,<3"),
 }
-"""Each with the version of `constraints.txt`, and the range of `pyproject.toml`."""
+"""Each package with its version in `constraints.txt` and its range in `pyproject.toml`."""
 EXTRAS = {
     "vllm": ("`data.sampler: vllm`", "pip install 'alignc[vllm]', or set `data.sampler: transformers`"),
-    "wandb": ("`train.report_to: [wandb]`", "pip install wandb, or leave it out of `train.report_to`"),
+    "wandb": ("`train.report_to: [wandb]`", "pip install wandb, or remove it from `train.report_to`"),
 }
 OLDEST = (3, 11)
 
 
 def packages(needed: Collection[str]) -> Iterator[Finding]:
-    """Look at Python, at the packages that every job may use, and at those that only some specs need."""
+    """Check Python, the packages of every job, and the packages that only some specs need."""
     old = sys.version_info[:2] < OLDEST
     way_out = "install Python 3.11 or later" if old else None
     yield Finding("packages", "python", verdict(not old, True), platform.python_version(), way_out)
@@ -45,7 +45,7 @@ def packages(needed: Collection[str]) -> Iterator[Finding]:
 
 
 def installed(name: str) -> str | None:
-    """Give a package's version; None where it is not installed."""
+    """Return the version of a package, or None if the package is not installed."""
     try:
         return version(name)
     except PackageNotFoundError:
@@ -62,13 +62,15 @@ def _package(name: str, needed: bool) -> Finding:
         return Finding("packages", name, "ok", found)
     if not _within(found, span):
         way_out = f"pip install '{name}=={good}'"
-        return Finding("packages", name, verdict(False, needed), f"{found}, where {span} is needed", way_out)
-    return Finding("packages", name, "note", f"{found}; {good} is what alignc is tested with")
+        return Finding(
+            "packages", name, verdict(False, needed), f"{found} is installed, but {span} is needed", way_out
+        )
+    return Finding("packages", name, "note", f"{found}; alignc was tested with {good}")
 
 
 def _within(found: str, span: str) -> bool:
     try:
         from packaging.specifiers import SpecifierSet
-    except ImportError:  # it comes with the packages that are looked at here
+    except ImportError:  # it is a dependency of the packages above
         return True
     return SpecifierSet(span).contains(found, prereleases=True)

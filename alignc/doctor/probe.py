@@ -1,4 +1,4 @@
-"""What torch finds, asked in a process of its own: a torch that crashes or hangs is then a finding too."""
+"""The devices of torch, probed in a process of its own: a crash or a hang of torch becomes a finding."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PATIENCE = 90.0
 
 @dataclass(frozen=True)
 class Device:
-    """A GPU: its name, its memory and what of it is free in bytes, whether it computes in bfloat16."""
+    """A GPU: its name, its total and free memory in bytes, and whether it supports bfloat16."""
 
     name: str
     memory: int
@@ -29,7 +29,7 @@ class Device:
 
 @dataclass(frozen=True)
 class Torch:
-    """What torch said: `trouble` where it could not be loaded, `gloo` empty where a group of one works."""
+    """The findings of torch: `trouble` is the error if torch does not load; `gloo` is empty if gloo works."""
 
     devices: tuple[Device, ...] = ()
     cuda: str | None = None
@@ -38,7 +38,7 @@ class Torch:
 
 
 def probe(script: Path = SCRIPT, patience: float = PATIENCE) -> Torch:
-    """Ask torch; each line of JSON that the process prints adds to the answer."""
+    """Run the probe; each line of JSON that the process prints adds to the result."""
     command = [sys.executable, "-P", str(script)]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=patience, check=False)

@@ -81,7 +81,7 @@ def test_what_an_engine_needs(launch: dict[str, Any], devices: tuple[Device, ...
 
 def test_devices_and_number_formats():
     many = spec(launch={"num_processes": 4})
-    assert lacks(many, Torch((GPU, GPU)))["processes"] == "4, and 2 GPUs"
+    assert lacks(many, Torch((GPU, GPU)))["processes"] == "4 needed, but 2 GPUs found"
     assert told(many, Torch((GPU,) * 4))["processes"].state == "ok"
     assert "gloo" in lacks(many, Torch(gloo="no address"))
     narrow = spec(train={"bf16": True})

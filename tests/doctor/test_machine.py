@@ -69,7 +69,7 @@ def test_a_place_is_writable_and_has_room(tmp_path: Path):
     found = place("folders", "x", tmp_path / "file" / "b", "way out")
     assert (found.state, found.help) == ("lacks", "way out")
     full = place("folders", "x", tmp_path, "way out", wanted=1 << 60)
-    assert (full.state, "leaves about" in full.found) == ("lacks", True)
+    assert (full.state, "needs about" in full.found) == ("lacks", True)
 
 
 def test_folders_are_those_of_the_jobs_and_of_the_hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
