@@ -1,4 +1,4 @@
-# One environment, made once: `make demo` and `make test` work on a machine with Python 3.11 and pip alone.
+# `make` creates the environment .venv once. `make demo` and `make test` need only Python 3.11 and pip on the machine.
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
@@ -12,9 +12,9 @@ export OMP_NUM_THREADS ?= 1
 help:
 	@echo "make demo    train a tiny model with SFT, then DPO, and compare the two"
 	@echo "make test    run the tests"
-	@echo "make check   format, lint and types; docs up to date; the tests"
-	@echo "make docs    write the generated references anew"
-	@echo "make clean   remove the environment and what tools left behind"
+	@echo "make check   check format, lint, types and the generated pages, and run the tests"
+	@echo "make docs    write the generated pages again"
+	@echo "make clean   remove the environment and the caches of the tools"
 
 $(VENV)/.made: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "alignc needs Python 3.11 or newer: make PYTHON=/path/to/python3.11")'
