@@ -1,7 +1,8 @@
-"""One DPO step of alignc beside TRL's: same model, data, batches, dtype and optimizer.
+"""Compare a DPO step of alignc with one of TRL: same model, data, batches, dtype and optimizer.
 
-Variants take turns batch by batch and start from the same weights; every loss is printed and must agree. Speed is
-the ratio of paired steps, with the optimizer's step and collation. Memory comes from one process a variant.
+The variants start from the same weights and take turns batch by batch. The benchmark prints every loss, and the losses
+must agree. The speed is the ratio of paired steps, with collation and the optimizer's step. The memory of each variant
+comes from a process of its own.
 
     python benchmarks/dpo_vs_trl.py --shape A --lengths gsm8k
 """
@@ -98,7 +99,7 @@ def measure_speed(options: argparse.Namespace) -> dict[str, np.ndarray]:
 
 
 def clocks() -> np.ndarray:
-    """Return the seconds on the wall and of this process's own work; they part where a machine is shared."""
+    """Return the seconds on the wall and of this process's own work; they differ on a shared machine."""
     return np.array([time.perf_counter(), time.process_time()])
 
 
@@ -109,7 +110,7 @@ def rotated(names: list[str], by: int) -> list[str]:
 
 
 def check(number: int, found: dict[str, tuple[float, float]]) -> None:
-    """Print every loss and gradient norm of a step; refuse to go on where the losses differ."""
+    """Print every loss and gradient norm of a step; stop where the losses differ."""
     losses = [loss for loss, _ in found.values()]
     print(
         f"step {number}: "

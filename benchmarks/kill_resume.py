@@ -1,9 +1,9 @@
-"""Kill a run at every operation on files and at random times; resume; compare every bit with an uninterrupted run.
+"""Kill a run at file operations and at random times, resume it, and compare every bit with an uninterrupted run.
 
     python benchmarks/kill_resume.py --kills 1000
 
-Prints the kills made, the runs they were spread over, and the runs whose metrics, weights or optimizer differ.
-Exits 1 where any does. What is compared holds on CPU, with one thread and the same versions.
+The script prints the number of kills and of runs, and the runs whose metrics, weights or optimizer differ. It exits
+with 1 if any run differs. The bits are equal on CPU, with one thread and the same versions of all packages.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The ways to take one DPO step: TRL's, stock and tuned, with and without its CPU head fixed, and ours."""
+"""The variants of a DPO step: TRL stock and tuned, each with and without its CPU head fixed, and alignc's."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ class Trl(Variant):
                 train_dataset=_table(examples),
                 processing_class=transformers.ByT5Tokenizer(),
             )
-        if self.trainer.args.gradient_checkpointing:  # what Trainer.train does before its loop
+        if self.trainer.args.gradient_checkpointing:  # as Trainer.train does before its loop
             self.model.activation_checkpointing_enable(self.trainer.args.gradient_checkpointing_kwargs)
         self.trainer.current_gradient_accumulation_steps = 1
         self.optimizer = self.trainer.create_optimizer()
@@ -139,7 +139,7 @@ def _table(examples: list[Example]) -> Dataset:
 
 
 class _FixedHead:
-    """Our fused head under the signature of TRL's; the statistics that TRL logs are left out, to its advantage."""
+    """alignc's fused head under the signature of TRL's, without the statistics that TRL logs (to TRL's advantage)."""
 
     @staticmethod
     def apply(hidden, weight, bias, targets, temperature, chunk_size, softcap, scale, outputs):

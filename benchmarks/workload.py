@@ -1,4 +1,4 @@
-"""What is measured: model shapes, lengths of real and synthetic preference data, FLOP and memory counts."""
+"""The workload: model shapes, lengths of real and synthetic preference data, and counts of FLOP and memory."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
-"""Train the methods on GSM8K from one SFT model, tuned alike, and hold them against each other on held-out rows.
+"""Train methods on GSM8K from one SFT model with the same tuning, and compare them on held-out rows.
 
-Each method is trained with every learning rate of the grid, for about as many tokens as the DPO spec sees in its
-epoch. The rate is chosen by preference accuracy on pairs of training questions that no run trains on; figures are
-those of the held-out questions, and answers those that the chosen models write to some of them. Writes `methods.json`,
-a table and a plot to `benchmarks/out/gsm8k/`; `--judge` takes the runs that `methods.json` names as they are.
+The script trains each method with every learning rate of the grid, for about as many tokens as the DPO spec sees in its
+epoch. It chooses the rate by preference accuracy on pairs of training questions that no run trains on. The figures come
+from the held-out questions, and the chosen models answer some of these questions. The script writes `methods.json`, a
+table and a plot to `benchmarks/out/gsm8k/`. With `--judge` it trains nothing and reads the runs from `methods.json`.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def metrics(folder: Path) -> list[Row]:
 
 
 def split_tuning_pairs() -> None:
-    """Set pairs of the last training questions aside: rates are chosen on them, and nothing else is."""
+    """Set pairs of the last training questions aside: only the rates are chosen on them."""
     rows = (OUT / "pairs.jsonl").read_text("utf-8").splitlines(keepends=True)
     tuning, train = OUT / "pairs_tuning.jsonl", OUT / "pairs_train.jsonl"
     tuning.write_text("".join(rows[-TUNING_PAIRS:]), encoding="utf-8")
@@ -118,7 +118,7 @@ def trained(methods: Sequence[str], rates: Sequence[str]) -> list[Row]:
 
 
 def held_out(rows: Sequence[Row]) -> list[Row]:
-    """Measure the SFT model and the chosen runs: pairs all of them, and answers to prompts but a few."""
+    """Measure the SFT model and the chosen runs on all pairs, and on the answers to a few prompts."""
     models = [SFT, *(OUT / "methods" / f"{row['method']}-{row['rate']}" / "model" for row in rows)]
     pairs = judged(models, "--pairs", str(OUT / "pairs_held_out.jsonl"))
     answers = judged(models, "--prompts", str(OUT / "prompts_held_out.jsonl"), *ANSWERS)

@@ -1,7 +1,7 @@
-"""Tell what PPO and SPPO did to reward, KL, length and right answers: a table and curves of their run folders.
+"""Show the effect of PPO and SPPO on reward, KL, length and right answers, as a table and as curves.
 
-Reads `benchmarks/out/runs/gsm8k-{ppo,ppo-free,sppo}`, those that are there; writes `online.md` and `online.svg` to
-`benchmarks/out/gsm8k/`.
+The script reads the run folders `benchmarks/out/runs/gsm8k-{ppo,ppo-free,sppo}` that exist. It writes `online.md` and
+`online.svg` to `benchmarks/out/gsm8k/`.
 """
 
 from __future__ import annotations

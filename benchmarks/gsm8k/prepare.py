@@ -1,8 +1,8 @@
-"""Turn GSM8K (`../shared/data/gsm8k` beside the checkout, or a folder given) into rows for every kind of data.
+"""Turn GSM8K (`../shared/data/gsm8k` beside the checkout, or a given folder) into rows for every kind of data.
 
-Writes to `benchmarks/out/gsm8k/`: demonstrations, pairs, marks and scored solutions, prompts with answers, and an
-8k BPE tokenizer trained on `train.jsonl`. Held-out files hold the last 200 questions of `model_solutions.jsonl`;
-none of their rows is trained on. The first few of their prompts are asked while an online run trains.
+The script writes demonstrations, pairs, marks, scored solutions, and prompts with answers to `benchmarks/out/gsm8k/`.
+It also trains an 8k BPE tokenizer on `train.jsonl`. The held-out files hold the last 200 questions of
+`model_solutions.jsonl`, and no run trains on their rows. An online run evaluates on the first few of their prompts.
 """
 
 from __future__ import annotations

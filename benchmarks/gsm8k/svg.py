@@ -1,4 +1,4 @@
-"""Charts: methods side by side, and the curves of online runs."""
+"""Draw charts: methods side by side, and the curves of online runs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ COLORS = ("#1f5fa8", "#d1495b", "#2f9e6e")
 
 
 def chart(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Draw a line a method: how many pairs its log-ratios rank rightly, what moved, how long its answers are."""
+    """Draw a line for each method: the share of rightly ranked pairs, the shift of log π, and the answers' length."""
     base = rows[0]
     shifts = [(r["chosen"] - base["chosen"], r["rejected"] - base["rejected"]) for r in rows]
     reach = max(1.0, *(abs(x) for pair in shifts for x in pair))
@@ -68,7 +68,7 @@ class Series:
 
 @dataclass(frozen=True)
 class Panel:
-    """What is drawn over the steps in one frame."""
+    """The curves over the steps in one frame."""
 
     title: str
     series: Sequence[Series]
@@ -119,7 +119,7 @@ def frame(panel: Panel, left: float, top: float) -> str:
 
 
 def bounds(values: Sequence[float]) -> tuple[float, float]:
-    """Widen the range of values a little; what has none keeps 0 at the bottom."""
+    """Widen the range of values a little; without a range, 0 stays at the bottom."""
     low, high = min(values), max(values)
     room = 0.06 * (high - low) or 1.0
     return (0.0 if 0 <= low < high / 4 or low == high == 0 else low - room), high + room

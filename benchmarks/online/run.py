@@ -1,7 +1,7 @@
-"""Train the methods that learn online on two-digit sums, from one SFT model and three seeds each.
+"""Train online methods on two-digit sums, from one SFT model and with three seeds each.
 
-Prints the tables of docs/online.md, and writes its charts and `results.json` to `benchmarks/out/online/`. Every run is
-`alignc run SPEC`, with the spec beside this file; what is there already is not trained again.
+The script prints the table of docs/online.md. It writes the charts and `results.json` to `benchmarks/out/online/`.
+Every run is `alignc run SPEC`, with a spec beside this file. Runs that are up to date are not trained again.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def main() -> None:
 
 
 def train(name: str, folder: Path, seed: int | None = None) -> Path:
-    """Run a spec into a folder; the processor's seconds go beside it, unless it was up to date."""
+    """Run a spec into a folder; write the processor's seconds beside it, unless the run was up to date."""
     sets = [f"output_dir={folder}"] + ([] if seed is None else [f"train.seed={seed}"])
     spent = folder.with_name(folder.name + ".seconds")
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -79,7 +79,7 @@ def metrics(folder: Path) -> list[Row]:
 
 
 def summary(method: str, folders: Sequence[Path], runs: Sequence[Sequence[Row]]) -> Row:
-    """Take what a table says of a method: the held-out metrics before and after, of each seed."""
+    """Take a method's row of the table: the held-out metrics of each seed, before and after."""
     held_out = [[row for row in run if KL in row] for run in runs]
     names = [name for name in held_out[0][-1] if name.startswith("eval_")]
     return {
@@ -93,7 +93,7 @@ def summary(method: str, folders: Sequence[Path], runs: Sequence[Sequence[Row]])
 
 
 def table(found: dict[str, Row]) -> str:
-    """Set out a row a method; what a method has no value of stays empty."""
+    """Write one row for each method; a missing value stays empty."""
     head = "| method | responses | steps | reward model | right before | right after | KL, nat | win rate | seconds |"
     lines = [
         f"| {row['method']} | {row['responses']:,} | {row['steps']} | {mean(row['after'].get(PROXY))}"

@@ -1,4 +1,4 @@
-"""Charts of curves side by side: a panel a quantity, a line a method, a band from the lowest seed to the highest."""
+"""Draw curves in panels: one panel for each quantity, one line for each method, a band from lowest to highest seed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ WIDTH, HEIGHT, LEFT, TOP, GAP = 400, 300, 52, 34, 24
 COLOURS = ("#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee", "#aa3377", "#222222")
 
 Point = tuple[float, float, float, float]
-"""Where, and there the mean, the lowest and the highest value of the seeds."""
+"""A step, and the mean, the lowest and the highest value of the seeds there."""
 
 
 @dataclass(frozen=True)

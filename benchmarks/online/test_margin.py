@@ -1,4 +1,4 @@
-"""Train one method for a minute, and see that held-out answers get better: `pytest benchmarks/online`."""
+"""Train one method for a minute, and check that held-out responses get better: `pytest benchmarks/online`."""
 
 from __future__ import annotations
 
