@@ -1,6 +1,6 @@
-"""Train a tiny model by SFT and then DPO on two-digit sums, and show before and after on held-out rows.
+"""Train a tiny model on two-digit sums by SFT and then by DPO, and compare both on held-out rows.
 
-Nothing is downloaded: the model is made on the spot, and the data lies beside this file.
+The demo downloads nothing. It creates the model, and the data lies beside this file.
 """
 
 from __future__ import annotations
