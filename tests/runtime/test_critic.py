@@ -20,7 +20,7 @@ from alignc.runtime.data.example import Example
 from alignc.runtime.engines.optim import build_optimizer
 from alignc.runtime.models.critic import critic_of
 from alignc.runtime.models.load import initial_model, ready, resumed_model, save_model
-from alignc.runtime.scoring.micro import Arrangement, arrange
+from alignc.runtime.scoring.micro import BatchLayout, choose_layout
 from alignc.runtime.scoring.scorer import Scorer
 
 from .fixtures import TINY, VALUES, job_data, write_job, write_pairs
@@ -71,9 +71,9 @@ def written(folder: Path, contents: dict[str, Any]) -> Path:
     return script
 
 
-def made(read: Job) -> tuple[Any, Arrangement]:
+def made(read: Job) -> tuple[Any, BatchLayout]:
     model = ready(initial_model(read, ByT5Tokenizer()), read, torch.device("cpu"))
-    return model, arrange(read, model, ByT5Tokenizer(), torch.device("cpu"), None)
+    return model, choose_layout(read, model, ByT5Tokenizer(), torch.device("cpu"), None)
 
 
 def scatter(module: torch.nn.Module, seed: int = 3) -> None:
@@ -97,8 +97,8 @@ def by_hand(backbone: Any, head: Any) -> torch.Tensor:
 @pytest.mark.parametrize("critic", [None, HEAD, COPY], ids=["default", "head", "model"])
 def test_a_value_is_that_of_the_state_before_its_token(tmp_path: Path, critic: Any, layout: str):
     read = job(tmp_path, critic, layout=layout, model={"dtype": "float64"})
-    model, arrangement = made(read)
-    batch, scorer = arrangement.batch(EXAMPLES), Scorer(model, outputs=read.plan.outputs)
+    model, layout = made(read)
+    batch, scorer = layout.batch(EXAMPLES), Scorer(model, outputs=read.plan.outputs)
     assert scorer(batch)["token_value"].tolist() == torch.zeros(3, 1, 4).tolist()
     own = critic_of(model) if critic == COPY else model
     head = own.score if critic == COPY else own.value_head
@@ -198,7 +198,7 @@ def test_a_saved_model_is_plain_and_comes_back_whole(tmp_path: Path, critic: Any
 @pytest.mark.parametrize("adapter", [None, ADAPTER], ids=["full", "lora"])
 def test_every_parameter_of_a_critic_is_trained_under_one_name(tmp_path: Path, adapter: Any):
     read = job(tmp_path, COPY, model={"adapter": adapter})
-    model, arrangement = made(read)
+    model, layout = made(read)
     names = [name for name, _ in model.named_parameters(remove_duplicate=False)]
     assert len(names) == len(set(names))
     trained = [
@@ -210,16 +210,16 @@ def test_every_parameter_of_a_critic_is_trained_under_one_name(tmp_path: Path, a
     own = dict(critic_of(model).named_parameters())
     assert {id(p) for p in own.values()} <= {id(p) for p in trained}
     scatter(critic_of(model).score)
-    Scorer(model, outputs=["token_value"])(arrangement.batch(EXAMPLES))["token_value"].sum().backward()
+    Scorer(model, outputs=["token_value"])(layout.batch(EXAMPLES))["token_value"].sum().backward()
     assert all(p.grad is not None for p in own.values())
 
 
 def test_autocast_leaves_values_wide(tmp_path: Path):
     read = job(tmp_path, COPY)
-    model, arrangement = made(read)
+    model, layout = made(read)
     scatter(critic_of(model).score)
     with torch.autocast("cpu", torch.bfloat16):
-        found = Scorer(model, outputs=["token_value"])(arrangement.batch(EXAMPLES))["token_value"]
+        found = Scorer(model, outputs=["token_value"])(layout.batch(EXAMPLES))["token_value"]
     assert found.dtype == torch.float32
     assert not torch.equal(found, found.bfloat16().float())
 

@@ -53,14 +53,14 @@ def test_only_an_adapter_is_kept_of_an_adapted_model(tmp_path: Path, critic: Any
 @pytest.mark.parametrize("adapter", [None, ADAPTER], ids=["full", "lora"])
 def test_lent_weights_compute_and_go_back(tmp_path: Path, adapter: Any):
     read = job(tmp_path, COPY, model={"adapter": adapter})
-    model, arrangement = made(read)
-    before = score_rows(model, EXAMPLES, [[0, 1, 2]], arrangement)
+    model, layout = made(read)
+    before = score_rows(model, EXAMPLES, [[0, 1, 2]], layout)
     kept = snapshot(model)
     scatter(model)
-    own, after = whole(model), score_rows(model, EXAMPLES, [[0, 1, 2]], arrangement)
+    own, after = whole(model), score_rows(model, EXAMPLES, [[0, 1, 2]], layout)
     places = [p.data_ptr() for p in model.parameters()]
     with kept.lent(model):
-        again = score_rows(model, EXAMPLES, [[0, 1, 2]], arrangement)
+        again = score_rows(model, EXAMPLES, [[0, 1, 2]], layout)
     for old, moved, lent in zip(before, after, again, strict=True):
         assert (old[0] == lent[0]).all() == (adapter is None)  # the base of an adapter was moved here too
         assert (moved[0] != lent[0]).any()
@@ -92,7 +92,7 @@ def test_narrow_weights_are_averaged_wide(tmp_path: Path):
 
 def test_a_saved_average_goes_on_in_the_same_bits(tmp_path: Path):
     read = job(tmp_path, COPY)
-    model, arrangement = made(read)
+    model, layout = made(read)
     kept = averaged(model)
     for step in range(4):
         scatter(model, step)
@@ -107,9 +107,9 @@ def test_a_saved_average_goes_on_in_the_same_bits(tmp_path: Path):
         again.update(other, 0.9)
     assert all(torch.equal(value, kept.values[name]) for name, value in again.values.items())
     with kept.lent(model):
-        one = score_rows(model, EXAMPLES, [[0, 1, 2]], arrangement)
+        one = score_rows(model, EXAMPLES, [[0, 1, 2]], layout)
     with again.lent(model):
-        two = score_rows(model, EXAMPLES, [[0, 1, 2]], arrangement)
+        two = score_rows(model, EXAMPLES, [[0, 1, 2]], layout)
     assert all((a[0] == b[0]).all() for a, b in zip(one, two, strict=True))
 
 
@@ -136,7 +136,7 @@ from alignc.runtime.data.example import Example
 from alignc.launch import launch
 from alignc.runtime.models.ema import averaged
 from alignc.runtime.engines.engine import build_engine
-from alignc.runtime.scoring.micro import arrange
+from alignc.runtime.scoring.micro import choose_layout
 from alignc.runtime.models.load import autocast_dtype, initial_model, narrow_for_zero, ready
 from alignc.runtime.scoring.scorer import Scorer
 from alignc.runtime.scoring.outputs import score_rows
@@ -150,13 +150,13 @@ def trained(run, world, lend):
     job, tokenizer = run.job, ByT5Tokenizer()
     model = ready(initial_model(job, tokenizer), job, world.device)
     _, autocast = narrow_for_zero(job, model, autocast_dtype(job, world.device))
-    arrangement = arrange(job, model, tokenizer, world.device, autocast)
+    layout = choose_layout(job, model, tokenizer, world.device, autocast)
     scorer = Scorer(model, outputs=job.plan.outputs)
     engine, kept, seen = build_engine(job, run.folder, world, scorer, model), averaged(model), []
     rows = [Example(0, "x", np.array([5, 6 + world.rank]), (np.array([9, 8, 1]),), {})]
     for _ in range(3):
         with engine.accumulate(last=True):
-            found = engine.scorer(arrangement.batch(rows))
+            found = engine.scorer(layout.batch(rows))
             share = (found["token_value"] - 1).square().sum() - found["logps"].double().sum() - found["entropy"].sum()
             engine.backward(share, last=True)
         engine.gradient_norm()
@@ -164,7 +164,7 @@ def trained(run, world, lend):
         kept.update(model, 0.5)
         if lend:
             with kept.lent(model):
-                seen.append(score_rows(scorer, rows, [[0]], arrangement)[0][0])
+                seen.append(score_rows(scorer, rows, [[0]], layout)[0][0])
     return {**engine.weights(), **kept.values}, seen
 
 

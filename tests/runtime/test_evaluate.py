@@ -15,7 +15,7 @@ from alignc.runtime.base.job import Train, job_from
 from alignc.runtime.data import Counts
 from alignc.runtime.data.example import Example
 from alignc.runtime.ranks.world import World
-from alignc.runtime.scoring.micro import Arrangement, loss_inputs, stack, tokens_of, totals_of
+from alignc.runtime.scoring.micro import BatchLayout, loss_inputs, stack, tokens_of, totals_of
 from alignc.runtime.train.card import card_text, fenced
 from alignc.runtime.train.checkpoint import TrainerState
 from alignc.runtime.train.evaluate import evaluate, judge, rises
@@ -24,7 +24,7 @@ from .fixtures import job_data, train_section
 
 CPU = torch.device("cpu")
 WORLD = World(0, 1, CPU)
-ARRANGEMENT = Arrangement(True, 0, CPU, None, torch.float32)
+LAYOUT = BatchLayout(True, 0, CPU, None, torch.float32)
 
 
 def example(row: int, *lengths: int) -> Example:
@@ -50,15 +50,13 @@ def token_mean(batch: dict[str, Tensor], totals: dict[str, float]) -> tuple[Tens
 def test_evaluation_is_over_all_rows_whatever_the_batch(size: int):
     job = job_from(job_data("sft", Path("/r"), Path("/o"), per_device_eval_batch_size=size))
     examples = [example(row, row + 1) for row in range(3)]  # lengths 1, 2, 3 with values 1, 2, 3
-    found = evaluate(job, token_mean, Constant(), examples, {}, ARRANGEMENT, WORLD, lambda: True)
+    found = evaluate(job, token_mean, Constant(), examples, {}, LAYOUT, WORLD, lambda: True)
     assert found == pytest.approx({"eval_loss": (1 + 4 + 9) / 6, "eval_rows": 3.0})
 
 
 def test_evaluation_stops_when_told():
     job = job_from(job_data("sft", Path("/r"), Path("/o")))
-    assert (
-        evaluate(job, token_mean, Constant(), [example(0, 1)], {}, ARRANGEMENT, WORLD, lambda: False) is None
-    )
+    assert evaluate(job, token_mean, Constant(), [example(0, 1)], {}, LAYOUT, WORLD, lambda: False) is None
 
 
 def test_inputs_of_a_loss():
@@ -70,7 +68,7 @@ def test_inputs_of_a_loss():
     anchors = {
         "initial": [(np.array([0.5]), np.array([1.0, 2.0, 3.0])), (np.array([4.0, 5.0]), np.array([6.0]))]
     }
-    batch = ARRANGEMENT.batch(examples)
+    batch = LAYOUT.batch(examples)
     found = loss_inputs(plan, examples, batch, Constant()(batch), anchors)
     assert found["policy/rejected"].tolist() == [[-1.0, -1.0, -1.0], [-2.0, 0.0, 0.0]]
     assert found["initial/chosen"].tolist() == [[0.5, 0.0, 0.0], [4.0, 5.0, 0.0]]

@@ -12,7 +12,7 @@ from alignc.runtime.base.job import Job, job_from
 from alignc.runtime.data.example import Example
 from alignc.runtime.models.load import initial_model, ready
 from alignc.runtime.scoring import reference
-from alignc.runtime.scoring.micro import Arrangement, arrange
+from alignc.runtime.scoring.micro import BatchLayout, choose_layout
 from alignc.runtime.scoring.reference import cache_folder, chunks, model_key, read_rows, reference_log_probs
 
 from .fixtures import job_data
@@ -42,11 +42,11 @@ def rows(count: int = 12) -> list[Example]:
     return [Example(n, f"x:{n}", ids(3 + n % 3), (ids(2 + n % 4), ids(3))) for n in range(count)]
 
 
-def make(**options) -> tuple[Job, nn.Module, Arrangement]:
+def make(**options) -> tuple[Job, nn.Module, BatchLayout]:
     job = job_from(job_data("dpo", Path("/r"), Path("/o"), **options))
     tokenizer = ByT5Tokenizer()
     model = ready(initial_model(job, tokenizer), job, CPU)
-    return job, model, arrange(job, model, tokenizer, CPU, None)
+    return job, model, choose_layout(job, model, tokenizer, CPU, None)
 
 
 def plain(model: nn.Module, example: Example) -> list[np.ndarray]:
@@ -69,9 +69,9 @@ def stored(key: str, examples: list[Example]) -> list[tuple[np.ndarray, ...]]:
 
 
 def test_values_are_the_models_own():
-    job, model, arrangement = make()
+    job, model, layout = make()
     examples = rows()
-    key = reference_log_probs(job, examples, model, arrangement)
+    key = reference_log_probs(job, examples, model, layout)
     for example, found in zip(examples, stored(key, examples), strict=True):
         for wanted, got in zip(plain(model, example), found, strict=True):
             np.testing.assert_allclose(got, wanted, atol=2e-6)
@@ -88,9 +88,9 @@ def test_chunks_are_a_function_of_the_lengths():
 
 
 def test_ranks_and_kills_do_not_change_a_bit(cache: Path):
-    job, model, arrangement = make()
+    job, model, layout = make()
     examples = rows()
-    whole = stored(reference_log_probs(job, examples, model, arrangement), examples)
+    whole = stored(reference_log_probs(job, examples, model, layout), examples)
     files = {path.name: path.read_bytes() for path in cache.rglob("*.safetensors")}
     for path in cache.rglob("*.safetensors"):
         path.unlink()
@@ -100,50 +100,50 @@ def test_ranks_and_kills_do_not_change_a_bit(cache: Path):
         left[0] -= 1
         return left[0] >= 0
 
-    key = reference_log_probs(job, examples, model, arrangement, rank=1, world=2, each=stop_after_two)
+    key = reference_log_probs(job, examples, model, layout, rank=1, world=2, each=stop_after_two)
     assert read_rows(cache / "reference" / key, examples) is None
     for rank in (0, 1):
-        reference_log_probs(job, examples, model, arrangement, rank=rank, world=2)
+        reference_log_probs(job, examples, model, layout, rank=rank, world=2)
     assert {path.name: path.read_bytes() for path in cache.rglob("*.safetensors")} == files
     for one, two in zip(whole, stored(key, examples), strict=True):
         assert all(np.array_equal(a, b) for a, b in zip(one, two, strict=True))
 
 
 def test_a_torn_file_is_made_again(cache: Path):
-    job, model, arrangement = make()
+    job, model, layout = make()
     examples = rows()
-    key = reference_log_probs(job, examples, model, arrangement)
+    key = reference_log_probs(job, examples, model, layout)
     path = min(cache.rglob("*.safetensors"))
     before = path.read_bytes()
     path.write_bytes(before[: len(before) // 2])
     assert read_rows(cache / "reference" / key, examples) is None
-    reference_log_probs(job, examples, model, arrangement)
+    reference_log_probs(job, examples, model, layout)
     assert path.read_bytes() == before
 
 
 def test_a_second_run_computes_nothing(monkeypatch: pytest.MonkeyPatch):
-    job, model, arrangement = make()
+    job, model, layout = make()
     examples = rows()
-    reference_log_probs(job, examples, model, arrangement)
-    monkeypatch.setattr(Arrangement, "batch", lambda *_: pytest.fail("a forward was made"))
-    reference_log_probs(job, examples, model, arrangement)
+    reference_log_probs(job, examples, model, layout)
+    monkeypatch.setattr(BatchLayout, "batch", lambda *_: pytest.fail("a forward was made"))
+    reference_log_probs(job, examples, model, layout)
 
 
 def test_the_key_is_what_decides_the_values():
-    _, model, arrangement = make()
+    _, model, layout = make()
     _, again, _ = make()
-    key = model_key(model, arrangement)
-    assert model_key(again, arrangement) == key
+    key = model_key(model, layout)
+    assert model_key(again, layout) == key
     _, padded, other = make(layout="padded")
     assert model_key(padded, other) != key
     with torch.no_grad():
         next(model.parameters())[0, 0] += 1e-3
-    assert model_key(model, arrangement) != key
+    assert model_key(model, layout) != key
 
 
 def test_the_adapter_is_switched_off():
     options = {"adapter": LORA, "reference": {"kind": "adapter_off", "path": None}}
-    job, model, arrangement = make(model=options)
+    job, model, layout = make(model=options)
     examples = rows(4)
     base = [plain(model, example) for example in examples]  # a fresh adapter changes nothing
     with torch.no_grad():
@@ -151,7 +151,7 @@ def test_the_adapter_is_switched_off():
             if "lora_B" in name:
                 parameter.fill_(0.5)
     assert not np.allclose(plain(model, examples[0])[0], base[0][0])
-    found = stored(reference_log_probs(job, examples, model, arrangement), examples)
+    found = stored(reference_log_probs(job, examples, model, layout), examples)
     for wanted, got in zip(base, found, strict=True):
         for one, two in zip(wanted, got, strict=True):
             np.testing.assert_allclose(two, one, atol=2e-6)

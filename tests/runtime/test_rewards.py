@@ -15,7 +15,7 @@ from alignc.runtime.data import load_examples, settings_from_job
 from alignc.runtime.data.example import Example
 from alignc.runtime.data.tokenizer import load_tokenizer
 from alignc.runtime.kernels.attention import use_packed
-from alignc.runtime.scoring.micro import Arrangement
+from alignc.runtime.scoring.micro import BatchLayout
 from alignc.runtime.scoring.rewards import RewardScorer
 
 from .compiled import TINY, metrics, train_script, write_rows
@@ -59,8 +59,8 @@ def test_scores_and_gradients_are_those_of_each_sequence_alone(architecture: str
     )
     if packed:
         use_packed(model)
-    arrangement = Arrangement(packed, 0, torch.device("cpu"), None, torch.float64, whole=True)
-    found = RewardScorer(model)(arrangement.batch(EXAMPLES))["score"]
+    layout = BatchLayout(packed, 0, torch.device("cpu"), None, torch.float64, whole=True)
+    found = RewardScorer(model)(layout.batch(EXAMPLES))["score"]
     assert found.std() > 1e-3
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-12)
     wanted = gradients(alone, expected)

@@ -34,16 +34,16 @@ def test_the_bits_are_those_of_the_first_training_forward(
     """Over three tiles of vocabulary; under LoRA the head is frozen and takes another path."""
     section = {"policy": WIDE, "dtype": dtype, "adapter": adapter}
     read = job(tmp_path, COPY, layout=layout, model=section, activation_checkpointing=dtype == "float32")
-    model, arrangement = made(read)
+    model, layout = made(read)
     if autocast is not None:
-        arrangement = type(arrangement)(**vars(arrangement) | {"autocast": autocast})
+        layout = type(layout)(**vars(layout) | {"autocast": autocast})
     scatter(model)
     scorer, parts = Scorer(model, outputs=["token_value", "entropy"]), [[1], [2, 0]]
-    scored = score_outputs(scorer, GROUPS, parts, arrangement)
+    scored = score_outputs(scorer, GROUPS, parts, layout)
     assert scorer.training
     for part in parts:
-        batch = arrangement.batch([GROUPS[place] for place in part])
-        with arrangement.precision():
+        batch = layout.batch([GROUPS[place] for place in part])
+        with layout.precision():
             found = scorer(batch)
         assert found["logps"].requires_grad
         for name in ("logps", "token_value", "entropy"):
@@ -56,30 +56,28 @@ def test_the_bits_are_those_of_the_first_training_forward(
 
 
 def test_rows_stand_in_their_places_and_an_empty_part_counts_nothing(tmp_path: Path):
-    model, arrangement = made(job(tmp_path, COPY))
+    model, layout = made(job(tmp_path, COPY))
     beats: list[int] = []
-    found = score_rows(model, GROUPS, [[2], [], [0]], arrangement, each=lambda: beats.append(1))
+    found = score_rows(model, GROUPS, [[2], [], [0]], layout, each=lambda: beats.append(1))
     assert len(beats) == 3
     assert [len(row) for row in found] == [3, 0, 2]
     for place in (0, 2):
-        alone = score_rows(model, [GROUPS[place]], [[0]], arrangement)[0]
+        alone = score_rows(model, [GROUPS[place]], [[0]], layout)[0]
         for one, other in zip(found[place], alone, strict=True):
             np.testing.assert_array_equal(one, other)
             assert one.dtype == np.float32
 
 
 def test_without_its_adapter_the_policy_is_its_base(tmp_path: Path):
-    plain, arrangement = made(job(tmp_path, None))
+    plain, layout = made(job(tmp_path, None))
     model, _ = made(job(tmp_path, COPY, model={"adapter": ADAPTER}))
     for name, parameter in model.named_parameters():
         if ".lora_" in name:
             torch.nn.init.normal_(parameter)
-    moved = score_rows(model, GROUPS, [[0, 1, 2]], arrangement)
+    moved = score_rows(model, GROUPS, [[0, 1, 2]], layout)
     with model.disable_adapter():
-        bare = score_rows(model, GROUPS, [[0, 1, 2]], arrangement)
-    for one, other, wanted in zip(
-        moved, bare, score_rows(plain, GROUPS, [[0, 1, 2]], arrangement), strict=True
-    ):
+        bare = score_rows(model, GROUPS, [[0, 1, 2]], layout)
+    for one, other, wanted in zip(moved, bare, score_rows(plain, GROUPS, [[0, 1, 2]], layout), strict=True):
         np.testing.assert_array_equal(other[0], wanted[0])
         assert (one[0] != other[0]).any()
     assert all(p.requires_grad for p in critic_of(model).parameters())

@@ -15,7 +15,7 @@ from alignc.runtime.base.job import Job, read_job
 from alignc.runtime.data import load_examples, settings_from_job
 from alignc.runtime.data.example import Example
 from alignc.runtime.models.load import initial_model
-from alignc.runtime.scoring.micro import arrange, loss_inputs, totals_of
+from alignc.runtime.scoring.micro import choose_layout, loss_inputs, totals_of
 from alignc.runtime.scoring.scorer import Scorer
 
 from ..emitted import loss_module
@@ -86,8 +86,8 @@ def test_the_gradient_is_that_of_a_graph_built_by_hand(tmp_path: Path, layout: s
     wanted.backward()
     expected = gradients(plain)
 
-    arrangement = arrange(read, model, tokenizer, torch.device("cpu"), None)
-    batch = arrangement.batch(examples)
+    layout = choose_layout(read, model, tokenizer, torch.device("cpu"), None)
+    batch = layout.batch(examples)
     found = Scorer(model, outputs=read.plan.outputs)(batch)
     values = [value_of_prompt(twin(read), example).item() for example in examples]
     assert found["value"].tolist() == pytest.approx(values, abs=1e-10)

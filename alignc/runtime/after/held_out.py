@@ -29,7 +29,7 @@ from ..rollout.log_probs import initial_policy, reference_of
 from ..rollout.rollout import judge_of, wants_reference
 from ..samplers.sampler import LocalSampler
 from ..scoring.anchors import anchors_of
-from ..scoring.micro import Arrangement, arrange
+from ..scoring.micro import BatchLayout, choose_layout
 from ..scoring.rewards import RewardScorer
 from ..scoring.scorer import Scorer
 from ..scoring.statistics import Seen
@@ -51,7 +51,7 @@ class Asked:
     world: World
     tokenizer: Any
     model: nn.Module
-    arrangement: Arrangement
+    layout: BatchLayout
     aside: Path
 
     def settings(self, job: Job) -> DataSettings:
@@ -76,8 +76,8 @@ def held_out_metrics(output: Path, *, limit: int | None = None) -> Metrics:
         tokenizer = load_tokenizer(job.spec.model, job.spec.data.chat_template)
         model = ready(resumed_model(job, tokenizer, output / "model"), job, world.device)
         _, autocast = narrow_for_zero(job, model, autocast_dtype(job, world.device))
-        arrangement = arrange(job, model, tokenizer, world.device, autocast)
-        asked = Asked(run, world, tokenizer, model, arrangement, Path(aside))
+        layout = choose_layout(job, model, tokenizer, world.device, autocast)
+        asked = Asked(run, world, tokenizer, model, layout, Path(aside))
         online = job.spec.data.kind in ONLINE
         found = of_answers(asked, held) if online else of_parts(asked) if job.parts else of_rows(asked)
     if not found:
@@ -93,7 +93,7 @@ def of_rows(asked: Asked) -> Metrics:
     if not len(rows):
         return {}
     [anchors], _ = anchors_of(
-        asked.run, asked.world, asked.tokenizer, None, asked.arrangement, (rows.examples,), None
+        asked.run, asked.world, asked.tokenizer, None, asked.layout, (rows.examples,), None
     )
     with generated(asked.run.folder) as loss:
         statistics = loss.statistics if job.plan.statistics else None
@@ -103,7 +103,7 @@ def of_rows(asked: Asked) -> Metrics:
             scorer_of(asked),
             rows.examples,
             anchors,
-            asked.arrangement,
+            asked.layout,
             asked.world,
             asked.run.goes_on,
             statistics,
@@ -118,31 +118,27 @@ def of_parts(asked: Asked) -> Metrics:
     with generated(asked.run.folder) as losses:
         parts = load_parts(job, losses.LOSSES, asked.tokenizer, 1, limit, None)
         anchored = [part.held_out.examples for part in parts if part.job.plan.anchors]
-        anchors, _ = anchors_of(
-            asked.run, asked.world, asked.tokenizer, None, asked.arrangement, anchored, None
-        )
+        anchors, _ = anchors_of(asked.run, asked.world, asked.tokenizer, None, asked.layout, anchored, None)
         parts = with_anchors(parts, [each for own in anchors for each in ({}, own)])
         world, goes_on = asked.world, asked.run.goes_on
-        found = evaluate_parts(parts, scorer_of(asked), asked.arrangement, world, goes_on, seen_by(job))
+        found = evaluate_parts(parts, scorer_of(asked), asked.layout, world, goes_on, seen_by(job))
     return found or {}
 
 
 def of_answers(asked: Asked, held: ExitStack) -> Metrics:
     """Evaluate the policy's own answers to held-out prompts. What judges them is closed with ``held``."""
-    run, world, tokenizer, arrangement = asked.run, asked.world, asked.tokenizer, asked.arrangement
+    run, world, tokenizer, layout = asked.run, asked.world, asked.tokenizer, asked.layout
     settings, room = asked.settings(run.job), run.job.spec.data.max_new_tokens
     prompts = load_prompts(settings, tokenizer, which="eval", limit=run.options.limit, room=room).prompts
     if not prompts:
         return {}
     court, opponents = judge_of(run.job, world.device, held), None
-    reference = (
-        reference_of(run, world, tokenizer, asked.model, arrangement) if wants_reference(run.job) else None
-    )
+    reference = reference_of(run, world, tokenizer, asked.model, layout) if wants_reference(run.job) else None
     if court.oracle is not None:
-        initial = LocalSampler(initial_policy(run, world, tokenizer, arrangement))
-        opponents = held_out_answers(run, world, tokenizer, initial, prompts, arrangement, "initial")
+        initial = LocalSampler(initial_policy(run, world, tokenizer, layout))
+        opponents = held_out_answers(run, world, tokenizer, initial, prompts, layout, "initial")
     question, sampler = HeldOut(prompts, court, opponents, reference), LocalSampler(asked.model)
-    return evaluate_answers(run, world, tokenizer, sampler, scorer_of(asked), arrangement, question)
+    return evaluate_answers(run, world, tokenizer, sampler, scorer_of(asked), layout, question)
 
 
 def scorer_of(asked: Asked) -> nn.Module:

@@ -13,7 +13,7 @@ from ..base.job import Model, Reference
 from ..data.example import Example
 from ..kernels.attention import takes_packed, use_packed
 from ..models.load import pretrained
-from ..scoring.micro import Arrangement
+from ..scoring.micro import BatchLayout
 from ..scoring.reference import chunks
 from ..scoring.scorer import Scorer
 
@@ -35,13 +35,13 @@ def sums(model: nn.Module, examples: Sequence[Example], pad_id: int = 0) -> np.n
     packed = takes_packed(model)
     if packed:
         use_packed(model)
-    arrangement = Arrangement(packed, pad_id, device, None, next(model.parameters()).dtype)
+    layout = BatchLayout(packed, pad_id, device, None, next(model.parameters()).dtype)
     scorer, found = Scorer(model), []
     training = model.training
     model.eval()
     with torch.no_grad():
         for chunk in chunks(examples):
-            found.append(scorer(arrangement.batch(chunk)).double().sum(dim=2).cpu().numpy())
+            found.append(scorer(layout.batch(chunk)).double().sum(dim=2).cpu().numpy())
     model.train(training)
     return np.concatenate(found)
 

@@ -22,7 +22,7 @@ from ..data.tokenizer import load_tokenizer
 from ..data.tokens import TokenRow, specials_of, tokenize
 from ..kernels.attention import causal_lm, takes_packed, use_packed
 from ..models.load import pretrained, silence_dropout
-from ..scoring.micro import Arrangement
+from ..scoring.micro import BatchLayout
 from ..scoring.reference import chunks
 from ..scoring.rewards import RewardScorer
 from .sample import Sample, row_of
@@ -46,7 +46,7 @@ class RewardModel:
         check_class(path, model)
         silence_dropout(model, keep_adapters=False)
         self.scorer = RewardScorer(model.requires_grad_(False))
-        self.arrangement = arrangement_of(model, self.tokenizer, self.device)
+        self.layout = arrangement_of(model, self.tokenizer, self.device)
         self.longest = getattr(causal_lm(model).config.get_text_config(), "max_position_embeddings", None)
 
     def __call__(self, samples: Sequence[Sample]) -> list[float]:
@@ -55,7 +55,7 @@ class RewardModel:
         found: list[float] = []
         with torch.no_grad():
             for chunk in chunks(examples):
-                found += self.scorer(self.arrangement.batch(chunk))["score"][:, 0].tolist()
+                found += self.scorer(self.layout.batch(chunk))["score"][:, 0].tolist()
         for sample, value in zip(samples, found, strict=True):
             if not np.isfinite(value):
                 raise Failure("E809", f"the reward model `{self.path}` gives {value} ({sample.label})")
@@ -99,13 +99,13 @@ class RewardModel:
         self.scorer.model.to("meta")
 
 
-def arrangement_of(model: torch.nn.Module, tokenizer: Any, device: torch.device) -> Arrangement:
+def arrangement_of(model: torch.nn.Module, tokenizer: Any, device: torch.device) -> BatchLayout:
     """Lay rows out packed where the architecture takes them so."""
     packed = takes_packed(model)
     if packed:
         use_packed(model)
     dtype = next(model.parameters()).dtype
-    return Arrangement(packed, tokenizer.pad_token_id or 0, device, None, dtype, whole=True)
+    return BatchLayout(packed, tokenizer.pad_token_id or 0, device, None, dtype, whole=True)
 
 
 def check_base(folder: Path) -> None:

@@ -18,7 +18,7 @@ from ..ranks.world import World
 from ..reward import Sample
 from ..samplers.sampler import Sampler
 from ..samplers.sampling import Sampling
-from ..scoring.micro import Arrangement
+from ..scoring.micro import BatchLayout
 
 __all__ = ["Answers", "answers_of", "sampling_of"]
 
@@ -52,7 +52,7 @@ def answers_of(
     sampler: Sampler,
     prompts: Sequence[Prompt],
     sampling: Sampling,
-    arrangement: Arrangement,
+    layout: BatchLayout,
     *,
     seed: int,
     mixture: tuple[nn.Module, float] | None = None,
@@ -72,7 +72,7 @@ def answers_of(
 
     def draw(places: list[int]) -> dict[int, tuple[Tokens, ...]]:
         asked = [prompts[place] for place in places]
-        with arrangement.precision():
+        with layout.precision():
             groups = sampler(
                 [prompt.ids for prompt in asked],
                 [prompt.row for prompt in asked],

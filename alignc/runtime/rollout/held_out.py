@@ -16,7 +16,7 @@ from ..data.prompts import Prompt
 from ..ranks.run import Run
 from ..ranks.world import World
 from ..samplers.sampler import Sampler
-from ..scoring.micro import Arrangement
+from ..scoring.micro import BatchLayout
 from .answers import Answers, answers_of, sampling_of
 from .log_probs import Reference, scores_of
 from .metrics import answer_metrics, divergence
@@ -45,7 +45,7 @@ def held_out_answers(
     tokenizer: Any,
     sampler: Sampler,
     prompts: Sequence[Prompt],
-    arrangement: Arrangement,
+    layout: BatchLayout,
     whose: str,
 ) -> list[Answers]:
     """Sample one answer to each held-out prompt as in training, from draws that are the same each time.
@@ -54,7 +54,7 @@ def held_out_answers(
     """
     sampling = sampling_of(run.job, tokenizer, completions=1)
     seed = derive(run.job.spec.train.seed, "held out", whose)
-    return answers_of(run, world, tokenizer, sampler, prompts, sampling, arrangement, seed=seed)
+    return answers_of(run, world, tokenizer, sampler, prompts, sampling, layout, seed=seed)
 
 
 def evaluate_answers(
@@ -63,16 +63,16 @@ def evaluate_answers(
     tokenizer: Any,
     sampler: Sampler,
     scorer: nn.Module,
-    arrangement: Arrangement,
+    layout: BatchLayout,
     held_out: HeldOut,
 ) -> dict[str, float]:
     """Give the held-out metrics, named ``eval_*``; a signal interrupts, and a reward may fail."""
-    answers = held_out_answers(run, world, tokenizer, sampler, held_out.prompts, arrangement, "policy")
+    answers = held_out_answers(run, world, tokenizer, sampler, held_out.prompts, layout, "policy")
     verdicts = verdicts_of(run, world, held_out.judge, answers, held_out.opponents)
     found = answer_metrics(answers, verdicts)
     found.pop("rollout/degenerate_groups", None)
     if held_out.reference is not None:
-        found["objective/kl"] = kl_of(run, world, scorer, held_out.reference, answers, arrangement)
+        found["objective/kl"] = kl_of(run, world, scorer, held_out.reference, answers, layout)
     if verdicts.win_rates:
         found["win_rate"] = float(np.mean(verdicts.win_rates))
         if not verdicts.rewards:  # the score would be the same number
@@ -86,7 +86,7 @@ def kl_of(
     scorer: nn.Module,
     reference: Reference,
     answers: Sequence[Answers],
-    arrangement: Arrangement,
+    layout: BatchLayout,
 ) -> float:
     """Estimate the KL to the reference by the policy's own answers, in nat a response."""
     rows = [
@@ -95,7 +95,7 @@ def kl_of(
     ]
     size = run.job.spec.train.per_device_eval_batch_size
     pieces = micro_batches(range(len(rows)), size, world.rank, world.size)
-    own = scores_of(run, world, scorer, rows, pieces, arrangement)
-    other = scores_of(run, world, reference.scorer, rows, pieces, arrangement, reference.within)
+    own = scores_of(run, world, scorer, rows, pieces, layout)
+    other = scores_of(run, world, reference.scorer, rows, pieces, layout, reference.within)
     anchors = {"rollout": [each["logps"] for each in own], "initial": [each["logps"] for each in other]}
     return divergence(rows, anchors, [0])

@@ -17,7 +17,7 @@ from ..ranks.run import Run
 from ..ranks.shared import shared
 from ..ranks.world import World
 from ..scoring.anchors import frozen_model
-from ..scoring.micro import Arrangement, arrange
+from ..scoring.micro import BatchLayout, choose_layout
 from ..scoring.outputs import score_outputs
 from ..scoring.scorer import Reference, Scorer
 
@@ -35,23 +35,21 @@ Scored = Mapping[str, tuple[np.ndarray, ...]]
 """What a model says of one row, `logps` and what else it gives a token: an array a response."""
 
 
-def reference_of(
-    run: Run, world: World, tokenizer: Any, policy: nn.Module, arrangement: Arrangement
-) -> Reference:
+def reference_of(run: Run, world: World, tokenizer: Any, policy: nn.Module, layout: BatchLayout) -> Reference:
     """Make the reference of an online job, which stays in memory: every rollout asks it anew."""
     if run.job.spec.model.reference.kind == "adapter_off":
         bare: Any = policy
         return Reference(policy, Scorer(policy), bare.disable_adapter)
-    model = frozen_model(run, world, tokenizer, None, arrangement)
+    model = frozen_model(run, world, tokenizer, None, layout)
     model.requires_grad_(False).eval()
     return Reference(model, Scorer(model))
 
 
-def initial_policy(run: Run, world: World, tokenizer: Any, arrangement: Arrangement) -> nn.Module:
+def initial_policy(run: Run, world: World, tokenizer: Any, layout: BatchLayout) -> nn.Module:
     """Make the policy as training began, for a run that goes on from a checkpoint."""
     model = initial_model(run.job, tokenizer, critic=False)
-    arrange(run.job, model, tokenizer, world.device, arrangement.autocast)
-    return ready(model, run.job, world.device).to(arrangement.dtype)
+    choose_layout(run.job, model, tokenizer, world.device, layout.autocast)
+    return ready(model, run.job, world.device).to(layout.dtype)
 
 
 def same_words(policy: nn.Module, reference: nn.Module) -> None:
@@ -74,11 +72,11 @@ def with_divergences(
     scored: Sequence[Scored],
     rows: Sequence[Example],
     pieces: Sequence[Sequence[int]],
-    arrangement: Arrangement,
+    layout: BatchLayout,
 ) -> list[Scored]:
     """Add `old_divergence`, KL(policy‖reference) of what comes next at each token, to what the policy says of rows."""
     scorer = Scorer(model, outputs=["divergence"], beside=reference)
-    found = scores_of(run, world, scorer, rows, pieces, arrangement)
+    found = scores_of(run, world, scorer, rows, pieces, layout)
     return [{**own, "old_divergence": each["divergence"]} for own, each in zip(scored, found, strict=True)]
 
 
@@ -88,7 +86,7 @@ def scores_of(
     scorer: nn.Module,
     rows: Sequence[Example],
     pieces: Sequence[Sequence[int]],
-    arrangement: Arrangement,
+    layout: BatchLayout,
     within: Callable[[], AbstractContextManager[Any]] = nullcontext,
 ) -> list[Scored]:
     """Score all rows, this rank those of its ``pieces``; every rank gets all of them, by place.
@@ -99,7 +97,7 @@ def scores_of(
 
     def score(places: list[int]) -> dict[int, Scored]:
         with within():
-            found = score_outputs(scorer, rows, [places], arrangement)
+            found = score_outputs(scorer, rows, [places], layout)
         return {place: {name: found[name][place] for name in found} for place in places}
 
     found = shared(run, world, pieces, score)

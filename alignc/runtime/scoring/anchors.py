@@ -12,7 +12,7 @@ from ..data.example import Example
 from ..models.load import initial_model, pretrained, ready
 from ..ranks.run import Run, halt
 from ..ranks.world import World
-from .micro import Anchors, Arrangement, arrange
+from .micro import Anchors, BatchLayout, choose_layout
 from .reference import Row, cache_folder, read_rows, reference_log_probs
 
 __all__ = ["anchors_of"]
@@ -25,7 +25,7 @@ def anchors_of(
     world: World,
     tokenizer: Any,
     policy: nn.Module | None,
-    arrangement: Arrangement,
+    layout: BatchLayout,
     parts: Parts,
     known: str | None,
 ) -> tuple[list[Anchors], str | None]:
@@ -42,7 +42,7 @@ def anchors_of(
     for model, names in models.items():
         rows = rows_of(keys[model], parts) if model in keys else None
         if rows is None:
-            keys[model] = compute(run, world, tokenizer, policy, arrangement, parts, model)
+            keys[model] = compute(run, world, tokenizer, policy, layout, parts, model)
             rows = rows_of(keys[model], parts)
         if rows is None:
             folder = cache_folder() / "reference"
@@ -77,22 +77,22 @@ def compute(
     world: World,
     tokenizer: Any,
     policy: nn.Module | None,
-    arrangement: Arrangement,
+    layout: BatchLayout,
     parts: Parts,
     what: str = REFERENCE,
 ) -> str:
     """Compute what the cache lacks, the ranks side by side; return the cache's key."""
     if what == REFERENCE:
-        model = frozen_model(run, world, tokenizer, policy, arrangement)
+        model = frozen_model(run, world, tokenizer, policy, layout)
     else:
-        model = other_model(run, world, tokenizer, arrangement, run.job.plan.others[what])
+        model = other_model(run, world, tokenizer, layout, run.job.plan.others[what])
     key = ""
     for part in parts:
         key = reference_log_probs(
             run.job,
             part,
             model,
-            arrangement,
+            layout,
             rank=world.rank,
             world=world.size,
             each=run.goes_on,
@@ -104,24 +104,24 @@ def compute(
 
 
 def frozen_model(
-    run: Run, world: World, tokenizer: Any, policy: nn.Module | None, arrangement: Arrangement
+    run: Run, world: World, tokenizer: Any, policy: nn.Module | None, layout: BatchLayout
 ) -> nn.Module:
     """Give the model that the anchor speaks of: the policy itself before its first update, where that will do."""
     section = run.job.spec.model
     if section.reference.kind == "path":
-        return other_model(run, world, tokenizer, arrangement, str(section.reference.path))
+        return other_model(run, world, tokenizer, layout, str(section.reference.path))
     if policy is not None:
         return policy
-    return placed(run, world, tokenizer, arrangement, initial_model(run.job, tokenizer, critic=False))
+    return placed(run, world, tokenizer, layout, initial_model(run.job, tokenizer, critic=False))
 
 
-def other_model(run: Run, world: World, tokenizer: Any, arrangement: Arrangement, path: str) -> nn.Module:
+def other_model(run: Run, world: World, tokenizer: Any, layout: BatchLayout, path: str) -> nn.Module:
     """Load a model that is not the policy's own, to score rows with."""
     model = pretrained(path, run.job.spec.model, keep_adapter=False)
-    return placed(run, world, tokenizer, arrangement, model)
+    return placed(run, world, tokenizer, layout, model)
 
 
-def placed(run: Run, world: World, tokenizer: Any, arrangement: Arrangement, model: Any) -> nn.Module:
+def placed(run: Run, world: World, tokenizer: Any, layout: BatchLayout, model: Any) -> nn.Module:
     """Put a model where and in which type the policy computes."""
-    arrange(run.job, model, tokenizer, world.device, arrangement.autocast)
-    return ready(model, run.job, world.device).to(arrangement.dtype)  # in another type it is another function
+    choose_layout(run.job, model, tokenizer, world.device, layout.autocast)
+    return ready(model, run.job, world.device).to(layout.dtype)  # in another type it is another function

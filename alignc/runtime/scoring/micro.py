@@ -19,14 +19,23 @@ from ..kernels.attention import takes_packed, use_packed
 from ..models.critic import critic_of, has_critic
 from .layout import Batch, pack, pad
 
-__all__ = ["Anchors", "Arrangement", "Found", "arrange", "loss_inputs", "narrowed", "tokens_of", "totals_of"]
+__all__ = [
+    "Anchors",
+    "BatchLayout",
+    "Found",
+    "choose_layout",
+    "loss_inputs",
+    "select_responses",
+    "tokens_of",
+    "totals_of",
+]
 
 Anchors = Mapping[str, Sequence[tuple[np.ndarray, ...]]]
 """For each anchor the log-probabilities of every row's responses, per token, by ``Example.row``."""
 
 
 @dataclass(frozen=True)
-class Arrangement:
+class BatchLayout:
     """How rows become a batch, and in which type the model computes."""
 
     packed: bool
@@ -50,9 +59,9 @@ class Arrangement:
         return f"{'packed' if self.packed else 'padded'} {self.device.type} {self.dtype} {self.autocast}"
 
 
-def arrange(
+def choose_layout(
     job: Job, model: nn.Module, tokenizer: Any, device: torch.device, autocast: torch.dtype | None
-) -> Arrangement:
+) -> BatchLayout:
     """Choose a model's layout, and switch its attention to packed streams where they are chosen.
 
     Failure E605 where the spec asks for packed rows and the architecture refuses them.
@@ -71,7 +80,7 @@ def arrange(
         if has_critic(model):
             use_packed(critic_of(model))
     dtype, whole = next(model.parameters()).dtype, "score" in job.plan.outputs
-    return Arrangement(packed, tokenizer.pad_token_id or 0, device, autocast, dtype, whole)
+    return BatchLayout(packed, tokenizer.pad_token_id or 0, device, autocast, dtype, whole)
 
 
 def with_end(example: Example) -> Example:
@@ -108,7 +117,7 @@ Found = Tensor | Mapping[str, Tensor]
 """What a scorer gave: log-probabilities [rows, k, T] alone, or several outputs by name."""
 
 
-def narrowed(plan: Plan, examples: Sequence[Example], names: Sequence[str]) -> list[Example]:
+def select_responses(plan: Plan, examples: Sequence[Example], names: Sequence[str]) -> list[Example]:
     """Keep some of the rows' responses, those that a pass has to score."""
     if list(names) == list(plan.responses) or plan.responses == ["completions"]:
         return list(examples)

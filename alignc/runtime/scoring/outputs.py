@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from ..data.example import Example
-from .micro import Arrangement
+from .micro import BatchLayout
 from .scorer import Scorer
 
 __all__ = ["Row", "score_outputs", "score_rows"]
@@ -26,7 +26,7 @@ def score_rows(
     scorer: nn.Module,
     examples: Sequence[Example],
     parts: Sequence[Sequence[int]],
-    arrangement: Arrangement,
+    layout: BatchLayout,
     *,
     each: Callable[[], object] = lambda: None,
 ) -> list[Row]:
@@ -35,7 +35,7 @@ def score_rows(
     ``scorer`` is a scorer, wrapped by an engine or not, or a language model. A part is a micro-batch; an empty one goes
     along with the other ranks' and counts nothing. ``each`` is called after every part. Rows in no part are ().
     """
-    return score_outputs(scorer, examples, parts, arrangement, each=each)["logps"]
+    return score_outputs(scorer, examples, parts, layout, each=each)["logps"]
 
 
 @torch.no_grad()
@@ -43,7 +43,7 @@ def score_outputs(
     scorer: nn.Module,
     examples: Sequence[Example],
     parts: Sequence[Sequence[int]],
-    arrangement: Arrangement,
+    layout: BatchLayout,
     *,
     each: Callable[[], object] = lambda: None,
 ) -> dict[str, list[Row]]:
@@ -55,8 +55,8 @@ def score_outputs(
     scorer.eval()
     try:
         for part in parts:
-            batch = arrangement.batch([examples[place] for place in part] or examples[:1])
-            with arrangement.precision():
+            batch = layout.batch([examples[place] for place in part] or examples[:1])
+            with layout.precision():
                 found = scorer(batch)
             for name, values in by_token(found, batch.mask).items():
                 known = rows.setdefault(name, [()] * len(examples))

@@ -27,7 +27,7 @@ from ..base.progress import Progress
 from ..data.example import Example
 from ..kernels.attention import causal_lm
 from ..models.critic import parted
-from .micro import Arrangement
+from .micro import BatchLayout
 from .scorer import Scorer
 
 __all__ = ["cache_folder", "chunks", "model_key", "read_rows", "reference_log_probs"]
@@ -59,9 +59,9 @@ def chunks(examples: Sequence[Example], tokens: int = TOKENS) -> list[list[Examp
     return cut
 
 
-def model_key(model: nn.Module, arrangement: Arrangement, *, adapter_off: bool = False) -> str:
+def model_key(model: nn.Module, layout: BatchLayout, *, adapter_off: bool = False) -> str:
     """Hash what decides a model's log-probabilities: weights, layout, types and torch's version."""
-    digest = hashlib.sha256(f"1 {arrangement.describe()} {torch.__version__}".encode())
+    digest = hashlib.sha256(f"1 {layout.describe()} {torch.__version__}".encode())
     config: dict[str, Any] = causal_lm(model).config.to_dict()
     digest.update(repr(sorted((k, v) for k, v in config.items() if not k.startswith("_name"))).encode())
     for name, value in sorted(parted(model.state_dict())[0].items()):
@@ -119,7 +119,7 @@ def reference_log_probs(
     job: Job,
     examples: Sequence[Example],
     model: nn.Module,
-    arrangement: Arrangement,
+    layout: BatchLayout,
     *,
     rank: int = 0,
     world: int = 1,
@@ -133,7 +133,7 @@ def reference_log_probs(
     the reference is a model of its own.
     """
     adapter_off = what == "reference" and job.spec.model.reference.kind == "adapter_off"
-    key = model_key(model, arrangement, adapter_off=adapter_off)
+    key = model_key(model, layout, adapter_off=adapter_off)
     folder = cache_folder() / "reference" / key
     folder.mkdir(parents=True, exist_ok=True)
     training = model.training
@@ -141,7 +141,7 @@ def reference_log_probs(
     with torch.no_grad(), disabled(model) if adapter_off else nullcontext():
         mine = chunks(examples)[rank::world]
         with Progress(what, "rows", sum(map(len, mine)), shown=rank == 0) as progress:
-            for chunk, values in scored(mine, folder, Scorer(model), arrangement, each, progress):
+            for chunk, values in scored(mine, folder, Scorer(model), layout, each, progress):
                 write_chunk(folder, chunk, values)
     model.train(training)
     return key
@@ -151,7 +151,7 @@ def scored(
     cut: Sequence[list[Example]],
     folder: Path,
     scorer: nn.Module,
-    arrangement: Arrangement,
+    layout: BatchLayout,
     each: Callable[[], bool],
     progress: Progress,
 ) -> Iterator[tuple[list[Example], np.ndarray]]:
@@ -161,8 +161,8 @@ def scored(
             return
         there = read_chunk(folder, chunk) is not None
         if not there:
-            batch = arrangement.batch(chunk)
-            with arrangement.precision():
+            batch = layout.batch(chunk)
+            with layout.precision():
                 logps = scorer(batch)
             yield chunk, logps[batch.mask].cpu().numpy()
         progress.add(len(chunk), free=there)

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from ..base.job import Plan
 from ..data.example import Example
 from ..ranks.world import World
-from .micro import Anchors, Arrangement, loss_inputs, narrowed
+from .micro import Anchors, BatchLayout, loss_inputs, select_responses
 
 __all__ = ["NOTHING", "Known", "RowStatistics", "Seen", "statistics_of"]
 
@@ -49,7 +49,7 @@ def statistics_of(
     examples: Sequence[Example],
     mine: Sequence[Sequence[int]],
     scorer: nn.Module,
-    arrangement: Arrangement,
+    layout: BatchLayout,
     anchors: Anchors,
     world: World,
     seen: Seen,
@@ -66,7 +66,7 @@ def statistics_of(
     table = torch.zeros(len(examples), sum(wide.values()), dtype=torch.float64)
     for places in mine:
         taken = [examples[p] for p in places] or [examples[0]]
-        found = row_values(plan, rows_of, taken, scorer, arrangement, anchors)
+        found = row_values(plan, rows_of, taken, scorer, layout, anchors)
         each()
         if places:
             table[list(places)] = torch.cat([found[n].reshape(len(taken), -1) for n in wide], 1).cpu()
@@ -84,16 +84,16 @@ def row_values(
     rows_of: RowStatistics,
     examples: Sequence[Example],
     scorer: nn.Module,
-    arrangement: Arrangement,
+    layout: BatchLayout,
     anchors: Anchors,
 ) -> dict[str, Tensor]:
     """Score what the statistics need of some rows, without dropout: they would depend on the split through it."""
     names = plan.statistic_responses
-    batch = arrangement.batch(narrowed(plan, examples, names))
+    batch = layout.batch(select_responses(plan, examples, names))
     training = scorer.training
     scorer.eval()
     try:
-        with torch.no_grad(), arrangement.precision():
+        with torch.no_grad(), layout.precision():
             found = scorer(batch)
             return rows_of(loss_inputs(plan, examples, batch, found, anchors, names))
     finally:

@@ -13,7 +13,7 @@ from ..base.job import Job, Train
 from ..data.batches import micro_batches
 from ..data.example import Example
 from ..ranks.world import World
-from ..scoring.micro import Anchors, Arrangement, loss_inputs, narrowed, totals_of
+from ..scoring.micro import Anchors, BatchLayout, loss_inputs, select_responses, totals_of
 from ..scoring.statistics import NOTHING, RowStatistics, Seen, statistics_of
 from .checkpoint import TrainerState
 
@@ -40,7 +40,7 @@ def evaluate(
     scorer: nn.Module,
     examples: Sequence[Example],
     anchors: Anchors,
-    arrangement: Arrangement,
+    layout: BatchLayout,
     world: World,
     each: Callable[[], bool],
     statistics: RowStatistics | None = None,
@@ -62,7 +62,7 @@ def evaluate(
                 examples,
                 mine,
                 scorer,
-                arrangement,
+                layout,
                 anchors,
                 world,
                 seen,
@@ -73,8 +73,8 @@ def evaluate(
             if world.agree(not each()):
                 return None
             taken = [examples[row] for row in rows] or [examples[0]]
-            batch = arrangement.batch(narrowed(plan, taken, plan.loss_responses))
-            with torch.no_grad(), arrangement.precision():
+            batch = layout.batch(select_responses(plan, taken, plan.loss_responses))
+            with torch.no_grad(), layout.precision():
                 found = scorer(batch)
             inputs = loss_inputs(plan, taken, batch, found, anchors, plan.loss_responses)
             share, metrics = loss(inputs | known.of(rows or [0], batch.mask.device), totals)

@@ -16,7 +16,7 @@ from ..data import Counts, Dataset, load_examples, settings_from_job
 from ..data.batches import Sampler, sampler_for
 from ..data.example import Example
 from ..ranks.world import World
-from ..scoring.micro import Anchors, Arrangement, Found
+from ..scoring.micro import Anchors, BatchLayout, Found
 from ..scoring.statistics import NOTHING, Known, RowStatistics, Seen, statistics_of
 from .evaluate import Loss, evaluate
 
@@ -111,7 +111,7 @@ def coupled(
     examples: Sequence[Example],
     mine: Sequence[Sequence[int]],
     scorer: nn.Module,
-    arrangement: Arrangement,
+    layout: BatchLayout,
     world: World,
     seen: Seen,
     *,
@@ -126,7 +126,7 @@ def coupled(
         examples,
         mine,
         scorer,
-        arrangement,
+        layout,
         part.anchors,
         world,
         own_seen(part, seen),
@@ -158,7 +158,7 @@ def named(part: Part, share: Tensor, metrics: Mapping[str, Tensor]) -> dict[str,
 def evaluate_parts(
     parts: Sequence[Part],
     scorer: nn.Module,
-    arrangement: Arrangement,
+    layout: BatchLayout,
     world: World,
     each: Callable[[], bool],
     seen: Seen,
@@ -174,7 +174,7 @@ def evaluate_parts(
             scorer,
             part.held_out.examples,
             part.held_out_anchors,
-            arrangement,
+            layout,
             world,
             each,
             part.statistics,

@@ -16,7 +16,7 @@ from alignc.runtime.base.job import read_job
 from alignc.runtime.data import load_examples, settings_from_job
 from alignc.runtime.data.tokenizer import load_tokenizer, train_bpe
 from alignc.runtime.reward import Sample, build_oracle, build_reward
-from alignc.runtime.scoring.micro import Arrangement
+from alignc.runtime.scoring.micro import BatchLayout
 from alignc.runtime.scoring.rewards import RewardScorer
 
 from ..compiled import TINY, metrics, train_script, write_rows
@@ -70,7 +70,7 @@ def test_scores_are_the_run_s_own(plain: Path):
     job = read_job(plain.with_name("job.json"))
     rows = load_examples(settings_from_job(job), load_tokenizer(job.spec.model), which="eval").examples
     model = AutoModelForSequenceClassification.from_pretrained(folder_of(plain)).eval()
-    padded = Arrangement(False, 0, torch.device("cpu"), None, torch.float32, whole=True)
+    padded = BatchLayout(False, 0, torch.device("cpu"), None, torch.float32, whole=True)
     with torch.no_grad():
         expected = RewardScorer(model)(padded.batch(rows))["score"]
     found = torch.tensor(scores(folder_of(plain), samples_of(held_out(plain))), dtype=torch.float64).view(
