@@ -49,6 +49,8 @@ MAY["checks"] -= {"verify"}
 MAY["__main__"] = {"cli"}
 LAZY = {("api", "diff"), ("api", "launch"), ("api", "runtime"), ("cli", "runtime"), ("launch", "runtime")}
 """Imports that are made inside a function alone: they load what the light commands do not need."""
+BUNDLED = {"contract", "runtime"}
+"""Packages that a job imports while it runs."""
 HEAVY = {
     "torch",
     "transformers",
@@ -123,6 +125,15 @@ def test_the_compiler_imports_no_model_library(path: Path) -> None:
 def test_the_contract_imports_the_standard_library_alone(path: Path) -> None:
     outside = {name.split(".")[0] for name, _ in imports(path)} - sys.stdlib_module_names
     assert outside <= {"alignc"}
+
+
+@pytest.mark.parametrize("path", [p for p in MODULES if layer_of(dotted(p)) in BUNDLED], ids=dotted)
+def test_what_a_standalone_job_holds_imports_itself_relatively(path: Path) -> None:
+    """`compile --standalone` copies these packages below a package of another name."""
+    absolute = [
+        node for node in ast.walk(ast.parse(path.read_text("utf-8"))) if not getattr(node, "level", 0)
+    ]
+    assert not [name for node in absolute for name in names(node, path) if name.startswith("alignc")]
 
 
 def test_every_layer_is_known() -> None:

@@ -71,7 +71,7 @@ def _told(seen: Preview, stop: Any | None, ids: bool, as_json: bool) -> bool:
 
 
 def _prepared(compiled: PartOfJob) -> tuple[DataSettings, Any]:
-    from alignc.runtime.base.job import job_from
+    from alignc.contract.job import job_from
     from alignc.runtime.data import settings_from_job
     from alignc.runtime.data.tokenizer import load_tokenizer
 
@@ -84,7 +84,7 @@ def _previewed(
     settings: DataSettings, tokenizer: Any, rows: int, limit: int | None
 ) -> tuple[Preview, Any | None]:
     """Preview the rows, and return the failure that would stop a run at these rows, if there is one."""
-    from alignc.runtime.base.failure import Failure
+    from alignc.contract.failure import Failure
     from alignc.runtime.data import preview
     from alignc.runtime.data.dataset import check_parts
     from alignc.runtime.data.judge import judge

@@ -20,7 +20,7 @@ from alignc.plan import Needs
 from alignc.plan.needs import online
 from alignc.spec.load import Loaded
 
-__all__ = ["BUNDLE", "JobFolder", "job_folder", "runtime_files", "write"]
+__all__ = ["BUNDLE", "JobFolder", "job_folder", "package_names", "runtime_files", "write"]
 
 BUNDLE = "bundled"
 """The package of a standalone job folder that holds what the job imports of alignc."""
@@ -51,7 +51,7 @@ def job_folder(
     job = spec.job
     values = {
         "formula": explained.formula,
-        "runtime": f"{BUNDLE if standalone else 'alignc'}.runtime",
+        **package_names(standalone=standalone),
         "processes": job.launch.num_processes,
         "machines": job.launch.num_machines,
         "engine": job.launch.engine,
@@ -81,6 +81,12 @@ def job_folder(
     if standalone:
         files |= runtime_files()
     return JobFolder(files)
+
+
+def package_names(*, standalone: bool) -> dict[str, str]:
+    """Name the packages that the emitted `train.py` imports."""
+    package = BUNDLE if standalone else "alignc"
+    return {name: f"{package}.{name}" for name in BUNDLED}
 
 
 def runtime_files() -> Iterator[tuple[str, str]]:

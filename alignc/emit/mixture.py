@@ -10,7 +10,7 @@ from typing import Any
 
 from alignc import __version__
 from alignc.emit.config import accelerate_yaml, deepspeed_json
-from alignc.emit.folder import BUNDLE, JobFolder, runtime_files
+from alignc.emit.folder import JobFolder, package_names, runtime_files
 from alignc.emit.job_json import formula_latex, formula_text, job_data, origins, resolved
 from alignc.emit.render import rendered
 from alignc.emit.source import loss_source
@@ -47,7 +47,7 @@ def mixed_folder(
             {"module": module, "formula": p.explanation.formula, "digest": _digest(sources[module])}
             for module, p in zip(sources, parts.values(), strict=True)
         ],
-        "runtime": f"{BUNDLE if standalone else 'alignc'}.runtime",
+        **package_names(standalone=standalone),
         "processes": job.launch.num_processes,
         "machines": job.launch.num_machines,
         "engine": job.launch.engine,

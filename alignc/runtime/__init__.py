@@ -1,1 +1,1 @@
-"""What an emitted job imports while it runs; imports nothing of the compiler."""
+"""What an emitted job imports while it runs; of alignc it imports the contract alone."""

@@ -12,8 +12,8 @@ import torch
 from transformers import AutoModelForCausalLM, ByT5Tokenizer
 
 import alignc.api
+from alignc.contract.job import read_job
 from alignc.launch import Outcome, launch
-from alignc.runtime.base.job import read_job
 from alignc.runtime.data import load_examples, settings_from_job
 from alignc.runtime.data.example import Example
 from alignc.runtime.models.load import initial_model

@@ -10,8 +10,8 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
+from alignc.contract.job import read_job
 from alignc.launch.inputs import digests
-from alignc.runtime.base.job import read_job
 from alignc.runtime.data.tokenizer import load_tokenizer
 from alignc.runtime.models.load import initial_model
 from alignc.spec.load import load

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from alignc.contract.failure import Failure
 from alignc.runtime.base import fsops
-from alignc.runtime.base.failure import Failure
 from alignc.runtime.train import checkpoint
 from alignc.runtime.train.checkpoint import TrainerState
 

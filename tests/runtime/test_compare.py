@@ -8,9 +8,9 @@ import pytest
 import torch
 from transformers import ByT5Tokenizer
 
+from alignc.contract.job import job_from
 from alignc.runtime.after.compare import Questions, compare
 from alignc.runtime.after.measure import load_model
-from alignc.runtime.base.job import job_from
 from alignc.runtime.models.load import initial_model, save_model
 
 from .fixtures import job_data

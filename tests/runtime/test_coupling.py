@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from safetensors.torch import load_file
 
 import alignc.api
-from alignc.runtime.base.failure import Failure
+from alignc.contract.failure import Failure
 from alignc.runtime.data.example import Example
 from alignc.runtime.data.mismatch import with_mismatched
 from alignc.runtime.scoring.statistics import matched

@@ -12,10 +12,10 @@ import torch
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, ByT5Tokenizer
 
+from alignc.contract.failure import Failure
+from alignc.contract.job import Job, job_from
 from alignc.emit.render import rendered
 from alignc.launch import launch
-from alignc.runtime.base.failure import Failure
-from alignc.runtime.base.job import Job, job_from
 from alignc.runtime.data.example import Example
 from alignc.runtime.engines.optim import build_optimizer
 from alignc.runtime.models.critic import critic_of

@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch.distributions import Categorical, kl_divergence
 
-from alignc.runtime.base.failure import Failure
+from alignc.contract.failure import Failure
 from alignc.runtime.kernels.attention import use_packed
 from alignc.runtime.kernels.divergence import Other, token_divergence
 from alignc.runtime.kernels.logprobs import LogitRule

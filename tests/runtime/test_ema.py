@@ -9,8 +9,8 @@ import pytest
 import torch
 from transformers import ByT5Tokenizer
 
+from alignc.contract.failure import Failure
 from alignc.launch import launch
-from alignc.runtime.base.failure import Failure
 from alignc.runtime.models.ema import averaged, read_kept, snapshot, write_kept
 from alignc.runtime.models.load import initial_model
 from alignc.runtime.scoring.outputs import score_rows

@@ -10,8 +10,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from alignc.runtime.base.failure import Failure
-from alignc.runtime.base.job import Train, job_from
+from alignc.contract.failure import Failure
+from alignc.contract.job import Train, job_from
 from alignc.runtime.data import Counts
 from alignc.runtime.data.example import Example
 from alignc.runtime.ranks.world import World

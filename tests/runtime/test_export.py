@@ -14,10 +14,10 @@ import torch
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
 
+from alignc.contract.failure import Failure
+from alignc.contract.job import read_job
 from alignc.runtime.after.export import Wanted, export
 from alignc.runtime.after.trained import find
-from alignc.runtime.base.failure import Failure
-from alignc.runtime.base.job import read_job
 from alignc.runtime.data.tokenizer import load_tokenizer, train_bpe
 from alignc.runtime.models.critic import critic_of
 from alignc.runtime.models.load import initial_model, resumed_model, save_model

@@ -4,7 +4,7 @@ import copy
 
 import pytest
 
-from alignc.runtime.base.failure import Failure
+from alignc.contract.failure import Failure
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from alignc.runtime.base.failure import Failure
+from alignc.contract.failure import Failure
 from alignc.runtime.data.example import Example
 from alignc.runtime.ranks.world import World
 from alignc.runtime.train.guards import check_finite, check_step0, evidence_of, some, tolerance

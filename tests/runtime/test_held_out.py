@@ -9,10 +9,10 @@ import pytest
 from transformers import ByT5Tokenizer
 
 import alignc.api as api
+from alignc.contract.failure import Failure
+from alignc.contract.job import read_job
 from alignc.runtime.after.held_out import held_out_metrics
 from alignc.runtime.after.measure import load_model, sums
-from alignc.runtime.base.failure import Failure
-from alignc.runtime.base.job import read_job
 from alignc.runtime.data.dataset import load_examples
 from alignc.runtime.data.settings import DataSettings
 from alignc.runtime.models.load import initial_model, save_model

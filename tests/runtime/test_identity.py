@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from alignc.runtime.base.failure import Failure
+from alignc.contract.failure import Failure
 from alignc.runtime.train.identity import identity_of, require_same
 
 from .fixtures import job_data, write_job, write_pairs

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from alignc.runtime.base.failure import Failure
-from alignc.runtime.base.job import Reference, job_from, read_job
+from alignc.contract.failure import Failure
+from alignc.contract.job import Reference, job_from, read_job
 
 from .fixtures import job_data
 

@@ -7,8 +7,8 @@ import pytest
 import torch
 from transformers import ByT5Tokenizer
 
+from alignc.contract.job import job_from
 from alignc.runtime.after.measure import load_model, preference, sums
-from alignc.runtime.base.job import job_from
 from alignc.runtime.data.example import Example
 from alignc.runtime.models.load import initial_model, save_model
 

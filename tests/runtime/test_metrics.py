@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from alignc.runtime.base.job import Job, job_from
+from alignc.contract.job import Job, job_from
 from alignc.runtime.train.metrics import Recorder, cut_after, group, line_of
 
 from .fixtures import job_data

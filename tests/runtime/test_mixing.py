@@ -11,7 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from alignc.runtime.base.job import read_job
+from alignc.contract.job import read_job
 from alignc.runtime.data import Dataset
 from alignc.runtime.data.batches import Sampler
 from alignc.runtime.data.tokenizer import load_tokenizer

@@ -8,8 +8,8 @@ import torch
 from torch import nn
 from transformers import AutoModelForCausalLM, ByT5Tokenizer
 
-from alignc.runtime.base.failure import Failure
-from alignc.runtime.base.job import Adapter, Job, job_from
+from alignc.contract.failure import Failure
+from alignc.contract.job import Adapter, Job, job_from
 from alignc.runtime.models.load import (
     autocast_dtype,
     initial_model,

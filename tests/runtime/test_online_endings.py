@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from alignc.runtime.base.failure import Failure
-from alignc.runtime.base.job import read_job
+from alignc.contract.failure import Failure
+from alignc.contract.job import read_job
 from alignc.runtime.rollout.rollout import passes_multiple
 from alignc.runtime.rollout.schedule import schedule_for
 from alignc.runtime.train.ratio_guards import check_ratios, refuse_partitioned

@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from alignc.api import lowered
-from alignc.runtime.base.failure import Failure
-from alignc.runtime.base.job import read_job
+from alignc.contract.failure import Failure
+from alignc.contract.job import read_job
 from alignc.runtime.base.signals import Interrupted
 from alignc.runtime.ranks.pulse import Pulse
 from alignc.runtime.ranks.run import Options, Run

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from alignc.runtime.base.failure import Failure
-from alignc.runtime.base.job import Plan
+from alignc.contract.failure import Failure
+from alignc.contract.job import Plan
 from alignc.runtime.data.prompts import Prompt
 from alignc.runtime.reward import Sample, Scores
 from alignc.runtime.rollout.answers import Answers

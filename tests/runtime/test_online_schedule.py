@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from alignc.runtime.base.job import job_from
+from alignc.contract.job import job_from
 from alignc.runtime.rollout.schedule import Schedule, schedule_for
 
 from .fixtures import job_data

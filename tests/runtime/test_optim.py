@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from transformers import get_scheduler
 
-from alignc.runtime.base.job import Train
+from alignc.contract.job import Train
 from alignc.runtime.engines.optim import (
     build_optimizer,
     clip_factor,

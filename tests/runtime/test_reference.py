@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from transformers import ByT5Tokenizer
 
-from alignc.runtime.base.job import Job, job_from
+from alignc.contract.job import Job, job_from
 from alignc.runtime.data.example import Example
 from alignc.runtime.models.load import initial_model, ready
 from alignc.runtime.scoring import reference

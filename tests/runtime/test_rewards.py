@@ -10,7 +10,7 @@ import pytest
 import torch
 from transformers import AutoConfig, AutoModelForSequenceClassification
 
-from alignc.runtime.base.job import read_job
+from alignc.contract.job import read_job
 from alignc.runtime.data import load_examples, settings_from_job
 from alignc.runtime.data.example import Example
 from alignc.runtime.data.tokenizer import load_tokenizer

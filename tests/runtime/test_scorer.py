@@ -10,7 +10,7 @@ import pytest
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
-from alignc.runtime.base.failure import Failure
+from alignc.contract.failure import Failure
 from alignc.runtime.data.example import Example
 from alignc.runtime.kernels.attention import takes_packed, use_packed
 from alignc.runtime.scoring.layout import pack, pad

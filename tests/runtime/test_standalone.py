@@ -29,7 +29,7 @@ def test_a_copied_runtime_trains(tmp_path: Path):
     data = job_data("dpo", write_pairs(tmp_path / "rows.jsonl", 4), tmp_path / "run")
     job = write_job(tmp_path / "run" / "job", data)
     script = job / "train.py"
-    script.write_text(script.read_text().replace("from alignc.runtime.", "from bundled.runtime."))
+    script.write_text(script.read_text().replace("from alignc.", "from bundled."))
     write(JobFolder(dict(runtime_files())), job)
     variables = {**os.environ, "ALIGNC_CACHE": str(tmp_path / "cache"), "OMP_NUM_THREADS": "1"}
     variables.pop("ALIGNC_LAUNCHED", None)

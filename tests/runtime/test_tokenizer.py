@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from alignc.runtime.base.failure import Failure
-from alignc.runtime.base.job import Model, Reference
+from alignc.contract.failure import Failure
+from alignc.contract.job import Model, Reference
 from alignc.runtime.data.tokenizer import load_tokenizer, train_bpe
 
 CORPUS = ["The sky is blue today, 12 times.", "It is green, 34 times."] * 10
@@ -106,8 +106,8 @@ def test_a_folder_without_a_tokenizer(tmp_path: Path, name: str) -> None:
 def test_a_hub_id_without_a_hub_fails_with_its_name(tmp_path: Path) -> None:
     program = (
         "from alignc.runtime.data.tokenizer import load_tokenizer\n"
-        "from alignc.runtime.base.job import Model, Reference\n"
-        "from alignc.runtime.base.failure import Failure\n"
+        "from alignc.contract.job import Model, Reference\n"
+        "from alignc.contract.failure import Failure\n"
         "try: load_tokenizer(Model('Qwen/Qwen2.5-0.5B-Instruct', Reference('none')))\n"
         "except Failure as failure: print(failure.code, failure.exit_code, failure.message)\n"
     )

@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, ByT5Tokenizer
 
-from alignc.runtime.base.job import Job, read_job
+from alignc.contract.job import Job, read_job
 from alignc.runtime.data import load_examples, settings_from_job
 from alignc.runtime.data.example import Example
 from alignc.runtime.models.load import initial_model

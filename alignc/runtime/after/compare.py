@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-from ..base.failure import Failure
-from ..base.job import Model, Reference
+from ...contract.failure import Failure
+from ...contract.job import Model, Reference
 from ..data.dataset import load_examples
 from ..data.settings import DataSettings
 from ..data.tokenizer import load_tokenizer

@@ -18,9 +18,9 @@ from typing import Any
 import torch
 from safetensors.torch import load_file, save_file
 
+from ...contract.failure import Failure
+from ...contract.job import Job, Model
 from ..base import fsops
-from ..base.failure import Failure
-from ..base.job import Job, Model
 from ..data.tokenizer import load_tokenizer
 from ..kernels.attention import causal_lm
 from ..models.critic import CRITIC

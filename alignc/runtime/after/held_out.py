@@ -15,8 +15,8 @@ from typing import Any
 
 from torch import nn
 
-from ..base.failure import Failure
-from ..base.job import ONLINE, Job, read_job
+from ...contract.failure import Failure
+from ...contract.job import ONLINE, Job, read_job
 from ..data import DataSettings, load_examples, settings_from_job
 from ..data.prompts import load_prompts
 from ..data.tokenizer import load_tokenizer

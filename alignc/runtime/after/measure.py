@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from ..base.job import Model, Reference
+from ...contract.job import Model, Reference
 from ..data.example import Example
 from ..kernels.attention import takes_packed, use_packed
 from ..models.load import pretrained

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..base.failure import Failure
-from ..base.job import Job, read_job
+from ...contract.failure import Failure
+from ...contract.job import Job, read_job
 from ..train.checkpoint import NAME, STATE, damage, newest, saved
 from ..train.identity import identity_of, require_same
 from ..train.metrics import METRICS, parsed

@@ -1,1 +1,1 @@
-"""The ground of the runtime: failures, files, seeds, signals, and the job that is read."""
+"""The ground of the runtime: files, seeds, signals, and the console."""

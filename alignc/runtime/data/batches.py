@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ..base.job import Train
+from ...contract.job import Train
 from ..base.seeds import derive, permutation
 
 __all__ = ["Sampler", "micro_batches", "sampler_for"]

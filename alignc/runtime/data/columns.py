@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Any
 
-from ..base.failure import Failure
+from ...contract.failure import Failure
 from .chat import Text, chat_from
 from .rows import Row
 

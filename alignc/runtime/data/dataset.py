@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from ..base.failure import Failure
+from ...contract.failure import Failure
 from .cut import Cut, cut
 from .example import Example
 from .format import Parsed, parse_row

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from itertools import takewhile
 from typing import Any
 
-from ..base.failure import Failure
+from ...contract.failure import Failure
 from .chat import Chat, Text, answer_start, shared_turns
 from .columns import Fields, kind_of
 from .rows import Row

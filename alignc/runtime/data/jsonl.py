@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from ..base.failure import Failure
+from ...contract.failure import Failure
 from .rows import Row
 
 __all__ = ["read_jsonl"]

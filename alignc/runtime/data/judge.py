@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..base.failure import Failure
+from ...contract.failure import Failure
 from .settings import DataSettings
 
 __all__ = ["Counts", "judge"]

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from ..base.failure import Failure
+from ...contract.failure import Failure
 from ..base.seeds import derive, permutation
 from .example import Example
 

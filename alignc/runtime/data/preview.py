@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
 from typing import Any
 
-from ..base.failure import Failure
+from ...contract.failure import Failure
 from .dataset import Dataset, collect
 from .example import Example, Tokens
 from .judge import Counts

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..base.failure import Failure
+from ...contract.failure import Failure
 from .columns import Fields
 from .cut import Cut
 from .dataset import Loaded, Part, counts_of, load_rows, refused_of, settle

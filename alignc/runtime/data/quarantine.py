@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from ..base.failure import Failure
+from ...contract.failure import Failure
 from .rows import Row
 
 __all__ = ["write_quarantine"]

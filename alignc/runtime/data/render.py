@@ -10,7 +10,7 @@ from typing import Any
 
 from jinja2 import TemplateError, TemplateSyntaxError
 
-from ..base.failure import Failure
+from ...contract.failure import Failure
 from .chat import Chat, Text
 from .format import Parsed
 from .rows import Row

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any
 
-from ..base.failure import Failure
+from ...contract.failure import Failure
 
 __all__ = ["Row"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 
-from ..base.job import Job
+from ...contract.job import Job
 
 __all__ = ["DataSettings", "EvalSettings", "settings_from_job"]
 

@@ -10,7 +10,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from ..base.failure import Failure
+from ...contract.failure import Failure
 from ..base.hub import offline_unless_reachable
 from .jsonl import read_jsonl
 from .rows import Row

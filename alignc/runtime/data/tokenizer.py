@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from ..base.failure import Failure
+from ...contract.failure import Failure
+from ...contract.job import Model
 from ..base.hub import offline_unless_reachable
-from ..base.job import Model
 from .render import read_template
 
 __all__ = ["CHAT_TEMPLATE", "load_tokenizer", "train_bpe"]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
-from ..base.failure import Failure
+from ...contract.failure import Failure
 from .render import Rendered
 from .rows import Row
 

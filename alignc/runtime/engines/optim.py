@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from ..base.job import Train
+from ...contract.job import Train
 
 __all__ = ["build_optimizer", "clip_factor", "decay_groups", "learning_rate", "warmup_steps"]
 

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..base.job import Job
+from ...contract.job import Job
 from ..ranks.world import World
 from .optim import build_optimizer
 

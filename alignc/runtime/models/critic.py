@@ -19,7 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..base.failure import Failure
+from ...contract.failure import Failure
 from ..kernels.attention import causal_lm
 
 __all__ = [

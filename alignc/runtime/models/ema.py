@@ -16,7 +16,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from ..base.failure import Failure
+from ...contract.failure import Failure
 from .critic import parted
 
 __all__ = ["EMA", "Kept", "averaged", "read_kept", "snapshot", "write_kept"]

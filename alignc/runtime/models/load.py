@@ -12,9 +12,9 @@ import torch
 from safetensors import safe_open
 from torch import Tensor, nn
 
-from ..base.failure import Failure
+from ...contract.failure import Failure
+from ...contract.job import Adapter, Job, Model
 from ..base.hub import offline_unless_reachable
-from ..base.job import Adapter, Job, Model
 from ..base.seeds import derive
 from ..kernels.attention import causal_lm
 from .critic import CRITIC, is_scalar, on_backbone, parted, with_critic, write_critic

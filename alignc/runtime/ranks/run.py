@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ..base.job import Job
+from ...contract.job import Job
 from ..base.signals import Interrupted, Stop
 from .pulse import Pulse
 from .world import World

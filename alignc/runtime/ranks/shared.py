@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
-from ..base.failure import Failure
+from ...contract.failure import Failure
 from ..base.progress import Progress
 from ..base.signals import Interrupted
 from .run import Run

@@ -10,8 +10,8 @@ from typing import Any
 import torch
 import torch.distributed as dist
 
-from ..base.failure import Failure
-from ..base.job import Launch
+from ...contract.failure import Failure
+from ...contract.job import Launch
 
 __all__ = ["World", "start"]
 

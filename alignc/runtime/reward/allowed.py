@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 from urllib.parse import urlsplit
 
-from ..base.failure import Failure
+from ...contract.failure import Failure
 
 __all__ = ["ALLOWED", "FOLDERS", "allowed_names", "require_function", "require_host"]
 

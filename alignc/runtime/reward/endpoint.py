@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
-from ..base.failure import Failure
+from ...contract.failure import Failure
 from .answers import Trouble, scores_of
 from .process import plain
 from .sample import Question, Sample, about

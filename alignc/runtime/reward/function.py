@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from ..base.failure import Failure
+from ...contract.failure import Failure
 from .answers import Trouble, probabilities, scores_of
 from .process import Gone, Process, TooLate
 from .sample import Question, Sample, about, about_pairs

@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from safetensors import safe_open
 
-from ..base.failure import Failure
-from ..base.job import Model, Reference
+from ...contract.failure import Failure
+from ...contract.job import Model, Reference
 from ..data.chat import chat_from
 from ..data.cut import cut
 from ..data.example import Example

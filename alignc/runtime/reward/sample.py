@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from ..base.failure import Failure
+from ...contract.failure import Failure
 from ..data.columns import Fields
 from ..data.rows import Row
 

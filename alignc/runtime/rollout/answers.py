@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import nn
 
-from ..base.job import Job
+from ...contract.job import Job
 from ..data.batches import micro_batches
 from ..data.example import Tokens
 from ..data.prompts import Prompt

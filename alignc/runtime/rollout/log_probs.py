@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-from ..base.failure import Failure
+from ...contract.failure import Failure
 from ..data.example import Example
 from ..kernels.attention import causal_lm
 from ..models.load import initial_model, ready

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from torch import Tensor
 
-from ..base.job import Plan
+from ...contract.job import Plan
 from ..data.example import Example
 from ..scoring.micro import Anchors
 from .answers import Answers

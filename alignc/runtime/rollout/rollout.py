@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from ..base.job import Job
+from ...contract.job import Job
 from ..data.batches import micro_batches
 from ..data.example import Example
 from ..ranks.run import Run, halt

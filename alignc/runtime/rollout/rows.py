@@ -7,8 +7,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..base.failure import Failure
-from ..base.job import Plan
+from ...contract.failure import Failure
+from ...contract.job import Plan
 from ..data.example import Column, Example, Tokens
 from .answers import Answers
 from .scores import Numbers, Verdicts

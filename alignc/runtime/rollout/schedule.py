@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from ..base.job import Job
+from ...contract.job import Job
 from ..base.seeds import derive, permutation
 
 __all__ = ["Schedule", "schedule_for"]

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..base.job import Plan
+from ...contract.job import Plan
 from ..data.example import Example
 from ..scoring.micro import Anchors, stack_groups
 from .advantage import advantages

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from transformers import DynamicCache
 
-from ..base.failure import Failure
+from ...contract.failure import Failure
 from ..data.example import Tokens
 from ..kernels.attention import causal_lm
 from ..scoring.reference import disabled

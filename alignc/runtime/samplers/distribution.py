@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ..base.failure import Failure
+from ...contract.failure import Failure
 
 __all__ = ["draw", "nucleus", "weights"]
 

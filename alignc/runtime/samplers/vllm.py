@@ -25,8 +25,8 @@ from typing import Any
 import numpy as np
 from torch import nn
 
+from ...contract.failure import Failure
 from ..base import fsops
-from ..base.failure import Failure
 from ..base.seeds import derive
 from ..data.example import Tokens
 from ..kernels.attention import causal_lm

@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import nn
 
-from ..base.failure import Failure
+from ...contract.failure import Failure
 from ..data.example import Example
 from ..models.load import initial_model, pretrained, ready
 from ..ranks.run import Run, halt

@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..base.failure import Failure
-from ..base.job import Job, Plan
+from ...contract.failure import Failure
+from ...contract.job import Job, Plan
 from ..data.example import Column, Example
 from ..kernels.attention import takes_packed, use_packed
 from ..models.critic import critic_of, has_critic

@@ -21,8 +21,8 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 from torch import nn
 
+from ...contract.job import Job
 from ..base import fsops
-from ..base.job import Job
 from ..base.progress import Progress
 from ..data.example import Example
 from ..kernels.attention import causal_lm

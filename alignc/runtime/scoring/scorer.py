@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..base.failure import Failure
+from ...contract.failure import Failure
 from ..kernels.attention import causal_lm
 from ..kernels.divergence import Other, token_divergence
 from ..kernels.entropy import token_entropy

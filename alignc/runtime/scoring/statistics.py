@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-from ..base.job import Plan
+from ...contract.job import Plan
 from ..data.example import Example
 from ..ranks.world import World
 from .micro import Anchors, BatchLayout, loss_inputs, select_responses

@@ -10,7 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from ..base.job import Job
+from ...contract.job import Job
 from ..data import Counts
 
 __all__ = ["card_of", "card_text", "rows_told"]

@@ -20,8 +20,8 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
+from ...contract.failure import Failure
 from ..base import fsops
-from ..base.failure import Failure
 from .identity import JOB, require_same, same_job
 
 __all__ = [

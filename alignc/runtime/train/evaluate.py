@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from ..base.failure import Failure
-from ..base.job import Job, Train
+from ...contract.failure import Failure
+from ...contract.job import Job, Train
 from ..data.batches import micro_batches
 from ..data.example import Example
 from ..ranks.world import World

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..base.failure import Failure
+from ...contract.failure import Failure
 from ..data.example import Example
 from ..ranks.world import World
 from ..scoring.micro import Found

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from ..base.failure import Failure
+from ...contract.failure import Failure
 
 __all__ = ["JOB", "identity_of", "require_same", "same_job"]
 

@@ -14,9 +14,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ...contract.job import Job
 from ..base import fsops
 from ..base.console import say
-from ..base.job import Job
 
 __all__ = ["METRICS", "Recorder", "cut_after"]
 

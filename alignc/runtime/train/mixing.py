@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from ..base.job import Job
+from ...contract.job import Job
 from ..base.seeds import derive
 from ..data import Counts, Dataset, load_examples, settings_from_job
 from ..data.batches import Sampler, sampler_for

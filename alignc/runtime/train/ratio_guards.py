@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 
 import torch
 
-from ..base.failure import Failure
-from ..base.job import Job
+from ...contract.failure import Failure
+from ...contract.job import Job
 from .guards import tolerance
 
 __all__ = ["check_ratios", "refuse_partitioned", "steady"]

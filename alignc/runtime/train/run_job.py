@@ -16,9 +16,9 @@ from typing import Any
 
 from transformers.utils import logging as transformers_logging
 
+from ...contract.failure import Failure
+from ...contract.job import read_job
 from ..base.console import say
-from ..base.failure import Failure
-from ..base.job import read_job
 from ..base.signals import Interrupted, die_with_parent
 from ..ranks.pulse import Pulse, write_status
 from ..ranks.run import Options, Run

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from alignc.runtime.base.failure import Failure
+from alignc.contract.failure import Failure
 from alignc.runtime.data.dataset import load_examples
 from alignc.runtime.data.settings import DataSettings, EvalSettings
 from alignc.runtime.data.split import held_out
@@ -163,7 +163,7 @@ def test_chunks_keep_the_order(pairs: Pairs, byte_tokenizer: Any) -> None:
 
 
 def test_settings_come_from_a_job(tmp_path: Path) -> None:
-    from alignc.runtime.base.job import Data, Formula, Job, Launch, Model, Plan, Reference, Spec, Train
+    from alignc.contract.job import Data, Formula, Job, Launch, Model, Plan, Reference, Spec, Train
     from alignc.runtime.data.settings import settings_from_job
 
     data = Data("pairwise", "/d.jsonl", "train", {"prompt": "q"}, None, 9, {"fraction": 0.1}, "error", 3, 0.5)

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from alignc.runtime.base.failure import Failure
+from alignc.contract.failure import Failure
 from alignc.runtime.data.format import Parsed, parse_row
 from alignc.runtime.data.rows import Row
 from alignc.runtime.data.settings import DataSettings

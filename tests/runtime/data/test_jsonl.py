@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from alignc.runtime.base.failure import Failure
+from alignc.contract.failure import Failure
 from alignc.runtime.data.jsonl import read_jsonl
 from alignc.runtime.data.rows import Row
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from alignc.runtime.base.failure import Failure
-from alignc.runtime.base.job import job_from
+from alignc.contract.failure import Failure
+from alignc.contract.job import job_from
 from alignc.runtime.data.dataset import load_examples
 from alignc.runtime.data.prompts import Prompts, load_prompts
 from alignc.runtime.data.settings import DataSettings, EvalSettings, settings_from_job

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from alignc.runtime.base.failure import Failure
+from alignc.contract.failure import Failure
 from alignc.runtime.data.rows import Row
 from alignc.runtime.data.source import read_rows
 
@@ -136,7 +136,7 @@ def test_a_hub_id_without_a_hub_fails_quickly_with_its_name(tmp_path: Path) -> N
     """In a process of its own: whether the hub answers is asked once, and shapes all later calls."""
     program = (
         "from alignc.runtime.data.source import read_rows\n"
-        "from alignc.runtime.base.failure import Failure\n"
+        "from alignc.contract.failure import Failure\n"
         "try: list(read_rows('trl-lib/ultrafeedback_binarized'))\n"
         "except Failure as failure: print(failure.code, failure.exit_code, failure.message)\n"
     )

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from alignc.runtime.base.failure import Failure
+from alignc.contract.failure import Failure
 from alignc.runtime.data.dataset import load_examples
 from alignc.runtime.data.example import Example
 from alignc.runtime.data.settings import DataSettings

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from alignc.runtime.base.failure import Failure
+from alignc.contract.failure import Failure
 from alignc.runtime.reward import Sample, build_reward
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from alignc.runtime.base.failure import Failure
+from alignc.contract.failure import Failure
 from alignc.runtime.reward import Sample, build_reward
 from alignc.runtime.reward.combine import Reward
 

@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
+from alignc.contract.failure import Failure
 from alignc.emit.folder import JobFolder, runtime_files, write
-from alignc.runtime.base.failure import Failure
 from alignc.runtime.reward import Sample, build_reward
 from alignc.runtime.reward.allowed import FOLDERS
 from alignc.runtime.reward.combine import Reward

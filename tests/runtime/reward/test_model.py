@@ -11,8 +11,8 @@ import pytest
 import torch
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-from alignc.runtime.base.failure import Failure
-from alignc.runtime.base.job import read_job
+from alignc.contract.failure import Failure
+from alignc.contract.job import read_job
 from alignc.runtime.data import load_examples, settings_from_job
 from alignc.runtime.data.tokenizer import load_tokenizer, train_bpe
 from alignc.runtime.reward import Sample, build_oracle, build_reward

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from alignc.runtime.base.failure import Failure
+from alignc.contract.failure import Failure
 from alignc.runtime.reward import Oracle, Sample, build_oracle, win_rates
 from alignc.runtime.reward.allowed import FOLDERS
 

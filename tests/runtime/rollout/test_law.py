@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from alignc.runtime.base.failure import Failure
+from alignc.contract.failure import Failure
 from alignc.runtime.samplers.distribution import draw, nucleus, weights
 from alignc.runtime.samplers.sampling import Sampling, uniforms
 

@@ -11,7 +11,7 @@ import torch
 from peft import LoraConfig, get_peft_model
 from torch import nn
 
-from alignc.runtime.base.failure import Failure
+from alignc.contract.failure import Failure
 from alignc.runtime.data.example import Example
 from alignc.runtime.kernels.attention import takes_packed, use_packed
 from alignc.runtime.samplers.sample import drawn, sample

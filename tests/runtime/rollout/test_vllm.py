@@ -12,7 +12,7 @@ import torch
 from peft import LoraConfig, get_peft_model
 from transformers import AutoModelForCausalLM
 
-from alignc.runtime.base.failure import Failure
+from alignc.contract.failure import Failure
 from alignc.runtime.models.value import with_value_head
 from alignc.runtime.samplers.sample import sample
 from alignc.runtime.samplers.sampler import LocalSampler, open_sampler
