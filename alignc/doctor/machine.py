@@ -11,6 +11,7 @@ import urllib.request
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
+from alignc.contract.versions import PACKAGES
 from alignc.diagnostics import DiagnosticError
 from alignc.doctor.finding import Finding, verdict
 from alignc.doctor.probe import Torch
@@ -22,7 +23,7 @@ __all__ = ["access", "caches", "compilers", "hardware", "place"]
 
 ROOMY = 1 << 30
 PATIENCE = 5.0
-REPAIR = "install the torch that README.md names: `pip install torch==2.13.0`"
+REPAIR = f"install the torch that alignc was tested with: `pip install torch=={PACKAGES['torch'].tested}`"
 NETWORK = "let the name of the machine resolve to one of its addresses, or set GLOO_SOCKET_IFNAME=lo"
 
 

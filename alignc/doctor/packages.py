@@ -7,25 +7,29 @@ import sys
 from collections.abc import Collection, Iterator
 from importlib.metadata import PackageNotFoundError, version
 
+from alignc.contract.versions import PACKAGES, release, within
 from alignc.doctor.finding import Finding, verdict
 
-__all__ = ["EXTRAS", "KNOWN", "installed", "packages"]
+__all__ = ["EXTRAS", "SHOWN", "installed", "packages"]
 
-KNOWN = {
-    "torch": ("2.13.0", "==2.13.0"),
-    "transformers": ("5.23.0", ">=5.3.0,<6"),
-    "accelerate": ("1.15.0", ">=1.12,<2"),
-    "deepspeed": ("0.19.8", ">=0.18,<0.20"),
-    "datasets": ("5.2.0", ">=4.0,<6"),
-    "peft": ("0.21.2", ">=0.18,<1"),
-    "safetensors": ("0.8.0", ">=0.5,<1"),
-    "tokenizers": ("0.23.3", ">=0.22,<1"),
-    "pydantic": ("2.14.3", ">=2.11,<3"),
-}
-"""Each package with its version in `constraints.txt` and its range in `pyproject.toml`."""
+SHOWN = (
+    "torch",
+    "transformers",
+    "accelerate",
+    "deepspeed",
+    "datasets",
+    "peft",
+    "safetensors",
+    "tokenizers",
+    "pydantic",
+)
+"""The packages of the table of versions that get a line: what a job runs on, and what reads the spec."""
 EXTRAS = {
     "vllm": ("`data.sampler: vllm`", "pip install 'alignc[vllm]', or set `data.sampler: transformers`"),
-    "wandb": ("`train.report_to: [wandb]`", "pip install wandb, or remove it from `train.report_to`"),
+    "wandb": (
+        "`train.report_to: [wandb]`",
+        "pip install 'alignc[wandb]', or remove it from `train.report_to`",
+    ),
 }
 OLDEST = (3, 11)
 
@@ -35,7 +39,7 @@ def packages(needed: Collection[str]) -> Iterator[Finding]:
     old = sys.version_info[:2] < OLDEST
     way_out = "install Python 3.11 or later" if old else None
     yield Finding("packages", "python", verdict(not old, True), platform.python_version(), way_out)
-    for name in KNOWN:
+    for name in SHOWN:
         yield _package(name, name != "deepspeed" or platform.system() == "Linux" or name in needed)
     for name, (for_what, help_) in EXTRAS.items():
         found = installed(name)
@@ -53,24 +57,15 @@ def installed(name: str) -> str | None:
 
 
 def _package(name: str, needed: bool) -> Finding:
-    good, span = KNOWN[name]
-    found = installed(name)
+    package, found = PACKAGES[name], installed(name)
+    help_ = f"pip install '{name}=={package.tested}'"
     if found is None:
-        help_ = f"pip install '{name}=={good}'"
         return Finding("packages", name, verdict(False, needed), "not installed", help_)
-    if found.partition("+")[0] == good:
+    if not within(found, package.span):
+        said = f"{found} is installed, but {package.span} is needed"
+        old = package.wrong and release(found) < release(package.floor)
+        said += f": {package.wrong}" if old else ""
+        return Finding("packages", name, verdict(False, needed), said, help_)
+    if release(found) == release(package.tested):
         return Finding("packages", name, "ok", found)
-    if not _within(found, span):
-        way_out = f"pip install '{name}=={good}'"
-        return Finding(
-            "packages", name, verdict(False, needed), f"{found} is installed, but {span} is needed", way_out
-        )
-    return Finding("packages", name, "note", f"{found}; alignc was tested with {good}")
-
-
-def _within(found: str, span: str) -> bool:
-    try:
-        from packaging.specifiers import SpecifierSet
-    except ImportError:  # it is a dependency of the packages above
-        return True
-    return SpecifierSet(span).contains(found, prereleases=True)
+    return Finding("packages", name, "note", f"{found}; alignc was tested with {package.tested}")
