@@ -72,6 +72,13 @@ ENVIRONMENT = (
         "model: {policy: {run: sft.yaml}}",
     ),
     Code(
+        "E614",
+        "a package is too old",
+        "the installed version runs without an error and computes wrong numbers",
+        "install a version in the range that the message names",
+        "launch: {engine: deepspeed}",
+    ),
+    Code(
         "W613",
         "a local model does not exist",
         "the folder holds no model, and no known spec writes a model into it; `alignc run` would refuse to "

@@ -12,6 +12,7 @@ import torch.distributed as dist
 
 from ...contract.failure import Failure
 from ...contract.job import Launch
+from ..base.packages import require
 
 __all__ = ["World", "start"]
 
@@ -59,13 +60,17 @@ class World:
 
 
 def start(launch: Launch) -> World:
-    """Join the other processes as the launcher's environment says. Failure E605 where devices are missing."""
+    """Join the other processes as the launcher's environment says.
+
+    Failure E605 where devices are missing, E602 or E614 where DeepSpeed is missing or too old.
+    """
     rank, size = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
     device = pick_device(int(os.environ.get("LOCAL_RANK", "0")))
     backend = "nccl" if device.type == "cuda" else "gloo"
     # Twice the job's limit: the launcher names hung ranks before; this is what is left without it.
     timeout = timedelta(seconds=2 * launch.timeout + 60)
     if launch.engine == "deepspeed":
+        require("deepspeed")
         import deepspeed
 
         deepspeed.init_distributed(

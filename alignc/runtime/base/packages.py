@@ -1,0 +1,28 @@
+"""Whether an installed package may carry a job: a version that is known to compute wrong numbers may not."""
+
+from __future__ import annotations
+
+from importlib.metadata import PackageNotFoundError, version
+
+from ...contract.failure import Failure
+from ...contract.versions import PACKAGES, release
+
+__all__ = ["check_version", "require"]
+
+
+def require(name: str) -> None:
+    """Look for a package of the table of versions. Failure E602 where it is absent, E614 where it is too old."""
+    try:
+        found = version(name)
+    except PackageNotFoundError:
+        message = f"the job needs `{name}`, which is not installed"
+        raise Failure("E602", message, help=PACKAGES[name].way_out) from None
+    check_version(name, found)
+
+
+def check_version(name: str, found: str) -> None:
+    """Stop where a version is below its range and the versions there compute wrong numbers (Failure E614)."""
+    package = PACKAGES[name]
+    if package.wrong and release(found) < release(package.floor):
+        message = f"`{name}` is {found}, and the job needs {package.span}"
+        raise Failure("E614", message, why=package.wrong, help=package.way_out)
