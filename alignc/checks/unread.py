@@ -15,7 +15,7 @@ from alignc.spec.objective import PolicyGradient, Value
 from alignc.spec.policy import Reinforce, ValueBaseline
 from alignc.spec.preset import Preset, defaults_of
 from alignc.spec.rows import ONLINE, Sampled, SelfPlay
-from alignc.spec.scalars import scalar_text
+from alignc.yaml.scalars import scalar_text
 
 __all__ = ["unread_data", "unread_fields", "unread_parameters", "unread_train"]
 

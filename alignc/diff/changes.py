@@ -11,7 +11,7 @@ from alignc.plan import Needs, Role
 from alignc.printers.formula import text
 from alignc.spec.document import leaves
 from alignc.spec.load import Loaded
-from alignc.spec.scalars import scalar_text
+from alignc.yaml.scalars import scalar_text
 
 __all__ = ["changes"]
 

@@ -22,7 +22,7 @@ from alignc.spec.load import Loaded
 from alignc.spec.objective import Term
 from alignc.spec.preset import Paper, defaults_of
 from alignc.spec.rows import ONLINE
-from alignc.spec.scalars import scalar_text
+from alignc.yaml.scalars import scalar_text
 
 __all__ = ["explanation"]
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from alignc.explain.model import Coefficient, Explanation
 from alignc.printers.dialect import number
-from alignc.spec.scalars import scalar_text
+from alignc.yaml.scalars import scalar_text
 
 __all__ = ["gradient_words", "logged_words", "sections", "show", "shown_value"]
 

@@ -14,7 +14,7 @@ from alignc.spec.document import Document, Path
 from alignc.spec.fields import field_names, model_at
 from alignc.spec.renamed import RENAMED
 from alignc.spec.rewards import FUNCTION, URL
-from alignc.spec.scalars import scalar_text
+from alignc.yaml.scalars import scalar_text
 
 __all__ = ["diagnose", "missing_field", "shown", "unknown_field"]
 

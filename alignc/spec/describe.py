@@ -13,7 +13,7 @@ from pydantic_core import PydanticUndefined
 from alignc.spec.fields import field_models, members, plain, tags
 from alignc.spec.job import Job
 from alignc.spec.preset import Parameter, built_in, preset_names
-from alignc.spec.scalars import scalar_text
+from alignc.yaml.scalars import scalar_text
 
 __all__ = ["FieldText", "describe", "fields_below", "fields_of", "parameter_text"]
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from alignc.diagnostics import Span, did_you_mean
-from alignc.spec.source import NodeSpan, Source
+from alignc.yaml.source import NodeSpan, Source
 
 __all__ = ["Document", "Origin", "Path", "laid_over", "leaves", "merge", "of_source"]
 

@@ -22,7 +22,7 @@ from alignc.spec.override import override
 from alignc.spec.paths import absolute
 from alignc.spec.pipeline import address, linked, stage_document
 from alignc.spec.preset import Preset
-from alignc.spec.source import load_source
+from alignc.yaml.source import load_source
 
 __all__ = ["Loaded", "load"]
 

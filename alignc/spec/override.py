@@ -8,7 +8,7 @@ from typing import Any
 
 from alignc.diagnostics import Diagnostic, DiagnosticError, Span
 from alignc.spec.document import Document, Origin, Path, laid_over
-from alignc.spec.source import parse_source
+from alignc.yaml.source import parse_source
 
 __all__ = ["override"]
 

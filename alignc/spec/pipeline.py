@@ -14,7 +14,7 @@ from typing import Any
 from alignc.diagnostics import Diagnostic, DiagnosticError, Span, did_you_mean
 from alignc.spec.disk import is_file
 from alignc.spec.document import Document, Origin, Path, of_source
-from alignc.spec.source import Source, load_source
+from alignc.yaml.source import Source, load_source
 
 __all__ = ["Stage", "address", "is_spec", "linked", "producers", "stage_document", "stages"]
 

@@ -12,7 +12,7 @@ from pydantic import StringConstraints, ValidationError
 
 from alignc.diagnostics import Diagnostic, DiagnosticError, Span
 from alignc.spec.base import Spec, field
-from alignc.spec.source import Source, load_source, parse_source
+from alignc.yaml.source import Source, load_source, parse_source
 
 __all__ = ["Paper", "Parameter", "Preset", "built_in", "defaults_of", "load_preset", "preset_names"]
 

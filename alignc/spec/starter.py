@@ -10,7 +10,7 @@ from typing import Any
 
 from alignc.spec.preset import Preset
 from alignc.spec.rows import ONLINE
-from alignc.spec.scalars import resolve_scalar
+from alignc.yaml.scalars import resolve_scalar
 
 __all__ = ["TINY", "Start", "flow", "judged", "sample_rows", "smallest", "starter"]
 

@@ -59,7 +59,7 @@ def test_what_rows_look_like(
     kind: str,
     columns: dict[str, str] | None,
 ) -> None:
-    from alignc.spec.source import load_source
+    from alignc.yaml.source import load_source
 
     monkeypatch.chdir(tmp_path)
     done = alignc("init", "--objective", objective, "--model", MODEL, "--data", rows("d.jsonl", row))

@@ -5,7 +5,7 @@ import pytest
 
 from alignc.diagnostics import CODES, Diagnostic, DiagnosticError, Span
 from alignc.diagnostics.codes import GROUPS, help_of, why_of
-from alignc.spec.source import parse_source
+from alignc.yaml.source import parse_source
 
 NUMBERS = {
     "E0": [1, 2, 3, 4, 5, 6, 7, 8],

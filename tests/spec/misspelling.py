@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from alignc.diagnostics import Span
-from alignc.spec.source import Source, parse_source
+from alignc.yaml.source import Source, parse_source
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 

@@ -13,7 +13,7 @@ import pytest
 
 from alignc.api import lowered, validate
 from alignc.diagnostics import DiagnosticError
-from alignc.spec.source import parse_source
+from alignc.yaml.source import parse_source
 
 ROOT = Path(__file__).parents[2]
 SPECS = [

@@ -11,7 +11,7 @@ from alignc.diagnostics import Diagnostic, DiagnosticError
 from alignc.spec.load import load
 from alignc.spec.pipeline import producers, stages
 from alignc.spec.schema import json_schema, pipeline_schema
-from alignc.spec.source import load_source
+from alignc.yaml.source import load_source
 
 INIT = "{init: llama, tokenizer: bytes, hidden_size: 16, num_hidden_layers: 1, num_attention_heads: 2}"
 SFT = f"""\

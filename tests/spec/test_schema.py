@@ -13,8 +13,8 @@ from alignc.diagnostics import DiagnosticError
 from alignc.spec.load import load
 from alignc.spec.preset import built_in, preset_names
 from alignc.spec.schema import json_schema
-from alignc.spec.source import load_source, parse_source
 from alignc.spec.starter import smallest
+from alignc.yaml.source import load_source, parse_source
 
 from .misspelling import misspellings
 

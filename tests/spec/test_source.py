@@ -5,7 +5,7 @@ import math
 import pytest
 
 from alignc.diagnostics import Span
-from alignc.spec.source import load_source, parse_source
+from alignc.yaml.source import load_source, parse_source
 
 SPEC = """\
 # a comment

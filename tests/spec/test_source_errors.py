@@ -5,7 +5,7 @@ import os
 import pytest
 
 from alignc.diagnostics import DiagnosticError, Span
-from alignc.spec.source import load_source, parse_source
+from alignc.yaml.source import load_source, parse_source
 
 
 def findings(text):

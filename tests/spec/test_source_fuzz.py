@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from alignc.diagnostics import DiagnosticError, render
 from alignc.diagnostics.comments import comments
 from alignc.diagnostics.lines import split_lines
-from alignc.spec.source import Source, load_source, parse_source
+from alignc.yaml.source import Source, load_source, parse_source
 
 SPEC = """\
 # yaml-language-server: $schema=../schemas/job.schema.json

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from alignc.diagnostics import DiagnosticError, Span
-from alignc.spec.source import load_source, parse_source
+from alignc.yaml.source import load_source, parse_source
 
 MIB = 1 << 20
 # Machines of a shared runner stall; the code takes a tenth of these, and what is quadratic far more.
@@ -134,7 +134,7 @@ def test_diagnostics_import_nothing_heavy(module):
 
 
 def test_parsing_imports_the_parser_and_nothing_else():
-    code = "from alignc.spec.source import parse_source; parse_source('a: 1', 's')"
+    code = "from alignc.yaml.source import parse_source; parse_source('a: 1', 's')"
     assert imported(code) == {"ruamel"}
 
 

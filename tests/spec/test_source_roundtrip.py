@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
 from alignc.diagnostics.lines import split_lines
-from alignc.spec.scalars import resolve_scalar
-from alignc.spec.source import parse_source
+from alignc.yaml.scalars import resolve_scalar
+from alignc.yaml.source import parse_source
 
 # ruamel.yaml writes text that begins with ? or : without quotes in braces, and cannot read it back.
 TEXT = st.text(

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from alignc.diagnostics.model import Span
-from alignc.spec.reading import checked, read_text
+from alignc.yaml.reading import checked, read_text
 
 NodePath = tuple[str | int, ...]
 """Keys and list indexes from the top of a document to a value."""
@@ -61,7 +61,7 @@ def load_source(path: str | Path) -> Source:
 
 def parse_source(text: str, file: str) -> Source:
     """Parse the text of a spec; `file` names it in spans. Raises DiagnosticError as `load_source` does."""
-    from alignc.spec.composing import compose  # ruamel.yaml is loaded by those who parse
+    from alignc.yaml.composing import compose  # ruamel.yaml is loaded by those who parse
 
     text = checked(text, file)
     data, spans = compose(text, file)

@@ -23,10 +23,10 @@ from ruamel.yaml.events import (
 
 from alignc.diagnostics.lines import Positions
 from alignc.diagnostics.model import Diagnostic, DiagnosticError, in_reading_order
-from alignc.spec.scalars import LONGEST_INTEGER, resolve_scalar
-from alignc.spec.scanning import DEEPEST, NotAllowedError, events, too_deep
-from alignc.spec.source import NodePath, NodeSpan
-from alignc.spec.syntax import explain_syntax
+from alignc.yaml.scalars import LONGEST_INTEGER, resolve_scalar
+from alignc.yaml.scanning import DEEPEST, NotAllowedError, events, too_deep
+from alignc.yaml.source import NodePath, NodeSpan
+from alignc.yaml.syntax import explain_syntax
 
 MOST_VALUES = 10_000
 """Keys and values of a document; real specs have some dozens, and the parser takes 25 µs for each."""
