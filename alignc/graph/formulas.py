@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 
+from alignc.formula import parsing as formula
 from alignc.graph.evaluate import evaluate
 from alignc.graph.functions import FUNCTIONS
 from alignc.graph.gradient import from_formula, gradient
 from alignc.graph.nodes import Node, Output
 from alignc.graph.types import GraphTypeError
-from alignc.spec import formula
 
 __all__ = ["own_formula"]
 

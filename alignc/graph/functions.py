@@ -1,6 +1,6 @@
 """The pointwise functions: one row each, with its meaning in float64 and its spelling everywhere else.
 
-A derivative is written in the same language (`alignc.spec.formula`), with `x` for the argument.
+A derivative is written in the same language (`alignc.formula.parsing`), with `x` for the argument.
 """
 
 from __future__ import annotations

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import ast
 
+from alignc.formula.parsing import FormulaError, parse, whole
 from alignc.graph.build import ONE, ZERO, add, apply, constant, divide, multiply, negate, power, subtract
 from alignc.graph.functions import FUNCTIONS
 from alignc.graph.nodes import Add, Apply, GroupSize, Multiply, Named, Node, Power, Reduce, children, walk
 from alignc.graph.rewrite import token_count
-from alignc.spec.formula import FormulaError, parse, whole
 
 __all__ = ["from_formula", "gradient"]
 

@@ -10,9 +10,9 @@ from typing import Any
 
 import sympy as sp
 
+from alignc.formula.parsing import FormulaError, parse
 from alignc.graph.divergence import KL, REVERSE, Kind, Meaning, Placement, scaled
 from alignc.graph.functions import FUNCTIONS
-from alignc.spec.formula import FormulaError, parse
 
 __all__ = ["decide", "expression"]
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from alignc.diagnostics import Diagnostic, DiagnosticError
 from alignc.diagnostics.suggest import did_you_mean
-from alignc.spec import formula
+from alignc.formula import parsing as formula
 from alignc.spec.bound import Bound, Files, Places, bind, find
 from alignc.spec.check import missing_field, unknown_field
 from alignc.spec.document import Document, Origin, Path, leaves

@@ -1,0 +1,1 @@
+"""Formulas in a spec: a whitelist of arithmetic."""
