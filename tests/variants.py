@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from alignc.api import Compiled, lowered
-from alignc.spec.preset import built_in
+from alignc.load.preset import built_in
 
 __all__ = ["ALL", "Variant", "compiled", "example", "of_spec", "parameters"]
 

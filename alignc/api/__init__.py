@@ -14,7 +14,7 @@ from alignc.emit import JobFolder, write
 from alignc.explain import Explanation
 from alignc.explain.mixture import Mixed
 from alignc.graph.point import at_mixture, at_point
-from alignc.spec.load import load
+from alignc.load.load import load
 
 if TYPE_CHECKING:
     from alignc.diff import Difference

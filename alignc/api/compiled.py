@@ -17,12 +17,12 @@ from alignc.explain.mixture import Mixed, mixed
 from alignc.graph.loss import Loss
 from alignc.graph.lower import lower
 from alignc.graph.mixture import lower_parts
+from alignc.load.load import Loaded, load
+from alignc.load.local import absent_models
+from alignc.load.parts import parts
+from alignc.load.paths import missing_files
+from alignc.load.pipeline import stages
 from alignc.plan import Needs, needs
-from alignc.spec.load import Loaded, load
-from alignc.spec.local import absent_models
-from alignc.spec.parts import parts
-from alignc.spec.paths import missing_files
-from alignc.spec.pipeline import stages
 
 __all__ = ["Compiled", "Mixture", "Report", "Spec", "built", "lowered", "specs_of", "validate"]
 

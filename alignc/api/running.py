@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from alignc.api.compiled import Compiled, Spec, built, specs_of
 from alignc.diagnostics import Diagnostic, DiagnosticError, in_reading_order
-from alignc.spec.pipeline import producers
+from alignc.load.pipeline import producers
 
 if TYPE_CHECKING:
     from alignc.launch import Assessment, Options, Stage

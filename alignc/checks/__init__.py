@@ -51,7 +51,7 @@ from alignc.checks.signs import descent_direction, rewarded_length, smoothing, t
 from alignc.checks.unread import unread_data, unread_fields, unread_parameters, unread_train
 from alignc.diagnostics import Diagnostic
 from alignc.graph.loss import Loss
-from alignc.spec.load import Loaded
+from alignc.load.load import Loaded
 
 __all__ = ["RULES", "check"]
 

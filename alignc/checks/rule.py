@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from alignc.diagnostics import Diagnostic
 from alignc.graph.loss import Loss
-from alignc.spec.document import Path
-from alignc.spec.load import Loaded
+from alignc.load.document import Path
+from alignc.load.load import Loaded
 
 __all__ = ["Checked", "Rule", "term_path"]
 

@@ -9,11 +9,11 @@ from typing import Any
 from alignc.checks.rule import Checked, term_path
 from alignc.diagnostics import Diagnostic
 from alignc.graph.policy import held
-from alignc.spec.bound import Bound
-from alignc.spec.document import Path
+from alignc.load.bound import Bound
+from alignc.load.document import Path
+from alignc.load.preset import Preset, defaults_of
 from alignc.spec.objective import PolicyGradient, Value
 from alignc.spec.policy import Reinforce, ValueBaseline
-from alignc.spec.preset import Preset, defaults_of
 from alignc.spec.rows import ONLINE, Sampled, SelfPlay
 from alignc.yaml.scalars import scalar_text
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import click
 
 from alignc.diagnostics import did_you_mean
+from alignc.load.preset import built_in, preset_names
 from alignc.spec.describe import FieldText, describe, fields_below
-from alignc.spec.preset import built_in, preset_names
 
 __all__ = ["command"]
 

@@ -123,7 +123,7 @@ def _permitted(output: Path, run: str, functions: Sequence[str], hosts: Sequence
     of the spec is read from the job.
     """
     from alignc.launch.allow import environment, permissions
-    from alignc.spec.document import Document
+    from alignc.load.document import Document
 
     job = json.loads((output / "job" / "job.json").read_text("utf-8"))
     began = re.sub(r":\d+:\d+$", "", job["origins"].get("data.kind", ""))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from alignc.explain import citation
-from alignc.spec.preset import Preset, built_in, not_a_preset, preset_names
+from alignc.load.preset import Preset, built_in, not_a_preset, preset_names
 
 __all__ = ["command"]
 
@@ -45,4 +45,4 @@ def _print_one(name: str) -> None:
 def _file(name: str) -> str:
     from importlib import resources
 
-    return resources.files("alignc.spec").joinpath("presets", f"{name}.yaml").read_text("utf-8")
+    return resources.files("alignc.load").joinpath("presets", f"{name}.yaml").read_text("utf-8")

@@ -7,10 +7,10 @@ from typing import Any
 
 from alignc.diff.model import Change
 from alignc.graph.loss import Loss
+from alignc.load.document import leaves
+from alignc.load.load import Loaded
 from alignc.plan import Needs, Role
 from alignc.printers.formula import text
-from alignc.spec.document import leaves
-from alignc.spec.load import Loaded
 from alignc.yaml.scalars import scalar_text
 
 __all__ = ["changes"]

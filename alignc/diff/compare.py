@@ -15,8 +15,8 @@ from alignc.diff.sides import Side, aligned, side_of
 from alignc.graph.loss import Loss
 from alignc.graph.nodes import Column
 from alignc.graph.rewrite import inputs
+from alignc.load.load import Loaded
 from alignc.plan import Needs
-from alignc.spec.load import Loaded
 
 __all__ = ["Spec", "compare"]
 

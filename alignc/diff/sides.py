@@ -22,8 +22,8 @@ from alignc.graph.nodes import (
 )
 from alignc.graph.rewrite import rebuilt, substitute
 from alignc.graph.types import GraphTypeError
+from alignc.load.load import Loaded
 from alignc.spec.anchors import other_models
-from alignc.spec.load import Loaded
 
 __all__ = ["Side", "aligned", "by_row", "reference_point", "replaced_leaves", "side_of"]
 

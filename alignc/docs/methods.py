@@ -13,11 +13,11 @@ from alignc.emit.job_json import formula_latex
 from alignc.explain import Explanation, citation, explanation
 from alignc.explain.show import logged_words
 from alignc.graph.lower import lower
+from alignc.load.load import load
+from alignc.load.preset import Preset
 from alignc.plan import needs
 from alignc.printers.dialect import number
 from alignc.spec.describe import parameter_text
-from alignc.spec.load import load
-from alignc.spec.preset import Preset
 from alignc.spec.rows import ONLINE
 from alignc.spec.starter import flow, smallest
 

@@ -13,11 +13,11 @@ from alignc.doctor.finding import Finding
 from alignc.doctor.machine import cores, hub_cache, place
 from alignc.doctor.probe import Torch
 from alignc.launch import Options, Stage, disallowed, untrained
+from alignc.load.disk import is_file
+from alignc.load.paths import missing_files
+from alignc.load.pipeline import producers
 from alignc.plan.build import Plan
 from alignc.plan.show import gib
-from alignc.spec.disk import is_file
-from alignc.spec.paths import missing_files
-from alignc.spec.pipeline import producers
 
 __all__ = ["Demands", "demands", "lacking", "needed"]
 

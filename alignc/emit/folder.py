@@ -16,9 +16,9 @@ from alignc.emit.source import loss_source
 from alignc.explain import Explanation
 from alignc.graph.loss import Loss
 from alignc.graph.nodes import Column, is_divergence, walk
+from alignc.load.load import Loaded
 from alignc.plan import Needs
 from alignc.plan.needs import online
-from alignc.spec.load import Loaded
 
 __all__ = ["BUNDLE", "JobFolder", "job_folder", "package_names", "runtime_files", "write"]
 

@@ -9,10 +9,10 @@ from typing import Any
 from alignc import __version__
 from alignc.explain import Explanation
 from alignc.graph.loss import Loss
+from alignc.load.document import Path, leaves
+from alignc.load.load import Loaded
 from alignc.plan import Needs
 from alignc.printers.formula import latex
-from alignc.spec.document import Path, leaves
-from alignc.spec.load import Loaded
 
 __all__ = ["job_data", "job_json", "resolved"]
 

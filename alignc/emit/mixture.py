@@ -18,8 +18,8 @@ from alignc.explain import Explanation
 from alignc.explain.mixture import Mixed
 from alignc.graph.loss import Loss
 from alignc.graph.mixture import own_metric
+from alignc.load.load import Loaded
 from alignc.plan import Needs
-from alignc.spec.load import Loaded
 
 __all__ = ["PartOfJob", "mixed_data", "mixed_folder"]
 

@@ -14,13 +14,13 @@ from alignc.graph.rewrite import inputs, substitute
 from alignc.graph.rollout_metrics import rollout_metrics
 from alignc.graph.sign import sign
 from alignc.graph.types import Unit
+from alignc.load.bound import Bound
+from alignc.load.load import Loaded
+from alignc.load.preset import Paper, defaults_of
 from alignc.plan import Needs, Role
 from alignc.printers.dialect import TEXT
 from alignc.printers.formula import text
-from alignc.spec.bound import Bound
-from alignc.spec.load import Loaded
 from alignc.spec.objective import Term
-from alignc.spec.preset import Paper, defaults_of
 from alignc.spec.rows import ONLINE
 from alignc.yaml.scalars import scalar_text
 

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from alignc.checks.kl import SAID
 from alignc.graph.divergence import Kind, Meaning, meaning
 from alignc.graph.soundness import kl_codes, placed, whole_by_both
+from alignc.load.load import Loaded
 from alignc.spec.axes import ExponentialLink, LogisticLink
 from alignc.spec.kl import KLPlacement
-from alignc.spec.load import Loaded
 from alignc.spec.objective import KLTerm, Pointwise, PolicyGradient, Preference, Term
 from alignc.spec.targets import WinRateTarget
 

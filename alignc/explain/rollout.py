@@ -8,9 +8,9 @@ from alignc.graph import build as b
 from alignc.graph.loss import Loss
 from alignc.graph.nodes import Column, Named, walk
 from alignc.graph.policy import held
+from alignc.load.load import Loaded
 from alignc.plan import Needs
 from alignc.printers.formula import text
-from alignc.spec.load import Loaded
 from alignc.spec.objective import PolicyGradient
 from alignc.spec.rows import Prompts, Sampled, SelfPlay
 

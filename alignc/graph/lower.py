@@ -12,8 +12,8 @@ from alignc.graph.rewrite import without_names
 from alignc.graph.scope import Names, Scope
 from alignc.graph.terms import lower_term
 from alignc.graph.types import GraphTypeError
-from alignc.spec.document import Path
-from alignc.spec.load import Loaded
+from alignc.load.document import Path
+from alignc.load.load import Loaded
 from alignc.spec.objective import Entropy, KLTerm, Pointwise, PolicyGradient, Preference, Value
 from alignc.spec.rows import ONLINE
 from alignc.spec.views import view

@@ -11,7 +11,7 @@ from alignc.graph.lower import lower
 from alignc.graph.nodes import Output
 from alignc.graph.rewrite import inputs
 from alignc.graph.scope import Names
-from alignc.spec.load import Loaded
+from alignc.load.load import Loaded
 
 __all__ = ["lower_parts", "own_metric"]
 

@@ -20,8 +20,8 @@ from alignc.graph.nodes import (
     children,
 )
 from alignc.graph.rewrite import inputs
+from alignc.load.check import shown
 from alignc.spec.anchors import is_other
-from alignc.spec.check import shown
 
 __all__ = [
     "UNEVEN",

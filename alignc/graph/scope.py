@@ -8,12 +8,12 @@ from alignc.graph import build as b
 from alignc.graph.gradient import from_formula
 from alignc.graph.nodes import Node, Parameter
 from alignc.graph.types import GraphTypeError, Unit
+from alignc.load.bound import Bound
+from alignc.load.document import Path
+from alignc.load.load import Loaded
+from alignc.load.preset import preset_names
 from alignc.spec.anchors import other_models
-from alignc.spec.bound import Bound
-from alignc.spec.document import Path
-from alignc.spec.load import Loaded
 from alignc.spec.model_source import RunPolicy
-from alignc.spec.preset import preset_names
 
 __all__ = ["Names", "Scope", "bare", "carried"]
 

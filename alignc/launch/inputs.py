@@ -8,7 +8,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from alignc.spec.local import local
+from alignc.load.local import local
 
 __all__ = ["digest", "digests"]
 

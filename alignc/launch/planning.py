@@ -9,11 +9,11 @@ from alignc.emit.job_json import job_data
 from alignc.explain import Explanation
 from alignc.graph.loss import Loss
 from alignc.launch.command import command
+from alignc.load.load import Loaded
 from alignc.plan import Needs
 from alignc.plan.build import Plan, build, makers
 from alignc.plan.fit import hopeless
 from alignc.plan.machine import Memory, most_of_machine
-from alignc.spec.load import Loaded
 
 __all__ = ["plan_of", "unfit"]
 

@@ -16,9 +16,9 @@ from alignc.launch.inputs import digests
 from alignc.launch.outputs import Decision, changed_inputs, clear, decide, fingerprint, inspect, settings
 from alignc.launch.process import launch
 from alignc.launch.verdict import Outcome
-from alignc.spec.document import Document
-from alignc.spec.document import Path as Place
-from alignc.spec.local import absent_models, is_model, model_folders
+from alignc.load.document import Document
+from alignc.load.document import Path as Place
+from alignc.load.local import absent_models, is_model, model_folders
 
 __all__ = [
     "Assessment",

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from alignc.load.load import Loaded, load
+from alignc.load.pipeline import producers
 from alignc.plan.machine import Memory
 from alignc.plan.memory import FACTOR, Item, Models, Phase, phases
 from alignc.plan.needs import Needs
@@ -15,8 +17,6 @@ from alignc.plan.schedule import ONLINE, Schedule, Tokens, schedule, tokens
 from alignc.plan.shapes import BYTES_VOCABULARY, count
 from alignc.plan.weights import WIDTH, Weights, adapter_shapes, of_source
 from alignc.plan.work import Work, work
-from alignc.spec.load import Loaded, load
-from alignc.spec.pipeline import producers
 
 __all__ = ["Forwards", "Plan", "Size", "build", "makers", "models_of"]
 

@@ -10,9 +10,9 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
+from alignc.load.preset import Parameter, built_in, preset_names
 from alignc.spec.fields import field_models, members, plain, tags
 from alignc.spec.job import Job
-from alignc.spec.preset import Parameter, built_in, preset_names
 from alignc.yaml.scalars import scalar_text
 
 __all__ = ["FieldText", "describe", "fields_below", "fields_of", "parameter_text"]

@@ -9,8 +9,8 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Discriminator, Field, Tag
 from pydantic_core import PydanticCustomError
 
+from alignc.load.document import Path
 from alignc.spec.base import Spec, field
-from alignc.spec.document import Path
 from alignc.spec.model_source import ModelSource
 
 __all__ = [

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from alignc.load.preset import Parameter, Preset, built_in, preset_names
 from alignc.spec.job import Job
-from alignc.spec.preset import Parameter, Preset, built_in, preset_names
 
 __all__ = ["DIALECT", "json_schema", "pipeline_schema", "without_titles"]
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from alignc.spec.preset import Preset
+from alignc.load.preset import Preset
 from alignc.spec.rows import ONLINE
 from alignc.yaml.scalars import resolve_scalar
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from alignc.graph.loss import Loss
-from alignc.spec.load import Loaded
+from alignc.load.load import Loaded
 from alignc.verify.report import Claim, Curve, Table, Verified
 
 __all__ = ["Claim", "Curve", "Table", "Verified", "verify"]

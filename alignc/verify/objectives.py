@@ -12,8 +12,8 @@ from alignc.graph.gradient import gradient
 from alignc.graph.loss import Loss, alone
 from alignc.graph.lower import lower
 from alignc.graph.nodes import Logp, walk
+from alignc.load.load import Loaded
 from alignc.spec.axes import ExponentialLink, LogisticLink, RewardGapMargin, SquaredLink
-from alignc.spec.load import Loaded
 from alignc.spec.objective import Pointwise, Preference
 from alignc.spec.targets import RewardTarget, WinRateTarget
 from alignc.verify.observe import multiple

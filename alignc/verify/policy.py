@@ -16,8 +16,8 @@ from alignc.graph.evaluate import evaluate
 from alignc.graph.kl import kappa
 from alignc.graph.loss import Loss
 from alignc.graph.policy import sequential
+from alignc.load.load import Loaded
 from alignc.spec.kl import KLPlacement
-from alignc.spec.load import Loaded
 from alignc.spec.policy import Importance, Reinforce, ValueBaseline
 from alignc.verify.policy_optimum import policy_optimum
 from alignc.verify.report import Claim

@@ -11,8 +11,8 @@ from alignc.graph.divergence import Kind, meaning
 from alignc.graph.lengths import length_power, strong, varies, whole_ratio
 from alignc.graph.loss import Loss, TermLoss
 from alignc.graph.soundness import stepwise
+from alignc.load.load import Loaded
 from alignc.spec.kl import KLPlacement
-from alignc.spec.load import Loaded
 from alignc.spec.objective import PolicyGradient
 from alignc.spec.policy import BatchMean, GroupMean
 from alignc.verify.surrogate import Groups, Surrogate, win_rates_of

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from alignc.graph.loss import Loss
-from alignc.spec.load import Loaded
+from alignc.load.load import Loaded
 from alignc.spec.objective import Pointwise
 from alignc.spec.targets import WinRateTarget
 from alignc.verify.game import (

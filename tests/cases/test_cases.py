@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from alignc.api import evaluate
-from alignc.spec.preset import preset_names
+from alignc.load.preset import preset_names
 
 from ..regenerate import CASES, explained
 

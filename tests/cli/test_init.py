@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from alignc.api import validate
-from alignc.spec.preset import preset_names
+from alignc.load.preset import preset_names
 
 from .conftest import Alignc
 

@@ -12,8 +12,8 @@ from alignc.diff import Difference, compare
 from alignc.diff.compare import Spec
 from alignc.graph.lower import lower
 from alignc.graph.point import at_point
+from alignc.load.load import load
 from alignc.plan import needs
-from alignc.spec.load import load
 
 
 @cache

@@ -43,7 +43,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Path
 
 
 def test_every_method_has_an_example():
-    assert sorted(path.stem for path in (ROOT / "alignc/spec/presets").glob("*.yaml")) == METHODS
+    assert sorted(path.stem for path in (ROOT / "alignc/load/presets").glob("*.yaml")) == METHODS
 
 
 @pytest.mark.parametrize("name", EXAMPLES)

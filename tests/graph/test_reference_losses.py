@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from alignc.graph.point import at_point
-from alignc.spec.preset import preset_names
+from alignc.load.preset import preset_names
 
 from ..online_variants import PRESETS
 from ..reference_losses import LOSSES

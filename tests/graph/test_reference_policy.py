@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from alignc.graph.point import at_point
-from alignc.spec.preset import built_in, preset_names
+from alignc.load.preset import built_in, preset_names
 
 from ..online_variants import METHODS, PRESETS, Online, compiled_online, example
 from ..reference_policy import Slopes, evaluated

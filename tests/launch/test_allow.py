@@ -16,8 +16,8 @@ import alignc.api as api
 from alignc.cli import main
 from alignc.diagnostics import Diagnostic, DiagnosticError
 from alignc.launch.allow import environment, forbidden, modules, permissions
+from alignc.load.load import load
 from alignc.spec.allowance import allowance_schema
-from alignc.spec.load import load
 
 ONLINE = """\
 objective: {preset: rloo}

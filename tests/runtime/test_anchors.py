@@ -12,10 +12,10 @@ from transformers import AutoModelForCausalLM
 
 from alignc.contract.job import read_job
 from alignc.launch.inputs import digests
+from alignc.load.load import load
+from alignc.load.local import model_folders
 from alignc.runtime.data.tokenizer import load_tokenizer
 from alignc.runtime.models.load import initial_model
-from alignc.spec.load import load
-from alignc.spec.local import model_folders
 
 from .compiled import log_probabilities, metrics, spec_file, state, sums, train_script, write_rows
 from .forks import Forks

@@ -9,9 +9,9 @@ import pytest
 
 from alignc.api import diff, evaluate, explain, validate, verify
 from alignc.graph.lower import lower
+from alignc.load.load import load
 from alignc.plan import needs
 from alignc.spec.anchors import other_models
-from alignc.spec.load import load
 
 PROMPTS = (
     "data: {kind: prompts, source: x/y, completions_per_prompt: 2, reward: {kind: http, url: 'http://h/r'}}\n"

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from alignc.diagnostics import DiagnosticError
-from alignc.spec.load import Loaded, load
+from alignc.load.load import Loaded, load
 
 BASE = """\
 objective: {preset: dpo, beta: 0.2}
@@ -280,7 +280,7 @@ class TestPaths:
 
 
 def test_every_value_of_an_example_has_an_origin() -> None:
-    from alignc.spec.document import leaves
+    from alignc.load.document import leaves
 
     examples = Path(__file__).parents[2] / "examples"
     for path in sorted(examples.glob("*.yaml")):

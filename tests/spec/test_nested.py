@@ -9,7 +9,7 @@ import pytest
 from alignc.api import lowered
 from alignc.diagnostics import DiagnosticError
 from alignc.graph.point import at_point
-from alignc.spec.load import load
+from alignc.load.load import load
 
 PAIR = {
     "examples": [

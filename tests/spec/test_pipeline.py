@@ -8,8 +8,8 @@ import referencing
 
 from alignc.api import lowered, specs_of, validate
 from alignc.diagnostics import Diagnostic, DiagnosticError
-from alignc.spec.load import load
-from alignc.spec.pipeline import producers, stages
+from alignc.load.load import load
+from alignc.load.pipeline import producers, stages
 from alignc.spec.schema import json_schema, pipeline_schema
 from alignc.yaml.source import load_source
 

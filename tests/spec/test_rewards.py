@@ -10,9 +10,9 @@ import pytest
 
 import alignc.api as api
 from alignc.diagnostics import Diagnostic, DiagnosticError
+from alignc.load.load import Loaded, load
+from alignc.load.paths import missing_files
 from alignc.spec.describe import describe
-from alignc.spec.load import Loaded, load
-from alignc.spec.paths import missing_files
 from alignc.spec.rewards import sources
 from alignc.spec.schema import json_schema
 

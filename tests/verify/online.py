@@ -11,7 +11,7 @@ from typing import Any
 from alignc.graph.loss import Loss
 from alignc.graph.lower import lower
 from alignc.graph.point import at_point
-from alignc.spec.load import Loaded, load
+from alignc.load.load import Loaded, load
 
 __all__ = ["coefficients", "drawn", "judged", "online", "preset", "term"]
 

@@ -13,7 +13,7 @@ import pytest
 from alignc.graph.loss import Loss
 from alignc.graph.lower import lower
 from alignc.graph.point import at_point
-from alignc.spec.load import load
+from alignc.load.load import load
 
 from ..batches import numbers
 from ..emitted import run_split

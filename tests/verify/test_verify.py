@@ -16,7 +16,7 @@ from alignc.cli.verify import command
 from alignc.graph.divergence import meaning
 from alignc.graph.kl import KAPPA
 from alignc.graph.symbolic import decide
-from alignc.spec.preset import preset_names
+from alignc.load.preset import preset_names
 from alignc.verify import verify
 from alignc.verify.estimators import Tree, placement_gradient, token_gradient, tree_kl_gradient
 from alignc.verify.objectives import TOY

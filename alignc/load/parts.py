@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from alignc.diagnostics import Diagnostic, DiagnosticError, did_you_mean
-from alignc.spec.document import Document, Origin, Path
-from alignc.spec.load import Loaded
+from alignc.load.document import Document, Origin, Path
+from alignc.load.load import Loaded
 from alignc.spec.objective import Term
 from alignc.spec.rows import Sources
 

@@ -11,17 +11,17 @@ from pathlib import Path as FilePath
 from pydantic import ValidationError
 
 from alignc.diagnostics import Diagnostic, DiagnosticError, Span, did_you_mean
+from alignc.load.check import diagnose, unknown_field
+from alignc.load.disk import is_file, real
+from alignc.load.document import Document, Origin, Path, leaves, merge, of_source
+from alignc.load.expand import Bound, Expanded, Nested, expand
+from alignc.load.override import override
+from alignc.load.paths import absolute
+from alignc.load.pipeline import address, linked, stage_document
+from alignc.load.preset import Preset
 from alignc.spec.anchors import anchored
-from alignc.spec.check import diagnose, unknown_field
-from alignc.spec.disk import is_file, real
-from alignc.spec.document import Document, Origin, Path, leaves, merge, of_source
-from alignc.spec.expand import Bound, Expanded, Nested, expand
 from alignc.spec.fields import field_names
 from alignc.spec.job import Job
-from alignc.spec.override import override
-from alignc.spec.paths import absolute
-from alignc.spec.pipeline import address, linked, stage_document
-from alignc.spec.preset import Preset
 from alignc.yaml.source import load_source
 
 __all__ = ["Loaded", "load"]

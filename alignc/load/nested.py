@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from alignc.diagnostics import Diagnostic, DiagnosticError, did_you_mean
-from alignc.spec.check import shown, unknown_field
-from alignc.spec.document import Document, Origin, Path
+from alignc.load.check import shown, unknown_field
+from alignc.load.document import Document, Origin, Path
 
 __all__ = ["OWN", "Place", "as_objective", "is_preset", "listed", "numbered", "outside_terms", "place_of"]
 

@@ -98,15 +98,15 @@ def load_preset(path: Path) -> tuple[Preset, Source]:
 
 
 def _folder() -> Any:
-    return resources.files("alignc.spec").joinpath("presets")
+    return resources.files("alignc.load").joinpath("presets")
 
 
 def _typed(source: Source) -> Preset:
     try:
         return Preset.model_validate(source.data)
     except ValidationError as error:
-        from alignc.spec.check import diagnose
-        from alignc.spec.document import of_source
+        from alignc.load.check import diagnose
+        from alignc.load.document import of_source
 
         raise DiagnosticError(diagnose(error, of_source(source), Preset)) from None
 

@@ -10,9 +10,9 @@ from pydantic import BaseModel, ValidationError
 
 from alignc.diagnostics import Diagnostic, Span
 from alignc.diagnostics.suggest import did_you_mean
-from alignc.spec.document import Document, Path
+from alignc.load.document import Document, Path
+from alignc.load.renamed import RENAMED
 from alignc.spec.fields import field_names, model_at
-from alignc.spec.renamed import RENAMED
 from alignc.spec.rewards import FUNCTION, URL
 from alignc.yaml.scalars import scalar_text
 

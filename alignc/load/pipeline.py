@@ -12,8 +12,8 @@ from pathlib import Path as FilePath
 from typing import Any
 
 from alignc.diagnostics import Diagnostic, DiagnosticError, Span, did_you_mean
-from alignc.spec.disk import is_file
-from alignc.spec.document import Document, Origin, Path, of_source
+from alignc.load.disk import is_file
+from alignc.load.document import Document, Origin, Path, of_source
 from alignc.yaml.source import Source, load_source
 
 __all__ = ["Stage", "address", "is_spec", "linked", "producers", "stage_document", "stages"]

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from alignc.diagnostics import Diagnostic
-from alignc.spec.document import Document
-from alignc.spec.document import Path as Place
+from alignc.load.document import Document
+from alignc.load.document import Path as Place
 
 __all__ = ["absent_models", "is_model", "local", "model_folders"]
 

@@ -9,10 +9,10 @@ from pathlib import Path as FilePath
 from typing import Any
 
 from alignc.diagnostics import Diagnostic, DiagnosticError
-from alignc.spec.check import missing_field, shown, unknown_field
-from alignc.spec.disk import is_file, real
-from alignc.spec.document import Document, Origin, Path, of_source
-from alignc.spec.preset import Parameter, Preset, built_in, load_preset, not_a_preset, preset_names
+from alignc.load.check import missing_field, shown, unknown_field
+from alignc.load.disk import is_file, real
+from alignc.load.document import Document, Origin, Path, of_source
+from alignc.load.preset import Parameter, Preset, built_in, load_preset, not_a_preset, preset_names
 
 __all__ = ["Bound", "Files", "Places", "bind", "find"]
 

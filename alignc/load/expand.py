@@ -9,11 +9,11 @@ from typing import Any
 from alignc.diagnostics import Diagnostic, DiagnosticError
 from alignc.diagnostics.suggest import did_you_mean
 from alignc.formula import parsing as formula
-from alignc.spec.bound import Bound, Files, Places, bind, find
-from alignc.spec.check import missing_field, unknown_field
-from alignc.spec.document import Document, Origin, Path, leaves
-from alignc.spec.nested import OWN, Place, as_objective, is_preset, listed, numbered, outside_terms, place_of
-from alignc.spec.preset import Parameter, Preset
+from alignc.load.bound import Bound, Files, Places, bind, find
+from alignc.load.check import missing_field, unknown_field
+from alignc.load.document import Document, Origin, Path, leaves
+from alignc.load.nested import OWN, Place, as_objective, is_preset, listed, numbered, outside_terms, place_of
+from alignc.load.preset import Parameter, Preset
 
 __all__ = ["Bound", "Expanded", "Nested", "expand"]
 

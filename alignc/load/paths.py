@@ -7,10 +7,10 @@ from pathlib import Path as FilePath
 from typing import Any
 
 from alignc.diagnostics import Diagnostic, DiagnosticError, Span
-from alignc.spec.disk import exists, real
-from alignc.spec.document import Document, Path
+from alignc.load.disk import exists, real
+from alignc.load.document import Document, Path
+from alignc.load.pipeline import is_spec
 from alignc.spec.job import Job
-from alignc.spec.pipeline import is_spec
 from alignc.spec.rewards import sources
 
 __all__ = ["DATA_SUFFIXES", "absolute", "looks_local", "missing_files"]
@@ -106,7 +106,7 @@ def _replace_run(data: Any, path: Path, document: Document, before: tuple[FilePa
 
 
 def _output_dir(spec: FilePath, before: tuple[FilePath, ...]) -> str:
-    from alignc.spec.load import load
+    from alignc.load.load import load
 
     return load(spec, before=before).job.output_dir
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from alignc.diagnostics import Diagnostic, DiagnosticError, Span
-from alignc.spec.document import Document, Origin, Path, laid_over
+from alignc.load.document import Document, Origin, Path, laid_over
 from alignc.yaml.source import parse_source
 
 __all__ = ["override"]

@@ -1,0 +1,1 @@
+"""From text to a typed Job: files, overrides, presets, paths, and the origin of every value."""
