@@ -6,7 +6,7 @@ import click
 
 from alignc.diagnostics import did_you_mean
 from alignc.load.preset import built_in, preset_names
-from alignc.spec.describe import FieldText, describe, fields_below
+from alignc.schema.describe import FieldText, describe, fields_below
 
 __all__ = ["command"]
 

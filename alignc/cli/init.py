@@ -17,9 +17,9 @@ from alignc.cli.show import show_diagnostics
 from alignc.diagnostics import Diagnostic, DiagnosticError, Span
 from alignc.load.paths import looks_local
 from alignc.load.preset import Preset, built_in, not_a_preset, preset_names
-from alignc.spec.columns import KINDS, Guess, guess_columns
-from alignc.spec.schema import json_schema
-from alignc.spec.starter import TINY, Start, judged, sample_rows, starter
+from alignc.schema.columns import KINDS, Guess, guess_columns
+from alignc.schema.schema import json_schema
+from alignc.schema.starter import TINY, Start, judged, sample_rows, starter
 
 __all__ = ["command"]
 

@@ -6,7 +6,7 @@ import json
 
 import click
 
-from alignc.spec.schema import json_schema
+from alignc.schema.schema import json_schema
 
 __all__ = ["command"]
 

@@ -17,9 +17,9 @@ from alignc.load.load import load
 from alignc.load.preset import Preset
 from alignc.plan import needs
 from alignc.printers.dialect import number
-from alignc.spec.describe import parameter_text
+from alignc.schema.describe import parameter_text
+from alignc.schema.starter import flow, smallest
 from alignc.spec.rows import ONLINE
-from alignc.spec.starter import flow, smallest
 
 __all__ = ["index_page", "method_page"]
 

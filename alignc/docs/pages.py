@@ -11,8 +11,8 @@ from alignc.diagnostics.document import reference
 from alignc.docs.methods import index_page, method_page
 from alignc.docs.spec_page import spec_page
 from alignc.load.preset import built_in, preset_names
-from alignc.spec.allowance import allowance_schema
-from alignc.spec.schema import json_schema, pipeline_schema
+from alignc.schema.allowance import allowance_schema
+from alignc.schema.schema import json_schema, pipeline_schema
 
 __all__ = ["generated", "stale", "write"]
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pydantic import BaseModel
 
 from alignc.docs.markdown import GENERATED, code, table
-from alignc.spec.describe import FieldText, fields_of
+from alignc.schema.describe import FieldText, fields_of
 from alignc.spec.fields import field_models, tags
 from alignc.spec.job import Job
 

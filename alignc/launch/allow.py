@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from alignc.diagnostics import Diagnostic, DiagnosticError, Span, did_you_mean
 from alignc.launch.inputs import digest
 from alignc.load.document import Document
-from alignc.spec.allowance import Allow, Allowance
+from alignc.schema.allowance import Allow, Allowance
 from alignc.spec.rewards import sources
 
 __all__ = ["Permissions", "environment", "forbidden", "modules", "permissions"]

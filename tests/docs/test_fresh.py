@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from alignc.docs import generated, stale
 from alignc.docs.__main__ import main
 from alignc.load.preset import built_in, preset_names
-from alignc.spec.describe import fields_below
+from alignc.schema.describe import fields_below
 
 ROOT = Path(__file__).parents[2]
 

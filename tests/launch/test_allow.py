@@ -17,7 +17,7 @@ from alignc.cli import main
 from alignc.diagnostics import Diagnostic, DiagnosticError
 from alignc.launch.allow import environment, forbidden, modules, permissions
 from alignc.load.load import load
-from alignc.spec.allowance import allowance_schema
+from alignc.schema.allowance import allowance_schema
 
 ONLINE = """\
 objective: {preset: rloo}

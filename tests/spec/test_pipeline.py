@@ -10,7 +10,7 @@ from alignc.api import lowered, specs_of, validate
 from alignc.diagnostics import Diagnostic, DiagnosticError
 from alignc.load.load import load
 from alignc.load.pipeline import producers, stages
-from alignc.spec.schema import json_schema, pipeline_schema
+from alignc.schema.schema import json_schema, pipeline_schema
 from alignc.yaml.source import load_source
 
 INIT = "{init: llama, tokenizer: bytes, hidden_size: 16, num_hidden_layers: 1, num_attention_heads: 2}"

@@ -12,9 +12,9 @@ import alignc.api as api
 from alignc.diagnostics import Diagnostic, DiagnosticError
 from alignc.load.load import Loaded, load
 from alignc.load.paths import missing_files
-from alignc.spec.describe import describe
+from alignc.schema.describe import describe
+from alignc.schema.schema import json_schema
 from alignc.spec.rewards import sources
-from alignc.spec.schema import json_schema
 
 MODEL = "{init: llama, hidden_size: 16, num_hidden_layers: 1, num_attention_heads: 2}"
 

@@ -12,8 +12,8 @@ from jsonschema import Draft202012Validator
 from alignc.diagnostics import DiagnosticError
 from alignc.load.load import load
 from alignc.load.preset import built_in, preset_names
-from alignc.spec.schema import json_schema
-from alignc.spec.starter import smallest
+from alignc.schema.schema import json_schema
+from alignc.schema.starter import smallest
 from alignc.yaml.source import load_source, parse_source
 
 from .misspelling import misspellings

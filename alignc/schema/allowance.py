@@ -33,6 +33,6 @@ class Allowance(Spec):
 
 def allowance_schema() -> dict[str, Any]:
     """Build the JSON Schema of `alignc.toml`, for editors."""
-    from alignc.spec.schema import DIALECT, without_titles
+    from alignc.schema.schema import DIALECT, without_titles
 
     return {"$schema": DIALECT, "title": "alignc.toml", **without_titles(Allowance.model_json_schema())}
