@@ -14,14 +14,14 @@ from alignc.emit import JobFolder, job_folder
 from alignc.emit.mixture import PartOfJob, mixed_folder
 from alignc.explain import Explanation, explanation
 from alignc.explain.mixture import Mixed, mixed
-from alignc.graph.loss import Loss
-from alignc.graph.lower import lower
-from alignc.graph.mixture import lower_parts
 from alignc.load.load import Loaded, load
 from alignc.load.local import absent_models
 from alignc.load.parts import parts
 from alignc.load.paths import missing_files
 from alignc.load.pipeline import stages
+from alignc.lower.loss import Loss
+from alignc.lower.lower import lower
+from alignc.lower.mixture import lower_parts
 from alignc.plan import Needs, needs
 
 __all__ = ["Compiled", "Mixture", "Report", "Spec", "built", "lowered", "specs_of", "validate"]

@@ -50,8 +50,8 @@ from alignc.checks.settings import (
 from alignc.checks.signs import descent_direction, rewarded_length, smoothing, turned_around
 from alignc.checks.unread import unread_data, unread_fields, unread_parameters, unread_train
 from alignc.diagnostics import Diagnostic
-from alignc.graph.loss import Loss
 from alignc.load.load import Loaded
+from alignc.lower.loss import Loss
 
 __all__ = ["RULES", "check"]
 

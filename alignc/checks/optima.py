@@ -9,9 +9,9 @@ from alignc.diagnostics import Diagnostic
 from alignc.graph import build as b
 from alignc.graph.evaluate import evaluate
 from alignc.graph.gradient import gradient
-from alignc.graph.loss import TermLoss, alone
 from alignc.graph.nodes import Column, Length, Logp, Node
 from alignc.graph.rewrite import inputs
+from alignc.lower.loss import TermLoss, alone
 from alignc.spec.axes import (
     ConstantMargin,
     ExponentialLink,

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from alignc.diagnostics import Diagnostic
-from alignc.graph.loss import Loss
 from alignc.load.document import Path
 from alignc.load.load import Loaded
+from alignc.lower.loss import Loss
 
 __all__ = ["Checked", "Rule", "term_path"]
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from alignc.checks.rule import Checked
 from alignc.diagnostics import Diagnostic, did_you_mean
-from alignc.graph.mixture import own_metric
+from alignc.lower.mixture import own_metric
 from alignc.spec.rows import ONLINE, Sampled, Sources
 
 __all__ = [

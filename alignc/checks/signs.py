@@ -8,9 +8,9 @@ from alignc.checks.rule import Checked, term_path
 from alignc.diagnostics import Diagnostic
 from alignc.graph.evaluate import evaluate
 from alignc.graph.gradient import gradient
-from alignc.graph.loss import alone, at_reference
 from alignc.graph.nodes import Column, Length, Logp, Node, Output, Position
 from alignc.graph.rewrite import inputs
+from alignc.lower.loss import alone, at_reference
 from alignc.spec.axes import FormulaLink, LengthMargin, LogisticLink, RobustLink
 from alignc.spec.objective import Pointwise, Preference, Term
 

@@ -8,10 +8,10 @@ from typing import Any
 
 from alignc.checks.rule import Checked, term_path
 from alignc.diagnostics import Diagnostic
-from alignc.graph.policy import held
 from alignc.load.bound import Bound
 from alignc.load.document import Path
 from alignc.load.preset import Preset, defaults_of
+from alignc.lower.policy import held
 from alignc.spec.objective import PolicyGradient, Value
 from alignc.spec.policy import Reinforce, ValueBaseline
 from alignc.spec.rows import ONLINE, Sampled, SelfPlay

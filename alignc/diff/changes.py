@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from alignc.diff.model import Change
-from alignc.graph.loss import Loss
 from alignc.load.document import leaves
 from alignc.load.load import Loaded
+from alignc.lower.loss import Loss
 from alignc.plan import Needs, Role
 from alignc.printers.formula import text
 from alignc.yaml.scalars import scalar_text

@@ -12,10 +12,10 @@ from alignc.diff.expectation import LAWS, expected_ratio, of_any_group
 from alignc.diff.model import VERDICTS, Conditional, Difference, Verdict, Witness
 from alignc.diff.separate import agree, separation, witness
 from alignc.diff.sides import Side, aligned, side_of
-from alignc.graph.loss import Loss
 from alignc.graph.nodes import Column
 from alignc.graph.rewrite import inputs
 from alignc.load.load import Loaded
+from alignc.lower.loss import Loss
 from alignc.plan import Needs
 
 __all__ = ["Spec", "compare"]

@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 from alignc.graph import build as b
-from alignc.graph.loss import Loss
 from alignc.graph.nodes import (
     Column,
     GroupSize,
@@ -23,6 +22,7 @@ from alignc.graph.nodes import (
 from alignc.graph.rewrite import rebuilt, substitute
 from alignc.graph.types import GraphTypeError
 from alignc.load.load import Loaded
+from alignc.lower.loss import Loss
 from alignc.spec.anchors import other_models
 
 __all__ = ["Side", "aligned", "by_row", "reference_point", "replaced_leaves", "side_of"]

@@ -12,9 +12,9 @@ from alignc.docs.markdown import GENERATED, bullets, code, table
 from alignc.emit.job_json import formula_latex
 from alignc.explain import Explanation, citation, explanation
 from alignc.explain.show import logged_words
-from alignc.graph.lower import lower
 from alignc.load.load import load
 from alignc.load.preset import Preset
+from alignc.lower.lower import lower
 from alignc.plan import needs
 from alignc.printers.dialect import number
 from alignc.schema.describe import parameter_text

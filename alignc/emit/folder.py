@@ -14,9 +14,9 @@ from alignc.emit.job_json import job_json
 from alignc.emit.render import rendered
 from alignc.emit.source import loss_source
 from alignc.explain import Explanation
-from alignc.graph.loss import Loss
 from alignc.graph.nodes import Column, is_divergence, walk
 from alignc.load.load import Loaded
+from alignc.lower.loss import Loss
 from alignc.plan import Needs
 from alignc.plan.needs import online
 

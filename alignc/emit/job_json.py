@@ -8,9 +8,9 @@ from typing import Any
 
 from alignc import __version__
 from alignc.explain import Explanation
-from alignc.graph.loss import Loss
 from alignc.load.document import Path, leaves
 from alignc.load.load import Loaded
+from alignc.lower.loss import Loss
 from alignc.plan import Needs
 from alignc.printers.formula import latex
 

@@ -16,9 +16,9 @@ from alignc.emit.render import rendered
 from alignc.emit.source import loss_source
 from alignc.explain import Explanation
 from alignc.explain.mixture import Mixed
-from alignc.graph.loss import Loss
-from alignc.graph.mixture import own_metric
 from alignc.load.load import Loaded
+from alignc.lower.loss import Loss
+from alignc.lower.mixture import own_metric
 from alignc.plan import Needs
 
 __all__ = ["PartOfJob", "mixed_data", "mixed_folder"]

@@ -7,7 +7,7 @@ import re
 from alignc.emit.render import rendered
 from alignc.emit.tools import TOOLS
 from alignc.explain import Explanation
-from alignc.graph.loss import Loss
+from alignc.lower.loss import Loss
 from alignc.printers.torch import TorchSource, torch_source
 
 __all__ = ["loss_source"]

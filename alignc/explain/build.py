@@ -8,15 +8,15 @@ from alignc.explain.rollout import rollout_lines
 from alignc.graph import build as b
 from alignc.graph.evaluate import evaluate
 from alignc.graph.gradient import gradient
-from alignc.graph.loss import Loss, alone, at_reference
 from alignc.graph.nodes import Column, Length, Logp, Named, Node, Output, Reduce, walk
 from alignc.graph.rewrite import inputs, substitute
-from alignc.graph.rollout_metrics import rollout_metrics
 from alignc.graph.sign import sign
 from alignc.graph.types import Unit
 from alignc.load.bound import Bound
 from alignc.load.load import Loaded
 from alignc.load.preset import Paper, defaults_of
+from alignc.lower.loss import Loss, alone, at_reference
+from alignc.lower.rollout_metrics import rollout_metrics
 from alignc.plan import Needs, Role
 from alignc.printers.dialect import TEXT
 from alignc.printers.formula import text

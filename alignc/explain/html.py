@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 from alignc.explain.latex import Formulas, formulas, mathematics
 from alignc.explain.model import Explanation
 from alignc.explain.show import gradient_words, sections, shown_value
-from alignc.graph.loss import Loss
+from alignc.lower.loss import Loss
 from alignc.printers.drawing import drawing
 
 __all__ = ["mathml", "page"]

@@ -10,8 +10,8 @@ from alignc.explain.build import OTHERS, other_outputs, trained_output
 from alignc.explain.model import Explanation
 from alignc.explain.show import gradient_words, sections, shown_value
 from alignc.graph.gradient import gradient
-from alignc.graph.loss import Loss, alone
 from alignc.graph.nodes import Logp, Node, Output
+from alignc.lower.loss import Loss, alone
 from alignc.printers.dialect import LATEX
 from alignc.printers.formula import latex
 

@@ -11,8 +11,8 @@ from alignc.explain.html import page
 from alignc.explain.latex import fragment
 from alignc.explain.model import Explanation
 from alignc.explain.show import show
-from alignc.graph.loss import Loss
-from alignc.graph.mixture import own_metric
+from alignc.lower.loss import Loss
+from alignc.lower.mixture import own_metric
 from alignc.printers.mermaid import mermaid
 from alignc.spec.job import Job
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from alignc.graph.rollout_metrics import Logged
+from alignc.lower.rollout_metrics import Logged
 
 __all__ = ["Coefficient", "Explanation", "Given", "Where"]
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from alignc.graph import build as b
-from alignc.graph.loss import Loss
 from alignc.graph.nodes import Column, Named, walk
-from alignc.graph.policy import held
 from alignc.load.load import Loaded
+from alignc.lower.loss import Loss
+from alignc.lower.policy import held
 from alignc.plan import Needs
 from alignc.printers.formula import text
 from alignc.spec.objective import PolicyGradient

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from alignc.graph.policy import sequential
+from alignc.lower.policy import sequential
 from alignc.spec.kl import KLPlacement
 from alignc.spec.objective import PolicyGradient
 from alignc.spec.policy import Cispo, Reinforce, ValueBaseline

@@ -9,7 +9,6 @@ from typing import Any
 from alignc.graph.build import constant
 from alignc.graph.evaluate import evaluate
 from alignc.graph.gradient import gradient
-from alignc.graph.loss import Loss, alone
 from alignc.graph.nodes import Column, Logp, Named, Node, Output, Reduce, walk
 from alignc.graph.point_reading import (
     UNEVEN,
@@ -24,8 +23,9 @@ from alignc.graph.point_reading import (
     values_of,
 )
 from alignc.graph.rewrite import inputs, substitute
-from alignc.graph.scope import carried
 from alignc.graph.types import GraphTypeError
+from alignc.lower.loss import Loss, alone
+from alignc.lower.scope import carried
 
 __all__ = ["PointError", "at_mixture", "at_point"]
 

@@ -8,7 +8,7 @@ from typing import Literal
 from alignc.graph.build import constant
 from alignc.graph.divergence import Kind, Meaning, Placement, meaning
 from alignc.graph.evaluate import evaluate
-from alignc.graph.kl import kappa
+from alignc.lower.kl import kappa
 from alignc.spec.kl import KLPlacement
 from alignc.spec.objective import KLTerm, PolicyGradient, Term
 from alignc.spec.rows import ONLINE

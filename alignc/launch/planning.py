@@ -7,9 +7,9 @@ from pathlib import Path
 from alignc.diagnostics import Diagnostic
 from alignc.emit.job_json import job_data
 from alignc.explain import Explanation
-from alignc.graph.loss import Loss
 from alignc.launch.command import command
 from alignc.load.load import Loaded
+from alignc.lower.loss import Loss
 from alignc.plan import Needs
 from alignc.plan.build import Plan, build, makers
 from alignc.plan.fit import hopeless

@@ -8,11 +8,11 @@ from typing import Any
 
 from alignc.graph.build import split_number
 from alignc.graph.evaluate import evaluate
-from alignc.graph.loss import Loss, at_reference
 from alignc.graph.nodes import Add, Column, Constant, Length, Node, Output, Reduce, is_divergence, walk
-from alignc.graph.policy_metrics import RATIOS
 from alignc.graph.rewrite import inputs
-from alignc.graph.statistics import kind, loss_responses, statistic_responses, statistics
+from alignc.lower.loss import Loss, at_reference
+from alignc.lower.policy_metrics import RATIOS
+from alignc.lower.statistics import kind, loss_responses, statistic_responses, statistics
 from alignc.spec.anchors import other_models
 from alignc.spec.job import Job
 from alignc.spec.objective import Pointwise

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from html import escape
 from itertools import pairwise
 
-from alignc.graph.loss import Loss
+from alignc.lower.loss import Loss
 from alignc.printers.outline import Edge, Outline, Vertex, outline
 
 __all__ = ["drawing"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from alignc.graph.loss import Loss
+from alignc.lower.loss import Loss
 from alignc.printers.outline import Vertex, outline
 
 __all__ = ["mermaid"]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from alignc.graph.loss import Loss
 from alignc.graph.nodes import Column, Length, Logp, Named, Node, Output, Reduce, Stop, children
+from alignc.lower.loss import Loss
 from alignc.printers.dialect import TEXT
 from alignc.printers.formula import text
 

@@ -11,7 +11,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from alignc.graph.functions import FUNCTIONS
-from alignc.graph.loss import Loss
 from alignc.graph.nodes import (
     Add,
     Apply,
@@ -32,7 +31,8 @@ from alignc.graph.nodes import (
     children,
     walk,
 )
-from alignc.graph.statistics import rows_of, statistics
+from alignc.lower.loss import Loss
+from alignc.lower.statistics import rows_of, statistics
 from alignc.printers.formula import text
 
 __all__ = ["TorchSource", "torch_source"]

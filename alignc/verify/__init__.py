@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from alignc.graph.loss import Loss
 from alignc.load.load import Loaded
+from alignc.lower.loss import Loss
 from alignc.verify.report import Claim, Curve, Table, Verified
 
 __all__ = ["Claim", "Curve", "Table", "Verified", "verify"]

@@ -14,11 +14,11 @@ from alignc.graph import build as b
 from alignc.graph.divergence import Placement
 from alignc.graph.evaluate import evaluate
 from alignc.graph.gradient import gradient
-from alignc.graph.kl import kappa, weighted
 from alignc.graph.nodes import Logp, Node
 from alignc.graph.rewrite import inputs
-from alignc.graph.scope import bare
 from alignc.graph.soundness import Sampling
+from alignc.lower.kl import kappa, weighted
+from alignc.lower.scope import bare
 from alignc.verify.toy import Array, Toy, log_softmax
 
 __all__ = [

@@ -7,10 +7,10 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from alignc.graph.divergence import Kind, Placement, meaning
-from alignc.graph.kl import KAPPA
-from alignc.graph.loss import Loss
 from alignc.graph.soundness import Sampling, kl_codes, placed
 from alignc.load.load import Loaded
+from alignc.lower.kl import KAPPA
+from alignc.lower.loss import Loss
 from alignc.spec.objective import KLTerm
 from alignc.verify.estimators import divergence_gradient, placement_gradient, token_gradient, tree_kl_gradient
 from alignc.verify.observe import NAMED, observed_codes

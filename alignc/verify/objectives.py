@@ -9,10 +9,10 @@ import numpy as np
 
 from alignc.graph import build as b
 from alignc.graph.gradient import gradient
-from alignc.graph.loss import Loss, alone
-from alignc.graph.lower import lower
 from alignc.graph.nodes import Logp, walk
 from alignc.load.load import Loaded
+from alignc.lower.loss import Loss, alone
+from alignc.lower.lower import lower
 from alignc.spec.axes import ExponentialLink, LogisticLink, RewardGapMargin, SquaredLink
 from alignc.spec.objective import Pointwise, Preference
 from alignc.spec.targets import RewardTarget, WinRateTarget

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from alignc.graph.scores import anchor_of
+from alignc.lower.scores import anchor_of
 from alignc.spec.axes import (
     ColumnMargin,
     ConstantMargin,

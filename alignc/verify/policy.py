@@ -13,10 +13,10 @@ import numpy as np
 from alignc.graph.build import constant
 from alignc.graph.divergence import Kind, meaning
 from alignc.graph.evaluate import evaluate
-from alignc.graph.kl import kappa
-from alignc.graph.loss import Loss
-from alignc.graph.policy import sequential
 from alignc.load.load import Loaded
+from alignc.lower.kl import kappa
+from alignc.lower.loss import Loss
+from alignc.lower.policy import sequential
 from alignc.spec.kl import KLPlacement
 from alignc.spec.policy import Importance, Reinforce, ValueBaseline
 from alignc.verify.policy_optimum import policy_optimum

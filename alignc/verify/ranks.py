@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from alignc.graph.evaluate import evaluate
-from alignc.graph.loss import Loss
 from alignc.graph.nodes import Logp, Matched, Node, walk
 from alignc.graph.rewrite import inputs
+from alignc.lower.loss import Loss
 from alignc.verify.report import Claim
 from alignc.verify.rows import rows_of_data
 from alignc.verify.toy import Array, Row, Toy, log_softmax, read_row

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from alignc.graph.loss import Advantage
+from alignc.lower.loss import Advantage
 
 __all__ = ["group_advantages", "paid"]
 

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from alignc.graph.loss import Loss
 from alignc.graph.nodes import Column, walk
+from alignc.lower.loss import Loss
 from alignc.spec.views import View
 from alignc.verify.toy import Array, Row, Toy, log_softmax
 

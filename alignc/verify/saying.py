@@ -9,9 +9,9 @@ import numpy as np
 
 from alignc.graph.divergence import Kind, meaning
 from alignc.graph.lengths import length_power, strong, varies, whole_ratio
-from alignc.graph.loss import Loss, TermLoss
 from alignc.graph.soundness import stepwise
 from alignc.load.load import Loaded
+from alignc.lower.loss import Loss, TermLoss
 from alignc.spec.kl import KLPlacement
 from alignc.spec.objective import PolicyGradient
 from alignc.spec.policy import BatchMean, GroupMean

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from alignc.graph.loss import Loss
 from alignc.load.load import Loaded
+from alignc.lower.loss import Loss
 from alignc.spec.objective import Pointwise
 from alignc.spec.targets import WinRateTarget
 from alignc.verify.game import (

@@ -15,7 +15,6 @@ import numpy as np
 
 from alignc.graph.evaluate import evaluate
 from alignc.graph.gradient import gradient
-from alignc.graph.loss import TermLoss, alone
 from alignc.graph.nodes import (
     Column,
     GroupSize,
@@ -29,6 +28,7 @@ from alignc.graph.nodes import (
     walk,
 )
 from alignc.graph.rewrite import inputs, substitute
+from alignc.lower.loss import TermLoss, alone
 from alignc.verify.returns import Tokens, group_advantages, paid
 from alignc.verify.toy import Array, held_still
 from alignc.verify.words import Policy, Words

@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 
 from alignc.graph.evaluate import evaluate
 from alignc.graph.gradient import gradient
-from alignc.graph.loss import Loss, alone
 from alignc.graph.nodes import (
     Column,
     GroupSize,
@@ -30,7 +29,8 @@ from alignc.graph.nodes import (
     walk,
 )
 from alignc.graph.rewrite import inputs, substitute
-from alignc.graph.statistics import rows_of, statistics
+from alignc.lower.loss import Loss, alone
+from alignc.lower.statistics import rows_of, statistics
 
 __all__ = ["Array", "Expected", "Row", "Toy", "central_differences", "held_still", "log_softmax", "read_row"]
 

@@ -14,7 +14,7 @@ from alignc.graph.evaluate import evaluate
 from alignc.graph.gradient import gradient
 from alignc.graph.nodes import Column, Logp, Matched, Node, Output, Reduce, Running
 from alignc.graph.rewrite import inputs, substitute
-from alignc.graph.statistics import statistics
+from alignc.lower.statistics import statistics
 
 from ..batches import Numbers, given, numbers, totals
 from ..emitted import filled, loss_module, run_split, tensors

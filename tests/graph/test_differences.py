@@ -10,9 +10,9 @@ import pytest
 
 from alignc.graph.evaluate import evaluate
 from alignc.graph.gradient import gradient
-from alignc.graph.loss import alone
 from alignc.graph.nodes import Column, Logp, Node, Output, Running, Stop, walk
 from alignc.graph.rewrite import inputs, substitute
+from alignc.lower.loss import alone
 
 from ..batches import given, numbers
 from ..online_variants import METHODS, Online, compiled_online

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from alignc.api import diff, evaluate, explain, validate, verify
-from alignc.graph.lower import lower
 from alignc.load.load import load
+from alignc.lower.lower import lower
 from alignc.plan import needs
 from alignc.spec.anchors import other_models
 

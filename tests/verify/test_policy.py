@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from alignc.graph.loss import Advantage
+from alignc.lower.loss import Advantage
 from alignc.runtime.rollout.advantage import advantages
 from alignc.verify import policy as module
 from alignc.verify import verify

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from alignc.api import lowered
-from alignc.graph.loss import Loss
+from alignc.lower.loss import Loss
 from alignc.verify.objectives import TOY
 from alignc.verify.rows import rows_of_data, win_rates
 from alignc.verify.surrogate import Groups, Surrogate

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from alignc.graph import build as b
-from alignc.graph.loss import Metric
 from alignc.graph.nodes import GroupSize, Logp, Node
 from alignc.graph.rewrite import token_count
-from alignc.graph.scope import bare
+from alignc.lower.loss import Metric
+from alignc.lower.scope import bare
 from alignc.spec.objective import PolicyGradient
 from alignc.spec.policy import Clipped
 

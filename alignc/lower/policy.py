@@ -7,13 +7,13 @@ provides; every other advantage is made here, of nodes.
 from __future__ import annotations
 
 from alignc.graph import build as b
-from alignc.graph.kl import divergence, kappa
-from alignc.graph.loss import Advantage, Metric, TermLoss
 from alignc.graph.nodes import NAT, REWARD, Column, GroupSize, Length, Logp, Named, Node, Output, Reduce
-from alignc.graph.policy_metrics import policy_metrics, value_metrics
 from alignc.graph.rewrite import token_count
-from alignc.graph.scope import Scope, bare, carried
 from alignc.graph.types import GraphTypeError, Unit
+from alignc.lower.kl import divergence, kappa
+from alignc.lower.loss import Advantage, Metric, TermLoss
+from alignc.lower.policy_metrics import policy_metrics, value_metrics
+from alignc.lower.scope import Scope, bare, carried
 from alignc.spec import policy as axes
 from alignc.spec.kl import KLPlacement
 from alignc.spec.objective import Entropy, PolicyGradient, Value

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from alignc.graph.loss import Loss
+from alignc.lower.loss import Loss
 from alignc.spec.job import Job
 from alignc.spec.rows import Sampled
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from alignc.graph import build as b
-from alignc.graph.loss import Metric
 from alignc.graph.nodes import Column, GroupSize, Logp, Node
-from alignc.graph.scope import Scope
-from alignc.graph.scores import log_ratio
 from alignc.graph.types import Unit
+from alignc.lower.loss import Metric
+from alignc.lower.scope import Scope
+from alignc.lower.scores import log_ratio
 from alignc.spec.objective import Likelihood, Pointwise, Preference
 from alignc.spec.views import View
 

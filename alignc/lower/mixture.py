@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from alignc.diagnostics import Diagnostic, DiagnosticError
-from alignc.graph.loss import Loss, Metric
-from alignc.graph.lower import lower
 from alignc.graph.nodes import Output
 from alignc.graph.rewrite import inputs
-from alignc.graph.scope import Names
 from alignc.load.load import Loaded
+from alignc.lower.loss import Loss, Metric
+from alignc.lower.lower import lower
+from alignc.lower.scope import Names
 
 __all__ = ["lower_parts", "own_metric"]
 

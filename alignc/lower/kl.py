@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from alignc.graph import build as b
-from alignc.graph.formulas import own_formula
 from alignc.graph.nodes import NAT, Column, Logp, Node, Output
-from alignc.graph.scope import Scope, bare, carried
-from alignc.graph.scores import SUFFIX, log_ratio
 from alignc.graph.types import GraphTypeError, Unit
+from alignc.lower.formulas import own_formula
+from alignc.lower.scope import Scope, bare, carried
+from alignc.lower.scores import SUFFIX, log_ratio
 from alignc.spec.axes import Score
 from alignc.spec.objective import KLTerm
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from alignc.graph import build as b
-from alignc.graph.formulas import own_formula
 from alignc.graph.nodes import Length, Logp, Node, Output, Position
-from alignc.graph.scope import Scope, bare, carried
 from alignc.graph.types import GraphTypeError, Unit
+from alignc.lower.formulas import own_formula
+from alignc.lower.scope import Scope, bare, carried
 from alignc.spec.axes import Score
 from alignc.spec.model_source import RunPolicy
 from alignc.spec.objective import Preference

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from alignc.graph import build as b
-from alignc.graph.kl import estimate
-from alignc.graph.links import linked
-from alignc.graph.loss import Metric, TermLoss
-from alignc.graph.metrics import (
+from alignc.graph.nodes import Column, GroupSize, Length, Logp, Matched, Node, Output, Reduce, Running
+from alignc.graph.types import GraphTypeError, Unit
+from alignc.lower.kl import estimate
+from alignc.lower.links import linked
+from alignc.lower.loss import Metric, TermLoss
+from alignc.lower.metrics import (
     group_metrics,
     kl_metrics,
     likelihood_metrics,
     pointwise_metrics,
     preference_metrics,
 )
-from alignc.graph.nodes import Column, GroupSize, Length, Logp, Matched, Node, Output, Reduce, Running
-from alignc.graph.policy import entropy, policy_gradient, value
-from alignc.graph.scope import Scope, carried
-from alignc.graph.scores import SUFFIX, anchor_of, likelihood_weight, log_ratio, raw_score
-from alignc.graph.types import GraphTypeError, Unit
+from alignc.lower.policy import entropy, policy_gradient, value
+from alignc.lower.scope import Scope, carried
+from alignc.lower.scores import SUFFIX, anchor_of, likelihood_weight, log_ratio, raw_score
 from alignc.spec import axes, targets
 from alignc.spec.objective import (
     Entropy,

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from alignc.graph.loss import Loss
 from alignc.graph.nodes import Logp, Matched, Node, Output, Reduce, Running, children, walk
 from alignc.graph.rewrite import inputs
+from alignc.lower.loss import Loss
 
 __all__ = ["KINDS", "kind", "loss_responses", "rows_of", "statistic_responses", "statistics"]
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from alignc.graph import build as b
-from alignc.graph.formulas import own_formula
 from alignc.graph.nodes import Node
-from alignc.graph.scope import Scope, bare
 from alignc.graph.types import GraphTypeError, Unit
+from alignc.lower.formulas import own_formula
+from alignc.lower.scope import Scope, bare
 from alignc.spec import axes
 
 __all__ = ["linked"]

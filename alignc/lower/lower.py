@@ -6,14 +6,14 @@ from dataclasses import replace
 
 from alignc.diagnostics import Diagnostic, DiagnosticError, Span
 from alignc.graph import build as b
-from alignc.graph.loss import Loss, Metric
 from alignc.graph.nodes import Multiply, Node, Parameter, Reduce
 from alignc.graph.rewrite import without_names
-from alignc.graph.scope import Names, Scope
-from alignc.graph.terms import lower_term
 from alignc.graph.types import GraphTypeError
 from alignc.load.document import Path
 from alignc.load.load import Loaded
+from alignc.lower.loss import Loss, Metric
+from alignc.lower.scope import Names, Scope
+from alignc.lower.terms import lower_term
 from alignc.spec.objective import Entropy, KLTerm, Pointwise, PolicyGradient, Preference, Value
 from alignc.spec.rows import ONLINE
 from alignc.spec.views import view

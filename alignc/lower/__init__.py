@@ -1,0 +1,1 @@
+"""Lower: from a typed Job to the graph of its loss."""
