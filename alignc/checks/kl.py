@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping
 
 from alignc.checks.rule import Checked, term_path
 from alignc.diagnostics import Diagnostic
-from alignc.graph.divergence import Placement, meaning
-from alignc.graph.soundness import kl_codes, placed, whole_by_both
 from alignc.spec.objective import KLTerm
+from alignc.theory.divergence import Placement, meaning
+from alignc.theory.soundness import kl_codes, placed, whole_by_both
 
 __all__ = ["SAID", "clamped", "kl_soundness", "straight_through"]
 

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 from alignc.checks.rule import Checked
 from alignc.diagnostics import Diagnostic
-from alignc.graph.soundness import placed
 from alignc.spec.objective import KLTerm, Pointwise, PolicyGradient, Preference, Term
 from alignc.spec.rows import Sampled, SelfPlay
 from alignc.spec.targets import WinRateTarget
+from alignc.theory.soundness import placed
 
 __all__ = ["sharpened"]
 

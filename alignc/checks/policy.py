@@ -7,14 +7,14 @@ from collections.abc import Iterator
 from alignc.checks.kl import PLACES, SAID
 from alignc.checks.rule import Checked, term_path
 from alignc.diagnostics import Diagnostic
-from alignc.graph.divergence import meaning
-from alignc.graph.lengths import length_power, whole_ratio
-from alignc.graph.soundness import kl_codes, whole_by_both
 from alignc.lower.policy import held
 from alignc.spec.objective import Pointwise, PolicyGradient, Preference, Value
 from alignc.spec.policy import Cispo, Clipped, GroupMean, LeaveOneOut, Other, Reinforce, ValueBaseline
 from alignc.spec.rows import ONLINE, Prompts, SelfPlay
 from alignc.spec.targets import WinRateTarget
+from alignc.theory.divergence import meaning
+from alignc.theory.lengths import length_power, whole_ratio
+from alignc.theory.soundness import kl_codes, whole_by_both
 
 __all__ = [
     "baselines",

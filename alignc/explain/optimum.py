@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from alignc.checks.kl import SAID
-from alignc.graph.divergence import Kind, Meaning, meaning
-from alignc.graph.soundness import kl_codes, placed, whole_by_both
 from alignc.load.load import Loaded
 from alignc.spec.axes import ExponentialLink, LogisticLink
 from alignc.spec.kl import KLPlacement
 from alignc.spec.objective import KLTerm, Pointwise, PolicyGradient, Preference, Term
 from alignc.spec.targets import WinRateTarget
+from alignc.theory.divergence import Kind, Meaning, meaning
+from alignc.theory.soundness import kl_codes, placed, whole_by_both
 
 __all__ = ["kl_lines", "optimum_lines"]
 

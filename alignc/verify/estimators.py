@@ -11,14 +11,14 @@ from functools import lru_cache
 import numpy as np
 
 from alignc.graph import build as b
-from alignc.graph.divergence import Placement
 from alignc.graph.evaluate import evaluate
 from alignc.graph.gradient import gradient
 from alignc.graph.nodes import Logp, Node
 from alignc.graph.rewrite import inputs
-from alignc.graph.soundness import Sampling
 from alignc.lower.kl import kappa, weighted
 from alignc.lower.scope import bare
+from alignc.theory.divergence import Placement
+from alignc.theory.soundness import Sampling
 from alignc.verify.toy import Array, Toy, log_softmax
 
 __all__ = [

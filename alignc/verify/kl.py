@@ -6,12 +6,12 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from alignc.graph.divergence import Kind, Placement, meaning
-from alignc.graph.soundness import Sampling, kl_codes, placed
 from alignc.load.load import Loaded
 from alignc.lower.kl import KAPPA
 from alignc.lower.loss import Loss
 from alignc.spec.objective import KLTerm
+from alignc.theory.divergence import Kind, Placement, meaning
+from alignc.theory.soundness import Sampling, kl_codes, placed
 from alignc.verify.estimators import divergence_gradient, placement_gradient, token_gradient, tree_kl_gradient
 from alignc.verify.observe import NAMED, observed_codes
 from alignc.verify.report import Claim

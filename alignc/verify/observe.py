@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from alignc.graph.divergence import Kind, Placement
-from alignc.graph.soundness import CODES, Sampling
+from alignc.theory.divergence import Kind, Placement
+from alignc.theory.soundness import CODES, Sampling
 from alignc.verify.estimators import (
     divergence_gradient,
     placement_gradient,

@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from alignc.graph.build import constant
-from alignc.graph.divergence import Kind, meaning
 from alignc.graph.evaluate import evaluate
 from alignc.load.load import Loaded
 from alignc.lower.kl import kappa
@@ -19,6 +18,7 @@ from alignc.lower.loss import Loss
 from alignc.lower.policy import sequential
 from alignc.spec.kl import KLPlacement
 from alignc.spec.policy import Importance, Reinforce, ValueBaseline
+from alignc.theory.divergence import Kind, meaning
 from alignc.verify.policy_optimum import policy_optimum
 from alignc.verify.report import Claim
 from alignc.verify.saying import NOTHING, Setting, factors, no_objective, said, settings

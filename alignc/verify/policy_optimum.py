@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from alignc.graph.divergence import Kind
 from alignc.load.load import Loaded
 from alignc.lower.loss import Loss
+from alignc.theory.divergence import Kind
 from alignc.verify.report import Claim, Curve
 from alignc.verify.saying import NAMED, Setting, factors, said, settings
 from alignc.verify.solve import flow, jacobian, stable

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from alignc.graph.divergence import Kind, meaning
-from alignc.graph.lengths import length_power, strong, varies, whole_ratio
-from alignc.graph.soundness import stepwise
 from alignc.load.load import Loaded
 from alignc.lower.loss import Loss, TermLoss
 from alignc.spec.kl import KLPlacement
 from alignc.spec.objective import PolicyGradient
 from alignc.spec.policy import BatchMean, GroupMean
+from alignc.theory.divergence import Kind, meaning
+from alignc.theory.lengths import length_power, strong, varies, whole_ratio
+from alignc.theory.soundness import stepwise
 from alignc.verify.surrogate import Groups, Surrogate, win_rates_of
 from alignc.verify.words import BANDIT, TOKENS, Policy, Words
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from alignc.api import validate
-from alignc.graph.divergence import Placement
-from alignc.graph.soundness import Sampling, kl_codes
+from alignc.theory.divergence import Placement
+from alignc.theory.soundness import Sampling, kl_codes
 from alignc.verify.objectives import TOY
 from alignc.verify.observe import observed_codes
 

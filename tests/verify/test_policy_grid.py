@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from alignc.api import explain, validate
-from alignc.graph.soundness import CODES
+from alignc.theory.soundness import CODES
 from alignc.verify.observe import multiple, observed_kind
 from alignc.verify.policy import fitted
 from alignc.verify.surrogate import Groups, Surrogate

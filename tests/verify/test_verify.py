@@ -13,10 +13,10 @@ from click.testing import CliRunner
 
 from alignc.api import lowered
 from alignc.cli.verify import command
-from alignc.graph.divergence import meaning
-from alignc.graph.symbolic import decide
 from alignc.load.preset import preset_names
 from alignc.lower.kl import KAPPA
+from alignc.theory.divergence import meaning
+from alignc.theory.symbolic import decide
 from alignc.verify import verify
 from alignc.verify.estimators import Tree, placement_gradient, token_gradient, tree_kl_gradient
 from alignc.verify.objectives import TOY

@@ -3,7 +3,7 @@
 Let g(u) multiply ∇log π(y) in the expected gradient over y ∼ π, u = log π/ref: κ in the reward, κ′ in the loss,
 κ + κ′ under a differentiated ratio. Then E[g(u)∇log π] = ∇D_f with f′(w) = g(log w), w = π/ref, and D_f is convex
 where g never falls. The estimators that have a name are rows of a table; a formula is decided in
-`alignc.graph.symbolic`.
+`alignc.theory.symbolic`.
 """
 
 from __future__ import annotations
@@ -112,7 +112,7 @@ def meaning(estimator: str, placement: Placement) -> Meaning:
     """
     if known := TABLE.get((estimator, placement)):
         return known
-    from alignc.graph.symbolic import decide
+    from alignc.theory.symbolic import decide
 
     return decide(estimator, placement)
 

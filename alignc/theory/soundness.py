@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from alignc.graph.build import constant
-from alignc.graph.divergence import Kind, Meaning, Placement, meaning
 from alignc.graph.evaluate import evaluate
 from alignc.lower.kl import kappa
 from alignc.spec.kl import KLPlacement
 from alignc.spec.objective import KLTerm, PolicyGradient, Term
 from alignc.spec.rows import ONLINE
+from alignc.theory.divergence import Kind, Meaning, Placement, meaning
 
 __all__ = ["CODES", "Sampling", "kl_codes", "placed", "stepwise", "whole_by_both"]
 

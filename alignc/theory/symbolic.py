@@ -11,8 +11,8 @@ from typing import Any
 import sympy as sp
 
 from alignc.formula.parsing import FormulaError, parse
-from alignc.graph.divergence import KL, REVERSE, Kind, Meaning, Placement, scaled
 from alignc.graph.functions import FUNCTIONS
+from alignc.theory.divergence import KL, REVERSE, Kind, Meaning, Placement, scaled
 
 __all__ = ["decide", "expression"]
 

@@ -1,0 +1,1 @@
+"""What an estimator means: the divergence it descends, decided by symbols."""
