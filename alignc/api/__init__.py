@@ -13,8 +13,8 @@ from alignc.diagnostics import Diagnostic
 from alignc.emit import JobFolder, write
 from alignc.explain import Explanation
 from alignc.explain.mixture import Mixed
-from alignc.graph.point import at_mixture, at_point
 from alignc.load.load import load
+from alignc.point.evaluate import at_mixture, at_point
 
 if TYPE_CHECKING:
     from alignc.diff import Difference

@@ -18,7 +18,7 @@ from alignc.explain.html import page
 from alignc.explain.latex import fragment
 from alignc.explain.mixture import mixed_data, mixed_latex, mixed_mermaid, mixed_page, show_mixed
 from alignc.explain.show import show
-from alignc.graph.point import PointError, at_mixture, at_point
+from alignc.point.evaluate import PointError, at_mixture, at_point
 from alignc.printers.mermaid import mermaid
 
 __all__ = ["command"]

@@ -18,10 +18,10 @@ from alignc.diff.sides import Side, by_row
 from alignc.graph.evaluate import evaluate
 from alignc.graph.gradient import gradient
 from alignc.graph.nodes import Column, Length, Logp, Node, Output, Position, walk
-from alignc.graph.point import at_point
-from alignc.graph.point_reading import bends, logp_key
 from alignc.graph.rewrite import inputs
 from alignc.lower.loss import Loss, alone
+from alignc.point.evaluate import at_point
+from alignc.point.reading import bends, logp_key
 
 __all__ = ["Separation", "agree", "separation", "witness"]
 

@@ -10,10 +10,10 @@ from typing import Any
 
 from alignc.diff import Difference, compare
 from alignc.diff.compare import Spec
-from alignc.graph.point import at_point
 from alignc.load.load import load
 from alignc.lower.lower import lower
 from alignc.plan import needs
+from alignc.point.evaluate import at_point
 
 
 @cache

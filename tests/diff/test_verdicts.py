@@ -11,7 +11,7 @@ import pytest
 
 from alignc.diff import VERDICTS, Difference
 from alignc.diff.compare import Spec
-from alignc.graph.point import at_point
+from alignc.point.evaluate import at_point
 
 from ..variants import ALL, Variant, compiled
 from .specs import conditional, diff, spec

@@ -13,10 +13,10 @@ from alignc.explain.show import show
 from alignc.graph import build as b
 from alignc.graph.evaluate import evaluate
 from alignc.graph.nodes import Column, Length, Logp, Parameter
-from alignc.graph.point import at_point
 from alignc.graph.rewrite import inputs
 from alignc.graph.sign import sign
 from alignc.graph.types import Unit
+from alignc.point.evaluate import at_point
 
 from ..batches import given, numbers
 from ..online_variants import Online, compiled_online

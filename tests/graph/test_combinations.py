@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from alignc.explain.show import show
-from alignc.graph.point import at_point
+from alignc.point.evaluate import at_point
 
 from ..variants import of_spec
 

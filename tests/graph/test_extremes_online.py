@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from alignc.graph.point import PointError, at_point
+from alignc.point.evaluate import PointError, at_point
 
 from ..emitted import loss_module
 from ..online_variants import METHODS, PRESETS, Online, compiled_online, example

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from alignc.graph.point import at_point
+from alignc.point.evaluate import at_point
 
 from ..variants import ALL, Variant, compiled
 

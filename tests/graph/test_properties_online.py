@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from alignc.graph.point import at_point
+from alignc.point.evaluate import at_point
 
 from ..online_variants import METHODS, Online, compiled_online, example
 from ..reference_policy import Method

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from alignc.graph.point import at_point
 from alignc.load.preset import preset_names
+from alignc.point.evaluate import at_point
 
 from ..online_variants import PRESETS
 from ..reference_losses import LOSSES

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from alignc.graph.point import at_point
 from alignc.load.preset import built_in, preset_names
+from alignc.point.evaluate import at_point
 
 from ..online_variants import METHODS, PRESETS, Online, compiled_online, example
 from ..reference_policy import Slopes, evaluated

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from alignc.graph.point import at_point
+from alignc.point.evaluate import at_point
 
 from ..variants import Variant, compiled
 

@@ -8,8 +8,8 @@ import pytest
 
 from alignc.api import lowered
 from alignc.diagnostics import DiagnosticError
-from alignc.graph.point import at_point
 from alignc.load.load import load
+from alignc.point.evaluate import at_point
 
 PAIR = {
     "examples": [

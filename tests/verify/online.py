@@ -8,10 +8,10 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from alignc.graph.point import at_point
 from alignc.load.load import Loaded, load
 from alignc.lower.loss import Loss
 from alignc.lower.lower import lower
+from alignc.point.evaluate import at_point
 
 __all__ = ["coefficients", "drawn", "judged", "online", "preset", "term"]
 

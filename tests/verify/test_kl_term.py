@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from alignc.graph.point import at_point
 from alignc.load.load import load
 from alignc.lower.loss import Loss
 from alignc.lower.lower import lower
+from alignc.point.evaluate import at_point
 
 from ..batches import numbers
 from ..emitted import run_split

@@ -14,7 +14,7 @@ from click.testing import CliRunner
 
 from alignc.api import lowered
 from alignc.cli.verify import command
-from alignc.graph.point import at_point
+from alignc.point.evaluate import at_point
 from alignc.verify.game import (
     CYCLE,
     GAMES,

@@ -10,7 +10,11 @@ from alignc.graph.build import constant
 from alignc.graph.evaluate import evaluate
 from alignc.graph.gradient import gradient
 from alignc.graph.nodes import Column, Logp, Named, Node, Output, Reduce, walk
-from alignc.graph.point_reading import (
+from alignc.graph.rewrite import inputs, substitute
+from alignc.graph.types import GraphTypeError
+from alignc.lower.loss import Loss, alone
+from alignc.lower.scope import carried
+from alignc.point.reading import (
     UNEVEN,
     PointError,
     bends,
@@ -22,10 +26,6 @@ from alignc.graph.point_reading import (
     number,
     values_of,
 )
-from alignc.graph.rewrite import inputs, substitute
-from alignc.graph.types import GraphTypeError
-from alignc.lower.loss import Loss, alone
-from alignc.lower.scope import carried
 
 __all__ = ["PointError", "at_mixture", "at_point"]
 
