@@ -27,20 +27,31 @@ ORDER = (
     "plan",
     "checks",
     "verify",
+    "point",
+    "theory",
+    "schema",
+    "lower",
     "graph",
+    "load",
     "spec",
+    "formula",
+    "yaml",
     "diagnostics",
 )
 MAY: dict[str, set[str]] = {
     **{name: set(ORDER[i + 1 :]) for i, name in enumerate(ORDER)},
-    "printers": {"graph", "spec", "diagnostics"},
+    "printers": {"lower", "graph", "diagnostics"},
     "api": {*ORDER[2:], "printers"},
     "runtime": set(),
 }
 MAY = {name: {*below, "contract"} for name, below in MAY.items()} | {"contract": set()}
 MAY["cli"] |= {"api", "printers", "runtime"}
 MAY["docs"] |= {"api", "printers"}
-MAY["doctor"] = {"api", "launch", "plan", "spec", "diagnostics", "contract"}
+MAY["doctor"] = {"api", "launch", "plan", "load", "spec", "diagnostics", "contract"}
+MAY["graph"] = {"formula", "contract"}
+MAY["lower"] -= {"schema"}
+MAY["point"] -= {"theory", "schema"}
+MAY["theory"] -= {"schema"}
 MAY["cli"] |= {"doctor"}
 MAY["docs"] -= {"launch"}
 for layer in ("diff", "emit", "explain"):

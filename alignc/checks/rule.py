@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from alignc.diagnostics import Diagnostic
-from alignc.load.document import Path
 from alignc.load.load import Loaded
 from alignc.lower.loss import Loss
+from alignc.yaml.source import NodePath
 
 __all__ = ["Checked", "Rule", "term_path"]
 
@@ -26,7 +26,7 @@ class Checked:
         self,
         code: str,
         message: str,
-        path: Path,
+        path: NodePath,
         *,
         why: str | None = None,
         help: str | None = None,  # noqa: A002
@@ -35,7 +35,7 @@ class Checked:
         return Diagnostic(code, message, self.spec.document.span(path), why=why, help=help)
 
 
-def term_path(index: int) -> Path:
+def term_path(index: int) -> NodePath:
     """Return the path of a term."""
     return ("objective", "terms", index)
 

@@ -9,18 +9,18 @@ from typing import Any
 from alignc.checks.rule import Checked, term_path
 from alignc.diagnostics import Diagnostic
 from alignc.load.bound import Bound
-from alignc.load.document import Path
 from alignc.load.preset import Preset, defaults_of
 from alignc.lower.policy import held
 from alignc.spec.objective import PolicyGradient, Value
 from alignc.spec.policy import Reinforce, ValueBaseline
 from alignc.spec.rows import ONLINE, Sampled, SelfPlay
 from alignc.yaml.scalars import scalar_text
+from alignc.yaml.source import NodePath
 
 __all__ = ["unread_data", "unread_fields", "unread_parameters", "unread_train"]
 
 
-def _written(checked: Checked, path: Path) -> bool:
+def _written(checked: Checked, path: NodePath) -> bool:
     """Return whether a value comes from a user's file or the command line, and not from a preset."""
     origin = checked.spec.document.origins.get(path)
     return origin is not None and origin.span is not None

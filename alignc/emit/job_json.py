@@ -8,11 +8,12 @@ from typing import Any
 
 from alignc import __version__
 from alignc.explain import Explanation
-from alignc.load.document import Path, leaves
+from alignc.load.document import leaves
 from alignc.load.load import Loaded
 from alignc.lower.loss import Loss
 from alignc.plan import Needs
 from alignc.printers.formula import latex
+from alignc.yaml.source import NodePath
 
 __all__ = ["job_data", "job_json", "resolved"]
 
@@ -84,7 +85,7 @@ def origins(spec: Loaded, data: dict[str, Any]) -> dict[str, str]:
     return {".".join(map(str, path)): _origin(spec, path, folder) for path, _ in leaves(data)}
 
 
-def _origin(spec: Loaded, path: Path, folder: str) -> str:
+def _origin(spec: Loaded, path: NodePath, folder: str) -> str:
     """Name files as seen from the spec's folder, so that the bytes do not depend on the working directory."""
     found = spec.document.origins.get(path)
     if found is None or found.span is None or found.span.file == "--set":

@@ -17,8 +17,8 @@ from alignc.launch.outputs import Decision, changed_inputs, clear, decide, finge
 from alignc.launch.process import launch
 from alignc.launch.verdict import Outcome
 from alignc.load.document import Document
-from alignc.load.document import Path as Place
 from alignc.load.local import absent_models, is_model, model_folders
+from alignc.yaml.source import NodePath
 
 __all__ = [
     "Assessment",
@@ -63,7 +63,7 @@ class Stage:
     document: Document
     folder: JobFolder
     options: Options
-    makers: Mapping[Place, str]
+    makers: Mapping[NodePath, str]
     unfit: Diagnostic | None = None
 
     @property
@@ -152,11 +152,11 @@ def disallowed(stages: Sequence[Stage]) -> list[Diagnostic]:
     return [d for stage, spec in asking for d in forbidden(spec, stage.document, stage.allowed)]
 
 
-def _reads_at(stage: Stage, place: Place) -> str | None:
+def _reads_at(stage: Stage, place: NodePath) -> str | None:
     return stage.reads.get(".".join(map(str, place)))
 
 
-def _untrained(stage: Stage, place: Place, maker: str) -> Diagnostic:
+def _untrained(stage: Stage, place: NodePath, maker: str) -> Diagnostic:
     help_ = (
         f"`alignc run {maker}` makes it; `alignc run --with-stages {stage.spec}` runs what is missing first"
     )

@@ -11,13 +11,14 @@ from typing import Any
 from alignc.diagnostics import Diagnostic, DiagnosticError
 from alignc.load.check import missing_field, shown, unknown_field
 from alignc.load.disk import is_file, real
-from alignc.load.document import Document, Origin, Path, of_source
+from alignc.load.document import Document, Origin, of_source
 from alignc.load.preset import Parameter, Preset, built_in, load_preset, not_a_preset, preset_names
+from alignc.yaml.source import NodePath
 
 __all__ = ["Bound", "Files", "Places", "bind", "find"]
 
-OBJECTIVE: Path = ("objective",)
-Places = Mapping[Path, Origin]
+OBJECTIVE: NodePath = ("objective",)
+Places = Mapping[NodePath, Origin]
 """Where the values of a user's own preset file stand."""
 
 

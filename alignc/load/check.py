@@ -10,11 +10,12 @@ from pydantic import BaseModel, ValidationError
 
 from alignc.diagnostics import Diagnostic, Span
 from alignc.diagnostics.suggest import did_you_mean
-from alignc.load.document import Document, Path
+from alignc.load.document import Document
 from alignc.load.renamed import RENAMED
 from alignc.spec.fields import field_names, model_at
 from alignc.spec.rewards import FUNCTION, URL
 from alignc.yaml.scalars import scalar_text
+from alignc.yaml.source import NodePath
 
 __all__ = ["diagnose", "missing_field", "shown", "unknown_field"]
 
@@ -52,8 +53,8 @@ def diagnose(
 
     `skip` names a section whose errors are known already.
     """
-    found: dict[tuple[str, Path], Diagnostic] = {}
-    forgiven: set[Path] = set()
+    found: dict[tuple[str, NodePath], Diagnostic] = {}
+    forgiven: set[NodePath] = set()
     for item in error.errors(include_url=False):
         location = item["loc"]
         if skip is not None and location[:1] == (skip,):
@@ -67,7 +68,7 @@ def diagnose(
     return sorted(kept, key=lambda d: (d.span.file, d.span.line, d.span.column))
 
 
-def data_path(location: Sequence[str | int], document: Document, kind: str) -> Path:
+def data_path(location: Sequence[str | int], document: Document, kind: str) -> NodePath:
     """Strip the union tags of a pydantic location, so that it is a path in the data.
 
     A tag may be a key as well, as `sources` is: then the unknown field that was found shows which it was.
@@ -80,9 +81,9 @@ def data_path(location: Sequence[str | int], document: Document, kind: str) -> P
     return (*path, location[-1]) if kind == "missing" else path
 
 
-def _walked(location: Sequence[str | int], document: Document) -> Path:
+def _walked(location: Sequence[str | int], document: Document) -> NodePath:
     node: Any = document.data
-    path: Path = ()
+    path: NodePath = ()
     for step in location:
         inside = (isinstance(node, dict) and step in node) or (
             isinstance(node, list) and isinstance(step, int)
@@ -93,7 +94,7 @@ def _walked(location: Sequence[str | int], document: Document) -> Path:
 
 
 def _one(
-    item: Any, location: tuple[str | int, ...], path: Path, document: Document, model: type[BaseModel]
+    item: Any, location: tuple[str | int, ...], path: NodePath, document: Document, model: type[BaseModel]
 ) -> tuple[Diagnostic, str | None]:
     kind = str(item["type"])
     if kind == "extra_forbidden":
@@ -107,7 +108,7 @@ def _one(
     return _wrong_value(kind, item, path, document), None
 
 
-def unknown_field(path: Path, known: Sequence[str], document: Document) -> tuple[Diagnostic, str | None]:
+def unknown_field(path: NodePath, known: Sequence[str], document: Document) -> tuple[Diagnostic, str | None]:
     """Make the E002 of an unknown field; also returns the field that was probably meant."""
     name = str(path[-1])
     guess = did_you_mean(name, known)
@@ -123,7 +124,7 @@ def unknown_field(path: Path, known: Sequence[str], document: Document) -> tuple
     return Diagnostic("E002", f"unknown field `{name}`", span, help=way_out), guess
 
 
-def missing_field(path: Path, document: Document) -> Diagnostic:
+def missing_field(path: NodePath, document: Document) -> Diagnostic:
     """Make the E006 of a missing field; it points at its parent's key."""
     where = _dotted(document.written(path[:-1]))
     inside = f" in `{where}`" if where else ""
@@ -141,7 +142,7 @@ def _top(document: Document) -> Span:
     return origin.key if origin and origin.key else Span.at(document.span(()).file)
 
 
-def _no_tag(path: Path, field: str, document: Document) -> tuple[Diagnostic, str | None]:
+def _no_tag(path: NodePath, field: str, document: Document) -> tuple[Diagnostic, str | None]:
     keys = document.get(path, {})
     guess = did_you_mean(field, [k for k in keys if isinstance(k, str)]) if isinstance(keys, dict) else None
     if guess is None:
@@ -149,7 +150,7 @@ def _no_tag(path: Path, field: str, document: Document) -> tuple[Diagnostic, str
     return unknown_field((*path, guess), [field], document)
 
 
-def _wrong_tag(path: Path, context: Any, document: Document) -> Diagnostic:
+def _wrong_tag(path: NodePath, context: Any, document: Document) -> Diagnostic:
     field = str(context["discriminator"]).strip("'")
     choices = [c.strip().strip("'") for c in str(context["expected_tags"]).split(",")]
     guess = did_you_mean(str(context["tag"]), choices)
@@ -158,7 +159,7 @@ def _wrong_tag(path: Path, context: Any, document: Document) -> Diagnostic:
     return Diagnostic("E003", message, document.span((*path, field)), help=hint)
 
 
-def _wrong_value(kind: str, item: Any, path: Path, document: Document) -> Diagnostic:
+def _wrong_value(kind: str, item: Any, path: NodePath, document: Document) -> Diagnostic:
     name, given = _name(document.written(path)), item["input"]
     span = document.span(path)
     if isinstance(given, float) and not math.isfinite(given):
@@ -190,7 +191,7 @@ def _wrong_choice(name: str, given: str, expected: str, span: Any) -> Diagnostic
     return Diagnostic("E003", f"`{name}` has no choice `{given}`", span, help=hint)
 
 
-def _name(path: Path) -> str:
+def _name(path: NodePath) -> str:
     named = [str(p) for p in path if not isinstance(p, int)]
     return named[-1] if named else "the spec"
 

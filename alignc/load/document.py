@@ -7,11 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from alignc.diagnostics import Span, did_you_mean
-from alignc.yaml.source import NodeSpan, Source
+from alignc.yaml.source import NodePath, NodeSpan, Source
 
-__all__ = ["Document", "Origin", "Path", "laid_over", "leaves", "merge", "of_source"]
-
-Path = tuple[str | int, ...]
+__all__ = ["Document", "Origin", "laid_over", "leaves", "merge", "of_source"]
 
 
 @dataclass(frozen=True)
@@ -22,7 +20,7 @@ class Origin:
     """What a person is shown, such as `spec.yaml:6:24` or `preset:dpo`."""
     key: Span | None = None
     value: Span | None = None
-    at: Path | None = field(default=None, compare=False)
+    at: NodePath | None = field(default=None, compare=False)
     """The path under which it was written there, which presets and names of terms move elsewhere."""
 
     @property
@@ -36,26 +34,26 @@ class Document:
     """Nested data and, by path, the origin of each node. `bindings` holds formulas over a preset's parameters."""
 
     data: dict[str, Any]
-    origins: Mapping[Path, Origin]
+    origins: Mapping[NodePath, Origin]
     file: str
     texts: Mapping[str, str] = field(default_factory=dict)
-    bindings: Mapping[Path, str] = field(default_factory=dict)
+    bindings: Mapping[NodePath, str] = field(default_factory=dict)
 
-    def origin(self, path: Path) -> Origin | None:
+    def origin(self, path: NodePath) -> Origin | None:
         """Find the origin of a path, or of its nearest parent that has one."""
         for end in range(len(path), -1, -1):
             if found := self.origins.get(path[:end]):
                 return found
         return None
 
-    def written(self, path: Path) -> Path:
+    def written(self, path: NodePath) -> NodePath:
         """Turn a path of the data into the one under which its user wrote it; as it is where nobody did."""
         for end in range(len(path), 0, -1):
             if origin := self.origins.get(path[:end]):
                 return path if origin.at is None else (*origin.at, *path[end:])
         return path
 
-    def get(self, path: Path, default: Any = None) -> Any:
+    def get(self, path: NodePath, default: Any = None) -> Any:
         """Look a path up in the data."""
         node: Any = self.data
         for step in path:
@@ -65,7 +63,7 @@ class Document:
                 return default
         return node
 
-    def span(self, path: Path, *, of_key: bool = False) -> Span:
+    def span(self, path: NodePath, *, of_key: bool = False) -> Span:
         """Find the place to point at for a path: the value's (or its key's), else the nearest parent's."""
         for end in range(len(path), -1, -1):
             origin = self.origins.get(path[:end])
@@ -76,7 +74,7 @@ class Document:
                 return self._nearer(span, path) if end < len(path) else span
         return Span(self.file, 1, 1, 1, 1)
 
-    def _nearer(self, parent: Span, path: Path) -> Span:
+    def _nearer(self, parent: Span, path: NodePath) -> Span:
         """Choose for what a preset gave the preset's own line, where its parent stands in a file that is extended."""
         top, preset = self.origins.get(()), self.origins.get(("objective", "preset"))
         given = self.origins.get(path)
@@ -92,7 +90,7 @@ def of_source(source: Source) -> Document:
     return Document(dict(source.data), origins, source.file, {source.file: source.text})
 
 
-def _origin(path: Path, spans: NodeSpan) -> Origin:
+def _origin(path: NodePath, spans: NodeSpan) -> Origin:
     place = spans.value
     return Origin(f"{place.file}:{place.line}:{place.column}", spans.key, spans.value, path)
 
@@ -115,9 +113,9 @@ def merge(base: Document, over: Document) -> Document:
 def _merge(
     base: dict[str, Any],
     over: dict[str, Any],
-    path: Path,
-    origins: dict[Path, Origin],
-    new: Mapping[Path, Origin],
+    path: NodePath,
+    origins: dict[NodePath, Origin],
+    new: Mapping[NodePath, Origin],
     flag: bool,
 ) -> dict[str, Any]:
     merged = dict(base)
@@ -168,7 +166,7 @@ def _meant(name: str, given: dict[str, Any]) -> bool:
     return name in given or did_you_mean(name, given) is not None
 
 
-def leaves(value: Any, path: Path = ()) -> Iterator[tuple[Path, Any]]:
+def leaves(value: Any, path: NodePath = ()) -> Iterator[tuple[NodePath, Any]]:
     """Walk every scalar of nested data with its path."""
     if isinstance(value, dict):
         for key, inner in value.items():

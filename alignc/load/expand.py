@@ -11,13 +11,14 @@ from alignc.diagnostics.suggest import did_you_mean
 from alignc.formula import parsing as formula
 from alignc.load.bound import Bound, Files, Places, bind, find
 from alignc.load.check import missing_field, unknown_field
-from alignc.load.document import Document, Origin, Path, leaves
+from alignc.load.document import Document, Origin, leaves
 from alignc.load.nested import OWN, Place, as_objective, is_preset, listed, numbered, outside_terms, place_of
 from alignc.load.preset import Parameter, Preset
+from alignc.yaml.source import NodePath
 
 __all__ = ["Bound", "Expanded", "Nested", "expand"]
 
-OBJECTIVE: Path = ("objective",)
+OBJECTIVE: NodePath = ("objective",)
 ONLINE = ("prompts", "self_play")
 
 
@@ -76,7 +77,7 @@ def _expanded(
         out.add(index, term)
     out.lay_over(given.get("terms", {}))
     data = {**document.data, "objective": {"preset": given["preset"], "terms": out.terms}}
-    defaults: dict[Path, Origin] = {}
+    defaults: dict[NodePath, Origin] = {}
     for section, values in _defaults(preset, document).items():
         laid, origins = out.section(section, values)
         before_it = data.get(section, {})
@@ -102,7 +103,7 @@ def _defaults(preset: Preset, document: Document) -> dict[str, dict[str, Any]]:
 def _without_own_preset(document: Document, before: Files) -> Expanded:
     """Expand what presets stand among the terms of an objective that has none of its own."""
     terms = document.data["objective"]["terms"]
-    path: Path = (*OBJECTIVE, "terms")
+    path: NodePath = (*OBJECTIVE, "terms")
     if not isinstance(terms, list) or not any(
         is_preset(term, document, (*path, index)) for index, term in enumerate(terms)
     ):
@@ -152,8 +153,8 @@ class _Terms:
         self.document, self.parameters, self.places, self.before = document, parameters, places, before
         self.own = Origin(f"preset:{preset.preset}" if preset else document.file)
         self.terms: list[dict[str, Any]] = []
-        self.origins: dict[Path, Origin] = {}
-        self.bindings: dict[Path, str] = {}
+        self.origins: dict[NodePath, Origin] = {}
+        self.bindings: dict[NodePath, str] = {}
         self.nested: dict[int, Nested] = {}
         self.texts: dict[str, str] = dict(document.texts)
         self.reserved: set[str] = set()
@@ -161,7 +162,7 @@ class _Terms:
 
     def add(self, index: int, term: dict[str, Any]) -> None:
         """Add the preset's term of an index, its parameters put in."""
-        path: Path = (*OBJECTIVE, "terms", len(self.terms))
+        path: NodePath = (*OBJECTIVE, "terms", len(self.terms))
         given = self._substitute(term, path, ("terms", index))
         if not is_preset(given, self.document, path):
             self.terms.append(given)
@@ -170,12 +171,12 @@ class _Terms:
         self._forget(path)
         self._lay_in(replace(self.document, origins=origins), given, path)
 
-    def section(self, name: str, values: dict[str, Any]) -> tuple[dict[str, Any], dict[Path, Origin]]:
+    def section(self, name: str, values: dict[str, Any]) -> tuple[dict[str, Any], dict[NodePath, Origin]]:
         """Put the parameters into a section's defaults, and say where each comes from."""
         laid = {k: self._substitute(v, (name, k), (name, k)) for k, v in values.items()}
         return laid, {p: o for p, o in self.origins.items() if p[0] == name}
 
-    def take(self, term: Any, source: Path) -> None:
+    def take(self, term: Any, source: NodePath) -> None:
         """Take over a term of the spec as it is, or the terms of the preset that it names."""
         if is_preset(term, self.document, source):
             self._lay_in(self.document, term, source)
@@ -183,7 +184,7 @@ class _Terms:
         self._copy_origins(source, (*OBJECTIVE, "terms", len(self.terms)))
         self.terms.append(term)
 
-    def _lay_in(self, document: Document, term: dict[str, Any], source: Path) -> None:
+    def _lay_in(self, document: Document, term: dict[str, Any], source: NodePath) -> None:
         """Expand the preset that a term names, and add its terms."""
         inner = expand(as_objective(document, term, source), self.before, OWN)
         place = place_of(document, term, source, inner.parameters)
@@ -203,7 +204,7 @@ class _Terms:
 
     def _placed(self, term: dict[str, Any], place: Place, count: int, at: int) -> dict[str, Any]:
         """Give a term of a nested preset its name among the others, its weight and its source of rows."""
-        path: Path = (*OBJECTIVE, "terms", at)
+        path: NodePath = (*OBJECTIVE, "terms", at)
         own = str(term.get("name"))
         wanted = own if place.name is None else place.name if count == 1 else f"{place.name}_{own}"
         taken = {str(t.get("name")) for t in self.terms if isinstance(t, dict)} | self.reserved
@@ -220,7 +221,7 @@ class _Terms:
 
     def _weigh(self, weight: float, origin: Origin, at: int) -> None:
         """Say where a term's weight comes from: a factor of its own, or one more in a formula of its preset's."""
-        path: Path = (*OBJECTIVE, "terms", at, "weight")
+        path: NodePath = (*OBJECTIVE, "terms", at, "weight")
         if path not in self.bindings:
             self.origins[path] = origin
             return
@@ -235,12 +236,12 @@ class _Terms:
 
     def _move(self, inner: Document, index: int) -> None:
         """Take over where the values of an inner term come from."""
-        old: Path = (*OBJECTIVE, "terms", index)
-        new: Path = (*OBJECTIVE, "terms", len(self.terms))
+        old: NodePath = (*OBJECTIVE, "terms", index)
+        new: NodePath = (*OBJECTIVE, "terms", len(self.terms))
         self.origins |= {(*new, *p[3:]): o for p, o in inner.origins.items() if p[:3] == old}
         self.bindings |= {(*new, *p[3:]): t for p, t in inner.bindings.items() if p[:3] == old}
 
-    def _substitute(self, value: Any, path: Path, source: Path) -> Any:
+    def _substitute(self, value: Any, path: NodePath, source: NodePath) -> Any:
         self.origins[path] = self.places.get(source, self.own)
         if isinstance(value, dict):
             return {k: self._substitute(v, (*path, k), (*source, k)) for k, v in value.items()}
@@ -250,7 +251,7 @@ class _Terms:
             return self._bind(value[1:].strip(), path)
         return value
 
-    def _bind(self, text: str, path: Path) -> Any:
+    def _bind(self, text: str, path: NodePath) -> Any:
         self.bindings[path] = text
         if text in self.parameters:
             bound = self.parameters[text]
@@ -264,9 +265,9 @@ class _Terms:
         self.origins[path] = next(iter(given), self.origins[path])
         return value
 
-    def _parts(self, name: str, value: dict[str, Any], path: Path) -> dict[Path, Origin]:
+    def _parts(self, name: str, value: dict[str, Any], path: NodePath) -> dict[NodePath, Origin]:
         """Say of every value in a part of a term where it comes from, as a parameter's and as the term's."""
-        given: Path = (*OBJECTIVE, name)
+        given: NodePath = (*OBJECTIVE, name)
         found = {(*given, *p): self.document.origins.get((*given, *p), self.own) for p, _ in leaves(value)}
         return {**found, **{(*path, *p[len(given) :]): origin for p, origin in found.items()}}
 
@@ -274,7 +275,7 @@ class _Terms:
         origin = self.parameters[name].origin
         return origin.span is not None and origin != self.places.get(("parameters", name, "default"))
 
-    def _value(self, text: str, numbers: dict[str, float], path: Path) -> tuple[float, list[str]]:
+    def _value(self, text: str, numbers: dict[str, float], path: NodePath) -> tuple[float, list[str]]:
         """Evaluate a preset's formula; what is wrong with it is pointed at in the preset's own file."""
         span = self.origins[path].span or self.document.span((*OBJECTIVE, "preset"))
         try:
@@ -305,7 +306,7 @@ class _Terms:
         _all_of(lambda name, change: self._change(str(name), change), given.items())
 
     def _change(self, name: str, change: Any) -> None:
-        source: Path = (*OBJECTIVE, "terms", name)
+        source: NodePath = (*OBJECTIVE, "terms", name)
         index = next((i for i, t in enumerate(self.terms) if t.get("name") == name), None)
         if index is None:
             self._append(name, change, source)
@@ -320,7 +321,7 @@ class _Terms:
         else:
             self.terms[index] = self._laid(self.terms[index], change, (*OBJECTIVE, "terms", index), source)
 
-    def _append(self, name: str, change: Any, source: Path) -> None:
+    def _append(self, name: str, change: Any, source: NodePath) -> None:
         known = [str(t["name"]) for t in self.terms]
         if is_preset(change, self.document, source):
             self.take_named(name, change, source)
@@ -329,17 +330,17 @@ class _Terms:
             if isinstance(change, dict) and (guess := did_you_mean("kind", list(change))):
                 raise DiagnosticError(unknown_field((*source, guess), ["kind"], self.document)[0])
             raise DiagnosticError([unknown_field(source, known, self.document)[0]])
-        path: Path = (*OBJECTIVE, "terms", len(self.terms))
+        path: NodePath = (*OBJECTIVE, "terms", len(self.terms))
         self._copy_origins(source, path)
         self.terms.append({"name": name, **change})
 
-    def take_named(self, name: str, term: dict[str, Any], source: Path) -> None:
+    def take_named(self, name: str, term: dict[str, Any], source: NodePath) -> None:
         """Add the terms of a preset that stands under a name."""
         named = (*source, "name")
         origins = {**self.document.origins, named: replace(self.document.origins[source], at=None)}
         self._lay_in(replace(self.document, origins=origins), {"name": name, **term}, source)
 
-    def _laid(self, base: Any, change: dict[str, Any], path: Path, source: Path) -> Any:
+    def _laid(self, base: Any, change: dict[str, Any], path: NodePath, source: NodePath) -> Any:
         same = not ("kind" in change and change["kind"] != base.get("kind"))
         self._refuse_misspelt_kind(base, change, source)
         laid = dict(base) if same else {k: v for k, v in base.items() if k == "name"}
@@ -355,17 +356,17 @@ class _Terms:
             self._copy_origins((*source, key), at)
         return laid
 
-    def _refuse_misspelt_kind(self, base: Any, change: dict[str, Any], source: Path) -> None:
+    def _refuse_misspelt_kind(self, base: Any, change: dict[str, Any], source: NodePath) -> None:
         """Say only that: what stands beside a misspelt kind would be unknown to the kind below."""
         for key in {"kind", "of"} & base.keys() - change.keys():
             if guess := did_you_mean(key, [k for k in change if k not in base]):
                 raise DiagnosticError(unknown_field((*source, guess), [key], self.document)[0])
 
-    def _forget(self, path: Path) -> None:
+    def _forget(self, path: NodePath) -> None:
         self.origins = {p: o for p, o in self.origins.items() if p[: len(path)] != path}
         self.bindings = {p: t for p, t in self.bindings.items() if p[: len(path)] != path}
 
-    def _copy_origins(self, source: Path, path: Path) -> None:
+    def _copy_origins(self, source: NodePath, path: NodePath) -> None:
         for old, origin in self.document.origins.items():
             if old[: len(source)] == source:
                 self.origins[(*path, *old[len(source) :])] = origin

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from alignc.diagnostics import Diagnostic, DiagnosticError, Span, did_you_mean
 from alignc.load.check import diagnose, unknown_field
 from alignc.load.disk import is_file, real
-from alignc.load.document import Document, Origin, Path, leaves, merge, of_source
+from alignc.load.document import Document, Origin, leaves, merge, of_source
 from alignc.load.expand import Bound, Expanded, Nested, expand
 from alignc.load.override import override
 from alignc.load.paths import absolute
@@ -22,7 +22,7 @@ from alignc.load.preset import Preset
 from alignc.spec.anchors import anchored
 from alignc.spec.fields import field_names
 from alignc.spec.job import Job
-from alignc.yaml.source import load_source
+from alignc.yaml.source import NodePath, load_source
 
 __all__ = ["Loaded", "load"]
 
@@ -45,19 +45,19 @@ class Loaded:
     places: tuple[int, ...] = ()
     """The indexes that a part's terms have in the whole."""
 
-    def bound_at(self, path: Path) -> Nested | None:
+    def bound_at(self, path: NodePath) -> Nested | None:
         """Find the preset that a place in the terms comes from, and its parameters."""
         if path[:2] == ("objective", "terms") and len(path) > 2 and path[2] in self.nested:
             return self.nested[int(path[2])]
         return Nested(self.preset, self.parameters, "") if self.preset else None
 
-    def written(self, path: Path) -> Path:
+    def written(self, path: NodePath) -> NodePath:
         """Turn a path of this part into one of the whole spec."""
         if self.whole is None or path[:2] != ("objective", "terms") or len(path) < 3:
             return path
         return (*path[:2], self.places[int(path[2])], *path[3:])
 
-    def parameter_at(self, path: Path) -> Bound | None:
+    def parameter_at(self, path: NodePath) -> Bound | None:
         """Find a preset's parameter: `objective.NAME`, or `objective.LABEL.NAME` of one among the terms."""
         match path:
             case ("objective", str(name)):
@@ -72,7 +72,7 @@ class Loaded:
         """The file it was read from, as given."""
         return self.document.file
 
-    def origin(self, path: Path) -> str:
+    def origin(self, path: NodePath) -> str:
         """Say where a value comes from: `spec.yaml:6:24`, `preset:dpo`, `--set` or `default`."""
         found = self.document.origins.get(path)
         return found.label if found else "default"
@@ -135,7 +135,7 @@ def _refuse_misspelt_extends(document: Document) -> None:
 
 def _base(name: str, path: FilePath, seen: tuple[FilePath, ...], span: Span) -> Document:
     if name.startswith("preset:"):
-        origins: dict[Path, Origin] = {
+        origins: dict[NodePath, Origin] = {
             p: Origin(span.file, span, span) for p in ((), ("objective",), ("objective", "preset"))
         }
         return Document({"objective": {"preset": name.removeprefix("preset:")}}, origins, span.file)

@@ -8,7 +8,7 @@ from typing import Any
 
 from alignc.diagnostics import Diagnostic
 from alignc.load.document import Document
-from alignc.load.document import Path as Place
+from alignc.yaml.source import NodePath
 
 __all__ = ["absent_models", "is_model", "local", "model_folders"]
 
@@ -44,7 +44,7 @@ def is_model(path: Path) -> bool:
     return any((path / name).is_file() for name in FILES)
 
 
-def place_of(dotted: str) -> Place:
+def place_of(dotted: str) -> NodePath:
     """Find the place of a setting that `model_folders` names."""
     return tuple(int(step) if step.isdigit() else step for step in dotted.split("."))
 

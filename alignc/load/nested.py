@@ -8,11 +8,12 @@ from typing import Any
 
 from alignc.diagnostics import Diagnostic, DiagnosticError, did_you_mean
 from alignc.load.check import shown, unknown_field
-from alignc.load.document import Document, Origin, Path
+from alignc.load.document import Document, Origin
+from alignc.yaml.source import NodePath
 
 __all__ = ["OWN", "Place", "as_objective", "is_preset", "listed", "numbered", "outside_terms", "place_of"]
 
-OBJECTIVE: Path = ("objective",)
+OBJECTIVE: NodePath = ("objective",)
 OWN = ("name", "weight", "data")
 """What such a term has beside the parameters of its preset."""
 
@@ -27,7 +28,7 @@ class Place:
     origins: Mapping[str, Origin]
 
 
-def is_preset(term: Any, document: Document, path: Path) -> bool:
+def is_preset(term: Any, document: Document, path: NodePath) -> bool:
     """Tell whether a term names a preset. Raises DiagnosticError (E002) where it misspells that."""
     if not isinstance(term, dict) or "kind" in term:
         return False
@@ -37,10 +38,10 @@ def is_preset(term: Any, document: Document, path: Path) -> bool:
     return "preset" in term
 
 
-def as_objective(document: Document, term: Mapping[str, Any], path: Path) -> Document:
+def as_objective(document: Document, term: Mapping[str, Any], path: NodePath) -> Document:
     """Make a document whose objective is the preset that a term names, each value at its own place."""
     top = document.origin(path) or Origin(document.file)
-    origins: dict[Path, Origin] = {(): top, OBJECTIVE: top}
+    origins: dict[NodePath, Origin] = {(): top, OBJECTIVE: top}
     for old, origin in document.origins.items():
         inner = old[len(path) :]
         if old[: len(path)] == path and not (inner and inner[0] in OWN):
@@ -49,7 +50,7 @@ def as_objective(document: Document, term: Mapping[str, Any], path: Path) -> Doc
     return Document({"objective": given}, origins, document.file, document.texts)
 
 
-def place_of(document: Document, term: Mapping[str, Any], path: Path, taken: Collection[str]) -> Place:
+def place_of(document: Document, term: Mapping[str, Any], path: NodePath, taken: Collection[str]) -> Place:
     """Read what a term says of its preset's place. Raises DiagnosticError (E003).
 
     `taken`: the parameters of the preset, which must not have these names.
@@ -90,7 +91,7 @@ def listed(document: Document) -> Document:
     return replace(document, data=data, origins=origins)
 
 
-def outside_terms(document: Document) -> dict[Path, Origin]:
+def outside_terms(document: Document) -> dict[NodePath, Origin]:
     """Collect the origins of everything but the terms."""
     inside = (*OBJECTIVE, "terms")
     return {p: o for p, o in document.origins.items() if p[:2] != inside or p == inside}

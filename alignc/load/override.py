@@ -7,8 +7,8 @@ from dataclasses import replace
 from typing import Any
 
 from alignc.diagnostics import Diagnostic, DiagnosticError, Span
-from alignc.load.document import Document, Origin, Path, laid_over
-from alignc.yaml.source import parse_source
+from alignc.load.document import Document, Origin, laid_over
+from alignc.yaml.source import NodePath, parse_source
 
 __all__ = ["override"]
 
@@ -36,7 +36,7 @@ def override(text: str, line: int, document: Document) -> Document:
     return Document(_wrapped(path, parsed, document), origins | inside, FILE)
 
 
-def _beside(path: Path, document: Document) -> dict[Path, Origin]:
+def _beside(path: NodePath, document: Document) -> dict[NodePath, Origin]:
     """Collect the origins of what stays as it is in a list on the way: the list is laid over as a whole."""
     lists = [n for n, step in enumerate(path) if isinstance(step, int)]
     if not lists:
@@ -61,15 +61,15 @@ def _moved(diagnostic: Diagnostic, line: int, shift: int) -> Diagnostic:
     return replace(diagnostic, span=_span(line, max(1, at.column + shift), at.end_column + shift))
 
 
-def _real_path(steps: Sequence[str], document: Document) -> Path:
-    path: Path = ()
+def _real_path(steps: Sequence[str], document: Document) -> NodePath:
+    path: NodePath = ()
     for step in steps:
         inside = document.get(path)
         path = (*path, int(step) if isinstance(inside, list) and step.isdecimal() else step)
     return path
 
 
-def _wrapped(path: Path, value: Any, document: Document) -> Any:
+def _wrapped(path: NodePath, value: Any, document: Document) -> Any:
     """Wrap a value in the mappings of its path; a list on the way is copied with one element changed."""
     for end in range(len(path) - 1, -1, -1):
         step = path[end]
@@ -87,7 +87,7 @@ def _wrapped(path: Path, value: Any, document: Document) -> Any:
     return value
 
 
-def _paths(value: Any, path: Path) -> list[Path]:
+def _paths(value: Any, path: NodePath) -> list[NodePath]:
     """List the paths of a value and of everything inside it."""
     items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     return [path, *(p for step, inner in items for p in _paths(inner, (*path, step)))]

@@ -6,15 +6,16 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from alignc.diagnostics import Diagnostic, DiagnosticError, did_you_mean
-from alignc.load.document import Document, Origin, Path
+from alignc.load.document import Document, Origin
 from alignc.load.load import Loaded
 from alignc.spec.objective import Term
 from alignc.spec.rows import Sources
+from alignc.yaml.source import NodePath
 
 __all__ = ["check_sources", "parts"]
 
-TERMS: Path = ("objective", "terms")
-SOURCES: Path = ("data", "sources")
+TERMS: NodePath = ("objective", "terms")
+SOURCES: NodePath = ("data", "sources")
 
 
 def parts(spec: Loaded) -> dict[str, Loaded]:
@@ -75,15 +76,15 @@ def _part(spec: Loaded, name: str) -> Loaded:
 
 def _document(document: Document, name: str, places: Sequence[int]) -> Document:
     """Move what is said of a source and its terms to where a spec of one source has it."""
-    moves: dict[Path, Path] = {(*TERMS, old): (*TERMS, new) for new, old in enumerate(places)}
+    moves: dict[NodePath, NodePath] = {(*TERMS, old): (*TERMS, new) for new, old in enumerate(places)}
     moves[(*SOURCES, name)] = ("data",)
     fixed = {p: o for p, o in document.origins.items() if p[:2] != TERMS or p == TERMS}
-    origins: dict[Path, Origin] = {p: o for p, o in fixed.items() if p[:1] != ("data",)}
+    origins: dict[NodePath, Origin] = {p: o for p, o in fixed.items() if p[:1] != ("data",)}
     origins |= {new: o for p, o in document.origins.items() if (new := _moved(p, moves)) is not None}
     bindings = {new: t for p, t in document.bindings.items() if (new := _moved(p, moves)) is not None}
     return replace(document, origins=origins, bindings=bindings)
 
 
-def _moved(path: Path, moves: dict[Path, Path]) -> Path | None:
+def _moved(path: NodePath, moves: dict[NodePath, NodePath]) -> NodePath | None:
     head = moves.get(path[:3])
     return None if head is None else (*head, *path[3:])

@@ -8,18 +8,23 @@ from typing import Any
 
 from alignc.diagnostics import Diagnostic, DiagnosticError, Span
 from alignc.load.disk import exists, real
-from alignc.load.document import Document, Path
+from alignc.load.document import Document
 from alignc.load.pipeline import is_spec
 from alignc.spec.job import Job
 from alignc.spec.rewards import sources
+from alignc.yaml.source import NodePath
 
 __all__ = ["DATA_SUFFIXES", "absolute", "looks_local", "missing_files"]
 
 DATA_SUFFIXES = (".jsonl", ".json", ".parquet", ".csv")
-SOURCES: tuple[Path, ...] = (("source",), ("eval", "source"))
+SOURCES: tuple[NodePath, ...] = (("source",), ("eval", "source"))
 """Within a section of rows."""
-MODELS: tuple[Path, ...] = (("model", "policy"), ("model", "reference", "path"), ("model", "critic", "path"))
-FILES: tuple[Path, ...] = (("model", "policy", "tokenizer"),)
+MODELS: tuple[NodePath, ...] = (
+    ("model", "policy"),
+    ("model", "reference", "path"),
+    ("model", "critic", "path"),
+)
+FILES: tuple[NodePath, ...] = (("model", "policy", "tokenizer"),)
 
 
 def looks_local(name: str, folder: FilePath) -> bool:
@@ -49,15 +54,15 @@ def absolute(job: Job, document: Document, before: tuple[FilePath, ...]) -> Job:
     return Job.model_validate(data)
 
 
-def _rows(data: dict[str, Any]) -> tuple[list[Path], list[Path]]:
+def _rows(data: dict[str, Any]) -> tuple[list[NodePath], list[NodePath]]:
     """List the places of rows, and of files, in the section of rows or in each of several."""
     several = data["data"].get("sources", {})
-    sections: list[Path] = [("data", "sources", name) for name in several] or [("data",)]
+    sections: list[NodePath] = [("data", "sources", name) for name in several] or [("data",)]
     rows = [(*section, *path) for section in sections for path in SOURCES]
     return rows, [*FILES, *((*section, "chat_template") for section in sections)]
 
 
-def _models(data: dict[str, Any]) -> tuple[Path, ...]:
+def _models(data: dict[str, Any]) -> tuple[NodePath, ...]:
     """List the places of models: those of the section, and reward models."""
     terms = enumerate(data["objective"]["terms"])
     anchors = [("objective", "terms", i, *at) for i, _ in terms for at in (("anchor",), ("score", "anchor"))]
@@ -75,26 +80,26 @@ def _full(name: str, base: FilePath) -> str:
     return os.path.abspath(base / os.path.expanduser(name))
 
 
-def _base(document: Document, path: Path) -> FilePath:
+def _base(document: Document, path: NodePath) -> FilePath:
     """Find the folder that a relative path starts at: that of the file it was written in."""
     span = document.span(path)
     return FilePath.cwd() if span.file == "--set" else FilePath(span.file).parent
 
 
-def _replace(data: Any, path: Path, change: Any, document: Document) -> None:
+def _replace(data: Any, path: NodePath, change: Any, document: Document) -> None:
     parent = _at(data, path[:-1])
     if isinstance(parent, dict) and isinstance(parent.get(path[-1]), str):
         parent[path[-1]] = change(parent[path[-1]], _base(document, path))
 
 
-def _at(data: Any, path: Path) -> Any:
+def _at(data: Any, path: NodePath) -> Any:
     for step in path:
         listed = isinstance(data, list) and isinstance(step, int)
         data = data[step] if listed else data.get(step) if isinstance(data, dict) else None
     return data
 
 
-def _replace_run(data: Any, path: Path, document: Document, before: tuple[FilePath, ...]) -> None:
+def _replace_run(data: Any, path: NodePath, document: Document, before: tuple[FilePath, ...]) -> None:
     parent = _at(data, path[:-1])
     value = parent.get(path[-1]) if isinstance(parent, dict) else None
     if isinstance(value, dict) and "run" in value:

@@ -13,8 +13,8 @@ from typing import Any
 
 from alignc.diagnostics import Diagnostic, DiagnosticError, Span, did_you_mean
 from alignc.load.disk import is_file
-from alignc.load.document import Document, Origin, Path, of_source
-from alignc.yaml.source import Source, load_source
+from alignc.load.document import Document, Origin, of_source
+from alignc.yaml.source import NodePath, Source, load_source
 
 __all__ = ["Stage", "address", "is_spec", "linked", "producers", "stage_document", "stages"]
 
@@ -88,7 +88,7 @@ def _wrong_version(source: Source) -> Iterator[Diagnostic]:
 
 
 def _stage(entry: Any, index: int, source: Source, path: str) -> Stage:
-    at: Path = ("stages", index)
+    at: NodePath = ("stages", index)
     span = source.value_span(at)
     if isinstance(entry, str):
         return _listed(entry, index, span, FilePath(path).parent)
@@ -150,7 +150,7 @@ def is_spec(path: str | FilePath) -> bool:
 def stage_document(file: FilePath, stage: Stage) -> Document:
     """Cut the document of a stage out of its pipeline; every value keeps its place in the file."""
     whole = of_source(load_source(file))
-    at: Path = ("stages", stage.index)
+    at: NodePath = ("stages", stage.index)
     origins = {p[2:]: replace(o, at=p[2:]) for p, o in whole.origins.items() if p[:2] == at}
     value = stage.span
     start = Span(value.file, value.line, value.column, value.line, value.column + 1)
@@ -165,7 +165,7 @@ def linked(document: Document, file: FilePath) -> dict[str, Any]:
     """
     known = {stage.name: os.path.abspath(stage.spec) for stage in stages(file) or ()}
 
-    def named(value: str, path: Path) -> str:
+    def named(value: str, path: NodePath) -> str:
         span = document.span(path)
         folder = FilePath.cwd() if span.file == "--set" else FilePath(span.file).parent
         if value in known or is_spec(folder / value):
@@ -178,7 +178,7 @@ def linked(document: Document, file: FilePath) -> dict[str, Any]:
     return data
 
 
-def _mapped(value: Any, path: Path, change: Callable[[str, Path], str]) -> Any:
+def _mapped(value: Any, path: NodePath, change: Callable[[str, NodePath], str]) -> Any:
     if isinstance(value, dict):
         if _is_run(value):
             return {"run": change(value["run"], (*path, "run"))}
@@ -192,11 +192,11 @@ def _is_run(value: Mapping[str, Any]) -> bool:
     return value.keys() == {"run"} and isinstance(value["run"], str)
 
 
-def producers(document: Document) -> dict[Path, str]:
+def producers(document: Document) -> dict[NodePath, str]:
     """List the specs whose trained models a spec starts from, by the place of their `{run: SPEC}`."""
-    found: dict[Path, str] = {}
+    found: dict[NodePath, str] = {}
 
-    def note(value: str, path: Path) -> str:
+    def note(value: str, path: NodePath) -> str:
         span = document.span(path)
         folder = FilePath.cwd() if span.file == "--set" else FilePath(span.file).parent
         found[path[:-1]] = os.path.relpath(os.path.abspath(folder / value))

@@ -9,7 +9,6 @@ from alignc.graph import build as b
 from alignc.graph.nodes import Multiply, Node, Parameter, Reduce
 from alignc.graph.rewrite import without_names
 from alignc.graph.types import GraphTypeError
-from alignc.load.document import Path
 from alignc.load.load import Loaded
 from alignc.lower.loss import Loss, Metric
 from alignc.lower.scope import Names, Scope
@@ -17,6 +16,7 @@ from alignc.lower.terms import lower_term
 from alignc.spec.objective import Entropy, KLTerm, Pointwise, PolicyGradient, Preference, Value
 from alignc.spec.rows import ONLINE
 from alignc.spec.views import view
+from alignc.yaml.source import NodePath
 
 __all__ = ["lower"]
 
@@ -50,7 +50,7 @@ def lower(spec: Loaded, names: Names | None = None) -> Loss:
     return Loss(root, tuple(terms), (Metric("loss", root), *_with_gap(_numbered(metrics))), seen)
 
 
-def _misfit(term: object, responses: tuple[str, ...], spec: Loaded, path: Path) -> Diagnostic | None:
+def _misfit(term: object, responses: tuple[str, ...], spec: Loaded, path: NodePath) -> Diagnostic | None:
     """E101, E102, E106: the rows do not have the responses that a term is about."""
     kind, at = spec.job.data.kind, spec.document.span(("data", "kind"))
     if isinstance(term, Preference):
@@ -146,7 +146,7 @@ def _narrowed(span: Span, column: int | None, spec: Loaded) -> Span:
     return replace(span, column=span.column + quoted + column - 1, end_column=span.end_column - quoted)
 
 
-def _ill_typed(error: GraphTypeError, spec: Loaded, path: Path) -> Diagnostic:
+def _ill_typed(error: GraphTypeError, spec: Loaded, path: NodePath) -> Diagnostic:
     """Point at the part of a term that was most likely written wrong."""
     steps = (*PLACES.get(error.code, ()), ("score", "reduce"), ("score", "beta"), ("score",), ())
     for step in steps:

@@ -9,11 +9,11 @@ from alignc.graph.gradient import from_formula
 from alignc.graph.nodes import Node, Parameter
 from alignc.graph.types import GraphTypeError, Unit
 from alignc.load.bound import Bound
-from alignc.load.document import Path
 from alignc.load.load import Loaded
 from alignc.load.preset import preset_names
 from alignc.spec.anchors import other_models
 from alignc.spec.model_source import RunPolicy
+from alignc.yaml.source import NodePath
 
 __all__ = ["Names", "Scope", "bare", "carried"]
 
@@ -61,7 +61,7 @@ class Scope:
     """The place in the spec that is being lowered: a term, or a part of one."""
 
     spec: Loaded
-    path: Path
+    path: NodePath
     many: bool
     names: Names
     grouped: bool = False
@@ -99,7 +99,7 @@ class Scope:
             step, symbol, float(value), unit, ".".join(map(str, self.spec.written(path)))
         )
 
-    def part_of(self, path: Path) -> str | None:
+    def part_of(self, path: NodePath) -> str | None:
         """Find the preset's parameter that is the part of the term in which a number stands."""
         name = self.spec.document.bindings.get(path[:-1])
         bound = self.bound.get(name) if name else None

@@ -9,9 +9,9 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Discriminator, Field, Tag
 from pydantic_core import PydanticCustomError
 
-from alignc.load.document import Path
 from alignc.spec.base import Spec, field
 from alignc.spec.model_source import ModelSource
+from alignc.yaml.source import NodePath
 
 __all__ = [
     "AnswerVerifier",
@@ -183,14 +183,14 @@ Oracle = Annotated[
 ]
 
 
-def sources(spec: Mapping[str, Any]) -> Iterator[tuple[Path, Mapping[str, Any]]]:
+def sources(spec: Mapping[str, Any]) -> Iterator[tuple[NodePath, Mapping[str, Any]]]:
     """Walk every source of a spec's rewards and oracles, as plain data, with its path."""
     data = spec.get("data")
     for name in ("reward", "oracle"):
         yield from _below(("data", name), data.get(name) if isinstance(data, Mapping) else None)
 
 
-def _below(path: Path, value: Any) -> Iterator[tuple[Path, Mapping[str, Any]]]:
+def _below(path: NodePath, value: Any) -> Iterator[tuple[NodePath, Mapping[str, Any]]]:
     if isinstance(value, list):
         for index, inner in enumerate(value):
             yield from _below((*path, index), inner)
