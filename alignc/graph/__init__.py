@@ -1,1 +1,1 @@
-"""What a spec means: the typed loss graph, its gradient and its value."""
+"""The graph of a loss: nodes with axis and unit, built, rewritten, evaluated and differentiated. It knows no spec."""

@@ -1,1 +1,1 @@
-"""What a user writes: YAML with positions, typed sections, presets, overrides, the origin of every value."""
+"""What a user writes, as typed declarations: every field with its type, default, unit and description."""
