@@ -17,7 +17,7 @@ import json, sys
 sys.path[:] = [*sys.argv[1:3], *(p for p in sys.path if p)]
 import alignc
 from alignc.api import lowered
-from alignc.spec.preset import preset_names
+from alignc.load.preset import preset_names
 folder = lowered(sys.argv[3]).folder(standalone=True)
 print(json.dumps([alignc.__file__, folder.fingerprint, preset_names()]))
 """
