@@ -23,7 +23,6 @@ class Function:
     text: str
     latex: str
     torch: str
-    sympy: str
     any_unit: bool = False
     """Takes any unit: the value keeps it (abs, max), or has none where it is flat (sign)."""
     flat: bool = False
@@ -67,36 +66,36 @@ def _expm1(x: float) -> float:
 
 _ROWS = (
     Function("log_sigmoid", lambda x: -_softplus(-x), ("sigmoid(-x)",), "log σ({})",
-             r"\log \sigma\left({}\right)", "F.logsigmoid({})", "log(1/(1+exp(-({}))))"),
+             r"\log \sigma\left({}\right)", "F.logsigmoid({})"),
     Function("softplus", _softplus, ("sigmoid(x)",), "softplus({})",
-             r"\operatorname{{softplus}}\left({}\right)", "-F.logsigmoid(-({}))", "log(1+exp({}))"),
+             r"\operatorname{{softplus}}\left({}\right)", "-F.logsigmoid(-({}))"),
     Function("sigmoid", _sigmoid, ("sigmoid(x)*sigmoid(-x)",), "σ({})",
-             r"\sigma\left({}\right)", "torch.sigmoid({})", "1/(1+exp(-({})))"),
-    Function("exp", _exp, ("exp(x)",), "exp({})", r"\exp\left({}\right)", "torch.exp({})", "exp({})"),
-    Function("log", _log, ("1/x",), "log({})", r"\log\left({}\right)", "torch.log({})", "log({})"),
+             r"\sigma\left({}\right)", "torch.sigmoid({})"),
+    Function("exp", _exp, ("exp(x)",), "exp({})", r"\exp\left({}\right)", "torch.exp({})"),
+    Function("log", _log, ("1/x",), "log({})", r"\log\left({}\right)", "torch.log({})"),
     Function("log1mexp", _log1mexp, ("-exp(x-log1mexp(x))",), "log(1 − exp({}))",
-             r"\log\left(1 - e^{{{}}}\right)", "log1mexp({})", "log(1-exp({}))"),
+             r"\log\left(1 - e^{{{}}}\right)", "log1mexp({})"),
     Function("log_odds", lambda x: x - _log1mexp(x), ("-1/expm1(x)",), "logodds({})",
-             r"\operatorname{{logodds}}\left({}\right)", "log_odds({})", "({0})-log(1-exp({0}))"),
+             r"\operatorname{{logodds}}\left({}\right)", "log_odds({})"),
     Function("relu", lambda x: max(0.0, x), ("step(x)",), "max(0, {})",
-             r"\max\left(0, {}\right)", "F.relu({})", "Max(0, {})", any_unit=True),
+             r"\max\left(0, {}\right)", "F.relu({})", any_unit=True),
     Function("step", lambda x: float(x > 0), ("0*x",), "1[{} > 0]",
-             r"\mathbf{{1}}\left[{} > 0\right]", "({} > 0).double()", "Heaviside({})", any_unit=True, flat=True),
-    Function("abs", abs, ("sign(x)",), "|{}|", r"\left|{}\right|", "torch.abs({})", "Abs({})", any_unit=True),
+             r"\mathbf{{1}}\left[{} > 0\right]", "({} > 0).double()", any_unit=True, flat=True),
+    Function("abs", abs, ("sign(x)",), "|{}|", r"\left|{}\right|", "torch.abs({})", any_unit=True),
     Function("sign", _sign, ("0*x",), "sign({})", r"\operatorname{{sign}}\left({}\right)",
-             "torch.sign({})", "sign({})", any_unit=True, flat=True),
+             "torch.sign({})", any_unit=True, flat=True),
     Function("min", min, ("at_most(x, y)", "1-at_most(x, y)"), "min({})", r"\min\left({}\right)",
-             "torch.minimum({})", "Min({})", any_unit=True),
+             "torch.minimum({})", any_unit=True),
     Function("max", max, ("at_most(y, x)", "1-at_most(y, x)"), "max({})", r"\max\left({}\right)",
-             "torch.maximum({})", "Max({})", any_unit=True),
+             "torch.maximum({})", any_unit=True),
     Function("clip", lambda x, y, z: min(max(x, y), z), ("at_most(y, x)*at_most(x, z)", "0*x", "0*x"), "clip({})",
-             r"\operatorname{{clip}}\left({}\right)", "torch.clamp({})", "", any_unit=True),
+             r"\operatorname{{clip}}\left({}\right)", "torch.clamp({})", any_unit=True),
     Function("at_most", lambda x, y: float(x <= y), ("0*x", "0*y"), "1[{}]", r"\mathbf{{1}}\left[{}\right]",
-             "at_most({})", "", any_unit=True, flat=True),
-    Function("tanh", math.tanh, ("1-tanh(x)**2",), "tanh({})", r"\tanh\left({}\right)", "torch.tanh({})", "tanh({})"),
-    Function("sqrt", _sqrt, ("1/(2*sqrt(x))",), "√({})", r"\sqrt{{{}}}", "torch.sqrt({})", "sqrt({})"),
+             "at_most({})", any_unit=True, flat=True),
+    Function("tanh", math.tanh, ("1-tanh(x)**2",), "tanh({})", r"\tanh\left({}\right)", "torch.tanh({})"),
+    Function("sqrt", _sqrt, ("1/(2*sqrt(x))",), "√({})", r"\sqrt{{{}}}", "torch.sqrt({})"),
     Function("expm1", _expm1, ("exp(x)",), "(exp({}) − 1)", r"\left(e^{{{}}} - 1\right)",
-             "torch.expm1({})", "(exp({})-1)"),
+             "torch.expm1({})"),
 )  # fmt: skip
 
 FUNCTIONS: Mapping[str, Function] = {row.name: row for row in _ROWS}

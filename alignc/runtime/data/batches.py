@@ -26,10 +26,6 @@ class Sampler:
         """Steps in a pass over the data; the last one may be short."""
         return math.ceil(self.rows / self.size)
 
-    def epoch_of(self, step: int) -> int:
-        """The pass (from 0) that a step (from 1) belongs to."""
-        return (step - 1) // self.steps_per_epoch
-
     def epoch_after(self, step: int) -> float:
         """Passes over the data that are done after a step."""
         epoch, index = divmod(step, self.steps_per_epoch)

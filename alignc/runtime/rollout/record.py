@@ -16,7 +16,7 @@ from typing import Any
 
 from ..base import fsops
 
-__all__ = ["ROLLOUTS", "Record", "RolloutLog", "cut_behind", "read_rollouts", "rollout_numbers"]
+__all__ = ["ROLLOUTS", "Record", "RolloutLog", "cut_behind", "read_rollouts"]
 
 ROLLOUTS = "rollouts.jsonl"
 
@@ -111,11 +111,6 @@ def read_rollouts(path: Path, wanted: Collection[int] | None = None) -> Iterator
                 return
             if wanted is None or record.rollout in wanted:
                 yield record
-
-
-def rollout_numbers(path: Path) -> list[int]:
-    """List the rollouts that a file holds, in order."""
-    return sorted({record.rollout for record in read_rollouts(path)})
 
 
 _NAMES = {each.name for each in fields(Record)}

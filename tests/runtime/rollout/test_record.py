@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from alignc.runtime.rollout.record import ROLLOUTS, Record, RolloutLog, read_rollouts, rollout_numbers
+from alignc.runtime.rollout.record import ROLLOUTS, Record, RolloutLog, read_rollouts
 
 FIRST = Record(0, 0, 3, 0, "p.jsonl:4", "2+2=", "4 é\u2028\n", True, reward=1.0, parts={"exact_number": 1.0})
 OTHERS = [
@@ -29,7 +29,6 @@ def path(tmp_path: Path) -> Path:
 def test_what_is_written_is_read(path: Path):
     assert list(read_rollouts(path)) == ALL
     assert list(read_rollouts(path, wanted={0, 2})) == [*ALL[:2], ALL[3]]
-    assert rollout_numbers(path) == [0, 1, 2]
 
 
 def test_a_line_is_a_json_object_with_the_promised_keys(path: Path):
