@@ -9,6 +9,7 @@ from typing import Any
 from alignc.api import Compiled
 from alignc.graph.nodes import Column, GroupSize, Length, Logp, Node, Output, Position
 from alignc.graph.rewrite import inputs
+from alignc.graph.types import token_axis
 
 __all__ = ["Numbers", "given", "numbers", "totals"]
 
@@ -63,7 +64,7 @@ def _others(rng: random.Random, node: Node, found: Numbers, first: list[Any], gr
 
 def by_token(node: Node) -> bool:
     """Tell the columns and outputs that have one number a token of a group's responses."""
-    return node.type.axis == "token:completions" and isinstance(node, Output | Column)
+    return node.type.axis == token_axis("completions") and isinstance(node, Output | Column)
 
 
 def _key(node: Node) -> str:

@@ -190,5 +190,5 @@ def _close(left: Sequence[float], right: Sequence[float]) -> bool:
 
 
 def _token_level(a: Side, b: Side) -> bool:
-    return any(gradient(without_mean(s.root), n).type.axis.startswith("token:") for s in (a, b)
+    return any(gradient(without_mean(s.root), n).type.axis.by_token for s in (a, b)
                for n in trained_leaves((a, b), {}))  # fmt: skip

@@ -36,10 +36,17 @@ from alignc.graph.nodes import (
     children,
     walk,
 )
+from alignc.graph.types import Axis, AxisKind
 
 __all__ = ["Atom", "Normal"]
 
-LEVELS = {"constant": 0, "batch": 0, "sequence": 1, "group": 2}
+LEVELS = {
+    AxisKind.CONSTANT: 0,
+    AxisKind.BATCH: 0,
+    AxisKind.SEQUENCE: 1,
+    AxisKind.GROUP: 2,
+    AxisKind.TOKEN: 3,
+}
 OVER = {"batch": 1, "group": 2, "token": 3}
 N3 = "Σ_i>j (x_i − x_j)² = k·Σ x_i² − (Σ x_i)²"
 N6 = "sg(x) has the value of x, which is all that a gradient reads of it"
@@ -54,9 +61,9 @@ class Atom:
     trained: bool
 
 
-def level_of(axis: str) -> int:
+def level_of(axis: Axis) -> int:
     """Rank an axis: one number, one a row, one a response of a group, one a token."""
-    return LEVELS.get(axis, 3)
+    return LEVELS[axis.kind]
 
 
 class Normal:
@@ -223,9 +230,7 @@ class Normal:
         """Make the atom of a sum; of a response's log-probabilities, of 1 over its tokens, it has a name."""
         if inside == 1:
             return self.count(over, argument)
-        level = {"token": 2 if argument.type.axis.endswith("completions") else 1, "group": 1, "batch": 0}[
-            over
-        ]
+        level = {"token": 2 if argument.type.axis.grouped else 1, "group": 1, "batch": 0}[over]
         about = self.about(inside)
         name = str(inside)
         if over == "token" and name.endswith(",t") and inside.is_Symbol:
@@ -238,7 +243,7 @@ class Normal:
             return self.atom("N", 0)
         if over == "group":
             return self.leaf(GroupSize())
-        return self.leaf(Length(argument.type.axis.removeprefix("token:")))
+        return self.leaf(Length(argument.type.axis.response))
 
     def applied(self, function: str, arguments: list[Any], node: Node) -> Any:
         """Bring a function of normal forms into normal form."""

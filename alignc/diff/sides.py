@@ -20,7 +20,7 @@ from alignc.graph.nodes import (
     walk,
 )
 from alignc.graph.rewrite import rebuilt, substitute
-from alignc.graph.types import GraphTypeError
+from alignc.graph.types import GROUP, GraphTypeError
 from alignc.load.load import Loaded
 from alignc.lower.loss import Loss
 from alignc.spec.anchors import other_models
@@ -148,7 +148,7 @@ def _point_as_group(side: Side) -> Side:
     def grouped(node: Node) -> Node | None:
         if isinstance(node, Reduce) and node.over == "batch" and node.kind == "mean":
             inner = replaced_leaves(node.argument, lambda n: _renamed(n, "completion", "completions"))
-            if inner.type.axis != "group":
+            if inner.type.axis != GROUP:
                 raise GraphTypeError("a row without a response")
             return b.mean_over("batch", b.divide(b.sum_over("group", inner), GroupSize()))
         return None

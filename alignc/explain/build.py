@@ -245,7 +245,7 @@ def _gauge(loss: Loss) -> str:
     if any(isinstance(n, Output) and n.quantity == "score" for n in inputs(root)):
         return ""
     coefficients = [gradient(root, Logp("policy", y)) for y in loss.view.responses]
-    if any(c.type.axis.startswith("token:") for c in coefficients):
+    if any(c.type.axis.by_token for c in coefficients):
         return "the coefficients differ from token to token"
     total: Node = b.add(*coefficients)
     if total == b.ZERO:

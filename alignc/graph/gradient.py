@@ -36,11 +36,11 @@ def gradient(root: Node, wrt: Node) -> Node:
 def _gathered(flow: Node, node: Node, child: Node) -> Node:
     """Sum over the tokens what reaches one number a response from each of them."""
     axis = node.type.axis
-    if not axis.startswith("token:") or child.type.axis.startswith("token:"):
+    if not axis.by_token or child.type.axis.by_token:
         return flow
-    if flow.type.axis.startswith("token:"):
+    if flow.type.axis.by_token:
         return Reduce("sum", "token", flow)
-    return multiply(flow, token_count(axis.removeprefix("token:")))
+    return multiply(flow, token_count(axis.response))
 
 
 def _slopes(node: Node, itself: Node) -> list[tuple[Node, Node]]:

@@ -18,10 +18,12 @@ from alignc.graph.types import (
     GROUP,
     NONE,
     SEQUENCE,
+    Axis,
     GraphTypeError,
     Type,
     Unit,
     join_axes,
+    response_axis,
     token_axis,
 )
 
@@ -122,7 +124,7 @@ class Column(Node):
     def _infer(self) -> Type:
         if self.token and self.response:
             return Type(token_axis(self.response), self.unit, False)
-        return Type(GROUP if self.response == "completions" else SEQUENCE, self.unit, False)
+        return Type(response_axis(self.response or ""), self.unit, False)
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,7 +134,7 @@ class Length(Node):
     response: str
 
     def _infer(self) -> Type:
-        return Type(GROUP if self.response == "completions" else SEQUENCE, TOKEN, False)
+        return Type(response_axis(self.response), TOKEN, False)
 
 
 @dataclass(frozen=True, eq=False)
@@ -172,7 +174,7 @@ class Output(Node):
             return Type(token_axis(self.response), TOKEN_OUTPUTS[self.quantity], True)
         if self.quantity == "value":
             return Type(SEQUENCE, REWARD, True)
-        return Type(GROUP if self.response == "completions" else SEQUENCE, NONE, True)
+        return Type(response_axis(self.response), NONE, True)
 
 
 def is_divergence(node: Node) -> bool:
@@ -322,7 +324,7 @@ class Named(Node):
         return self.argument.type
 
 
-def _axis(nodes: tuple[Node, ...]) -> str:
+def _axis(nodes: tuple[Node, ...]) -> Axis:
     axis = CONSTANT
     for node in nodes:
         axis = join_axes(axis, node.type.axis)
@@ -335,9 +337,9 @@ def _one(units: set[Unit], function: str) -> Unit:
     return next(iter(units))
 
 
-def _outer(axis: str, over: str) -> str:
-    if over == "token" and axis.startswith("token:"):
-        return GROUP if axis == "token:completions" else SEQUENCE
+def _outer(axis: Axis, over: str) -> Axis:
+    if over == "token" and axis.by_token:
+        return response_axis(axis.response)
     if over == "group" and axis == GROUP:
         return SEQUENCE
     if over == "batch" and axis in (SEQUENCE, CONSTANT):

@@ -26,7 +26,7 @@ from alignc.graph.nodes import (
     Stop,
     walk,
 )
-from alignc.graph.types import Unit
+from alignc.graph.types import CONSTANT, Axis, Unit
 
 LEAVES = (Column, GroupSize, Length, Logp, Output, Position)
 
@@ -71,14 +71,14 @@ def rebuilt(node: Node, done: Mapping[Node, Node]) -> Node:
     return node
 
 
-def _reduced(kind: str, over: str, argument: Node, axis: str) -> Node:
-    if over == "token" and not argument.type.axis.startswith("token:"):  # the same for every token
-        return multiply(argument, token_count(axis.removeprefix("token:")))
+def _reduced(kind: str, over: str, argument: Node, axis: Axis) -> Node:
+    if over == "token" and not argument.type.axis.by_token:  # the same for every token
+        return multiply(argument, token_count(axis.response))
     if isinstance(argument, Constant) and (argument.value == 0 or kind == "mean"):
         return argument
-    if kind == "mean" and argument.type.axis == "constant":
+    if kind == "mean" and argument.type.axis == CONSTANT:
         return argument
-    if over == "group" and argument.type.axis == "constant":
+    if over == "group" and argument.type.axis == CONSTANT:
         return constant(0) if kind == "pairs" else multiply(GroupSize(), argument)
     return Reduce(kind, over, argument)
 

@@ -3,12 +3,77 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 from fractions import Fraction
 
-__all__ = ["BATCH", "CONSTANT", "GROUP", "NONE", "SEQUENCE", "GraphTypeError", "Type", "Unit", "token_axis"]
+__all__ = [
+    "BATCH",
+    "CONSTANT",
+    "GROUP",
+    "NONE",
+    "SEQUENCE",
+    "Axis",
+    "AxisKind",
+    "GraphTypeError",
+    "Type",
+    "Unit",
+    "join_axes",
+    "response_axis",
+    "token_axis",
+]
 
-CONSTANT, BATCH, SEQUENCE, GROUP = "constant", "batch", "sequence", "group"
-"""One number for all; one of the global batch; one a row; one for each response of a row."""
+GROUPED = "completions"
+
+
+class AxisKind(StrEnum):
+    """How fine an axis is, from coarse to fine."""
+
+    CONSTANT = "constant"
+    """One number for everything."""
+    BATCH = "batch"
+    """One number for the global batch."""
+    SEQUENCE = "sequence"
+    """One number for each row."""
+    GROUP = "group"
+    """One number for each response of a row."""
+    TOKEN = "token"
+    """One number for each token of a response."""
+
+
+@dataclass(frozen=True)
+class Axis:
+    """The axis along which a value varies; that of tokens knows the response whose tokens they are."""
+
+    kind: AxisKind
+    response: str = ""
+
+    @property
+    def by_token(self) -> bool:
+        """Whether there is one number for each token."""
+        return self.kind is AxisKind.TOKEN
+
+    @property
+    def grouped(self) -> bool:
+        """Whether a row has several responses along this axis."""
+        return self.kind is AxisKind.GROUP or self.response == GROUPED
+
+    @property
+    def single(self) -> bool:
+        """Whether there is one number for all rows of the batch."""
+        return self.kind in (AxisKind.CONSTANT, AxisKind.BATCH)
+
+    @property
+    def dimensions(self) -> int:
+        """The dimensions of a tensor of such values: [], [rows], [rows, k], [rows, time] or [rows, k, time]."""
+        return (not self.single) + self.grouped + self.by_token
+
+    def __str__(self) -> str:
+        return f"{self.kind}:{self.response}" if self.response else str(self.kind)
+
+
+CONSTANT, BATCH, SEQUENCE, GROUP = (
+    Axis(kind) for kind in (AxisKind.CONSTANT, AxisKind.BATCH, AxisKind.SEQUENCE, AxisKind.GROUP)
+)
 
 
 class GraphTypeError(TypeError):
@@ -19,9 +84,14 @@ class GraphTypeError(TypeError):
         self.code, self.column = code, column
 
 
-def token_axis(response: str) -> str:
-    """Name the axis of one number a token of a response."""
-    return f"token:{response}"
+def token_axis(response: str) -> Axis:
+    """Make the axis of one number for each token of a response."""
+    return Axis(AxisKind.TOKEN, response)
+
+
+def response_axis(response: str) -> Axis:
+    """Find the axis of one number for a response: a row has one such response, or a group of them."""
+    return GROUP if response == GROUPED else SEQUENCE
 
 
 @dataclass(frozen=True)
@@ -78,33 +148,30 @@ NONE = Unit()
 class Type:
     """What a node is: its axis, its unit, and whether it depends on what is trained."""
 
-    axis: str
+    axis: Axis
     unit: Unit
     trained: bool
 
 
-def join_axes(left: str, right: str) -> str:
+def join_axes(left: Axis, right: Axis) -> Axis:
     """Find the axis of a combination: the finer one, where one contains the other.
 
     Raises GraphTypeError where neither does, as for tokens of different responses.
     """
-    if left == right or right in CONTAINED.get(_kind(left), ()):
+    if left == right or _contains(left, right):
         return left
-    if left in CONTAINED.get(_kind(right), ()):
+    if _contains(right, left):
         return right
     raise GraphTypeError(
         f"cannot combine `{left}` with `{right}`: reduce both over their tokens first", "E401"
     )
 
 
-CONTAINED = {
-    BATCH: {CONSTANT},
-    SEQUENCE: {CONSTANT, BATCH},
-    GROUP: {CONSTANT, BATCH, SEQUENCE},
-    "token": {CONSTANT, BATCH, SEQUENCE},
-    "token:completions": {CONSTANT, BATCH, SEQUENCE, GROUP},
-}
+def _contains(fine: Axis, coarse: Axis) -> bool:
+    """Tell whether a value of one axis spreads over another: a number for each response over its group's tokens."""
+    if coarse.by_token or (coarse == GROUP and not fine.grouped):
+        return False
+    return ORDER[coarse.kind] < ORDER[fine.kind]
 
 
-def _kind(axis: str) -> str:
-    return axis if axis in CONTAINED or not axis.startswith("token:") else "token"
+ORDER = {kind: place for place, kind in enumerate(AxisKind)}

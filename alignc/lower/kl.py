@@ -101,7 +101,7 @@ def _full(term: KLTerm, response: str, scope: Scope) -> Estimate:
 
 
 def _summed(node: Node, term: KLTerm) -> Node:
-    return carried(b.sum_over("token", node) if node.type.axis.startswith("token:") else node, NAT)
+    return carried(b.sum_over("token", node) if node.type.axis.by_token else node, NAT)
 
 
 def _named_ratio(term: KLTerm, response: str, scope: Scope) -> Node:

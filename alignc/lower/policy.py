@@ -259,7 +259,7 @@ def _kl_value(term: PolicyGradient, scope: Scope) -> Node | None:
     if kl is None:
         return None
     estimate = _estimate(kl, scope)
-    return b.sum_over("token", estimate) if estimate.type.axis.startswith("token:") else estimate
+    return b.sum_over("token", estimate) if estimate.type.axis.by_token else estimate
 
 
 # ---- from tokens to one number --------------------------------------------------------------------------------
@@ -277,7 +277,7 @@ def aggregated(loss: Node, how: str, scope: Scope) -> tuple[Node, Node | None]:
 
     Raises GraphTypeError for a mean over the batch's tokens of what is one number a response.
     """
-    by_token = loss.type.axis.startswith("token:")
+    by_token = loss.type.axis.by_token
     if how == "global_token_mean":
         if not by_token:
             message = (

@@ -43,7 +43,7 @@ def _clipped(ratio: Node, advantage: Node, surrogate: Clipped) -> Node:
 
 def averaged(node: Node) -> Node:
     """Average over the tokens of the global batch, or over its responses."""
-    if node.type.axis.startswith("token:"):
+    if node.type.axis.by_token:
         rows = b.sum_over("group", b.sum_over("token", node))
         return b.divide(b.sum_over("batch", rows), b.sum_over("batch", b.sum_over("group", token_count(Y))))
     return b.mean_over("batch", b.divide(b.sum_over("group", node), GroupSize()))

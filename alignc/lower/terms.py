@@ -274,7 +274,7 @@ def _kl(term: KLTerm, scope: Scope, seen: View) -> Lowered:
 
 def _averaged(parts: list[Node]) -> Node:
     """Average over a row's responses."""
-    if len(parts) == 1 and parts[0].type.axis in ("group", "token:completions"):
+    if len(parts) == 1 and parts[0].type.axis.grouped:
         return b.divide(b.sum_over("group", parts[0]), GroupSize())
     return parts[0] if len(parts) == 1 else b.multiply(b.constant(1 / len(parts)), b.add(*parts))
 

@@ -141,7 +141,7 @@ def check_groups(examples: list[Mapping[str, Any]]) -> None:
 
 def bends(node: Node) -> bool:
     """Tell whether a node makes of each token's numbers what no sum over the tokens tells."""
-    by_token = [c for c in children(node) if c.type.axis.startswith("token:")]
+    by_token = [c for c in children(node) if c.type.axis.by_token]
     return (isinstance(node, Apply | Power) and bool(by_token)) or (
         isinstance(node, Multiply) and len(by_token) > 1
     )

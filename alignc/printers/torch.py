@@ -31,6 +31,7 @@ from alignc.graph.nodes import (
     children,
     walk,
 )
+from alignc.graph.types import CONSTANT, AxisKind
 from alignc.lower.loss import Loss
 from alignc.lower.statistics import rows_of, statistics
 from alignc.printers.formula import text
@@ -87,10 +88,18 @@ def _parameter(printer: Printer, p: Parameter) -> Line:
     return printer.parameter(p), repr(p.value), f"{p.symbol}, {p.unit}" if p.unit.powers else p.symbol
 
 
+SHAPES = {
+    AxisKind.CONSTANT: "one number",
+    AxisKind.BATCH: "one number",
+    AxisKind.SEQUENCE: "rows",
+    AxisKind.GROUP: "rows, k",
+    AxisKind.TOKEN: "rows, time",
+}
+
+
 def _shape(node: Node) -> str:
     unit = f", {node.type.unit}" if node.type.unit.powers else ""
-    axes = {"sequence": "rows", "group": "rows, k", "batch": "one number", "constant": "one number"}
-    return f"[{axes.get(node.type.axis, 'rows, time')}{unit}]"
+    return f"[{SHAPES[node.type.axis.kind]}{unit}]"
 
 
 class Printer:
@@ -220,7 +229,7 @@ class Printer:
     def argument(self, node: Node, into: Node) -> str:
         """Print an argument of a function; torch takes no plain number there."""
         shown = self.spread(node, into, SUM)
-        if node.type.axis != "constant":
+        if node.type.axis != CONSTANT:
             return shown
         self.tools.add("number")
         return f"number({shown})"
@@ -228,7 +237,7 @@ class Printer:
     def spread(self, node: Node, into: Node, at_least: int) -> str:
         """Print an argument, with axes added where it is spread over a finer one."""
         missing = depth(into) - depth(node)
-        if missing <= 0 or node.type.axis in ("constant", "batch"):
+        if missing <= 0 or node.type.axis.single:
             return self.bracketed(node, at_least) if at_least else self.show(node)[0]
         return f"{self.bracketed(node, ATOM)}[{', '.join([':'] * depth(node) + ['None'] * missing)}]"
 
@@ -258,7 +267,7 @@ class Printer:
         """Print a sum over tokens or a group, or the share of a sum over the batch."""
         if over == "token":
             self.tools.add("token_sum")
-            response = argument.type.axis.removeprefix("token:")
+            response = argument.type.axis.response
             return f'token_sum({self.show(argument)[0]}, batch["mask/{response}"])', ATOM
         if over == "group":
             name = "pair_sum" if kind == "pairs" else "group_sum"
@@ -307,13 +316,12 @@ GROWING = ("exp", "expm1")
 
 
 def _by_token(node: Node) -> bool:
-    return node.type.axis.startswith("token:")
+    return node.type.axis.by_token
 
 
 def depth(node: Node) -> int:
     """Count the axes of a value's tensor."""
-    axis = node.type.axis
-    return {"constant": 0, "batch": 0, "sequence": 1, "group": 2, "token:completions": 3}.get(axis, 2)
+    return node.type.axis.dimensions
 
 
 PYTHON_WORDS = frozenset(

@@ -144,7 +144,7 @@ def token_gradient(
 
 
 def _over_tokens(root: Node) -> Node:
-    return b.sum_over("token", root) if root.type.axis.startswith("token:") else root
+    return b.sum_over("token", root) if root.type.axis.by_token else root
 
 
 def _leaf(node: Node, policy: Tree, base: Tree, old: Tree) -> Tree:

@@ -59,7 +59,7 @@ def gauge(loss: Loss, toy: Toy) -> Iterator[Claim]:
     if not loss.view.pair:
         return
     slopes = [gradient(alone(loss.root), Logp("policy", y)) for y in loss.view.responses]
-    if any(s.type.axis.startswith("token:") for s in slopes):
+    if any(s.type.axis.by_token for s in slopes):
         return
     cancel = b.add(*slopes) == b.ZERO
     expected = Expected(loss, toy, rows_of_data(loss, toy))
