@@ -1,4 +1,4 @@
-"""Build the explanation of a spec from its graph: derived, not written down."""
+"""Build the explanation of a spec; all of it is derived from the graph of the loss."""
 
 from __future__ import annotations
 
@@ -64,14 +64,14 @@ def explanation(spec: Loaded, loss: Loss, needs: Needs) -> Explanation:
 
 
 def _title(spec: Loaded) -> str:
-    """Name the presets that the terms come from, where all of them do."""
+    """Return the titles of the presets of the terms, if each term comes from a preset."""
     titles = dict.fromkeys(n.preset.title for n in spec.nested.values())
     whole = len(spec.nested) == len(spec.job.objective.terms)
-    return " + ".join(titles) if whole else "an objective of its own"
+    return " + ".join(titles) if whole else "an objective without a preset"
 
 
 def _deviations(spec: Loaded) -> tuple[str, ...]:
-    """List those of the preset, then those of the presets among the terms, each under its label."""
+    """List the deviations of the preset, then those of the presets of single terms under their labels."""
     own = spec.preset.deviations if spec.preset else []
     others = {n.label: n.preset.deviations for n in spec.nested.values()}
     return (*own, *(f"{label}: {line}" for label, lines in others.items() for line in lines))
@@ -122,7 +122,7 @@ def _values(spec: Loaded, loss: Loss) -> tuple[Given, ...]:
 
 
 def _in_force(spec: Loaded, name: str, bound: Bound) -> tuple[float | str, str, str] | None:
-    """Give a parameter's value, unit and origin: its own, or those of a field outside that it is the default of."""
+    """Return value, unit and origin of a parameter, or of the field outside the objective whose default it is."""
     places = defaults_of(spec.preset, name) if spec.preset else []
     if not places:
         return _whole(bound.value), "", bound.origin.label
@@ -132,7 +132,7 @@ def _in_force(spec: Loaded, name: str, bound: Bound) -> tuple[float | str, str, 
 
 
 def _whole(value: object) -> float | str:
-    """Name a part of a term by its choice, as its numbers have lines of their own."""
+    """Return the name of the choice for a part of a term; the numbers of this part have their own lines."""
     if isinstance(value, dict):
         return next((str(value[k]) for k in HEADS if k in value), "")
     return value if isinstance(value, float | int | str) else "none"
@@ -144,7 +144,7 @@ def _origin(spec: Loaded, path: tuple[str | int, ...]) -> str:
 
 
 def _written(term: Term) -> dict[str, object]:
-    """Leave out of a term what stands at its default, but for its score, its link and its pull to a reference."""
+    """Return a term without the fields at their defaults, but with its score, its link and its `kl:` block."""
     full, changed = term.model_dump(), term.model_dump(exclude_defaults=True)
     kept: dict[str, object] = {}
     for key, value in full.items():
@@ -174,7 +174,7 @@ def _axis(value: object) -> str:
 
 
 HEADS = ("kind", "of", "estimator")
-"""What a choice is known by."""
+"""The keys that name a choice."""
 
 
 def _plain(value: object) -> str:
@@ -191,7 +191,7 @@ def _coefficient(loss: Loss, response: str) -> Coefficient:
 
 
 def _others(loss: Loss) -> tuple[Coefficient, ...]:
-    """Derive the coefficients of what else is trained: values of states, entropies."""
+    """Derive the coefficients of the other trained outputs, such as values of states and entropies."""
     root = alone(loss.root)
     return tuple(
         Coefficient(
@@ -202,40 +202,40 @@ def _others(loss: Loss) -> tuple[Coefficient, ...]:
 
 
 OTHERS = {
-    "token_value": ("V", "moves the value of a state to its return"),
+    "token_value": ("V", "moves the value of a state towards its return"),
     "entropy": ("H", "raises the entropy of the next token"),
     "divergence": ("D", "lowers the divergence of the next token from the reference"),
 }
 
 
 def other_outputs(loss: Loss) -> list[Output]:
-    """List what is trained beside log-probabilities and scores."""
+    """List the trained outputs other than log-probabilities and scores."""
     return [n for n in inputs(alone(loss.root)) if isinstance(n, Output) and n.quantity in OTHERS]
 
 
 def trained_output(loss: Loss, response: str) -> Node:
-    """Find what of a response is trained: its log-probability, or a reward model's score."""
+    """Return the trained output of a response: its log-probability, or the score of a reward model."""
     score = Output("score", "policy", response)
     return score if score in inputs(loss.root) else Logp("policy", response)
 
 
 def _pushes(own: Node, start: Node, response: str) -> str:
-    """Say which way a step moves a response, as far as the coefficient's form or its start tells."""
+    """Return in words how a step moves a response, from the sign of the coefficient or of its start value."""
     name = RESPONSES[response]
     label = Column("label", None, Unit())
     if label in inputs(own):
         wanted, unwanted = (WAYS[sign(substitute(own, {label: b.constant(c)}))] for c in (1, 0))
-        return f"{wanted} the {name} where its label is true, {unwanted} it where false"
+        return f"{wanted} the {name} if its label is true, and {unwanted} it if the label is false"
     if any(isinstance(n, Named) and n.name.startswith("advantage") for n in walk(own)):
-        return "raises a response where its advantage is positive, lowers it where negative"
+        return "raises a response with a positive advantage, and lowers a response with a negative advantage"
     if always := sign(own):
         return f"{WAYS[always]} the {name}"
     if (first := sign(start)) is not None:
-        return f"{WAYS[first]} the {name} at first" if first else f"leaves the {name} alone at the start"
-    return f"raises or lowers the {name}, row by row"
+        return f"{WAYS[first]} the {name} at first" if first else f"does not change the {name} at first"
+    return f"raises or lowers the {name}, depending on the row"
 
 
-WAYS = {-1: "raises", 1: "lowers", 0: "leaves", None: "raises or lowers"}
+WAYS = {-1: "raises", 1: "lowers", 0: "does not change", None: "raises or lowers"}
 
 
 def _gauge(loss: Loss) -> str:
@@ -246,7 +246,7 @@ def _gauge(loss: Loss) -> str:
         return ""
     coefficients = [gradient(root, Logp("policy", y)) for y in loss.view.responses]
     if any(c.type.axis.by_token for c in coefficients):
-        return "the coefficients differ from token to token"
+        return "the coefficients differ between tokens"
     total: Node = b.add(*coefficients)
     if total == b.ZERO:
         return "the coefficients cancel: only the difference is trained, and both log-probabilities may fall together"
@@ -255,29 +255,29 @@ def _gauge(loss: Loss) -> str:
         == b.ZERO
     ):
         return "the coefficients cancel token by token: only the difference of the means is trained, and both may fall"
-    return "the coefficients do not cancel: the absolute log-probabilities are held as well"
+    return "the coefficients do not cancel: the loss also acts on the absolute log-probabilities"
 
 
 def _role(role: Role) -> str:
     work = "forward and backward" if role.trained else "forward"
-    times = f"{role.forwards} {work} a {'response' if role.grouped else 'row'}"
+    times = f"{role.forwards} {work} per {'response' if role.grouped else 'row'}"
     if role.trained and role.silent:
-        times += f", {role.silent} forward alone"
-    return f"{role.weights}; {times}{', once: cached by content' if role.cached else ''}"
+        times += f", and {role.silent} forward without backward"
+    return f"{role.weights}; {times}{'; computed once, then cached' if role.cached else ''}"
 
 
 def _data(kind: str, needs: Needs) -> str:
-    """List what a row gives; the mismatched completion is another row's, and a column of all responses one list."""
+    """List the columns of a row; the mismatched completion belongs to another row and is left out."""
     if kind in ONLINE:
         return _sampled(kind, needs)
     given = [r for r in needs.responses if r != "mismatched"]
     columns = [c.removesuffix("/completion").replace("/", " of ") for c in needs.columns]
-    best = "; of each group the best and the worst response" if needs.convert == "best_worst" else ""
+    best = "; the best and the worst response of each group" if needs.convert == "best_worst" else ""
     return f"{kind}: {', '.join(('prompt', *given, *columns))}{best}"
 
 
 def _by_tokens(node: Node) -> bool:
-    """Tell a count of the global batch's tokens."""
+    """Return whether a node counts the tokens of the global batch."""
     return (
         isinstance(node, Reduce) and node.over == "batch" and all(isinstance(n, Length) for n in inputs(node))
     )
@@ -285,17 +285,17 @@ def _by_tokens(node: Node) -> bool:
 
 def _scaling(loss: Loss, needs: Needs) -> str:
     if needs.statistics:
-        return "rows of the global batch are coupled: one more forward without gradient a step"
+        return "the loss of a row reads other rows of the global batch: each step has one more forward without gradient"
     over = "all completion tokens" if any(_by_tokens(n) for n in walk(loss.root)) else "the rows"
-    return f"mean over {over} of the global batch, the same for every split over processes and micro-batches"
+    return f"mean over {over} of the global batch; each split over processes and micro-batches gives the same result"
 
 
 def _sampled(kind: str, needs: Needs) -> str:
-    """Say what a row gives, and what the policy makes of it."""
+    """Describe the columns of a row, and the responses that the policy samples."""
     if needs.convert == "demonstration":
-        return (
-            f"{kind}: prompt, completion; chosen is the row's completion, rejected the policy's own response"
-        )
+        return f"{kind}: prompt, completion; chosen is the completion of the row, rejected a response of the policy"
     if needs.convert == "best_worst":
-        return f"{kind}: prompt, and what the reward reads; chosen and rejected are the best and the worst response"
-    return f"{kind}: prompt, and what the reward reads; the policy makes the completions"
+        return (
+            f"{kind}: prompt, columns of the reward; chosen and rejected are the best and the worst response"
+        )
+    return f"{kind}: prompt, columns of the reward; the policy samples the completions"

@@ -77,7 +77,7 @@ ElementTree.register_namespace("", "http://www.w3.org/1998/Math/MathML")
 
 
 def page(explained: Explanation, loss: Loss) -> str:
-    """Write the page. Every text of the spec is escaped; nothing is fetched and nothing runs."""
+    """Write the page. Each text of the spec is escaped; the page loads no resource and runs no script."""
     title = escape(f"{explained.name}: {explained.title}")
     body = "\n".join(_body(explained, formulas(loss), loss))
     return (

@@ -1,4 +1,4 @@
-"""Explain a loss over several sources: the sum, and each part as if it stood alone."""
+"""Explain a loss over several sources: the sum, and each part by itself."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ DIGITS = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
 
 @dataclass(frozen=True)
 class Mixed:
-    """What `explain` says of several sources: how they are put together, and each by itself."""
+    """The explanation of several sources: their sum, and each source by itself."""
 
     name: str
     formula: str
@@ -32,7 +32,7 @@ class Mixed:
 
 
 def mixed(job: Job, explained: Mapping[str, Explanation]) -> Mixed:
-    """Put the explanations of a spec's sources together."""
+    """Combine the explanations of the sources of a spec."""
     symbols = [f"L{str(i + 1).translate(DIGITS)}" for i in range(len(explained))]
     own = {
         source: _as_part(e, f"{job.name}, {source}", symbols[i], own_metric(i + 1))
@@ -42,7 +42,7 @@ def mixed(job: Job, explained: Mapping[str, Explanation]) -> Mixed:
 
 
 def _as_part(e: Explanation, name: str, symbol: str, metric: str) -> Explanation:
-    """Call the loss of a part what it is called in the sum and in the log."""
+    """Rename the loss of a part to its symbol in the sum and to its metric in the log."""
     return dataclasses.replace(
         e,
         name=name,
@@ -57,13 +57,13 @@ def _batches(job: Job) -> str:
     rows = train.per_device_train_batch_size * train.gradient_accumulation_steps * job.launch.num_processes
     counted = "1 row" if rows == 1 else f"{rows} rows"
     return (
-        f"a step takes {counted} of every source, in an order of its own; epochs count by the source with the most "
-        "rows, and a shorter one begins anew meanwhile"
+        f"each step takes {counted} of each source, in an order of its own; the source with the most rows counts the "
+        "epochs, and a shorter source starts again"
     )
 
 
 def show_mixed(explained: Mixed) -> str:
-    """Lay the explanation out for a terminal."""
+    """Format the explanation for a terminal."""
     count = len(explained.sources)
     kinds = f"{count} source{'s' if count > 1 else ''} of rows, one loss"
     head = [f"{explained.name}: {kinds}", "", f"  {explained.formula}", ""]
@@ -74,7 +74,7 @@ def show_mixed(explained: Mixed) -> str:
 
 
 def mixed_data(explained: Mixed) -> dict[str, Any]:
-    """Give the explanation as plain data."""
+    """Return the explanation as plain data."""
     return dataclasses.asdict(explained)
 
 
@@ -86,7 +86,7 @@ def mixed_latex(explained: Mixed, losses: Mapping[str, Loss]) -> str:
 
 
 def mixed_page(explained: Mixed, losses: Mapping[str, Loss]) -> str:
-    """Write one page; every part is a page's body of its own."""
+    """Write one page; each part is the body of its own page."""
     pages = [page(e, losses[name]) for name, e in explained.sources.items()]
     head, _, _ = pages[0].partition("<main>")
     bodies = [p.partition("<main>\n")[2].partition("\n</main>")[0] for p in pages]

@@ -1,4 +1,4 @@
-"""An explanation as data: what every printer of it shows."""
+"""An explanation as data, which each printer shows in its own format."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["Coefficient", "Explanation", "Given", "Where"]
 
 @dataclass(frozen=True)
 class Where:
-    """A symbol of the formula, what it stands for, and a note on its unit."""
+    """A symbol of the formula, its definition, and a note on its meaning and unit."""
 
     symbol: str
     definition: str
@@ -20,7 +20,7 @@ class Where:
 
 @dataclass(frozen=True)
 class Given:
-    """A value in the loss, and where it comes from."""
+    """A value in the loss, and its origin."""
 
     symbol: str
     field: str
@@ -31,7 +31,7 @@ class Given:
 
 @dataclass(frozen=True)
 class Coefficient:
-    """∂L/∂log π of one response (of a reward model, ∂L/∂r): derived, at the start, and in words."""
+    """∂L/∂log π of one response (∂L/∂r for a reward model): as a formula, at the start, and in words."""
 
     response: str
     of: str
@@ -42,7 +42,7 @@ class Coefficient:
 
 @dataclass(frozen=True)
 class Explanation:
-    """Everything that `explain` says."""
+    """The complete result of `explain`."""
 
     name: str
     title: str
@@ -62,9 +62,9 @@ class Explanation:
     deviations: tuple[str, ...]
     when: str
     kl: tuple[str, ...] = ()
-    """What each KL term really descends, and the optimum that follows."""
+    """The divergence that each KL term descends, and its optimum."""
     optimum: tuple[str, ...] = ()
     rollout: tuple[str, ...] = ()
-    """How the policy's own responses are made and judged, where it makes them."""
+    """The sampling and scoring of the policy's responses; empty for given rows."""
     logged: tuple[Logged, ...] = ()
-    """What is logged of rollouts beside the loss's own metrics."""
+    """The metrics of rollouts, in addition to the metrics of the loss."""

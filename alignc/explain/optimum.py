@@ -1,4 +1,4 @@
-"""What a loss ends in: the divergence that a KL term really descends, and whether a preference has an optimum."""
+"""The optimum of a loss: the divergence that a KL term descends, and whether a preference has an optimum."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PLACES = {"reward": "in the reward", "loss": "in the loss", "ratio": "under a di
 
 
 def kl_lines(spec: Loaded) -> tuple[str, ...]:
-    """Say of every `kl` term what it descends, whether that holds the policy, and which optimum follows."""
+    """Describe for each KL term the divergence that it descends, its pull to the reference, and its optimum."""
     terms = spec.job.objective.terms
     both = whole_by_both(terms)
     lines = list(_both()) if both else []
@@ -39,18 +39,18 @@ def _estimator(term: Term) -> str | None:
 
 
 def _both() -> Iterator[str]:
-    """Say what the whole vocabulary in two places descends."""
-    yield "full in the reward and, as strong, in the loss: together they descend KL(π‖ref) of whole responses"
+    """Describe the estimator `full` in the reward and in the loss together."""
+    yield "full in the reward and, with equal strength, in the loss: both together descend KL(π‖ref) of whole responses"
     yield from _ends(meaning("full", "loss"), "initial")
 
 
 def _block(name: str, kl: KLPlacement) -> Iterator[str]:
-    """Say what a policy gradient's `kl:` block descends, on the policy's own responses."""
+    """Describe the divergence that the `kl:` block of a policy gradient descends."""
     found = meaning(kl.estimator, kl.placement)
     yield f"{name}: {kl.estimator} {PLACES[kl.placement]} descends {_not_kl(found)}"
     yield from _ends(found, kl.anchor)
     if "W209" in kl_codes(kl.estimator, kl.placement, kl.granularity, "policy"):
-        yield "token by token: each token is pulled given its prefix, and answers for no prefix it leads to"
+        yield "token by token: each token is pulled given its prefix, but is not charged for later prefixes"
 
 
 def _kl(term: KLTerm, data: str) -> Iterator[str]:
@@ -58,60 +58,66 @@ def _kl(term: KLTerm, data: str) -> Iterator[str]:
     found = meaning(estimator, place)
     if sampling == "given":
         yield _on_given_data(term, estimator)
-        yield f"{term.name}: on the policy's own samples it would descend {_not_kl(found)}"
+        yield f"{term.name}: on samples of the policy, it would descend {_not_kl(found)}"
     else:
         yield f"{term.name}: {estimator} {PLACES[place]} descends {_not_kl(found)}"
     if sampling == "weighted":
-        yield "ρ is taken to the policy that sampled the responses; given data is taken to come from the start"
+        yield "ρ is the ratio to the policy that sampled the responses; for given data, this is the initial policy"
     yield from _ends(found, term.anchor if isinstance(term.anchor, str) else "initial")
     if "W209" in kl_codes(estimator, place, term.granularity, sampling):
-        yield "token by token: each token is pulled given its prefix, and answers for no prefix it leads to"
+        yield "token by token: each token is pulled given its prefix, but is not charged for later prefixes"
 
 
 def _ends(found: Meaning, anchor: str) -> Iterator[str]:
-    """Say what the pull is and where it ends; an anchor that moves takes its optimum along."""
+    """Describe the pull to the reference and the optimum; the optimum of a moving anchor moves too."""
     pull = f"coefficient on ∇log π: g(u) = {found.g}{_monotone(found)}"
     if anchor not in MOVES or not found.optimum.startswith("w"):
         yield f"{pull}; optimum {found.optimum}"
         return
-    yield f"{pull}; optimum to ref as it stands: {found.optimum}"
-    yield f"ref is {MOVES[anchor]}: it moves with the policy, its optimum with it, and there is no fixed one"
+    yield f"{pull}; optimum for the current ref: {found.optimum}"
+    yield f"ref is {MOVES[anchor]}: ref and the optimum move with the policy, and there is no fixed optimum"
 
 
 MOVES = {
     "ema": "the moving average of the policy's weights",
-    "previous_iterate": "the policy as it is when a rollout begins",
-    "rollout": "the policy that sampled",
+    "previous_iterate": "the policy at the start of a rollout",
+    "rollout": "the rollout policy",
 }
 
 
 def _on_given_data(term: KLTerm, estimator: str) -> str:
     if "E202" in kl_codes(estimator, "loss", term.granularity, "given"):
         return f"{term.name}: {SAID['E202'].format(estimator=estimator)}"
-    return f"{term.name}: {estimator} on given data, without weights, rests at the anchor; elsewhere it is no ∇KL"
+    return (
+        f"{term.name}: {estimator} on given data without weights rests at the anchor; elsewhere it has no ∇KL"
+    )
 
 
 def _not_kl(found: Meaning) -> str:
-    """Name a divergence with its arguments; where it is not the usual one, say so."""
+    """Name a divergence with its arguments, and add a remark if it is not the usual KL."""
     if found.kind in (Kind.REVERSE, Kind.VARIATION):
         return f"{found.divergence}, not KL(π‖ref)"
-    return f"{found.divergence} in expectation: it is noise" if found.kind == Kind.NULL else found.divergence
+    return (
+        f"{found.divergence} in expectation: the term is noise"
+        if found.kind == Kind.NULL
+        else found.divergence
+    )
 
 
 def _monotone(found: Meaning) -> str:
     if found.kind == Kind.UNDECIDED:
-        return f"; whether it never falls is undecided: {found.witness}"
+        return f"; it is undecided whether g never falls: {found.witness}"
     return f" ({found.witness})" if found.witness else ""
 
 
 def optimum_lines(spec: Loaded) -> tuple[str, ...]:
-    """Say of a preference whose link never turns what follows where one response always wins (no W407: it may not)."""
+    """Describe the optimum of a preference with an endless link, and of a regression on win rates."""
     lines = []
     for term in spec.job.objective.terms:
         if isinstance(term, Preference) and _endless(term) and term.score.of != "scalar_head":
             lines.append(
-                f"{term.name}: finite where labels are noisy; where one response of a pair always wins, the margin"
-                " has no finite optimum: stop early, smooth the labels, or take `ipo`"
+                f"{term.name}: the optimum is finite if labels are noisy; if one response of a pair always wins, the"
+                " margin has no finite optimum: stop early, smooth the labels, or use `ipo`"
             )
         if (
             isinstance(term, Pointwise)
@@ -123,14 +129,14 @@ def optimum_lines(spec: Loaded) -> tuple[str, ...]:
 
 
 def _win_rates(name: str, target: WinRateTarget) -> Iterator[str]:
-    """Say what a regression on win rates ends in, by what stands for the log-partition."""
+    """Describe the optimum of a regression on win rates for each replacement of the log-partition."""
     if target.baseline == "log_partition":
-        yield f"{name}: π = anchor·exp(η·P)/Z, a step of multiplicative weights, as far as the estimate of Z goes"
+        yield f"{name}: π = anchor·exp(η·P)/Z, a step of multiplicative weights, up to the error in the estimate of Z"
         return
     b = "the mean win rate" if isinstance(target.baseline, str) else f"{target.baseline:g}"
     yield (
-        f"{name}: u = t − W(κ·e^t) with t = η·(P − b), b = {b}, W Lambert's function and κ such that π sums to 1;"
-        " a step of multiplicative weights, π = anchor·exp(η·P)/Z, only where b = log(Z)/η"
+        f"{name}: u = t − W(κ·e^t) with t = η·(P − b) and b = {b}; W is Lambert's function, and κ makes π sum to 1;"
+        " this is a step of multiplicative weights, π = anchor·exp(η·P)/Z, only if b = log(Z)/η"
     )
 
 

@@ -1,4 +1,4 @@
-"""Say what a rollout does: how many responses, what they earn, and how an advantage comes of it."""
+"""Describe a rollout: the number of responses, their rewards, and their advantages."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["rollout_lines"]
 
 
 def rollout_lines(spec: Loaded, loss: Loss, needs: Needs) -> tuple[str, ...]:
-    """Describe the rollouts of a spec whose policy makes its own responses; nothing for given data."""
+    """Describe the rollouts of a spec whose policy samples the responses; empty for given data."""
     data = spec.job.data
     if not isinstance(data, Prompts | SelfPlay):
         return ()
@@ -29,14 +29,14 @@ def _samples(spec: Loaded, data: Prompts | SelfPlay) -> Iterator[str]:
     train, launch = spec.job.train, spec.job.launch
     batch = train.per_device_train_batch_size * train.gradient_accumulation_steps * launch.num_processes
     k = data.completions_per_prompt
-    responses = f"{counted(k, 'response')} each of at most {counted(data.max_new_tokens, 'token')}"
+    responses = f"{counted(k, 'response')} of at most {counted(data.max_new_tokens, 'token')} per prompt"
     if isinstance(data, SelfPlay):
         yield f"{counted(data.iterations, 'iteration')} over all prompts, {responses}"
     else:
         prompts = batch * train.rollout_minibatches
-        yield f"{counted(prompts, 'prompt')}, {responses}: {counted(prompts * k, 'response')} a rollout"
+        yield f"{counted(prompts, 'prompt')}, {responses}: {counted(prompts * k, 'response')} per rollout"
     if data.temperature != 1 or data.top_p != 1:
-        yield f"sampled at temperature {data.temperature:g}, top_p {data.top_p:g}: not the policy's own law"
+        yield f"sampled at temperature {data.temperature:g}, top_p {data.top_p:g}: not the policy's own distribution"
 
 
 def _worth(data: Sampled, needs: Needs) -> Iterator[str]:
@@ -46,18 +46,16 @@ def _worth(data: Sampled, needs: Needs) -> Iterator[str]:
         parts = [f"{s.weight:g}·{_named(s)}" if s.weight != 1 else _named(s) for s in weighing]
         yield f"R = {' + '.join(parts) or '0'}"
         if watched := [_named(s) for s in sources if s.weight == 0]:
-            yield f"logged alone, as the weight is 0: {', '.join(watched)}"
+            yield f"only logged, because the weight is 0: {', '.join(watched)}"
     if data.oracle is not None:
         among = (
-            "a response of the mixture"
-            if data.opponent.kind == "mixture"
-            else "each of the prompt's responses"
+            "a response of the mixture" if data.opponent.kind == "mixture" else "each response to the prompt"
         )
         yield f"P(y ≻ ·) = mean over {among} of {_named(data.oracle)}"
     if data.missing_eos_reward is not None:
-        yield f"R = {data.missing_eos_reward:g} where a response ends without EOS"
+        yield f"R = {data.missing_eos_reward:g} if a response ends without EOS"
     if needs.baseline is not None and needs.baseline["kind"] == "log_partition":
-        yield "log_partition = log mean_j exp(η·P_j) / η, over the prompt's own responses"
+        yield "log_partition = log mean_j exp(η·P_j) / η, over the responses to the prompt"
     if needs.baseline is not None and needs.baseline["kind"] == "batch_mean":
         yield "batch_mean = mean win rate of the rollout"
 
@@ -74,7 +72,7 @@ def _named(source: object) -> str:
 
 
 def _advantage(loss: Loss) -> Iterator[str]:
-    """Write the recurrences that the rollout computes, T being a response's last token."""
+    """Write the recurrences that the rollout computes; T is the last token of a response."""
     found = loss.advantage
     if found is None:
         return
@@ -86,12 +84,12 @@ def _advantage(loss: Loss) -> Iterator[str]:
     else:
         yield f"R_t = {text(b.negate(found.penalty))} + 1[t = T]·{earned}"
     for ratio in (n for n in walk(*loss.penalties) if isinstance(n, Named)):
-        yield f"{ratio.symbol} = {text(ratio.argument)}: of the policy that sampled, still till the next rollout"
+        yield f"{ratio.symbol} = {text(ratio.argument)}: under the rollout policy, fixed until the next rollout"
     if found.adaptive is not None:
         target, horizon = (found.adaptive[key] for key in ("target", "horizon"))
         yield (
-            f"after a rollout of n responses β ← β·(1 + clip(KL/{target:g} − 1, −0.2, 0.2)·n/{horizon:g}),"
-            " KL being objective/kl"
+            f"after a rollout of n responses: β ← β·(1 + clip(KL/{target:g} − 1, −0.2, 0.2)·n/{horizon:g}),"
+            " where KL is objective/kl"
         )
     gamma = f"{found.discount:g}·" if found.discount != 1 else ""
     if found.baseline["kind"] == "value":
@@ -100,36 +98,36 @@ def _advantage(loss: Loss) -> Iterator[str]:
     else:
         yield f"G_t = R_t + {gamma}G_(t+1);  A_t = G_t{BASELINES.get(found.baseline['kind'], '')}"
     if found.whiten:
-        yield "A is whitened: mean 0 and variance 1 over the tokens of the rollout"
+        yield "A is whitened to mean 0 and variance 1 over the tokens of the rollout"
 
 
 BASELINES = {
     "constant": " − b",
-    "batch_mean": " − mean over the rollout of G_1",
-    "leave_one_out": " − mean over the prompt's other responses of G_1",
+    "batch_mean": " − mean of G_1 over the rollout",
+    "leave_one_out": " − mean of G_1 over the other responses to the prompt",
     "other": " − G_1 of the other response",
-    "group_mean": " − mean over the prompt's responses of G_1",
+    "group_mean": " − mean of G_1 over the responses to the prompt",
 }
 
 
 def _inner(spec: Loaded) -> Iterator[str]:
-    """Say what each update of a rollout really ascends."""
+    """Describe the updates of a rollout, and the objective that each update ascends."""
     train = spec.job.train
     policy = next((t for t in spec.job.objective.terms if isinstance(t, PolicyGradient)), None)
     updates = train.rollout_epochs * train.rollout_minibatches
     if isinstance(spec.job.data, SelfPlay):
         passes = counted(train.rollout_epochs, "pass", "passes")
-        yield f"each iteration is fitted in {passes}; then the policy is the next one's anchor"
+        yield f"each iteration trains for {passes}; the policy then becomes the anchor of the next iteration"
     elif updates > 1:
         passes = counted(train.rollout_epochs, "pass", "passes")
         parts = counted(train.rollout_minibatches, "minibatch", "minibatches")
-        yield f"{passes} in {parts}: {updates} updates a rollout"
+        yield f"{passes} over {parts}: {updates} updates per rollout"
     if policy is None or updates == 1:
         return
     kl = held(policy, "reward")
     if kl is not None and kl.estimator == "full":
-        yield "the penalty is that of the policy that sampled: later updates find it as it was"
+        yield "the penalty is computed under the rollout policy, and stays the same in later updates"
     elif kl is not None:
-        yield "the first update ascends J = E[R] − β·KL(π‖ref); later ones ∇J + β·∇KL(π‖old), as u stands still"
+        yield "the first update ascends J = E[R] − β·KL(π‖ref); later updates follow ∇J + β·∇KL(π‖old), as u is fixed"
     elif policy.surrogate.kind == "reinforce":
-        yield "from the second update on samples are another policy's: without a ratio the gradient is biased"
+        yield "from the second update on, samples come from an older policy; without a ratio, the gradient is biased"

@@ -15,7 +15,7 @@ WIDTH, LABEL, LONG = 110, 12, 60
 
 
 def show(explained: Explanation) -> str:
-    """Lay an explanation out for a terminal: labels at the left, at most 110 columns."""
+    """Format an explanation for a terminal: labels on the left, at most 110 columns."""
     return "\n".join(line.rstrip() for line in _lines(explained)) + "\n"
 
 
@@ -35,7 +35,7 @@ def _lines(e: Explanation) -> Iterator[str]:
 
 
 def sections(e: Explanation) -> list[tuple[str, Sequence[str]]]:
-    """List what stands below the formula and its values, under its labels; every format shows these."""
+    """List the sections below the formula and its values, with their labels; each format shows these sections."""
     return [
         ("terms", e.terms),
         ("rollout", e.rollout),
@@ -70,13 +70,13 @@ def shown_value(value: object) -> str:
 
 
 def gradient_words(c: Coefficient) -> str:
-    """Say what a coefficient pushes, and how large it is at the start."""
+    """Return the effect of a coefficient in words, and its value at the start."""
     start = "" if c.at_start is None else f"; {number(round(c.at_start, 6))} at the start"
     return f"{c.words}{start}"
 
 
 def logged_words(e: Explanation) -> list[tuple[str, str]]:
-    """Say of what is logged of rollouts what it is, and what is healthy unless the method itself says so."""
+    """Return name and meaning of each rollout metric, with its healthy values unless the preset gives them."""
     own = dict(e.healthy)
     return [(m.name, m.meaning if m.name in own else f"{m.meaning}; healthy: {m.healthy}") for m in e.logged]
 
@@ -88,9 +88,9 @@ def _gradient(e: Explanation) -> list[str]:
 
 def _step0(e: Explanation) -> list[str]:
     if not e.step0:
-        return ["nothing is known before the data is read"]
+        return ["no value is known before the data is read"]
     return [
-        ", ".join(f"{name} {number(round(value, 6))}" for name, value in e.step0) + ": asserted in the run"
+        ", ".join(f"{name} {number(round(value, 6))}" for name, value in e.step0) + ": checked in the run"
     ]
 
 

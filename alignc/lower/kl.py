@@ -120,7 +120,7 @@ def _importance(term: KLTerm, response: str, scope: Scope) -> Node:
     suffix = SUFFIX[response] if whole else f"{SUFFIX[response]},t"
     what = "the response" if whole else "the token"
     return scope.names.value(
-        f"rho_{SUFFIX[response]}", f"ρ_{suffix}", f"how much likelier {what} is than when it was sampled", rho
+        f"rho_{SUFFIX[response]}", f"ρ_{suffix}", f"probability ratio of {what} to the rollout policy", rho
     )
 
 

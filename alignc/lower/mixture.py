@@ -35,10 +35,12 @@ def _two_models(parts: Mapping[str, Loaded], losses: Mapping[str, Loss]) -> list
     scored = [name for name, loss in losses.items() if "score" in _outputs(loss)]
     if len(scored) in (0, len(losses)):
         return []
-    message = f"`{scored[0]}` trains a reward model, other sources a policy: one job trains one model"
-    why = "a reward model has a scalar head where a policy has its vocabulary"
+    message = (
+        f"`{scored[0]}` trains a reward model, but other sources train a policy: one job trains one model"
+    )
+    why = "a reward model has a scalar head, and a policy has a head over the vocabulary"
     span = parts[scored[0]].document.span(("data",), of_key=True)
-    return [Diagnostic("E113", message, span, why=why, help="train the reward model by a spec of its own")]
+    return [Diagnostic("E113", message, span, why=why, help="train the reward model with a spec of its own")]
 
 
 def _outputs(loss: Loss) -> set[str]:

@@ -73,11 +73,11 @@ def _check_adaptive(kl: KLPlacement | None) -> None:
         return
     if kl.placement != "reward":
         raise GraphTypeError(
-            "an adaptive strength follows the KL in the reward; in the loss it is fixed", "E003"
+            "an adaptive KL controller needs the KL in the reward; in the loss, `beta` is fixed", "E003"
         )
     if kl.anchor != "initial":
         raise GraphTypeError(
-            "an adaptive strength follows the KL to the reference, which stands still", "E003"
+            "an adaptive KL controller needs the KL to the initial reference, which is fixed", "E003"
         )
 
 
@@ -103,11 +103,11 @@ def _penalty(term: PolicyGradient, scope: Scope) -> Node | None:
         u = scope.names.value(
             "u_old",
             "u_i",
-            "log-ratio of the policy that sampled, sum over tokens",
+            "log-ratio of the rollout policy, sum over tokens",
             b.sum_over("token", tokens),
         )
     else:
-        u = scope.names.value("u_old", "u_i,t", "log-ratio of a token, of the policy that sampled", tokens)
+        u = scope.names.value("u_old", "u_i,t", "log-ratio of a token under the rollout policy", tokens)
     beta = inner.number("beta", kl.beta, "β", REWARD / NAT)
     return b.multiply(beta, carried(kappa(kl.estimator, bare(u)), NAT))
 
@@ -126,10 +126,10 @@ def _advantage(term: PolicyGradient, penalty: Node | None, scope: Scope) -> Node
     """Lower the advantage of a response: its reward less a baseline of the group."""
     worth, what = (
         _worth(term),
-        "what the response earns" if term.reward == "reward" else "win rate of the response",
+        "reward of the response" if term.reward == "reward" else "win rate of the response",
     )
     less, what = (
-        (worth, what) if penalty is None else (b.subtract(worth, penalty), f"{what} less the penalty")
+        (worth, what) if penalty is None else (b.subtract(worth, penalty), f"{what} minus the penalty")
     )
     reward = scope.names.value("reward_i", "R_i", what, less)
     found = _above_baseline(term.baseline, reward, scope.inside("baseline"))
@@ -200,8 +200,8 @@ def _ratio(term: PolicyGradient, scope: Scope) -> Node:
     if term.ratio != "token":
         moved, symbol, what = b.sum_over("token", moved), "ρ_i", "the response"
     if term.ratio == "sequence_mean":
-        moved, what = b.divide(moved, Length(Y)), "a token of the response"
-    words = f"how much likelier {what} is than when it was sampled"
+        moved, what = b.divide(moved, Length(Y)), "an average token"
+    words = f"probability ratio of {what} to the rollout policy"
     return scope.names.value("rho", symbol, words, b.apply("exp", bare(moved)))
 
 
@@ -237,7 +237,7 @@ def _kl_loss(term: PolicyGradient, ratio: Node | None, scope: Scope) -> Node | N
         rho = b.apply("exp", bare(b.sum_over("token", moved) if kl.granularity == "sequence" else moved))
         whole = kl.granularity == "sequence"
         symbol = "ρ_i" if whole else "ρ_i,t"
-        words = f"how much likelier {'the response' if whole else 'the token'} is than when it was sampled"
+        words = f"probability ratio of {'the response' if whole else 'the token'} to the rollout policy"
         estimate = b.multiply(scope.names.value("rho", symbol, words, rho), estimate)
     return b.multiply(scope.inside("kl").number("beta", kl.beta, "β", Unit()), estimate)
 
@@ -280,9 +280,7 @@ def aggregated(loss: Node, how: str, scope: Scope) -> tuple[Node, Node | None]:
     by_token = loss.type.axis.by_token
     if how == "global_token_mean":
         if not by_token:
-            message = (
-                "a loss with one number a response has no mean over tokens; take `aggregation: sequence_mean`"
-            )
+            message = "a loss with one number per response has no mean over tokens; set `aggregation: sequence_mean`"
             raise GraphTypeError(message)
         rows = b.sum_over("group", b.sum_over("token", loss))
         return rows, b.divide(b.sum_over("batch", rows), b.sum_over("batch", tokens_of(Y)))
@@ -294,7 +292,7 @@ def aggregated(loss: Node, how: str, scope: Scope) -> tuple[Node, Node | None]:
         longest = getattr(scope.spec.job.data, "max_new_tokens", None)
         if longest is None:
             raise GraphTypeError(
-                "`aggregation: fixed_length` divides by `data.max_new_tokens`, which is not there"
+                "`aggregation: fixed_length` divides by `data.max_new_tokens`, which is missing"
             )
         words = "`data.max_new_tokens`"
         loss = b.divide(loss, scope.names.value("longest", "T_max", words, b.constant(longest)))
@@ -315,14 +313,16 @@ def value(term: Value, scope: Scope) -> Lowered:
         "v", "V_i,t", "value of the state before a token", Output("token_value", "policy", Y)
     )
     target = scope.names.value(
-        "target", "G_i,t", "return from a token on", Column("return", Y, REWARD, token=True)
+        "target", "G_i,t", "return from this token on", Column("return", Y, REWARD, token=True)
     )
     squared: Node = b.power(b.subtract(v, target), 2)
     if term.clip_range is not None:
         old = Column("old_value", Y, REWARD, token=True)
         limit = scope.number("clip_range", term.clip_range, "ε_v", REWARD)
         near = b.add(old, b.apply("clip", b.subtract(v, old), b.negate(limit), limit))
-        clipped = scope.names.value("v_clipped", "V_clip", "value, held near that of the rollout", near)
+        clipped = scope.names.value(
+            "v_clipped", "V_clip", "value, clipped near the value of the rollout", near
+        )
         other = b.power(b.subtract(clipped, target), 2)
         squared = b.apply("max", squared, other)
     loss = b.multiply(b.constant(0.5), bare(squared))

@@ -1,4 +1,4 @@
-"""What a rollout logs of itself beside the loss's own metrics: names, meanings, and what is healthy."""
+"""The metrics of a rollout, in addition to the metrics of the loss: names, meanings and healthy values."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Logged:
 
 
 def rollout_metrics(job: Job, loss: Loss) -> tuple[Logged, ...]:
-    """List what each step logs of its rollout; nothing for given data."""
+    """List the rollout metrics of each step; empty for given data."""
     data = job.data
     if not isinstance(data, Sampled):
         return ()
@@ -36,22 +36,22 @@ def _worth(data: Sampled) -> Iterator[Logged]:
             way = (
                 "rises"
                 if weight > 0
-                else "falls, as its weight is below 0"
+                else "falls, because its weight is negative"
                 if weight < 0
-                else "any, as it weighs nothing"
+                else "any value, because its weight is 0"
             )
-            yield Logged(f"rewards/{name}/mean", "mean of this reward, before its weight", way)
+            yield Logged(f"rewards/{name}/mean", "mean of this reward before weighting", way)
     elif data.oracle is not None and data.opponent.kind == "mixture":
         meaning = "mean win rate against the opponent's responses"
-        yield Logged("objective/scores", meaning, "near ½: the opponent learns too")
+        yield Logged("objective/scores", meaning, "near ½, because the opponent also learns")
     if data.reward is not None or data.oracle is not None:
-        meaning = "prompts whose responses are several, and all worth the same"
-        few = "few: compared with one another, they teach nothing"
+        meaning = "number of prompts whose several responses all have the same score"
+        few = "few, because such prompts give no gradient"
         yield Logged("rollout/degenerate_groups", meaning, few)
 
 
 def _parts(data: Sampled) -> list[tuple[str, float]]:
-    """Name the parts of a reward as a run does, each with its weight: namesakes are numbered from the second on."""
+    """Name the parts of a reward as a run does, with their weights; equal names are numbered from the second on."""
     listed = data.reward if isinstance(data.reward, list) else [data.reward]
     plain = [str(getattr(source, "name", None) or getattr(source, "kind", "")) for source in listed]
     counts = [plain[:place].count(name) for place, name in enumerate(plain)]
@@ -64,29 +64,33 @@ def _penalty(loss: Loss) -> Iterator[Logged]:
     if found is None or found.penalty is None:
         return
     worth = "win rate" if found.reward == "win_rate" else "reward"
-    small = f"small beside the {worth}s' own differences"
-    yield Logged("objective/non_score_reward", f"what the KL adds to a response's {worth}, on average", small)
-    both = f"mean {worth}, what the KL adds to it included"
+    small = f"small compared with the differences of the {worth}s"
+    yield Logged("objective/non_score_reward", f"mean KL term in the {worth} of a response", small)
+    both = f"mean {worth} including the KL term"
     yield Logged("objective/rlhf_reward", both, "rises")
     if found.adaptive is not None:
-        yield Logged("objective/kl_coef", "β, as it follows objective/kl", "settles")
+        yield Logged("objective/kl_coef", "β of the adaptive KL controller", "becomes stable")
 
 
 def _distance(data: Sampled, loss: Loss) -> Iterator[Logged]:
-    """Describe the KL to the initial reference, where that is scored and the rows are a sample of the policy."""
+    """Describe the KL to the initial reference, if it is scored and the rows are an unselected sample of the policy."""
     scored = "initial" in loss.models or data.opponent.kind == "mixture" or data.eval is not None
     selected = loss.view.convert == "best_worst" and data.completions_per_prompt > 2
     if not scored or selected:
         return
     adaptive = None if loss.advantage is None else loss.advantage.adaptive
     healthy = (
-        "rises slowly and levels off" if adaptive is None else f"near its target, {adaptive['target']:g}"
+        "rises slowly and then stays level"
+        if adaptive is None
+        else f"near its target, {adaptive['target']:g}"
     )
-    meaning = "log π − log π_ref of the policy that sampled, summed over a response's tokens, in nat"
+    meaning = "log π − log π_ref of the rollout policy, summed over the tokens of a response, in nat"
     yield Logged("objective/kl", meaning, healthy)
 
 
 def _answers(data: Sampled) -> Iterator[Logged]:
-    room = f"well below {data.max_new_tokens}, the most that there may be"
-    yield Logged("completions/mean_length", "tokens of a response", room)
-    yield Logged("completions/ended", "share of the responses that come to EOS", "near 1: the others are cut")
+    room = f"well below the limit of {data.max_new_tokens}"
+    yield Logged("completions/mean_length", "mean number of tokens per response", room)
+    yield Logged(
+        "completions/ended", "share of responses that end with EOS", "near 1; the other responses are cut"
+    )

@@ -76,7 +76,7 @@ def _tail(score: Score, response: str, scope: Scope) -> Node:
     """Weigh tokens beyond the shorter response's length by α, the others by 1 (Liu et al. 2024, LD-DPO)."""
     if response not in ("chosen", "rejected"):
         raise GraphTypeError(
-            "`tail_weight` compares the lengths of a pair: it needs a chosen and a rejected response"
+            "`tail_weight` compares the two lengths of a pair, and needs a chosen and a rejected response"
         )
     shorter = b.apply("min", Length("chosen"), Length("rejected"))
     inside = b.apply("at_most", Position(response), shorter)
@@ -86,9 +86,11 @@ def _tail(score: Score, response: str, scope: Scope) -> Node:
 
 def _log_odds(score: Score, response: str, scope: Scope) -> Node:
     if score.anchor not in (None, "none"):
-        raise GraphTypeError("log-odds of a ratio: a ratio above 1 has no odds", "E403")
+        raise GraphTypeError("a ratio has no log-odds: a ratio above 1 has no odds", "E403")
     if score.reduce == "sum":
-        raise GraphTypeError("log-odds of a summed log-probability: e^l is 0 for any real response", "E402")
+        raise GraphTypeError(
+            "a summed log-probability has no useful log-odds: e^l is nearly 0 for any real response", "E402"
+        )
     mean = _reduced(Score(of="log_prob", reduce="mean"), response, scope)
     odds = b.apply("log_odds", bare(mean))
     name = f"o_{SUFFIX[response]}"
@@ -130,5 +132,5 @@ def likelihood_weight(term: Preference, scope: Scope) -> Node:
         logs.append(b.divide(b.sum_over("token", tokens), Length(response)))
     weight = b.stop(b.apply("exp", bare(b.add(*logs))))
     return scope.names.value(
-        "weight_wl", "w", "how likely the policy finds both responses, without gradient", weight
+        "weight_wl", "w", "likelihood of both responses under the policy, without gradient", weight
     )

@@ -109,7 +109,7 @@ def _sorted(term: Preference, scope: Scope) -> Node:
         b.subtract(*(b.sum_over("token", Logp(model, y)) for y in PAIR)) for model in ("policy", anchor)
     )
     policy = scope.names.value("d_policy", "Δ_π", "log π(y_w) − log π(y_l)", policy)
-    reference = scope.names.value("d_reference", "Δ_r", "the same under the reference", reference)
+    reference = scope.names.value("d_reference", "Δ_r", "the same gap under the reference", reference)
     return b.subtract(policy, Matched(reference, policy))
 
 
@@ -134,7 +134,7 @@ def _margin(term: Preference, unit: Unit, beta: Node, scope: Scope) -> Node:
 def _group_preference(term: Preference, scope: Scope) -> Lowered:
     """Compare every pair of a group: Σ_{i>j} (x_i − x_j)² / (k − 1)."""
     if not isinstance(term.link, axes.SquaredLink):
-        raise GraphTypeError("`pairs: all` is for the squared link; take `pairs: best_worst` for this one")
+        raise GraphTypeError("`pairs: all` needs the squared link; set `pairs: best_worst` for this link")
     raw = raw_score(term.score, "completions", scope)
     beta = _beta(term.score, term.link, raw.type.unit, scope)
     x = b.multiply(beta, raw)
@@ -143,9 +143,9 @@ def _group_preference(term: Preference, scope: Scope) -> Lowered:
         x = b.subtract(x, b.multiply(scale, Column("reward", "completions", REWARD)))
     elif not isinstance(term.margin, axes.NoMargin):
         raise GraphTypeError(
-            f"`margin: {term.margin.kind}` compares two responses; a group has the reward gap or none"
+            f"`margin: {term.margin.kind}` compares two responses; a group allows only `reward_gap` or `none`"
         )
-    x = scope.names.value("x", "x_i", "what a response is ahead or behind", x)
+    x = scope.names.value("x", "x_i", "value of the response that pairs compare", x)
     pairs = Reduce("pairs", "group", x)
     rows = scope.names.value("row_loss", "ℓ", "loss by row", b.divide(pairs, b.subtract(GroupSize(), b.ONE)))
     lowered = _finished(term, scope, rows, (raw, x), ("completions",))

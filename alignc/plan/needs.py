@@ -192,10 +192,10 @@ def _roles(
 SAMPLER = {"rollout", "previous_iterate"}
 """The anchors that are the policy as it sampled: numbers that are stored, no model."""
 SOURCES = {
-    "initial": "the policy as it is at the start, frozen",
+    "initial": "the policy at the start, frozen",
     "adapter_off": "the policy with its adapter switched off",
-    "path": "a model of its own, frozen",
-    "previous_iterate": "the policy as it is when a rollout begins",
+    "path": "a separate model, frozen",
+    "previous_iterate": "the policy at the start of a rollout",
     "ema": "the moving average of the policy's weights",
     "none": "none",
 }
@@ -210,7 +210,7 @@ def _online_roles(anchors: tuple[str, ...], loss: Loss, job: Job) -> list[Role]:
         roles.append(
             Role(
                 "sampler",
-                "the policy as it samples, its log-probabilities stored",
+                "the rollout policy, whose log-probabilities are stored",
                 False,
                 1,
                 False,
@@ -219,7 +219,7 @@ def _online_roles(anchors: tuple[str, ...], loss: Loss, job: Job) -> list[Role]:
         )
     if any(isinstance(n, Output) and n.quantity == "token_value" for n in inputs(*loss.outputs)):
         head = job.model.critic is None or job.model.critic.kind == "head"
-        where = "a value head on the policy's trunk" if head else "a model of its own"
+        where = "a value head on the policy's trunk" if head else "a separate model"
         roles.append(Role("critic", where, True, 1, False, 1, grouped=True))
     return roles
 

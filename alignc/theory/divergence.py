@@ -70,17 +70,17 @@ class Meaning:
 
 
 OPTIMA: Mapping[Kind, str] = {
-    Kind.NULL: "none: the reward alone decides, and its best response takes all",
+    Kind.NULL: "none: only the reward decides, and the policy ends at the best response",
     Kind.KL: "w = exp((R − ν)/β): π = ref·exp(R/β)/Z (Gibbs)",
     Kind.REVERSE: "w = β/(β + ν − R) (hyperbolic, not Gibbs)",
-    Kind.VARIATION: "w moves only where R − ν exceeds β: responses stay at the reference, or go to a bound",
+    Kind.VARIATION: "w moves only where R − ν exceeds β: each response stays at the reference, or goes to a bound",
     Kind.CONVEX: "w solves g(log w) = (R − ν)/β",
     Kind.NONCONVEX: "w solves g(log w) = (R − ν)/β, which may have several solutions",
     Kind.SADDLE: "none near the reference: nothing holds the policy there",
     Kind.KINK: "none near the reference: nothing holds the policy there",
-    Kind.COLLAPSE: "none: the penalty itself rewards a point mass",
-    Kind.PARTIAL: "not Gibbs: each token answers for the divergence of later ones, not for its own",
-    Kind.UNDECIDED: "w solves g(log w) = (R − ν)/β, where that has one solution",
+    Kind.COLLAPSE: "none: the penalty itself drives the policy to a point mass",
+    Kind.PARTIAL: "not Gibbs: each token is charged for the divergence of later tokens, and not for its own",
+    Kind.UNDECIDED: "w solves g(log w) = (R − ν)/β, if this equation has one solution",
 }
 """T3: at the optimum g(log w) = (R − ν)/β, with ν that normalises."""
 

@@ -107,7 +107,7 @@ def test_gauge(variant: Variant) -> None:
     if variant.preset == "reward_model":
         assert said == ""
     elif variant.preset == "ld_dpo":
-        assert said == "the coefficients differ from token to token"
+        assert said == "the coefficients differ between tokens"
     elif mean:
         assert said.startswith("the coefficients cancel token by token")
     elif variant.preset in FREE or same_as_dpo:
@@ -143,7 +143,10 @@ def test_values_say_where_they_come_from() -> None:
 
 @pytest.mark.parametrize(
     ("anchor", "what"),
-    [("ema", "the moving average of the policy's weights"), ("previous_iterate", "when a rollout begins")],
+    [
+        ("ema", "the moving average of the policy's weights"),
+        ("previous_iterate", "the policy at the start of a rollout"),
+    ],
 )
 def test_an_anchor_that_moves_has_no_fixed_optimum(anchor: str, what: str) -> None:
     """π = ref·exp(R/β)/Z holds for the reference of one rollout, and the next one's is another."""
@@ -154,9 +157,9 @@ def test_an_anchor_that_moves_has_no_fixed_optimum(anchor: str, what: str) -> No
     )
     assert fixed[1].endswith("; optimum w = exp((R − ν)/β): π = ref·exp(R/β)/Z (Gibbs)")
     assert len(fixed) == 2
-    assert moving[1].endswith("; optimum to ref as it stands: w = exp((R − ν)/β): π = ref·exp(R/β)/Z (Gibbs)")
+    assert moving[1].endswith("; optimum for the current ref: w = exp((R − ν)/β): π = ref·exp(R/β)/Z (Gibbs)")
     assert what in moving[2]
-    assert "there is no fixed one" in moving[2]
+    assert "there is no fixed optimum" in moving[2]
 
 
 def test_a_reward_of_no_weight_is_logged_alone() -> None:
@@ -165,11 +168,11 @@ def test_a_reward_of_no_weight_is_logged_alone() -> None:
     made = compiled_online(Online("", {"preset": "rloo"}, Method(), data={"reward": verifiers})).explanation
     assert made.rollout[1:3] == (
         "R = -0.5·verifier length",
-        "logged alone, as the weight is 0: verifier exact_match",
+        "only logged, because the weight is 0: verifier exact_match",
     )
     told = {m.name: m.healthy for m in made.logged}
-    assert told["rewards/exact_match/mean"] == "any, as it weighs nothing"
-    assert told["rewards/length/mean"] == "falls, as its weight is below 0"
+    assert told["rewards/exact_match/mean"] == "any value, because its weight is 0"
+    assert told["rewards/length/mean"] == "falls, because its weight is negative"
 
 
 def test_signs() -> None:

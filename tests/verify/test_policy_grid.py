@@ -123,7 +123,7 @@ def test_in_reward_and_loss_together_it_is_exact(tmp_path: Path) -> None:
         spec = {"objective": {"terms": terms}, "model": {"policy": "x/y"}, "data": data}
         path.write_text(json.dumps(spec), "utf-8")
         assert sorted(d.code for d in validate(path).diagnostics if d.code in ("W209", "W211")) == codes
-        assert ("together they descend KL(π‖ref) of whole responses" in "\n".join(explain(path).kl)) == (
+        assert ("both together descend KL(π‖ref) of whole responses" in "\n".join(explain(path).kl)) == (
             not codes
         )
 
