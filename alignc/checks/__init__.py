@@ -34,11 +34,10 @@ from alignc.checks.reference import (
     anchor_of_its_own,
     anchor_without_reference,
     no_anchor,
-    reference_that_moves,
+    unread_reference,
 )
 from alignc.checks.rule import Checked, Rule
 from alignc.checks.settings import (
-    adapter_off,
     best_metric,
     early_stopping,
     heads,
@@ -48,6 +47,7 @@ from alignc.checks.settings import (
     positions,
 )
 from alignc.checks.signs import descent_direction, rewarded_length, smoothing, turned_around
+from alignc.checks.support import supported
 from alignc.checks.unread import unread_data, unread_fields, unread_parameters, unread_train
 from alignc.diagnostics import Diagnostic
 from alignc.load.load import Loaded
@@ -61,7 +61,7 @@ RULES: tuple[Rule, ...] = (
     batch_of_one,
     anchor_of_its_own,
     anchor_without_reference,
-    reference_that_moves,
+    unread_reference,
     kl_soundness,
     clamped,
     straight_through,
@@ -93,11 +93,11 @@ RULES: tuple[Rule, ...] = (
     best_metric,
     held_out_metric,
     early_stopping,
-    adapter_off,
     no_steps,
     no_room,
     positions,
     heads,
+    supported,
     unread_train,
     unread_data,
     unread_fields,

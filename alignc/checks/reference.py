@@ -6,12 +6,12 @@ from collections.abc import Iterator
 
 from alignc.checks.rule import Checked, term_path
 from alignc.diagnostics import Diagnostic
-from alignc.spec.anchors import MOVING, is_other
+from alignc.spec.anchors import is_other
 from alignc.spec.axes import ConstantMargin, NoMargin, SquaredLink
 from alignc.spec.objective import KLTerm, Preference
 from alignc.spec.rows import ONLINE, Sampled
 
-__all__ = ["anchor_of_its_own", "anchor_without_reference", "no_anchor", "reference_that_moves"]
+__all__ = ["anchor_of_its_own", "anchor_without_reference", "no_anchor", "unread_reference"]
 
 
 SAMPLER = ("rollout", "previous_iterate")
@@ -28,16 +28,10 @@ def anchor_without_reference(checked: Checked) -> Iterator[Diagnostic]:
         yield checked.finding("E110", message, ("model", "reference", "kind"))
 
 
-def reference_that_moves(checked: Checked) -> Iterator[Diagnostic]:
-    """E004: a moving reference on given rows; W114: a reference that a loss on sampled rows does not read."""
+def unread_reference(checked: Checked) -> Iterator[Diagnostic]:
+    """W114: a reference that a loss on sampled rows does not read."""
     job, path = checked.spec.job, ("model", "reference", "kind")
     kind = job.model.reference.kind if job.model.reference is not None else "none"
-    if job.data.kind not in ONLINE and kind in MOVING:
-        message = (
-            f"`reference: {{kind: {kind}}}` changes from rollout to rollout, but given rows have no rollouts"
-        )
-        why = "the reference scores given rows once, so it must not change"
-        yield checked.finding("E004", message, path, why=why, help="set `kind: initial`, or sample online")
     if isinstance(job.data, Sampled) and kind != "none" and not _read(checked, job.data):
         message = "the objective compares the policy with the rollout policy, and reads no other reference"
         yield checked.finding("W114", message, path)

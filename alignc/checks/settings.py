@@ -10,7 +10,6 @@ from alignc.lower.mixture import own_metric
 from alignc.spec.rows import ONLINE, Sampled, Sources
 
 __all__ = [
-    "adapter_off",
     "best_metric",
     "early_stopping",
     "heads",
@@ -80,19 +79,6 @@ def early_stopping(checked: Checked) -> Iterator[Diagnostic]:
                 why="patience counts the evaluations during the run without an improvement of the chosen metric",
                 help=f"add `{name}: {example}` to `train`, or delete `early_stopping_patience`",
             )
-
-
-def adapter_off(checked: Checked) -> Iterator[Diagnostic]:
-    """E006: the reference is the policy without its adapter, but the policy has no adapter."""
-    model = checked.spec.job.model
-    if model.reference is not None and model.reference.kind == "adapter_off" and model.adapter is None:
-        yield checked.finding(
-            "E006",
-            "`reference: {kind: adapter_off}` needs `model.adapter`",
-            ("model", "reference", "kind"),
-            why="without an adapter, the reference would be the policy itself",
-            help="add `adapter: {kind: lora}` to `model`, or set `reference: {kind: initial}`",
-        )
 
 
 def no_steps(checked: Checked) -> Iterator[Diagnostic]:

@@ -10,6 +10,7 @@ from typing import Any
 from alignc.diagnostics.document import reference
 from alignc.docs.methods import index_page, method_page
 from alignc.docs.spec_page import spec_page
+from alignc.docs.support_page import support_page
 from alignc.load.preset import built_in, preset_names
 from alignc.schema.allowance import allowance_schema
 from alignc.schema.schema import json_schema, pipeline_schema
@@ -25,6 +26,7 @@ def generated() -> dict[str, str]:
     return {
         "docs/spec.md": spec_page(),
         "docs/diagnostics.md": reference(),
+        "docs/support.md": support_page(),
         f"{METHODS}/README.md": index_page(presets),
         **{f"{METHODS}/{preset.preset}.md": method_page(preset) for preset in presets},
         "schemas/alignc-toml.schema.json": _json(allowance_schema()),

@@ -125,9 +125,6 @@ def _processes(group: str, spec: Mapping[str, Any], torch: Torch) -> Finding:
 
 def _precision(group: str, spec: Mapping[str, Any], torch: Torch) -> Iterator[Finding]:
     mixed = spec["launch"]["mixed_precision"]
-    if mixed == "fp16":
-        help_ = "set `launch.mixed_precision: bf16` or `no`"
-        yield Finding(group, "precision", "lacks", "training in float16 is not supported", help_)
     narrow = mixed == "bf16" or (mixed is None and spec["train"]["bf16"])
     if narrow and not all(device.bf16 for device in torch.devices):
         help_ = "set `train.bf16: false`"

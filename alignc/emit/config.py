@@ -52,6 +52,6 @@ def deepspeed_json(job: Job) -> str:
         "gradient_clipping": train.max_grad_norm,
         "zero_optimization": zero,
         "bf16": {"enabled": precision(job) == "bf16"},
-        "fp16": {"enabled": precision(job) == "fp16"},
+        "fp16": {"enabled": False},
     }
     return json.dumps(config, indent=1) + "\n"

@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from alignc.contract.support import ABSENT
 from alignc.diagnostics import Diagnostic, Span
 from alignc.diagnostics.suggest import did_you_mean
 from alignc.load.document import Document
@@ -178,13 +179,19 @@ def _wrong_value(kind: str, item: Any, path: NodePath, document: Document) -> Di
     if kind in LENGTHS:
         return Diagnostic("E004", f"`{name}`: {_lower(item['msg'])}", span)
     if kind == "literal_error":
-        return _wrong_choice(name, str(given), str(item["ctx"]["expected"]), span)
+        absent = ABSENT.get((_dotted(path), str(given)))
+        return _wrong_choice(name, str(given), str(item["ctx"]["expected"]), span, absent)
     expected = TYPES.get(kind, "")
     message = f"`{name}` must be {expected}" if expected else f"`{name}`: {_lower(item['msg'])}"
     return Diagnostic("E003", f"{message}, found {shown(given)}", span)
 
 
-def _wrong_choice(name: str, given: str, expected: str, span: Any) -> Diagnostic:
+def _wrong_choice(
+    name: str, given: str, expected: str, span: Any, absent: tuple[str, str] | None
+) -> Diagnostic:
+    """Make the E003 of a choice that is not offered; `absent`: the reason and the way out, where these are known."""
+    if absent is not None:
+        return Diagnostic("E003", f"`{name}: {given}` is not supported", span, why=absent[0], help=absent[1])
     choices = [c.strip("' ") for c in expected.replace(" or ", ", ").split(",")]
     guess = did_you_mean(given, choices)
     hint = f"did you mean `{guess}`?" if guess else f"one of: {', '.join(choices)}"

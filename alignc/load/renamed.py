@@ -68,5 +68,5 @@ RENAMED: Mapping[str, str] = {
     "cliprange": "here: `objective.clip_range`",
     "lam": "here: `objective.gae_lambda`",
     "deepspeed": "here: `launch.engine: deepspeed`; its configuration is written for you",
-    "fsdp": "here: `launch.engine: fsdp`",
+    "fsdp": "alignc has no FSDP engine: set `launch.engine: deepspeed` and `launch.zero_stage: 3`",
 }

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag
 
+from alignc.contract.support import limits
 from alignc.spec.base import Spec, field
 from alignc.spec.model_source import form
 from alignc.spec.rewards import Oracle, Reward
@@ -157,9 +158,13 @@ class Sampled(Rows):
     columns: PromptColumns = field(PromptColumns(), "Names of the columns.")
     completions_per_prompt: int = field(1, "Responses to each prompt.", symbol="k", unit="response", ge=1)
     max_new_tokens: int = field(64, "Longest response.", unit="token", ge=1)
-    temperature: float = field(1.0, "Of sampling; the policy's own law has 1.", ge=0)
+    temperature: float = field(
+        1.0, f"Of sampling; the policy's own law has 1. {limits('data.temperature')}", ge=0
+    )
     top_p: float = field(1.0, "Keep the likeliest tokens of this total probability.", gt=0, le=1)
-    sampler: Literal["transformers", "vllm"] = field("transformers", "What generates.")
+    sampler: Literal["transformers", "vllm"] = field(
+        "transformers", f"What generates. {limits('data.sampler')}"
+    )
     reward: Reward | None = field(None, "What a response is worth: a source, or a weighted list of several.")
     oracle: Oracle | None = field(None, "Which of two responses is better, and how probably.")
     opponent: Opponent = field(PolicyOpponent(), "What the oracle compares a response with.")

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Tag
 
+from alignc.contract.support import limits
 from alignc.spec.architectures import InitPolicy, InitPolicyBase
 from alignc.spec.base import Spec, field
 from alignc.spec.model_source import ModelSource, Name, RunPolicy, form
@@ -33,7 +34,8 @@ class Reference(Spec):
     kind: Literal["initial", "path", "adapter_off", "previous_iterate", "ema", "none"] = field(
         ...,
         "A frozen copy of the initial policy, another model, the policy without its adapter, the policy as it was "
-        "when this rollout began, the moving average of its weights, or none.",
+        "when this rollout began, the moving average of its weights, or none. "
+        + limits("model.reference.kind"),
     )
     path: ModelSource | None = field(None, "The model of `kind: path`: a hub id, a folder or `{run: SPEC}`.")
     decay: float = field(0.99, "Of `kind: ema`: what of the average a step keeps.", ge=0, lt=1)
@@ -130,7 +132,9 @@ class Launch(Spec):
     engine: Literal["accelerate", "deepspeed"] = field("accelerate", "What distributes the job.")
     num_processes: int = field(1, "Processes, one a device.", ge=1)
     num_machines: int = field(1, "Machines.", ge=1)
-    zero_stage: Literal[1, 2, 3] = field(2, "What DeepSpeed shards: optimizer, gradients, weights.")
+    zero_stage: Literal[1, 2, 3] = field(
+        2, f"What DeepSpeed shards: optimizer, gradients, weights. {limits('launch.zero_stage')}"
+    )
     offload: Literal["cpu"] | None = field(None, "Where DeepSpeed keeps the optimizer's state.")
-    mixed_precision: Literal["no", "bf16", "fp16"] | None = field(None, "Overrides `train.bf16`.")
+    mixed_precision: Literal["no", "bf16"] | None = field(None, "Overrides `train.bf16`.")
     timeout: int = field(1800, "Seconds that a process waits for another.", unit="second", ge=1)

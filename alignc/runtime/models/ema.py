@@ -17,6 +17,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from ...contract.failure import Failure
+from ...contract.support import refusal
 from .critic import parted
 
 __all__ = ["EMA", "Kept", "averaged", "read_kept", "snapshot", "write_kept"]
@@ -61,11 +62,7 @@ def policy_weights(model: nn.Module) -> dict[str, nn.Parameter]:
         if parameter.requires_grad and "value_head." not in name and name in parted({name: parameter})[0]
     }
     if any(hasattr(parameter, "ds_id") for parameter in found.values()):
-        raise Failure(
-            "E605",
-            "weights that ZeRO 3 spreads over the ranks can't be averaged or kept",
-            help="set `launch.zero_stage: 2`",
-        )
+        raise refusal("ema_zero3").failure(reference="ema")
     return found
 
 

@@ -319,15 +319,8 @@ def save_model(model: nn.Module, weights: Mapping[str, Tensor], tokenizer: Any, 
 
 
 def autocast_dtype(job: Job, device: torch.device) -> torch.dtype | None:
-    """Give the type that matrix products are computed in, where that is not the weights' own.
-
-    fp16 needs a loss scaler, which skips steps: it is refused (Failure E605).
-    """
+    """Give the type that matrix products are computed in, where that is not the weights' own."""
     asked = job.spec.launch.mixed_precision
-    if asked == "fp16":
-        raise Failure(
-            "E605", "float16 training is not supported", help="set `launch.mixed_precision: bf16`, or no"
-        )
     if asked is not None:
         return torch.bfloat16 if asked == "bf16" else None
     if job.spec.train.bf16 is not None:

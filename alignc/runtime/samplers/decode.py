@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from transformers import DynamicCache
 
 from ...contract.failure import Failure
+from ...contract.support import refusal
 from ..data.example import Tokens
 from ..kernels.attention import causal_lm
 from ..scoring.reference import disabled
@@ -63,12 +64,7 @@ class Reader:
 
 
 def _no_cache(name: str) -> Failure:
-    return Failure(
-        "E607",
-        f"{name} keeps no cache of keys and values, so that it cannot be sampled from here",
-        why="a prompt is read once for all of its responses, which grow from copies of its cache",
-        help="take an architecture with attention alone: Llama, Qwen, Mistral, GPT-2 and their kin",
-    )
+    return refusal("architecture_without_cache").failure(model=name)
 
 
 def decode(

@@ -26,6 +26,7 @@ import numpy as np
 from torch import nn
 
 from ...contract.failure import Failure
+from ...contract.support import VLLM_TEMPERATURES, refusal
 from ..base import fsops
 from ..base.seeds import derive
 from ..data.example import Tokens
@@ -36,7 +37,6 @@ from .sampling import Sampling
 __all__ = ["VllmSampler", "write_weights"]
 
 _AT_ONCE = 1024  # responses asked for in one call, between two signs of life
-_COOLEST, _HOTTEST = 0.01, 2.0  # vLLM raises what is below, but for 0, and refuses what is above
 _MEMORY_SHARE = 0.3  # of the device, for the engine's weights and cache; training has the rest
 
 
@@ -52,7 +52,7 @@ class VllmSampler:
         if importlib.util.find_spec("vllm") is None:
             raise _not_installed()
         if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-            raise _several_processes()
+            raise refusal("vllm_processes").failure()
         self.model, self.folder = model, folder
         write_weights(model, folder)
         self.vllm: Any = importlib.import_module("vllm")
@@ -155,27 +155,9 @@ def _not_installed() -> Failure:
     )
 
 
-def _several_processes() -> Failure:
-    return Failure(
-        "E605",
-        "`data.sampler: vllm` samples for one process, and several train here",
-        why="each process would start an engine of its own on a device that is taken already",
-        help="set `launch.num_processes: 1`, or `data.sampler: transformers`",
-    )
-
-
 def _check_offered(sampling: Sampling, mixed: bool) -> None:
+    coolest, hottest = VLLM_TEMPERATURES
     if mixed:
-        raise Failure(
-            "E602",
-            "`data.sampler: vllm` cannot sample from a mixture of two models",
-            why="the geometric mixture takes the logits of both at every token, and vLLM runs one model",
-            help="set `data.sampler: transformers`, or `data.opponent: {kind: policy}`",
-        )
-    if sampling.temperature and not _COOLEST <= sampling.temperature <= _HOTTEST:
-        raise Failure(
-            "E602",
-            f"`data.sampler: vllm` cannot sample at `temperature: {sampling.temperature:g}`",
-            why=f"vLLM takes 0, and temperatures from {_COOLEST} to {_HOTTEST:g}",
-            help="set `data.sampler: transformers`, or another `data.temperature`",
-        )
+        raise refusal("vllm_mixture").failure()
+    if sampling.temperature and not coolest <= sampling.temperature <= hottest:
+        raise refusal("vllm_temperature").failure()

@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ...contract.failure import Failure
 from ...contract.job import Job, Plan
+from ...contract.support import refusal
 from ..data.example import Column, Example
 from ..kernels.attention import takes_packed, use_packed
 from ..models.critic import critic_of, has_critic
@@ -69,9 +69,7 @@ def choose_layout(
     asked = job.spec.train.layout
     possible = takes_packed(model) and (not has_critic(model) or takes_packed(critic_of(model)))
     if asked == "packed" and not possible:
-        raise Failure(
-            "E605", f"{type(model).__name__} takes no packed batches", help="set `train.layout: auto`"
-        )
+        raise refusal("packed_architecture").failure(model=type(model).__name__)
     packed = asked == "packed" or (
         asked == "auto" and possible and job.spec.model.attn_implementation is None
     )

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 
 import torch
 
 from ...contract.failure import Failure
 from ...contract.job import Job
+from ...contract.support import require_supported
 from .guards import tolerance
 
 __all__ = ["check_ratios", "refuse_partitioned", "steady"]
@@ -40,10 +42,4 @@ def steady(job: Job) -> bool:
 
 def refuse_partitioned(job: Job) -> None:
     """Refuse to sample from weights that are spread over the ranks (Failure E605)."""
-    launch = job.spec.launch
-    if launch.engine == "deepspeed" and launch.zero_stage == 3:
-        raise Failure(
-            "E605",
-            "an online job samples from whole weights, which ZeRO stage 3 spreads over the ranks",
-            help="set `launch.zero_stage: 2`",
-        )
+    require_supported(dataclasses.asdict(job.spec))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import dataclasses
 import json
 import logging
 import os
@@ -18,6 +19,7 @@ from transformers.utils import logging as transformers_logging
 
 from ...contract.failure import Failure
 from ...contract.job import read_job
+from ...contract.support import require_supported
 from ..base.console import say
 from ..base.signals import Interrupted, die_with_parent
 from ..ranks.pulse import Pulse, write_status
@@ -65,6 +67,8 @@ def ending(run: Run, main: Callable[[Run], None]) -> tuple[int, list[dict[str, A
     """Run the job; give its exit code and its diagnostics."""
     try:
         keep_earlier(run)
+        for part in (run.job, *run.job.parts):
+            require_supported(dataclasses.asdict(part.spec))
         main(run)
     except Interrupted as wish:
         if run.pulse.rank == 0:
