@@ -9,7 +9,7 @@ from fractions import Fraction
 from alignc.diff.atoms import Bond, atom_name, exact
 from alignc.diff.sides import Side
 from alignc.graph.build import constant
-from alignc.graph.nodes import Logp, Node, Parameter, walk
+from alignc.graph.nodes import Logp, Node, Parameter, UnitFactor, walk
 from alignc.graph.rewrite import inputs, substitute
 from alignc.graph.types import GraphTypeError
 
@@ -70,7 +70,7 @@ def candidates(a: Side, b: Side) -> list[Condition]:
 
 def _zero_parameters(a: Side, b: Side) -> Iterator[Condition]:
     """A parameter of one loss alone, set to zero."""
-    mine, theirs = ({n for n in walk(s.root) if isinstance(n, Parameter) and n.symbol} for s in (a, b))
+    mine, theirs = ({n for n in walk(s.root) if isinstance(n, Parameter)} for s in (a, b))
     for own, other, side in ((mine, theirs, a), (theirs, mine, b)):
         known = {*side.positive, *(p.name for p in other)}
         for parameter in sorted(own, key=lambda p: p.path):
@@ -151,10 +151,13 @@ def _others(read: dict[str, Node]) -> Iterator[Condition]:
 
 
 def _numbers(a: Side, b: Side) -> list[Fraction]:
-    """List the ratios of the losses' parameters, which are the lengths and rewards at which they may meet."""
-    found = sorted(
-        {exact(n.value) for n in walk(a.root, b.root) if isinstance(n, Parameter) and n.value > 0}
-    )[:6]
+    """List the ratios of the losses' parameters, which are the lengths and rewards at which they may meet.
+
+    A factor that carries a unit counts as 1: one token, one nat.
+    """
+    read = list(walk(a.root, b.root))
+    values = [n.value for n in read if isinstance(n, Parameter) and n.value > 0]
+    found = sorted({*map(exact, values), *(Fraction(1) for n in read if isinstance(n, UnitFactor))})[:6]
     return sorted({x / y for x in found for y in [*found, Fraction(1)]})[:24]
 
 

@@ -33,6 +33,7 @@ from alignc.graph.nodes import (
     Reduce,
     Running,
     Stop,
+    UnitFactor,
     children,
     walk,
 )
@@ -108,6 +109,8 @@ class Normal:
         match node:
             case Constant(value=value) | Parameter(value=value):
                 return rational(value)
+            case UnitFactor():
+                return sympy.Integer(1)
             case Named(argument=argument):
                 return known[argument]
             case Stop(argument=argument):

@@ -12,6 +12,7 @@ from alignc.graph.nodes import (
     Logp,
     Matched,
     Named,
+    NamedRole,
     Node,
     Reduce,
     Running,
@@ -63,7 +64,9 @@ def side_of(spec: Loaded, loss: Loss) -> Side:
 
 def _pointed(root: Node) -> Node:
     points: dict[Node, Node] = {
-        n: reference_point(n) for n in walk(root) if isinstance(n, Named) and n.name.startswith("z0")
+        n: reference_point(n)
+        for n in walk(root)
+        if isinstance(n, Named) and n.role is NamedRole.REFERENCE_POINT
     }
     return substitute(root, points) if points else root
 

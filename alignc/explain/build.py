@@ -8,7 +8,7 @@ from alignc.explain.rollout import rollout_lines
 from alignc.graph import build as b
 from alignc.graph.evaluate import evaluate
 from alignc.graph.gradient import gradient
-from alignc.graph.nodes import Column, Length, Logp, Named, Node, Output, Reduce, walk
+from alignc.graph.nodes import Column, Length, Logp, Named, NamedRole, Node, Output, Reduce, walk
 from alignc.graph.rewrite import inputs, substitute
 from alignc.graph.sign import sign
 from alignc.graph.types import Unit
@@ -226,7 +226,7 @@ def _pushes(own: Node, start: Node, response: str) -> str:
     if label in inputs(own):
         wanted, unwanted = (WAYS[sign(substitute(own, {label: b.constant(c)}))] for c in (1, 0))
         return f"{wanted} the {name} if its label is true, and {unwanted} it if the label is false"
-    if any(isinstance(n, Named) and n.name.startswith("advantage") for n in walk(own)):
+    if any(isinstance(n, Named) and n.role is NamedRole.ADVANTAGE for n in walk(own)):
         return "raises a response with a positive advantage, and lowers a response with a negative advantage"
     if always := sign(own):
         return f"{WAYS[always]} the {name}"

@@ -6,10 +6,23 @@ import math
 from collections.abc import Iterable
 
 from alignc.graph.functions import FUNCTIONS
-from alignc.graph.nodes import Add, Apply, Constant, Multiply, Named, Node, Power, Reduce, Stop
+from alignc.graph.nodes import (
+    Add,
+    Apply,
+    Constant,
+    Multiply,
+    Named,
+    NamedRole,
+    Node,
+    Power,
+    Reduce,
+    Stop,
+    UnitFactor,
+)
+from alignc.graph.types import NONE, Unit
 
-__all__ = ["ONE", "ZERO", "add", "apply", "constant", "divide", "multiply", "name", "negate", "power", "stop",
-           "subtract", "sum_over"]  # fmt: skip
+__all__ = ["ONE", "ZERO", "add", "apply", "bare", "constant", "divide", "in_unit", "is_unit_factor", "mean_over",
+           "multiply", "name", "negate", "power", "stop", "subtract", "sum_over"]  # fmt: skip
 
 ZERO, ONE, MINUS_ONE = Constant(0.0), Constant(1.0), Constant(-1.0)
 
@@ -97,6 +110,21 @@ def divide(above: Node, below: Node) -> Node:
     return multiply(above, power(below, -1))
 
 
+def bare(node: Node) -> Node:
+    """Take a value's unit away, for a function that takes plain numbers."""
+    return in_unit(node, NONE)
+
+
+def in_unit(node: Node, unit: Unit) -> Node:
+    """Give a value a unit, whatever it had."""
+    return node if node.type.unit == unit else multiply(node, UnitFactor(unit / node.type.unit))
+
+
+def is_unit_factor(factor: Node) -> bool:
+    """Tell the 1 in a unit, as a factor or as a divisor."""
+    return isinstance(factor.base if isinstance(factor, Power) else factor, UnitFactor)
+
+
 def apply(function: str, *arguments: Node) -> Node:
     """Apply a function of the table; of numbers, its value; the smaller of two that are one is that one."""
     if function == "min" and arguments[0] is arguments[-1]:
@@ -123,6 +151,6 @@ def stop(argument: Node) -> Node:
     return Stop(argument) if argument.type.trained else argument
 
 
-def name(short: str, symbol: str, meaning: str, argument: Node) -> Node:
+def name(short: str, symbol: str, meaning: str, argument: Node, role: NamedRole = NamedRole.VALUE) -> Node:
     """Give a value a name that formula, source and metrics share."""
-    return Named(short, symbol, meaning, argument)
+    return Named(short, symbol, meaning, argument, role)

@@ -24,6 +24,7 @@ from alignc.graph.nodes import (
     Reduce,
     Running,
     Stop,
+    UnitFactor,
     children,
     walk,
 )
@@ -47,6 +48,8 @@ def _value(node: Node, known: dict[Node, Any], inputs: Values) -> Any:
     match node:
         case Constant(value=value) | Parameter(value=value):
             return value
+        case UnitFactor():
+            return 1.0
         case Add():
             return spread(lambda *xs: math.fsum(xs) if all(map(math.isfinite, xs)) else sum(xs), *arguments)
         case Multiply():

@@ -11,7 +11,19 @@ import ast
 from alignc.formula.parsing import FormulaError, parse, whole
 from alignc.graph.build import ONE, ZERO, add, apply, constant, divide, multiply, negate, power, subtract
 from alignc.graph.functions import FUNCTIONS
-from alignc.graph.nodes import Add, Apply, GroupSize, Multiply, Named, Node, Power, Reduce, children, walk
+from alignc.graph.nodes import (
+    Add,
+    Apply,
+    GroupSize,
+    Multiply,
+    Named,
+    NamedRole,
+    Node,
+    Power,
+    Reduce,
+    children,
+    walk,
+)
 from alignc.graph.rewrite import token_count
 
 __all__ = ["from_formula", "gradient"]
@@ -21,7 +33,7 @@ def gradient(root: Node, wrt: Node) -> Node:
     """Differentiate `root` with respect to `wrt`; stop-gradients are honoured."""
     adjoints: dict[Node, Node] = {root: ONE}
     order = list(walk(root))
-    named = {n.argument: n for n in order if isinstance(n, Named) and n.meaning != "loss by row"}
+    named = {n.argument: n for n in order if isinstance(n, Named) and n.role is not NamedRole.ROW_LOSS}
     for node in reversed(order):
         adjoint = adjoints.get(node)
         if adjoint is None or node is wrt or not node.type.trained:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
+from enum import StrEnum
 from typing import Any
 from weakref import WeakValueDictionary
 
@@ -38,6 +39,7 @@ __all__ = [
     "Matched",
     "Multiply",
     "Named",
+    "NamedRole",
     "Node",
     "Output",
     "Parameter",
@@ -46,6 +48,7 @@ __all__ = [
     "Reduce",
     "Running",
     "Stop",
+    "UnitFactor",
     "children",
     "is_divergence",
     "walk",
@@ -107,6 +110,16 @@ class Parameter(Node):
     value: float
     unit: Unit
     path: str
+
+    def _infer(self) -> Type:
+        return Type(CONSTANT, self.unit, False)
+
+
+@dataclass(frozen=True, eq=False)
+class UnitFactor(Node):
+    """The number 1 in a unit: as a factor it changes the unit of a value, and nothing else of it."""
+
+    unit: Unit
 
     def _infer(self) -> Type:
         return Type(CONSTANT, self.unit, False)
@@ -311,14 +324,30 @@ class Running(Node):
         return Type(BATCH, self.argument.type.unit, False)
 
 
+class NamedRole(StrEnum):
+    """What a named value is to the loss, for those who look for it there."""
+
+    VALUE = "value"
+    """A value like any other."""
+    ROW_LOSS = "row_loss"
+    """The loss of a row: what a term averages over the batch."""
+    DISTANCE = "distance"
+    """What a link makes a loss of: a margin, or how far a score is from its point."""
+    REFERENCE_POINT = "reference_point"
+    """What scores are measured from, which only a batch can tell."""
+    ADVANTAGE = "advantage"
+    """How much better a response or a token is than expected."""
+
+
 @dataclass(frozen=True, eq=False)
 class Named(Node):
-    """A value that the reader meets by name, such as z or u_w."""
+    """A value that the reader meets by name, such as z or u_w; nothing but the reader depends on its words."""
 
     name: str
     symbol: str
     meaning: str
     argument: Node
+    role: NamedRole = NamedRole.VALUE
 
     def _infer(self) -> Type:
         return self.argument.type

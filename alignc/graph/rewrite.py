@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
-from alignc.graph.build import add, apply, constant, multiply, power, stop
+from alignc.graph.build import add, apply, bare, constant, multiply, power, stop
 from alignc.graph.nodes import (
     Add,
     Apply,
@@ -18,7 +19,6 @@ from alignc.graph.nodes import (
     Named,
     Node,
     Output,
-    Parameter,
     Position,
     Power,
     Reduce,
@@ -26,7 +26,7 @@ from alignc.graph.nodes import (
     Stop,
     walk,
 )
-from alignc.graph.types import CONSTANT, Axis, Unit
+from alignc.graph.types import CONSTANT, Axis
 
 LEAVES = (Column, GroupSize, Length, Logp, Output, Position)
 
@@ -66,8 +66,8 @@ def rebuilt(node: Node, done: Mapping[Node, Node]) -> Node:
             return stop(done[like]) if done[argument] is done[like] else Matched(done[argument], done[like])
         case Running(argument=argument):
             return done[argument] if isinstance(done[argument], Constant) else Running(done[argument])
-        case Named(name=name, symbol=symbol, meaning=meaning, argument=argument):
-            return _named(name, symbol, meaning, done[argument])
+        case Named(argument=argument):
+            return _named(node, done[argument])
     return node
 
 
@@ -85,11 +85,11 @@ def _reduced(kind: str, over: str, argument: Node, axis: Axis) -> Node:
 
 def token_count(response: str) -> Node:
     """Count a response's tokens, as a number without a unit."""
-    return multiply(Length(response), Parameter("unit", "", 1.0, Unit.of("token") ** -1, ""))
+    return bare(Length(response))
 
 
-def _named(name: str, symbol: str, meaning: str, argument: Node) -> Node:
-    return argument if isinstance(argument, Constant) else Named(name, symbol, meaning, argument)
+def _named(node: Named, argument: Node) -> Node:
+    return argument if isinstance(argument, Constant) else replace(node, argument=argument)
 
 
 def without_names(root: Node) -> Node:

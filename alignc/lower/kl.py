@@ -9,7 +9,7 @@ from alignc.graph import build as b
 from alignc.graph.nodes import NAT, Column, Logp, Node, Output
 from alignc.graph.types import GraphTypeError, Unit
 from alignc.lower.formulas import own_formula
-from alignc.lower.scope import Scope, bare, carried
+from alignc.lower.scope import Scope
 from alignc.lower.scores import SUFFIX, log_ratio
 from alignc.spec.axes import Score
 from alignc.spec.objective import KLTerm
@@ -78,7 +78,7 @@ def estimate(term: KLTerm, response: str, scope: Scope) -> Estimate:
         return _full(term, response, scope)
     u = _named_ratio(term, response, scope)
     rho = _importance(term, response, scope) if term.correction != "none" else None
-    inside = bare(u) if term.clamp is None else _clamped(bare(u), term.clamp, scope)
+    inside = b.bare(u) if term.clamp is None else _clamped(b.bare(u), term.clamp, scope)
     value = kappa(term.estimator, inside)
     through = value
     if term.gradient is not None:
@@ -101,7 +101,7 @@ def _full(term: KLTerm, response: str, scope: Scope) -> Estimate:
 
 
 def _summed(node: Node, term: KLTerm) -> Node:
-    return carried(b.sum_over("token", node) if node.type.axis.by_token else node, NAT)
+    return b.in_unit(b.sum_over("token", node) if node.type.axis.by_token else node, NAT)
 
 
 def _named_ratio(term: KLTerm, response: str, scope: Scope) -> Node:
@@ -116,7 +116,7 @@ def _named_ratio(term: KLTerm, response: str, scope: Scope) -> Node:
 def _importance(term: KLTerm, response: str, scope: Scope) -> Node:
     moved: Node = b.subtract(Logp("policy", response), Logp("rollout", response))
     whole = term.granularity == "sequence"
-    rho = b.apply("exp", bare(b.sum_over("token", moved) if whole else moved))
+    rho = b.apply("exp", b.bare(b.sum_over("token", moved) if whole else moved))
     suffix = SUFFIX[response] if whole else f"{SUFFIX[response]},t"
     what = "the response" if whole else "the token"
     return scope.names.value(
@@ -125,6 +125,6 @@ def _importance(term: KLTerm, response: str, scope: Scope) -> Node:
 
 
 def _clamped(u: Node, limit: float, scope: Scope) -> Node:
-    c = bare(scope.number("clamp", limit, "c", Unit()))
+    c = b.bare(scope.number("clamp", limit, "c", Unit()))
     above = b.subtract(b.apply("relu", b.add(u, c)), c)
     return b.apply("min", above, c)

@@ -6,7 +6,7 @@ from alignc.graph import build as b
 from alignc.graph.nodes import Node
 from alignc.graph.types import GraphTypeError, Unit
 from alignc.lower.formulas import own_formula
-from alignc.lower.scope import Scope, bare
+from alignc.lower.scope import Scope
 from alignc.spec import axes
 
 __all__ = ["linked"]
@@ -72,5 +72,5 @@ def _discopop(z: Node, tau: Node) -> Node:
 
 def _formula(text: str, z: Node, scope: Scope) -> Node:
     """Build the user's own link over z and the preset's parameters."""
-    known = {n: bare(scope.preset_parameter(n)) for n in scope.bound}
-    return own_formula(text, {**known, "z": bare(z)}, "a link is a formula over z", over="z")
+    known = {n: b.bare(scope.preset_parameter(n)) for n in scope.bound}
+    return own_formula(text, {**known, "z": b.bare(z)}, "a link is a formula over z", over="z")

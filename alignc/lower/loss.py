@@ -12,6 +12,7 @@ from alignc.graph.nodes import (
     Logp,
     Multiply,
     Named,
+    NamedRole,
     Node,
     Parameter,
     Reduce,
@@ -84,7 +85,9 @@ class Loss:
     def named(self) -> tuple[Named, ...]:
         """The values that a reader meets by name, each after what it is made of."""
         rows = [n for t in self.terms for n in walk(t.rows)]
-        return tuple(dict.fromkeys(n for n in rows if isinstance(n, Named) and n.meaning != "loss by row"))
+        return tuple(
+            dict.fromkeys(n for n in rows if isinstance(n, Named) and n.role is not NamedRole.ROW_LOSS)
+        )
 
     @property
     def outputs(self) -> tuple[Node, ...]:
@@ -104,13 +107,13 @@ class Loss:
 
     @property
     def written_out(self) -> frozenset[str]:
-        """The names that the formula writes out: margins and losses by row."""
+        """The names that the formula writes out: distances and losses by row."""
         return frozenset(_step(n) for t in self.terms for n in (t.rows, *t.named)) - {""}
 
     @property
     def parameters(self) -> tuple[Parameter, ...]:
         """The hyper-parameters in the loss, in order of appearance."""
-        return tuple(n for n in walk(self.root, *self.penalties) if isinstance(n, Parameter) and n.symbol)
+        return tuple(n for n in walk(self.root, *self.penalties) if isinstance(n, Parameter))
 
     @property
     def coupled(self) -> bool:
@@ -119,9 +122,10 @@ class Loss:
 
 
 def _step(node: Node) -> str:
-    return (
-        node.name if isinstance(node, Named) and node.meaning in ("margin", "distance", "loss by row") else ""
-    )
+    return node.name if isinstance(node, Named) and node.role in STEPS else ""
+
+
+STEPS = (NamedRole.DISTANCE, NamedRole.ROW_LOSS)
 
 
 def at_reference(node: Node) -> Node:

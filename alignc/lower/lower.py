@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from alignc.diagnostics import Diagnostic, DiagnosticError, Span
 from alignc.graph import build as b
-from alignc.graph.nodes import Multiply, Node, Parameter, Reduce
+from alignc.graph.nodes import Multiply, Node, Reduce, UnitFactor
 from alignc.graph.rewrite import without_names
 from alignc.graph.types import GraphTypeError
 from alignc.load.load import Loaded
@@ -94,11 +94,11 @@ def _numbered(metrics: list[Metric]) -> list[Metric]:
 
 
 def _plain(value: Node) -> object:
-    """Drop the names, and a factor that only carries a unit: what is left tells whether two metrics are one."""
+    """Drop the names, and the factors that carry a unit: what is left tells whether two metrics are one."""
     match bare := without_names(value):
         case Reduce(kind=kind, over=over, argument=inner):
             factors = inner.factors if isinstance(inner, Multiply) else (inner,)
-            counted = frozenset(f for f in factors if not (isinstance(f, Parameter) and not f.symbol))
+            counted = frozenset(f for f in factors if not isinstance(f, UnitFactor))
             return kind, over, counted
     return bare
 

@@ -7,13 +7,25 @@ provides; every other advantage is made here, of nodes.
 from __future__ import annotations
 
 from alignc.graph import build as b
-from alignc.graph.nodes import NAT, REWARD, Column, GroupSize, Length, Logp, Named, Node, Output, Reduce
+from alignc.graph.nodes import (
+    NAT,
+    REWARD,
+    Column,
+    GroupSize,
+    Length,
+    Logp,
+    Named,
+    NamedRole,
+    Node,
+    Output,
+    Reduce,
+)
 from alignc.graph.rewrite import token_count
 from alignc.graph.types import GraphTypeError, Unit
 from alignc.lower.kl import divergence, kappa
 from alignc.lower.loss import Advantage, Metric, TermLoss
 from alignc.lower.policy_metrics import policy_metrics, value_metrics
-from alignc.lower.scope import Scope, bare, carried
+from alignc.lower.scope import Scope
 from alignc.spec import policy as axes
 from alignc.spec.kl import KLPlacement
 from alignc.spec.objective import Entropy, PolicyGradient, Value
@@ -54,9 +66,9 @@ def policy_gradient(term: PolicyGradient, scope: Scope, seen: View) -> Lowered:
     advantage = _given(term, scope) if sequential(term) else _advantage(term, penalty, scope)
     ratio, surrogate = _surrogate(term, advantage, scope)
     held_by = _kl_loss(term, ratio, scope)
-    parts = [b.negate(bare(surrogate)), *([] if held_by is None else [bare(held_by)])]
+    parts = [b.negate(b.bare(surrogate)), *([] if held_by is None else [b.bare(held_by)])]
     rows, value = _together(parts, term.aggregation, scope)
-    rows = scope.names.value("row_loss", "ℓ", "loss by row", rows)
+    rows = scope.names.row_loss(rows)
     value = value if value is not None else b.mean_over("batch", rows)
     weight = scope.weight(term.weight, value.type.unit)
     named = tuple(n for n in (advantage, ratio) if isinstance(n, Named))
@@ -109,13 +121,14 @@ def _penalty(term: PolicyGradient, scope: Scope) -> Node | None:
     else:
         u = scope.names.value("u_old", "u_i,t", "log-ratio of a token under the rollout policy", tokens)
     beta = inner.number("beta", kl.beta, "β", REWARD / NAT)
-    return b.multiply(beta, carried(kappa(kl.estimator, bare(u)), NAT))
+    return b.multiply(beta, b.in_unit(kappa(kl.estimator, b.bare(u)), NAT))
 
 
 def _given(term: PolicyGradient, scope: Scope) -> Node:
     unit = Unit() if term.whiten or _normalised(term) else REWARD
     column = Column("advantage", Y, unit, token=True)
-    return scope.names.value("advantage", "A_i,t", "advantage of a token, computed by the rollout", column)
+    words = "advantage of a token, computed by the rollout"
+    return scope.names.value("advantage", "A_i,t", words, column, NamedRole.ADVANTAGE)
 
 
 def _normalised(term: PolicyGradient) -> bool:
@@ -133,7 +146,7 @@ def _advantage(term: PolicyGradient, penalty: Node | None, scope: Scope) -> Node
     )
     reward = scope.names.value("reward_i", "R_i", what, less)
     found = _above_baseline(term.baseline, reward, scope.inside("baseline"))
-    return scope.names.value("advantage", "A_i", "advantage of the response", found)
+    return scope.names.value("advantage", "A_i", "advantage of the response", found, NamedRole.ADVANTAGE)
 
 
 def _above_baseline(baseline: axes.Baseline, reward: Node, scope: Scope) -> Node:
@@ -146,7 +159,7 @@ def _above_baseline(baseline: axes.Baseline, reward: Node, scope: Scope) -> Node
             return b.subtract(reward, others)
         case axes.GroupMean():
             above = b.subtract(reward, b.divide(total, GroupSize()))
-            return b.divide(bare(above), _spread(baseline, reward, scope)) if baseline.std else above
+            return b.divide(b.bare(above), _spread(baseline, reward, scope)) if baseline.std else above
     return reward
 
 
@@ -154,7 +167,7 @@ def _spread(baseline: axes.GroupMean, reward: Node, scope: Scope) -> Node:
     """Lower the group's standard deviation, Σ_{i>j}(R_i − R_j)² being k times the sum of squares about the mean."""
     free = b.subtract(GroupSize(), b.constant(baseline.ddof))
     variance = b.divide(Reduce("pairs", "group", reward), b.multiply(GroupSize(), free))
-    std = scope.names.value("std", "s", "standard deviation of the group", b.apply("sqrt", bare(variance)))
+    std = scope.names.value("std", "s", "standard deviation of the group", b.apply("sqrt", b.bare(variance)))
     return b.add(std, scope.number("epsilon", baseline.epsilon, "ε", Unit()))
 
 
@@ -179,7 +192,7 @@ def _surrogate(term: PolicyGradient, advantage: Node, scope: Scope) -> tuple[Nod
     """Lower the ratio and what carries the gradient, by token or by response."""
     surrogate, inner = term.surrogate, scope.inside("surrogate")
     if isinstance(surrogate, axes.Reinforce):
-        return None, b.multiply(advantage, bare(Logp("policy", Y)))
+        return None, b.multiply(advantage, b.bare(Logp("policy", Y)))
     rho = _ratio(term, scope)
     match surrogate:
         case axes.Clipped():
@@ -190,7 +203,7 @@ def _surrogate(term: PolicyGradient, advantage: Node, scope: Scope) -> tuple[Nod
             return rho, b.multiply(b.divide(b.constant(4), tau), gate, advantage)
         case axes.Cispo():
             weight = b.stop(_clip(surrogate, rho, inner))
-            return rho, b.multiply(weight, advantage, bare(Logp("policy", Y)))
+            return rho, b.multiply(weight, advantage, b.bare(Logp("policy", Y)))
     return rho, b.multiply(rho, advantage)
 
 
@@ -202,7 +215,7 @@ def _ratio(term: PolicyGradient, scope: Scope) -> Node:
     if term.ratio == "sequence_mean":
         moved, what = b.divide(moved, Length(Y)), "an average token"
     words = f"probability ratio of {what} to the rollout policy"
-    return scope.names.value("rho", symbol, words, b.apply("exp", bare(moved)))
+    return scope.names.value("rho", symbol, words, b.apply("exp", b.bare(moved)))
 
 
 def _clip(surrogate: axes.Clipped | axes.Cispo, rho: Node, scope: Scope) -> Node:
@@ -234,7 +247,7 @@ def _kl_loss(term: PolicyGradient, ratio: Node | None, scope: Scope) -> Node | N
     estimate = _estimate(kl, scope)
     if kl.placement == "ratio":
         moved: Node = b.subtract(Logp("policy", Y), Logp("rollout", Y))
-        rho = b.apply("exp", bare(b.sum_over("token", moved) if kl.granularity == "sequence" else moved))
+        rho = b.apply("exp", b.bare(b.sum_over("token", moved) if kl.granularity == "sequence" else moved))
         whole = kl.granularity == "sequence"
         symbol = "ρ_i" if whole else "ρ_i,t"
         words = f"probability ratio of {'the response' if whole else 'the token'} to the rollout policy"
@@ -244,13 +257,13 @@ def _kl_loss(term: PolicyGradient, ratio: Node | None, scope: Scope) -> Node | N
 
 def _estimate(kl: KLPlacement, scope: Scope) -> Node:
     if kl.estimator == "full":
-        return bare(divergence("policy", Y, kl.granularity, kl.anchor, scope))
+        return b.bare(divergence("policy", Y, kl.granularity, kl.anchor, scope))
     tokens: Node = b.subtract(Logp("policy", Y), Logp(kl.anchor, Y))
     if kl.granularity == "sequence":
         u = scope.names.value("u", "u_i", "log-ratio, sum over tokens, nat", b.sum_over("token", tokens))
     else:
         u = scope.names.value("u", "u_i,t", "log-ratio of a token", tokens)
-    return kappa(kl.estimator, bare(u))
+    return kappa(kl.estimator, b.bare(u))
 
 
 def _kl_value(term: PolicyGradient, scope: Scope) -> Node | None:
@@ -325,9 +338,9 @@ def value(term: Value, scope: Scope) -> Lowered:
         )
         other = b.power(b.subtract(clipped, target), 2)
         squared = b.apply("max", squared, other)
-    loss = b.multiply(b.constant(0.5), bare(squared))
+    loss = b.multiply(b.constant(0.5), b.bare(squared))
     rows, mean = aggregated(loss, "global_token_mean", scope)
-    rows = scope.names.value("row_loss", "ℓ", "loss by row", rows)
+    rows = scope.names.row_loss(rows)
     assert mean is not None
     lowered = TermLoss(term.name, term.kind, scope.weight(term.weight, Unit()), mean, rows, (v,), (Y,))
     return lowered, value_metrics(v, target, mean)
@@ -336,8 +349,8 @@ def value(term: Value, scope: Scope) -> Lowered:
 def entropy(term: Entropy, scope: Scope) -> Lowered:
     """Lower −H, averaged over the tokens of the global batch."""
     h = scope.names.value("entropy", "H_i,t", "entropy of the next token", Output("entropy", "policy", Y))
-    rows, mean = aggregated(b.negate(bare(h)), "global_token_mean", scope)
+    rows, mean = aggregated(b.negate(b.bare(h)), "global_token_mean", scope)
     assert mean is not None
-    rows = scope.names.value("row_loss", "ℓ", "loss by row", rows)
+    rows = scope.names.row_loss(rows)
     lowered = TermLoss(term.name, term.kind, scope.weight(term.weight, Unit()), mean, rows, (h,), (Y,))
     return lowered, [Metric("policy/entropy_avg", b.negate(mean))]

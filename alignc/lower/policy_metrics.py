@@ -6,7 +6,6 @@ from alignc.graph import build as b
 from alignc.graph.nodes import GroupSize, Logp, Node
 from alignc.graph.rewrite import token_count
 from alignc.lower.loss import Metric
-from alignc.lower.scope import bare
 from alignc.spec.objective import PolicyGradient
 from alignc.spec.policy import Clipped
 
@@ -24,7 +23,7 @@ def policy_metrics(
     found = [] if value is None else [Metric("loss/policy_avg", value)]
     if ratio is not None:
         found.append(Metric("val/ratio", averaged(ratio)))
-        moved = bare(b.subtract(Logp("policy", Y), Logp("rollout", Y)))
+        moved = b.bare(b.subtract(Logp("policy", Y), Logp("rollout", Y)))
         found.append(Metric("policy/approxkl_avg", averaged(b.multiply(b.constant(0.5), b.power(moved, 2)))))
     if ratio is not None and isinstance(term.surrogate, Clipped):
         found.append(Metric("policy/clipfrac_avg", averaged(_clipped(ratio, advantage, term.surrogate))))

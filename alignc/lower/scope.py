@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from alignc.graph import build as b
 from alignc.graph.gradient import from_formula
-from alignc.graph.nodes import Node, Parameter
+from alignc.graph.nodes import NamedRole, Node, Parameter
 from alignc.graph.types import GraphTypeError, Unit
 from alignc.load.bound import Bound
 from alignc.load.load import Loaded
@@ -15,19 +15,7 @@ from alignc.spec.anchors import other_models
 from alignc.spec.model_source import RunPolicy
 from alignc.yaml.source import NodePath
 
-__all__ = ["Names", "Scope", "bare", "carried"]
-
-
-def bare(node: Node) -> Node:
-    """Take a value's unit away, for a function that takes plain numbers."""
-    return carried(node, Unit())
-
-
-def carried(node: Node, unit: Unit) -> Node:
-    """Give a value a unit, whatever it had."""
-    if node.type.unit == unit:
-        return node
-    return b.multiply(node, Parameter("unit", "", 1.0, unit / node.type.unit, ""))
+__all__ = ["Names", "Scope"]
 
 
 @dataclass
@@ -36,15 +24,21 @@ class Names:
 
     known: dict[str, Node] = field(default_factory=dict)
 
-    def value(self, short: str, symbol: str, meaning: str, argument: Node) -> Node:
+    def value(
+        self, short: str, symbol: str, meaning: str, argument: Node, role: NamedRole = NamedRole.VALUE
+    ) -> Node:
         """Give a value a name of its own: the one asked for, or numbered where another value has it."""
         for number in range(1, 100):
             suffix = f"{number}" if number > 1 else ""
             mark = suffix and (suffix if "_" in symbol else f"_{suffix}")
-            node = b.name(short + suffix, symbol + mark, meaning, argument)
+            node = b.name(short + suffix, symbol + mark, meaning, argument, role)
             if self.known.setdefault(short + suffix, node) is node:
                 return node
         raise GraphTypeError("more than 99 terms")
+
+    def row_loss(self, loss: Node) -> Node:
+        """Name the loss of a row."""
+        return self.value("row_loss", "ℓ", "loss by row", loss, NamedRole.ROW_LOSS)
 
     def parameter(self, short: str, symbol: str, value: float, unit: Unit, path: str) -> Node:
         """Make a parameter whose symbol is its own: numbered where another parameter has it."""
@@ -94,7 +88,7 @@ class Scope:
         if part := self.part_of(path):
             return self.names.parameter(step, symbol, float(value), unit, f"objective.{part}.{step}")
         if origin is None or origin.span is None:
-            return carried(b.constant(value), unit)
+            return b.in_unit(b.constant(value), unit)
         return self.names.parameter(
             step, symbol, float(value), unit, ".".join(map(str, self.spec.written(path)))
         )
@@ -128,4 +122,4 @@ class Scope:
     def weight(self, value: float, unit: Unit) -> Node:
         """Make the node of a term's weight, which takes the unit away where terms are added."""
         node = self.number("weight", value, "λ", unit**-1 if self.given("weight") else Unit())
-        return carried(node, unit**-1) if self.many else node
+        return b.in_unit(node, unit**-1) if self.many else node

@@ -6,7 +6,7 @@ from alignc.graph import build as b
 from alignc.graph.nodes import Length, Logp, Node, Output, Position
 from alignc.graph.types import GraphTypeError, Unit
 from alignc.lower.formulas import own_formula
-from alignc.lower.scope import Scope, bare, carried
+from alignc.lower.scope import Scope
 from alignc.spec.axes import Score
 from alignc.spec.model_source import RunPolicy
 from alignc.spec.objective import Preference
@@ -92,14 +92,14 @@ def _log_odds(score: Score, response: str, scope: Scope) -> Node:
             "a summed log-probability has no useful log-odds: e^l is nearly 0 for any real response", "E402"
         )
     mean = _reduced(Score(of="log_prob", reduce="mean"), response, scope)
-    odds = b.apply("log_odds", bare(mean))
+    odds = b.apply("log_odds", b.bare(mean))
     name = f"o_{SUFFIX[response]}"
     return scope.names.value(name, name, "log-odds of the mean token probability: a − log(1 − e^a)", odds)
 
 
 def _f_prime(score: Score, reduced: Node, response: str, scope: Scope) -> Node:
     """Apply f′ to the ratio (Wang et al. 2023, f-DPO)."""
-    u, unit = bare(reduced), reduced.type.unit
+    u, unit = b.bare(reduced), reduced.type.unit
     match score.divergence:
         case "reverse_kl":
             return reduced
@@ -112,16 +112,16 @@ def _f_prime(score: Score, reduced: Node, response: str, scope: Scope) -> Node:
             power = b.subtract(alpha, b.ONE)
             slope = b.divide(b.apply("exp", b.multiply(power, u)), power)
     name = f"f_{SUFFIX[response]}"
-    return scope.names.value(name, name, f"f′ of the ratio, {score.divergence}", carried(slope, unit))
+    return scope.names.value(name, name, f"f′ of the ratio, {score.divergence}", b.in_unit(slope, unit))
 
 
 def _transformed(formula: str, reduced: Node, response: str, scope: Scope) -> Node:
-    known = {n: bare(scope.preset_parameter(n)) for n in scope.bound}
+    known = {n: b.bare(scope.preset_parameter(n)) for n in scope.bound}
     node = own_formula(
-        formula, {**known, "x": bare(reduced)}, "a transform is a formula over x, the reduced score"
+        formula, {**known, "x": b.bare(reduced)}, "a transform is a formula over x, the reduced score"
     )
     name = f"t_{SUFFIX[response]}"
-    return scope.names.value(name, name, "transformed score", carried(node, reduced.type.unit))
+    return scope.names.value(name, name, "transformed score", b.in_unit(node, reduced.type.unit))
 
 
 def likelihood_weight(term: Preference, scope: Scope) -> Node:
@@ -130,7 +130,7 @@ def likelihood_weight(term: Preference, scope: Scope) -> Node:
     for response in ("chosen", "rejected"):
         tokens = b.subtract(Logp("policy", response), Output("log_sum_squares", "policy", response))
         logs.append(b.divide(b.sum_over("token", tokens), Length(response)))
-    weight = b.stop(b.apply("exp", bare(b.add(*logs))))
+    weight = b.stop(b.apply("exp", b.bare(b.add(*logs))))
     return scope.names.value(
         "weight_wl", "w", "likelihood of both responses under the policy, without gradient", weight
     )

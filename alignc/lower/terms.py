@@ -3,7 +3,18 @@
 from __future__ import annotations
 
 from alignc.graph import build as b
-from alignc.graph.nodes import Column, GroupSize, Length, Logp, Matched, Node, Output, Reduce, Running
+from alignc.graph.nodes import (
+    Column,
+    GroupSize,
+    Length,
+    Logp,
+    Matched,
+    NamedRole,
+    Node,
+    Output,
+    Reduce,
+    Running,
+)
 from alignc.graph.types import GraphTypeError, Unit
 from alignc.lower.kl import estimate
 from alignc.lower.links import linked
@@ -16,7 +27,7 @@ from alignc.lower.metrics import (
     preference_metrics,
 )
 from alignc.lower.policy import entropy, policy_gradient, value
-from alignc.lower.scope import Scope, carried
+from alignc.lower.scope import Scope
 from alignc.lower.scores import SUFFIX, anchor_of, likelihood_weight, log_ratio, raw_score
 from alignc.spec import axes, targets
 from alignc.spec.objective import (
@@ -76,7 +87,7 @@ def _preference(term: Preference, scope: Scope) -> Lowered:
     difference = b.subtract(raw["chosen"], raw["rejected"]) if term.order == "row" else _sorted(term, scope)
     contrast = b.multiply(beta, difference)
     margin = _margin(term, contrast.type.unit, beta, scope.inside("margin"))
-    z = scope.names.value("z", "z", "margin", b.subtract(contrast, margin))
+    z = scope.names.value("z", "z", "margin", b.subtract(contrast, margin), NamedRole.DISTANCE)
     loss = linked(term.link, z, scope.inside("link"))
     named: tuple[Node, ...] = (*raw.values(), z)
     if term.sample_weight == "likelihood":
@@ -86,7 +97,7 @@ def _preference(term: Preference, scope: Scope) -> Lowered:
         total = b.multiply(beta, b.add(*raw.values()))
         factor = scope.number("center", term.center, "c", loss.type.unit / total.type.unit**2)
         loss = b.add(loss, b.multiply(factor, b.power(total, 2)))
-    rows = scope.names.value("row_loss", "ℓ", "loss by row", loss)
+    rows = scope.names.row_loss(loss)
     lowered = _finished(term, scope, rows, named, PAIR)
     return lowered, preference_metrics(term, raw, beta, scope, lowered.value if scope.many else None)
 
@@ -147,7 +158,7 @@ def _group_preference(term: Preference, scope: Scope) -> Lowered:
         )
     x = scope.names.value("x", "x_i", "value of the response that pairs compare", x)
     pairs = Reduce("pairs", "group", x)
-    rows = scope.names.value("row_loss", "ℓ", "loss by row", b.divide(pairs, b.subtract(GroupSize(), b.ONE)))
+    rows = scope.names.row_loss(b.divide(pairs, b.subtract(GroupSize(), b.ONE)))
     lowered = _finished(term, scope, rows, (raw, x), ("completions",))
     return lowered, group_metrics(beta, raw, term.kind, lowered.value if scope.many else None)
 
@@ -166,7 +177,7 @@ def _pointwise(term: Pointwise, scope: Scope, seen: View) -> Lowered:
         target = _target(term, y, b.multiply(beta, first).type.unit, scope)
         symbol = f"z_{SUFFIX[y]}" if len(over) > 1 else "z"
         away = b.subtract(_placed(raw[y], beta, point), target)
-        distance[y] = scope.names.value(symbol, symbol, "distance", away)
+        distance[y] = scope.names.value(symbol, symbol, "distance", away, NamedRole.DISTANCE)
     parts = [_judged(term, distance[y], y, scope) for y in over]
     loss = b.add(*parts)
     if (
@@ -175,7 +186,7 @@ def _pointwise(term: Pointwise, scope: Scope, seen: View) -> Lowered:
         loss = b.multiply(b.constant(1 / len(parts)), loss)
     if over == ("completions",):
         loss = b.divide(b.sum_over("group", loss), GroupSize())
-    rows = scope.names.value("row_loss", "ℓ", "loss by row", loss)
+    rows = scope.names.row_loss(loss)
     lowered = _finished(term, scope, rows, (*raw.values(), *distance.values()), over)
     return lowered, pointwise_metrics(term, raw, beta, point, seen, lowered.value if scope.many else None)
 
@@ -204,10 +215,11 @@ def _reference_point(term: Pointwise, raw: dict[str, Node], beta: Node, scope: S
             ratio = log_ratio(term.score, "mismatched", scope)
             mean = b.stop(b.apply("relu", b.mean_over("batch", ratio)))
             words = "reference point: mean log-ratio of mismatched rows, at least 0"
-            return scope.names.value("z0", "z₀", words, mean)
+            return scope.names.value("z0", "z₀", words, mean, NamedRole.REFERENCE_POINT)
         case targets.RunningMean():
             mine = b.multiply(b.constant(1 / len(raw)), b.add(*(b.multiply(beta, s) for s in raw.values())))
-            return scope.names.value("z0", "δ", "reference point: mean of all scores seen", Running(mine))
+            words = "reference point: mean of all scores seen"
+            return scope.names.value("z0", "δ", words, Running(mine), NamedRole.REFERENCE_POINT)
     return None
 
 
@@ -227,7 +239,9 @@ def _target(term: Pointwise, response: str, unit: Unit, scope: Scope) -> Node:
         case targets.WinRateTarget(eta=eta, baseline=baseline, outcome=outcome):
             average = _average(baseline, inner)
             known = {"won": b.ONE, "lost": b.ZERO}.get(outcome)
-            rate = Column("win_rate", response, PROBABILITY) if known is None else carried(known, PROBABILITY)
+            rate = (
+                Column("win_rate", response, PROBABILITY) if known is None else b.in_unit(known, PROBABILITY)
+            )
             ahead = b.subtract(rate, average)
             return b.multiply(inner.number("eta", eta, "η", unit / PROBABILITY), ahead)
     return b.ZERO
@@ -266,7 +280,7 @@ def _weighted(loss: Node, step: str, weight: float, symbol: str, scope: Scope) -
 def _kl(term: KLTerm, scope: Scope, seen: View) -> Lowered:
     parts = {y: estimate(term, y, scope) for y in _responses(term, seen)}
     loss, value = (_averaged([getattr(p, which) for p in parts.values()]) for which in ("loss", "value"))
-    rows = scope.names.value("row_loss", "ℓ", "loss by row", loss)
+    rows = scope.names.row_loss(loss)
     named = tuple(n for p in parts.values() for n in p.named)
     lowered = _finished(term, scope, rows, named, tuple(parts))
     return lowered, kl_metrics(value, lowered.value if scope.many else None)
@@ -287,7 +301,7 @@ def _likelihood(term: Likelihood, scope: Scope) -> Lowered:
     loss: Node = b.negate(logp)
     if term.reduce == "response_mean":
         loss = b.divide(loss, Length(term.on))
-    rows = scope.names.value("row_loss", "ℓ", "loss by row", loss)
+    rows = scope.names.row_loss(loss)
     value = b.mean_over("batch", rows)
     if term.reduce == "token_mean":
         value = b.divide(Reduce("sum", "batch", rows), Reduce("sum", "batch", Length(term.on)))

@@ -6,14 +6,13 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from alignc.graph.build import constant
+from alignc.graph.build import constant, in_unit
 from alignc.graph.evaluate import evaluate
 from alignc.graph.gradient import gradient
-from alignc.graph.nodes import Column, Logp, Named, Node, Output, Reduce, walk
+from alignc.graph.nodes import Column, Logp, Named, NamedRole, Node, Output, Reduce, walk
 from alignc.graph.rewrite import inputs, substitute
 from alignc.graph.types import GraphTypeError
 from alignc.lower.loss import Loss, alone
-from alignc.lower.scope import carried
 from alignc.point.reading import (
     UNEVEN,
     PointError,
@@ -98,9 +97,9 @@ def at_mixture(losses: Mapping[str, Loss], point: Any) -> dict[str, Any]:
 def _with_point(own: Node, z0: float) -> Node:
     """Put the given number in the place of what only a batch can say."""
     points: dict[Node, Node] = {
-        n: carried(constant(z0), n.type.unit)
+        n: in_unit(constant(z0), n.type.unit)
         for n in walk(own)
-        if isinstance(n, Named) and n.name.startswith("z0")
+        if isinstance(n, Named) and n.role is NamedRole.REFERENCE_POINT
     }
     return substitute(own, points)
 
@@ -114,7 +113,7 @@ def _with_advantages(own: Node, examples: list[Mapping[str, Any]]) -> Node:
     given: dict[Node, Node] = {
         n: Column("advantage", "completions", n.type.unit, token=token)
         for n in walk(own)
-        if isinstance(n, Named) and n.name.startswith("advantage") and not isinstance(n.argument, Column)
+        if isinstance(n, Named) and n.role is NamedRole.ADVANTAGE and not isinstance(n.argument, Column)
     }
     try:
         return substitute(own, given)

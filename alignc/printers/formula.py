@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Container
 
-from alignc.graph.build import add, negate
+from alignc.graph.build import add, is_unit_factor, negate
 from alignc.graph.nodes import (
     Add,
     Apply,
@@ -27,6 +27,7 @@ from alignc.graph.nodes import (
     Reduce,
     Running,
     Stop,
+    UnitFactor,
 )
 from alignc.printers.dialect import LATEX, TEXT, Dialect
 
@@ -66,7 +67,9 @@ class Printer:
             case Constant(value=value):
                 return spell.number(value), ATOM if value >= 0 else PRODUCT
             case Parameter(symbol=symbol):
-                return spell.symbol(symbol) if symbol else "1", ATOM
+                return spell.symbol(symbol), ATOM
+            case UnitFactor():
+                return "1", ATOM
             case Column(name="old_divergence", response=response):
                 return self.divergence("rollout", str(response))
             case Column(name=name, response=response, token=True):
@@ -171,10 +174,8 @@ class Printer:
         """Print a factor that stands above the line."""
         if isinstance(factor, Constant):
             return [self.spell.number(abs(factor.value))] if abs(factor.value) != 1 else []
-        base = factor.base if isinstance(factor, Power) else factor
-        carrier = isinstance(base, Parameter) and not base.symbol
         under = isinstance(factor, Power) and factor.exponent < 0
-        if carrier or under:
+        if is_unit_factor(factor) or under:
             return []
         shown, precedence = self.show(factor)
         if shown.startswith(self.minus) and precedence == PRODUCT:
@@ -193,9 +194,7 @@ class Printer:
 
     def below(self, factor: Node) -> list[str]:
         """Print a factor that stands below the line."""
-        if not isinstance(factor, Power) or factor.exponent > 0:
-            return []
-        if isinstance(factor.base, Parameter) and not factor.base.symbol:  # it only carries a unit
+        if not isinstance(factor, Power) or factor.exponent > 0 or is_unit_factor(factor):
             return []
         base = factor.base if factor.exponent == -1 else Power(factor.base, -factor.exponent)
         return [self.show(base)[0] if self.spell is LATEX else self.bracketed(base, POWER)]

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from alignc.graph.build import is_unit_factor
 from alignc.graph.functions import FUNCTIONS
 from alignc.graph.nodes import (
     Add,
@@ -28,6 +29,7 @@ from alignc.graph.nodes import (
     Power,
     Reduce,
     Stop,
+    UnitFactor,
     children,
     walk,
 )
@@ -65,7 +67,7 @@ def torch_source(loss: Loss) -> TorchSource:
     known = statistics(loss)
     printer = Printer({node: f"s{i + 1}" for i, node in enumerate(known)})
     shown_parameters = walk(*loss.outputs, *loss.penalties)
-    parameters = [_parameter(printer, p) for p in shown_parameters if isinstance(p, Parameter) and p.symbol]
+    parameters = [_parameter(printer, p) for p in shown_parameters if isinstance(p, Parameter)]
     inner = [row for node in known for row in rows_of(node)]
     lines = printer.lines(loss.outputs)
     metrics = [(m.name, printer.metric(m.value)) for m in loss.metrics[1:]]
@@ -169,7 +171,9 @@ class Printer:
             case Constant(value=value):
                 return repr(float(value)), ATOM if value >= 0 else UNARY
             case Parameter():
-                return (self.parameter(node) if node.symbol else "1.0"), ATOM
+                return self.parameter(node), ATOM
+            case UnitFactor():
+                return "1.0", ATOM
             case Named(name=name):
                 return name, ATOM
             case Stop(argument=argument):
@@ -248,7 +252,7 @@ class Printer:
 
     def product(self, factors: tuple[Node, ...], node: Node) -> tuple[str, int]:
         """Print a product; negative powers become divisions."""
-        kept = [f for f in factors if not _only_a_unit(f)]
+        kept = [f for f in factors if not is_unit_factor(f)]
         if len(kept) == 1 and not isinstance(kept[0], Power):
             return self.show(kept[0])
         sign = "-" if isinstance(factors[0], Constant) and factors[0].value < 0 else ""
@@ -282,7 +286,7 @@ class Printer:
         """Print a sum over the global batch of what the data alone says."""
         match node:
             case Reduce(
-                kind="sum", over="group", argument=Multiply(factors=(Length(response=response), Parameter()))
+                kind="sum", over="group", argument=Multiply(factors=(Length(response=response), UnitFactor()))
             ):
                 return f'totals["tokens/{response}"]', ATOM
             case Length(response=response):
@@ -303,12 +307,6 @@ class Printer:
         """Print a node, in brackets where it binds less than its surroundings need."""
         shown, precedence = self.show(node)
         return shown if precedence >= at_least and not (at_least and shown.startswith("-")) else f"({shown})"
-
-
-def _only_a_unit(factor: Node) -> bool:
-    """Tell the 1 that carries a unit, above the line or below it."""
-    base = factor.base if isinstance(factor, Power) else factor
-    return isinstance(base, Parameter) and not base.symbol
 
 
 GROWING = ("exp", "expm1")

@@ -16,7 +16,6 @@ from alignc.graph.gradient import gradient
 from alignc.graph.nodes import Logp, Node
 from alignc.graph.rewrite import inputs
 from alignc.lower.kl import kappa, weighted
-from alignc.lower.scope import bare
 from alignc.theory.divergence import Placement
 from alignc.theory.soundness import Sampling
 from alignc.verify.toy import Array, Toy, log_softmax
@@ -36,7 +35,7 @@ Y = "completion"
 def placed(estimator: str, placement: Placement, sampling: Sampling, *, whole: bool = True) -> Node:
     """Write an estimator at its place as a loss of one response: of the whole, or of each token."""
     logs = {m: Logp(m, Y) for m in ("policy", "initial", "rollout")}
-    l, r, o = (bare(b.sum_over("token", n) if whole else n) for n in logs.values())
+    l, r, o = (b.bare(b.sum_over("token", n) if whole else n) for n in logs.values())
     value = kappa(estimator, b.subtract(l, r))
     if placement == "reward":
         value = b.multiply(b.stop(value), l)
@@ -124,7 +123,7 @@ def token_gradient(
         return _full_gradient(placement, policy, base)
     rewarded = placement == "reward" and granularity == "token"
     root = (
-        kappa(estimator, bare(b.subtract(Logp("policy", Y), Logp("initial", Y))))
+        kappa(estimator, b.bare(b.subtract(Logp("policy", Y), Logp("initial", Y))))
         if rewarded
         else placed(estimator, placement, "weighted", whole=granularity == "sequence")
     )
