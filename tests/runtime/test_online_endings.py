@@ -10,6 +10,7 @@ import pytest
 
 from alignc.contract.failure import Failure
 from alignc.contract.job import read_job
+from alignc.diagnostics import DiagnosticError
 from alignc.runtime.rollout.rollout import passes_multiple
 from alignc.runtime.rollout.schedule import schedule_for
 from alignc.runtime.train.ratio_guards import check_ratios, refuse_partitioned
@@ -211,10 +212,13 @@ def test_how_far_a_ratio_may_be_off(value: float, dtype: str, fine: bool):
         check_ratios({"val/ratio": value}, ["val/ratio"], 1, 1, getattr(torch, dtype))
 
 
-def test_weights_spread_over_ranks_are_refused(tmp_path: Path):
-    script = online_script(tmp_path, "grpo", launch={"engine": "deepspeed", "zero_stage": 3})
+def test_weights_spread_over_ranks_are_refused_by_compiler_and_job(tmp_path: Path):
+    with pytest.raises(DiagnosticError, match=r"E605.*stage 3"):
+        online_script(tmp_path, "grpo", launch={"engine": "deepspeed", "zero_stage": 3})
+    job = online_script(tmp_path, "grpo", launch={"engine": "deepspeed", "zero_stage": 2}).parent / "job.json"
+    job.write_text(job.read_text("utf-8").replace('"zero_stage": 2', '"zero_stage": 3'), "utf-8")
     with pytest.raises(Failure, match=r"E605.*stage 3"):
-        refuse_partitioned(read_job(script.with_name("job.json")))
+        refuse_partitioned(read_job(job))
 
 
 def test_multiples_are_passed_once():
