@@ -179,6 +179,12 @@ def _fall(value: Callable[[float], float]) -> str:
 
 def _near(value: Callable[[float], float]) -> str:
     """Tell what g does across 0: `restores` (rises at first order), `kink`, `flat` or falling, `unknown`."""
+    # With s the slope on the left, t the slope on the right, and j the jump of g at 0 beyond what the slopes explain:
+    #   k2, g = u:        s = t = 1, j = 0              rises on both sides: `restores`
+    #   |u|, g = sign u:  s = t = 0, j = 2              jumps up: `restores` as well, at any distance
+    #   relu(u), g = 1 for u > 0: s = t = 0, j = 1      the same on one side
+    #   |u|·u − u, g = 2|u| − 1:  s = −2, t = 2, j = 0  falls on one side and rises on the other: `kink`
+    #   u**3, g = 3·u²:   s and t are about 0           `flat`: nothing pulls at first order
     h = 1e-4
     found = [_at(value, u) for u in (-2 * h, -h, h, 2 * h)]
     if any(x is None for x in found):

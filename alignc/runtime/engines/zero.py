@@ -179,6 +179,13 @@ class ZeroEngine:
         DeepSpeed's own `safe_get_full_optimizer_state` misses all but the first parameter group (0.19.8).
         """
         flats = self.flat_partitions()
+        # Two ranks, a parameter of 10 numbers. Stage 3 cuts each parameter into equal parts, ceil(10 / 2) = 5:
+        #   rank 0 holds numbers 0–4 (start 0, length 5), rank 1 holds 5–9 (start 5, length 5).
+        # Of 9 numbers rank 1 has 5–8 and one place of padding: length = min(5, 9 − 5) = 4.
+        # Stages 1 and 2 cut the concatenation of all parameters instead: a parameter may lie on one rank alone, or
+        # across the cut. If it begins 3 numbers before the cut, rank 0 has (place of its end − 3, start 0, length 3)
+        # and rank 1 has (place 0, start 3, length 7). `hp_fragment_address` is the place in the flat partition in
+        # full precision, `lp_fragment_address` the place within the parameter.
         if self.stage == 3:
             group, place, length = self.zero.grad_position[self.zero.get_param_id(parameter)]
             start = math.ceil(count / self.world.size) * self.world.rank

@@ -111,6 +111,11 @@ def _sequences(query: Tensor, key: Tensor, value: Tensor, segments: Segments) ->
     The first response brings the prompt's queries along, so that they are answered once. Pieces are split and
     not sliced: a slice's backward would fill a whole stream with zeros for every segment.
     """
+    # One row with a prompt of 4 tokens and responses of 2 and 3 inputs is the segment (4, 2, 3), a stream of 9:
+    #   queries are split into [4 + 2, 3]: the first response answers for the prompt too;
+    #   keys and values are split into [4, 2, 3]: the prompt's 4 stand before the keys of either response;
+    #   yielded: 6 queries with 4 + 2 keys, then 3 queries with 4 + 3 keys. The last query sees all of its keys.
+    # A row with a single response, (4, 2), is one piece of 6 on both sides: nothing has to be joined.
     paths = [n for prompt, *rest in segments for n in (prompt + sum(rest[:1]), *rest[1:])]
     queries = iter(query.split(paths, dim=2))
     shared = [

@@ -2,6 +2,14 @@
 
 With z the logits, m a tile's maximum in a row and e = exp(z − m), a tile leaves m, Σe and, where the backward is
 to have it, e. The normalizer log Z of a row is put together from these, as M + log Σ with M the row's maximum.
+
+For example, a row with the logits (1, 3 | 2, 5) in two tiles of width 2:
+
+    tile 1: m = 3, Σe = e^−2 + e^0 = 1.1353        tile 2: m = 5, Σe = e^−3 + e^0 = 1.0498
+    M = max(3, 5) = 5,  Σ = 1.1353·e^(3−5) + 1.0498·e^(5−5) = 0.1537 + 1.0498 = 1.2034
+    log Z = 5 + log 1.2034 = 5.1852
+
+A row of all 128,000 logits would be the same sum, and it never exists as a whole.
 """
 
 from __future__ import annotations

@@ -44,6 +44,12 @@ class Batch:
 
 def pack(examples: Sequence[Example], device: torch.device | str = "cpu") -> Batch:
     """Lay rows out as one stream ``[1, S]`` without padding; a row's responses share its prompt's tokens."""
+    # A row with the prompt p0 p1 p2 and the responses a0 a1 and b0 b1 b2 becomes this stream of 6 inputs:
+    #   input_ids     p0 p1 p2 a0 b0 b1      the last token of a response is a target alone
+    #   position_ids   0  1  2  3  3  4      each response goes on where the prompt ends
+    #   score_at             2  3             for a0 and a1: the inputs p2 and a0 predict them
+    #                        2     4  5       for b0, b1 and b2: the inputs p2, b0 and b1
+    #   segments      (3, 1, 2)
     tokens, positions, score_at = [], [], []
     segments, at = [], 0
     for example in examples:
