@@ -15,7 +15,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from .engines import DEEPSPEED, ENGINES
 from .failure import Failure
+from .samplers import SAMPLERS, VLLM
+from .tables import row_of
 
 __all__ = [
     "ABSENT",
@@ -40,13 +43,13 @@ ONLINE = ("prompts", "self_play")
 GIVEN = ("pairwise", "pointwise", "demonstrations", "scored")
 
 AXES: Mapping[str, tuple[str, ...]] = {
-    "engine": ("accelerate", "deepspeed"),
+    "engine": tuple(ENGINES),
     "zero_stage": ("none", "1", "2", "3"),
     "offload": ("none", "cpu"),
     "precision": ("auto", "no", "bf16"),
     "processes": ("one", "several"),
     "data": (*GIVEN, *ONLINE),
-    "sampler": ("none", "transformers", "vllm"),
+    "sampler": ("none", *SAMPLERS),
     "opponent": ("none", "policy", "mixture"),
     "temperature": ("none", "usual", "beyond_vllm"),
     "reference": ("derived", "none", "initial", "path", "adapter_off", "previous_iterate", "ema"),
@@ -106,7 +109,7 @@ REFUSALS: tuple[Refusal, ...] = (
     Refusal(
         "zero3_online",
         "E605",
-        {"engine": ("deepspeed",), "zero_stage": ("3",), "data": ONLINE},
+        {"engine": (DEEPSPEED.name,), "zero_stage": ("3",), "data": ONLINE},
         ("launch", "zero_stage"),
         "an online job samples from whole weights, and ZeRO stage 3 spreads the weights over the processes",
         "each process generates responses by itself, and it holds only a part of the weights under stage 3",
@@ -116,7 +119,7 @@ REFUSALS: tuple[Refusal, ...] = (
     Refusal(
         "ema_zero3",
         "E605",
-        {"engine": ("deepspeed",), "zero_stage": ("3",), "reference": ("ema",)},
+        {"engine": (DEEPSPEED.name,), "zero_stage": ("3",), "reference": ("ema",)},
         ("model", "reference", "kind"),
         "a moving average needs whole weights, and ZeRO stage 3 spreads the weights over the processes",
         "the average is kept beside the policy, weight by weight, and a process holds only a part of them",
@@ -126,7 +129,7 @@ REFUSALS: tuple[Refusal, ...] = (
     Refusal(
         "vllm_processes",
         "E605",
-        {"sampler": ("vllm",), "processes": ("several",)},
+        {"sampler": (VLLM.name,), "processes": ("several",)},
         ("data", "sampler"),
         "`data.sampler: vllm` samples for one process, and several processes train here",
         "each process would start an engine of its own, on a device that is already in use",
@@ -136,7 +139,7 @@ REFUSALS: tuple[Refusal, ...] = (
     Refusal(
         "vllm_mixture",
         "E602",
-        {"sampler": ("vllm",), "opponent": ("mixture",)},
+        {"sampler": (VLLM.name,), "opponent": ("mixture",)},
         ("data", "sampler"),
         "`data.sampler: vllm` cannot sample from a mixture of two models",
         "the geometric mixture takes the logits of both models at every token, and vLLM runs one model",
@@ -146,7 +149,7 @@ REFUSALS: tuple[Refusal, ...] = (
     Refusal(
         "vllm_temperature",
         "E602",
-        {"sampler": ("vllm",), "temperature": ("beyond_vllm",)},
+        {"sampler": (VLLM.name,), "temperature": ("beyond_vllm",)},
         ("data", "temperature"),
         "`data.sampler: vllm` cannot sample at this temperature",
         f"vLLM takes 0, and temperatures from {VLLM_TEMPERATURES[0]} to {VLLM_TEMPERATURES[1]:g}",
@@ -220,11 +223,11 @@ def cells_of(spec: Mapping[str, Any]) -> Iterator[tuple[str | None, Cell]]:
 
 
 def _launch(launch: Mapping[str, Any]) -> dict[str, str]:
-    deepspeed = launch["engine"] == "deepspeed"
+    shards = row_of(ENGINES, launch["engine"], "engine").shards
     return {
         "engine": launch["engine"],
-        "zero_stage": str(launch["zero_stage"]) if deepspeed else "none",
-        "offload": (launch["offload"] or "none") if deepspeed else "none",
+        "zero_stage": str(launch["zero_stage"]) if shards else "none",
+        "offload": (launch["offload"] or "none") if shards else "none",
         "precision": launch["mixed_precision"] or "auto",
         "processes": "several" if launch["num_processes"] * launch["num_machines"] > 1 else "one",
     }

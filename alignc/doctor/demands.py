@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from alignc.api import Compiled, Planned, built, planned
+from alignc.contract.engines import ENGINES
+from alignc.contract.samplers import IN_PROCESS, SAMPLERS, SamplerRow
 from alignc.diagnostics import Diagnostic
 from alignc.doctor.finding import Finding
 from alignc.doctor.machine import cores, hub_cache, place
@@ -53,12 +55,17 @@ def needed(spec: Mapping[str, Any], torch: Torch) -> set[str]:
     """Return the names of the packages and tools that this resolved spec needs and other specs do not."""
     launch, cpu = spec["launch"], not torch.devices
     found = set(spec["train"]["report_to"]) & {"wandb"}
-    found |= {"vllm"} if any(each.get("sampler") == "vllm" for each in sources(spec)) else set()
-    deepspeed = launch["engine"] == "deepspeed"
-    found |= {"deepspeed"} if deepspeed else set()
-    found |= {"g++", "ninja"} if deepspeed and (cpu or launch["offload"]) else set()
-    found |= {"gloo"} if cpu and (deepspeed or launch["num_processes"] > 1) else set()
+    found |= {sampler.extra for sampler in samplers(spec) if sampler.extra}
+    engine = ENGINES[launch["engine"]]
+    found |= {engine.package} if engine.package else set()
+    found |= set(engine.tools) if cpu or launch["offload"] else set()
+    found |= {"gloo"} if cpu and (not engine.alone or launch["num_processes"] > 1) else set()
     return found
+
+
+def samplers(spec: Mapping[str, Any]) -> list[SamplerRow]:
+    """List the samplers of a spec: one for each source whose responses the policy samples."""
+    return [SAMPLERS[each["sampler"]] for each in sources(spec) if "sampler" in each]
 
 
 def sources(spec: Mapping[str, Any]) -> list[Mapping[str, Any]]:
@@ -111,9 +118,9 @@ def _processes(group: str, spec: Mapping[str, Any], torch: Torch) -> Finding:
     if there and many > there:
         help_ = f"set `launch.num_processes: {there}`, or run on a machine with {many} GPUs"
         return Finding(group, "processes", "lacks", f"{many} needed, but {there} GPUs found", help_)
-    if not there and any(each.get("sampler") == "vllm" for each in sources(spec)):
-        help_ = "set `data.sampler: transformers`, or run on a machine with a GPU"
-        return Finding(group, "processes", "lacks", "`data.sampler: vllm` needs a GPU", help_)
+    if not there and (wanting := [sampler for sampler in samplers(spec) if sampler.needs_gpu]):
+        help_ = f"set `data.sampler: {IN_PROCESS.name}`, or run on a machine with a GPU"
+        return Finding(group, "processes", "lacks", f"`data.sampler: {wanting[0].name}` needs a GPU", help_)
     if not there and many > cores():
         help_ = f"set `launch.num_processes: {cores()}`"
         return Finding(

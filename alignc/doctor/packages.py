@@ -40,7 +40,8 @@ def packages(needed: Collection[str]) -> Iterator[Finding]:
     way_out = "install Python 3.11 or later" if old else None
     yield Finding("packages", "python", verdict(not old, True), platform.python_version(), way_out)
     for name in SHOWN:
-        yield _package(name, name != "deepspeed" or platform.system() == "Linux" or name in needed)
+        everywhere = not PACKAGES[name].marker
+        yield _package(name, everywhere or platform.system() == "Linux" or name in needed)
     for name, (for_what, help_) in EXTRAS.items():
         found = installed(name)
         state = verdict(found is not None, name in needed)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from alignc.contract.engines import ENGINES
 from alignc.spec.job import Job
 
-__all__ = ["accelerate_yaml", "deepspeed_json", "precision"]
+__all__ = ["accelerate_yaml", "deepspeed_json", "launch_values", "precision"]
 
 
 def precision(job: Job) -> str:
@@ -17,14 +18,28 @@ def precision(job: Job) -> str:
     return "bf16" if job.train.bf16 else "no"
 
 
+def launch_values(job: Job) -> dict[str, Any]:
+    """Collect what the scripts that start a job print of its launch.
+
+    `alone` says that the job is one process that needs no launcher, `environment` what the launcher's engine needs.
+    """
+    launch, engine = job.launch, ENGINES[job.launch.engine]
+    return {
+        "processes": launch.num_processes,
+        "machines": launch.num_machines,
+        "engine": engine.name,
+        "alone": engine.alone and launch.num_processes == launch.num_machines == 1,
+        "environment": engine.environment,
+    }
+
+
 def accelerate_yaml(job: Job) -> str:
     """Write accelerate's configuration in full, so that no ambient default gets in."""
     launch = job.launch
     many = launch.num_processes > 1
-    kind = "DEEPSPEED" if launch.engine == "deepspeed" else "MULTI_GPU" if many else "NO"
     lines = {
         "compute_environment": "LOCAL_MACHINE",
-        "distributed_type": kind,
+        "distributed_type": ENGINES[launch.engine].distributed[many],
         "mixed_precision": f"'{precision(job)}'",
         "num_machines": launch.num_machines,
         "num_processes": launch.num_processes,

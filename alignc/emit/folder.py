@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
-from alignc.emit.config import accelerate_yaml, deepspeed_json
+from alignc.emit.config import accelerate_yaml, deepspeed_json, launch_values
 from alignc.emit.job_json import job_json
 from alignc.emit.render import rendered
 from alignc.emit.source import loss_source
@@ -52,9 +52,7 @@ def job_folder(
     values = {
         "formula": explained.formula,
         **package_names(standalone=standalone),
-        "processes": job.launch.num_processes,
-        "machines": job.launch.num_machines,
-        "engine": job.launch.engine,
+        **launch_values(job),
         "standalone": standalone,
         "coupled": bool(needs.statistics),
         "outputs": bool(needs.outputs),

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from alignc import __version__
-from alignc.emit.config import accelerate_yaml, deepspeed_json
+from alignc.emit.config import accelerate_yaml, deepspeed_json, launch_values
 from alignc.emit.folder import JobFolder, package_names, runtime_files
 from alignc.emit.job_json import formula_latex, formula_text, job_data, origins, resolved
 from alignc.emit.render import rendered
@@ -48,9 +48,7 @@ def mixed_folder(
             for module, p in zip(sources, parts.values(), strict=True)
         ],
         **package_names(standalone=standalone),
-        "processes": job.launch.num_processes,
-        "machines": job.launch.num_machines,
-        "engine": job.launch.engine,
+        **launch_values(job),
         "standalone": standalone,
         "outputs": bool(outputs),
         "rewards": "score" in outputs,

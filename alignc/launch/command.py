@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from alignc.contract.engines import ENGINES
+
 __all__ = ["command", "environment", "free_port", "usable_cores"]
 
 IGNORED = ("ACCELERATE_", "FSDP_", "MEGATRON_LM_", "PARALLELISM_CONFIG_")
@@ -37,7 +39,7 @@ def command(
 
 def spawns(launch: Mapping[str, Any]) -> bool:
     """Tell whether the launcher starts the ranks through torch's agent, which needs a port."""
-    return int(launch["num_processes"]) > 1 or launch["engine"] == "deepspeed"
+    return int(launch["num_processes"]) > 1 or not ENGINES[launch["engine"]].alone
 
 
 def environment(

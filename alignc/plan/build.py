@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from alignc.contract.engines import ENGINES
 from alignc.load.load import Loaded, load
 from alignc.load.pipeline import producers
 from alignc.plan.machine import Memory
@@ -114,12 +115,9 @@ def build(
 
 
 def _engine(spec: Mapping[str, Any]) -> str:
-    launch = spec["launch"]
-    if launch["engine"] == "deepspeed":
-        return (
-            f"DeepSpeed ZeRO {launch['zero_stage']}{', optimizer on the host' if launch['offload'] else ''}"
-        )
-    return "DDP" if launch["num_processes"] > 1 else "one process"
+    launch, engine = spec["launch"], ENGINES[spec["launch"]["engine"]]
+    title = engine.title[launch["num_processes"] > 1].format(zero_stage=launch["zero_stage"])
+    return f"{title}, optimizer on the host" if engine.shards and launch["offload"] else title
 
 
 def _lengths(spec: Mapping[str, Any], models: Models) -> Lengths:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from alignc.contract.engines import DEEPSPEED
 from alignc.diagnostics import Diagnostic, Span
 from alignc.plan.build import Plan, largest
 from alignc.plan.machine import Memory
@@ -40,8 +41,10 @@ def _ways_out(plan: Plan) -> Iterator[str]:
     [policy, *_] = plan.sizes
     if policy.trained == policy.parameters:
         yield "train an adapter alone (`model.adapter: {kind: lora}`)"
-    if not plan.engine.startswith("DeepSpeed ZeRO 3"):
-        yield "share it out over more processes with `launch.engine: deepspeed` and a higher `launch.zero_stage`"
+    whole = DEEPSPEED.title[0].format(zero_stage=3)
+    if not plan.engine.startswith(whole):
+        wanted = f"`launch.engine: {DEEPSPEED.name}` and a higher `launch.zero_stage`"
+        yield f"share it out over more processes with {wanted}"
     activations = sum(i.bytes for i in plan.peak.items if i.what == "activations")
     if 2 * activations > plan.peak.total:
         yield "lower `train.per_device_train_batch_size`, or set `train.activation_checkpointing: true`"

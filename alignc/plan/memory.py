@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from alignc.contract.engines import zero_stage
 from alignc.plan.schedule import Tokens
 from alignc.plan.shapes import Layout
 from alignc.plan.weights import Weights
@@ -146,7 +147,7 @@ def phases(
 
 def stage_of(spec: Mapping[str, Any]) -> int:
     """Give ZeRO's stage; 0 where every process has all."""
-    return int(spec["launch"]["zero_stage"]) if spec["launch"]["engine"] == "deepspeed" else 0
+    return zero_stage(spec["launch"]["engine"], int(spec["launch"]["zero_stage"]))
 
 
 def _split(spec: Mapping[str, Any], size: int, from_stage: int) -> int:

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag
 
+from alignc.contract.samplers import IN_PROCESS, SamplerName
 from alignc.contract.support import limits
 from alignc.spec.base import Spec, field
 from alignc.spec.model_source import form
@@ -162,9 +163,7 @@ class Sampled(Rows):
         1.0, f"Of sampling; the policy's own law has 1. {limits('data.temperature')}", ge=0
     )
     top_p: float = field(1.0, "Keep the likeliest tokens of this total probability.", gt=0, le=1)
-    sampler: Literal["transformers", "vllm"] = field(
-        "transformers", f"What generates. {limits('data.sampler')}"
-    )
+    sampler: SamplerName = field(IN_PROCESS.name, f"What generates. {limits('data.sampler')}")
     reward: Reward | None = field(None, "What a response is worth: a source, or a weighted list of several.")
     oracle: Oracle | None = field(None, "Which of two responses is better, and how probably.")
     opponent: Opponent = field(PolicyOpponent(), "What the oracle compares a response with.")

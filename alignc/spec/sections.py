@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Tag
 
+from alignc.contract.engines import ACCELERATE, EngineName
 from alignc.contract.support import limits
 from alignc.spec.architectures import InitPolicy, InitPolicyBase
 from alignc.spec.base import Spec, field
@@ -129,7 +130,7 @@ class Train(Spec):
 class Launch(Spec):
     """How many processes run the job, and what holds them together."""
 
-    engine: Literal["accelerate", "deepspeed"] = field("accelerate", "What distributes the job.")
+    engine: EngineName = field(ACCELERATE.name, "What distributes the job.")
     num_processes: int = field(1, "Processes, one a device.", ge=1)
     num_machines: int = field(1, "Machines.", ge=1)
     zero_stage: Literal[1, 2, 3] = field(

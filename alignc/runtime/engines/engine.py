@@ -6,7 +6,7 @@ batch. The loop hands it shares of the global loss; an engine's own averages ove
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, Protocol
@@ -14,7 +14,9 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
+from ...contract.engines import ACCELERATE, DEEPSPEED, ENGINES
 from ...contract.job import Job
+from ...contract.tables import row_of
 from ..ranks.world import World
 from .optim import build_optimizer, clip_factor
 
@@ -53,12 +55,19 @@ class Engine(Protocol):
 
 
 def build_engine(job: Job, folder: Path, world: World, scorer: nn.Module, model: nn.Module) -> Engine:
-    """Build the engine of a job; ``model`` is the network whose names the checkpoints bear."""
-    if job.spec.launch.engine == "deepspeed":
-        from .zero import ZeroEngine
+    """Build the engine of a job; ``model`` is the network whose names the checkpoints bear.
 
-        return ZeroEngine(job, folder, world, scorer, model)
-    return SingleEngine(job, world, scorer, model)
+    Raises Failure E806 for an engine that this runtime does not know.
+    """
+    row = row_of(ENGINES, job.spec.launch.engine, "engine")
+    return BUILDERS[row.name](job, folder, world, scorer, model)
+
+
+def build_zero(job: Job, folder: Path, world: World, scorer: nn.Module, model: nn.Module) -> Engine:
+    """Build the engine of DeepSpeed, whose import takes seconds."""
+    from .zero import ZeroEngine
+
+    return ZeroEngine(job, folder, world, scorer, model)
 
 
 class SingleEngine:
@@ -134,6 +143,12 @@ class SingleEngine:
         self.accelerator.end_training()
         if torch.distributed.is_initialized():
             torch.distributed.destroy_process_group()
+
+
+BUILDERS: Mapping[str, Callable[[Job, Path, World, nn.Module, nn.Module], Engine]] = {
+    ACCELERATE.name: lambda job, folder, world, scorer, model: SingleEngine(job, world, scorer, model),
+    DEEPSPEED.name: build_zero,
+}
 
 
 def load_weights(model: nn.Module, weights: Mapping[str, Tensor]) -> None:

@@ -12,6 +12,7 @@ import torch
 from safetensors import safe_open
 from torch import Tensor, nn
 
+from ...contract.engines import ENGINES
 from ...contract.failure import Failure
 from ...contract.job import Adapter, Job, Model
 from ..base.hub import offline_unless_reachable
@@ -338,7 +339,7 @@ def narrow_for_zero(
     DeepSpeed keeps full-precision weights of its own, so autocast has no part in it.
     """
     weights = {name: value.detach() for name, value in model.state_dict().items()}
-    if job.spec.launch.engine == "deepspeed" and autocast is not None:
+    if ENGINES[job.spec.launch.engine].narrows and autocast is not None:
         model.to(autocast)
         return weights, None
     return weights, autocast

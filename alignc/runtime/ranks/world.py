@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from typing import Any, assert_never
 
 import torch
 import torch.distributed as dist
 
+from ...contract.engines import ENGINES, Group
 from ...contract.failure import Failure
 from ...contract.job import Launch
+from ...contract.tables import row_of
 from ..base.packages import require
 
 __all__ = ["World", "start"]
@@ -62,22 +64,29 @@ class World:
 def start(launch: Launch) -> World:
     """Join the other processes as the launcher's environment says.
 
-    Failure E605 where devices are missing, E602 or E614 where DeepSpeed is missing or too old.
+    Failure E605 where devices are missing, E602 or E614 where the engine's package is missing or too old, E806 for an
+    engine that this runtime does not know.
     """
     rank, size = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
     device = pick_device(int(os.environ.get("LOCAL_RANK", "0")))
     backend = "nccl" if device.type == "cuda" else "gloo"
     # Twice the job's limit: the launcher names hung ranks before; this is what is left without it.
     timeout = timedelta(seconds=2 * launch.timeout + 60)
-    if launch.engine == "deepspeed":
-        require("deepspeed")
-        import deepspeed
+    engine = row_of(ENGINES, launch.engine, "engine")
+    if engine.package is not None:
+        require(engine.package)
+    match engine.group:
+        case Group.DEEPSPEED:
+            import deepspeed
 
-        deepspeed.init_distributed(
-            dist_backend=backend, timeout=timeout, verbose=False, rank=rank, world_size=size
-        )
-    elif size > 1 and not dist.is_initialized():
-        dist.init_process_group(backend, timeout=timeout)
+            deepspeed.init_distributed(
+                dist_backend=backend, timeout=timeout, verbose=False, rank=rank, world_size=size
+            )
+        case Group.TORCH:
+            if size > 1 and not dist.is_initialized():
+                dist.init_process_group(backend, timeout=timeout)
+        case _:
+            assert_never(engine.group)
     return World(rank, size, device)
 
 

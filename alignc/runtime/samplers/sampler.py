@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from torch import nn
 
+from ...contract.samplers import IN_PROCESS, SAMPLERS, VLLM
+from ...contract.tables import row_of
 from ..data.example import Tokens
 from .sample import sample
 from .sampling import Sampling
@@ -77,11 +79,16 @@ class LocalSampler:
 
 
 def open_sampler(kind: str, model: nn.Module, *, folder: Path, max_length: int | None) -> Sampler:
-    """Open the sampler that a spec names, "transformers" or "vllm".
+    """Open the sampler that a spec names, a row of the table of samplers.
 
     ``folder`` is where weights are put for vLLM to read, ``max_length`` the most tokens of prompt and response.
-    Raises E602 and E605 as ``VllmSampler`` does.
+    Raises E806 for a name that the table does not have, E602 and E605 as ``VllmSampler`` does.
     """
-    if kind == "vllm":
-        return VllmSampler(model, folder=folder, max_length=max_length)
-    return LocalSampler(model)
+    return OPENERS[row_of(SAMPLERS, kind, "sampler").name](model, folder, max_length)
+
+
+OPENERS: Mapping[str, Callable[[nn.Module, Path, int | None], Sampler]] = {
+    IN_PROCESS.name: lambda model, folder, max_length: LocalSampler(model),
+    VLLM.name: lambda model, folder, max_length: VllmSampler(model, folder=folder, max_length=max_length),
+}
+"""How each sampler opens, from the policy, the folder for its weights and the longest row."""
