@@ -1,4 +1,4 @@
-"""What a term's anchor is, where `model.reference` says that the reference moves."""
+"""The anchors of terms, also for a reference that moves."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from alignc.spec.rows import ONLINE
 __all__ = ["MOVING", "anchored", "is_other", "other_models"]
 
 MOVING = ("previous_iterate", "ema")
-"""References that follow the policy, from rollout to rollout or from step to step."""
+"""References that follow the policy after each rollout or each step."""
 
 
 def anchored(job: Job) -> Job:
-    """Put a reference that moves where terms speak of the initial policy, in a job that makes its own responses."""
+    """Replace the anchor `initial` by a moving reference in the terms of an online job."""
     reference = job.model.reference
     if reference is None or reference.kind not in MOVING or job.data.kind not in ONLINE:
         return job
@@ -34,14 +34,14 @@ def _moved(term: Any, kind: str) -> Any:
 
 
 def other_models(job: Job) -> dict[str, str]:
-    """Name the models that terms have as anchors of their own: `other`, `other2`, … by their folder or hub id."""
+    """Map the folder or hub id of each term's own anchor to its name: `other`, `other2`, …"""
     anchors = [_written(term) for term in job.objective.terms]
     paths = dict.fromkeys(anchor for anchor in anchors if isinstance(anchor, str) and "/" in anchor)
     return {path: f"other{number if number > 1 else ''}" for number, path in enumerate(paths, 1)}
 
 
 def is_other(model: str) -> bool:
-    """Tell the name of a term's own anchor from those of the models that a job has anyway."""
+    """Return whether a model is a term's own anchor, and not another model of the job."""
     return model.startswith("other")
 
 
@@ -52,5 +52,5 @@ def _written(term: Any) -> Any:
 
 
 def _held(score: Any) -> bool:
-    """Tell a score that is a ratio to the reference."""
+    """Return whether a score is a ratio to the initial reference."""
     return score.anchor == "initial" or (score.anchor is None and score.of in ("log_ratio", "f_ratio"))

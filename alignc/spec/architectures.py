@@ -1,4 +1,4 @@
-"""`init: ARCHITECTURE`: a model made on the spot, with any field of its configuration.
+"""`init: ARCHITECTURE`: a new model with random weights, with any field of its configuration.
 
 The fields come from `architectures.json`, which is generated from transformers' configurations
 (`python -m alignc.runtime.models.architectures`) and held fresh by a test.
@@ -20,16 +20,17 @@ TYPES: dict[str, Any] = {"int": int, "float": float, "bool": bool, "str": str}
 
 
 class InitPolicyBase(Spec):
-    """A policy with fresh weights."""
+    """A policy with new random weights."""
 
     tokenizer: str = field(
-        "bytes", "`bytes` (one token a byte), or the folder of a tokenizer; it decides the vocabulary."
+        "bytes",
+        "`bytes` (one token per byte), or the folder of a tokenizer. The tokenizer decides the vocabulary.",
     )
 
 
 def _field(name: str, entry: dict[str, Any]) -> tuple[Any, Any]:
     default = entry["default"]
-    text = f"`{name}` of the configuration; left out: {json.dumps(default)}."
+    text = f"`{name}` of the configuration; the default is {json.dumps(default)}."
     limits: dict[str, Any] = {"ge": 1} if entry["type"] == "int" and name not in NOT_COUNTS else {}
     return TYPES[entry["type"]] | None, field(None, text, **limits)
 
@@ -41,7 +42,9 @@ def _model(architecture: str, entries: dict[str, dict[str, Any]]) -> type[InitPo
     fields: dict[str, Any] = {"init": (Literal[architecture], field(..., "The architecture."))}
     fields |= {name: _field(name, entry) for name, entry in entries.items()}
     title = f"{architecture.capitalize()}Policy"
-    return create_model(title, __base__=InitPolicyBase, __doc__=f"A fresh {architecture} model.", **fields)
+    return create_model(
+        title, __base__=InitPolicyBase, __doc__=f"A new {architecture} model with random weights.", **fields
+    )
 
 
 def _table() -> dict[str, dict[str, dict[str, Any]]]:

@@ -1,4 +1,4 @@
-"""The axes of a term: score, margin and link. Each is a choice of its own, and they combine freely."""
+"""The axes of a term: score, margin and link. The three choices are independent."""
 
 from __future__ import annotations
 
@@ -32,31 +32,37 @@ __all__ = [
 
 
 class Score(Spec):
-    """What a response is worth to the policy."""
+    """The score of a response."""
 
     of: Literal["log_ratio", "log_prob", "log_odds", "f_ratio", "scalar_head"] = field(
         "log_ratio",
-        "`log_ratio` to an anchor, the policy's own `log_prob`, the `log_odds` of its mean, `f_ratio` "
-        "(f′ of the ratio, for a divergence f), or the `scalar_head` of a reward model.",
+        "`log_ratio`: log-ratio to an anchor; `log_prob`: log-probability of the policy; `log_odds`: log-odds of the "
+        "mean token probability; `f_ratio`: f′ of the ratio, for a divergence f; `scalar_head`: score of a reward "
+        "model.",
     )
-    reduce: Literal["sum", "mean"] = field("sum", "How tokens become one number: their sum, or their mean.")
+    reduce: Literal["sum", "mean"] = field("sum", "Reduction over the tokens of a response: sum or mean.")
     beta: float = field(1.0, "Factor of the score.", symbol="β", gt=0)
     anchor: ScoreAnchor | None = field(
         None,
-        "The model that a ratio is taken to: the policy as it was at the start, at the start of this iteration, "
-        "or when it sampled, the moving average of its weights, or another model: a folder, a hub id "
-        "(each with a slash) or `{run: SPEC}`. Left out: `initial` where a ratio is taken.",
+        "The model in the denominator of a ratio. `initial`: the policy at the start; `previous_iterate`: the policy "
+        "at the start of this iteration; `rollout`: the policy that sampled; `ema`: the moving average of the weights; "
+        "`none`: no ratio. Another model is a folder or a hub id (with a slash), or `{run: SPEC}`. Default: `initial` "
+        "for a ratio.",
     )
     divergence: Literal["reverse_kl", "forward_kl", "js", "alpha"] = field(
-        "reverse_kl", "The divergence of `f_ratio`."
+        "reverse_kl", "Divergence of `f_ratio`."
     )
-    divergence_alpha: float = field(0.5, "The order of `divergence: alpha`.", symbol="α", gt=0, lt=1)
-    transform: str | None = field(None, "A formula over x, the reduced score, such as `(1-exp(-x/2))*2`.")
+    divergence_alpha: float = field(0.5, "Order of `divergence: alpha`.", symbol="α", gt=0, lt=1)
+    transform: str | None = field(None, "A formula over the reduced score x, such as `(1-exp(-x/2))*2`.")
     tail_weight: float = field(
-        1.0, "Weight of the tokens beyond the length of the pair's shorter response.", symbol="α", ge=0, le=1
+        1.0,
+        "Weight of the tokens beyond the length of the shorter response of a pair.",
+        symbol="α",
+        ge=0,
+        le=1,
     )
     tail_of: Literal["both", "policy"] = field(
-        "both", "Whose tail is weighed down: policy and reference, or the policy's alone."
+        "both", "Models that `tail_weight` applies to: policy and reference, or only the policy."
     )
 
 
@@ -74,29 +80,27 @@ class ConstantMargin(Spec):
 
 
 class LengthMargin(Spec):
-    """A margin that pays a response for its length in advance (Park et al. 2024)."""
+    """A margin that removes the advantage of longer responses (Park et al. 2024)."""
 
-    kind: Literal["length"] = field(
-        ..., "α for every token that the chosen response is longer, paid in advance."
-    )
+    kind: Literal["length"] = field(..., "−α for each token by which the chosen response is longer.")
     alpha: float = field(..., "Weight of one token of length.", symbol="α", unit="1/token")
 
 
 class RewardGapMargin(Spec):
-    """A margin as large as the difference of the rewards."""
+    """A margin that equals the scaled difference of the rewards."""
 
-    kind: Literal["reward_gap"] = field(..., "The difference of the responses' rewards.")
+    kind: Literal["reward_gap"] = field(..., "The difference of the rewards of the two responses.")
     scale: float = field(1.0, "Factor of the difference.", symbol="κ")
 
 
 class ColumnMargin(Spec):
-    """A margin that the data gives, pair by pair."""
+    """A margin from the data for each pair."""
 
-    kind: Literal["column"] = field(..., "The data's column `margin`.")
+    kind: Literal["column"] = field(..., "The column `margin` of the data.")
 
 
 class DropMargin(Spec):
-    """A margin that grows as the chosen response becomes less likely than under the reference (DPO-positive)."""
+    """A margin that grows if the chosen response falls below the reference (DPO-positive)."""
 
     kind: Literal["drop"] = field(..., "weight · max(0, log π_ref(y_w) − log π(y_w)).")
     weight: float = field(..., "Factor of the drop.", symbol="λ", ge=0)
@@ -128,7 +132,7 @@ class HingeLink(Spec):
     """The hinge of a support-vector machine."""
 
     kind: Literal["hinge"] = field(..., "max(0, δ − z).")
-    delta: float = field(1.0, "Where the hinge opens.", symbol="δ", gt=0)
+    delta: float = field(1.0, "Distance at which the loss becomes 0.", symbol="δ", gt=0)
 
 
 class ExponentialLink(Spec):
@@ -151,17 +155,17 @@ class ExoLink(Spec):
 
 
 class DiscoPopLink(Spec):
-    """A blend of logistic and exponential loss that was found by search (Lu et al. 2024)."""
+    """A blend of logistic and exponential loss, found by search (Lu et al. 2024)."""
 
     kind: Literal["discopop"] = field(..., "(1−m)·softplus(−z) + m·exp(−z), with m = σ(z/τ).")
     tau: float = field(0.05, "Temperature of the blend.", symbol="τ", gt=0)
 
 
 class FormulaLink(Spec):
-    """A link of one's own."""
+    """A link that the spec gives as a formula."""
 
     kind: Literal["formula"] = field(..., "A formula over z.")
-    formula: str = field(..., "Such as `softplus(-z)`.", max_length=400)
+    formula: str = field(..., "The formula, such as `softplus(-z)`.", max_length=400)
 
 
 _Margin = Annotated[

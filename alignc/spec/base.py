@@ -1,4 +1,4 @@
-"""The base of every spec model, and how a field is declared."""
+"""The base of each spec model, and the declaration of a field."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ REQUIRED: Any = ...
 class Spec(BaseModel):
     """A section of a spec: strict types, no unknown keys, immutable."""
 
-    # Built when first used: only the whole spec and presets are validated by themselves.
+    # The validator is built at first use: only the whole spec and presets are validated by themselves.
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False, defer_build=True)
 
 
@@ -26,19 +26,19 @@ def field(
     symbol: str | None = None,
     **constraints: Any,
 ) -> Any:
-    """Declare a field: its default, what it means, its unit and the paper's symbol.
+    """Declare a field: its default, its description, its unit and the symbol of the paper.
 
-    Everything that is ever said of a field (JSON Schema, `describe`, the reference) is read from here.
+    JSON Schema, `describe` and docs/spec.md read all texts about a field from this declaration.
     """
     extra: dict[str, Any] = {k: v for k, v in (("unit", unit), ("symbol", symbol)) if v is not None}
     return Field(default, description=description, json_schema_extra=extra or None, **constraints)
 
 
 def named(union: Any, *, formulas: bool = False) -> BeforeValidator:
-    """Read `hinge` as `{kind: hinge}`, for a union that is told apart by `kind`.
+    """Read `hinge` as `{kind: hinge}`, for a union whose members have different values of `kind`.
 
-    With `formulas` any text that is no name is one. The JSON Schema takes the names of what has no other required
-    field.
+    With `formulas`, any text that is not a name is a formula. The JSON Schema accepts the name of a member that has
+    no other required field.
     """
     members = {get_args(m.model_fields["kind"].annotation)[0]: m for m in get_args(get_args(union)[0])}
     alone = tuple(k for k, m in members.items() if not _required(m) - {"kind"})

@@ -1,4 +1,4 @@
-"""Walk the models: which fields exist at a place in a spec."""
+"""Walk the models of a spec, and list the fields at a path."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ DISCRIMINATORS = ("kind", "of", "init", "name")
 
 
 def field_names(model: type[BaseModel] | None) -> list[str]:
-    """List the keys that a model takes."""
+    """List the keys of a model."""
     return list(model.model_fields) if model else []
 
 
 def model_at(model: type[BaseModel], location: Sequence[str | int]) -> type[BaseModel] | None:
-    """Find the model at a location, where union tags count as steps (as pydantic reports them)."""
+    """Find the model at a location; tags of unions count as steps, as pydantic reports them."""
     current: Any = model
     for step in location:
         current = _step(current, step)
@@ -38,7 +38,7 @@ def _step(annotation: Any, step: str | int) -> Any:
         return inner[0] if inner else None
     mappings = [get_args(c)[1] for c in choices if get_origin(c) is dict]
     named = [c for c in choices if step in tags(c)]
-    if len(named) > 1:  # a union in a union, told apart by a second key
+    if len(named) > 1:  # a union inside a union; a second key selects the member
         return Union[tuple(named)]  # noqa: UP007
     return named[0] if named else mappings[0] if mappings else annotation
 
@@ -54,7 +54,7 @@ def _as_model(annotation: Any) -> type[BaseModel] | None:
 
 
 def field_models(info: FieldInfo) -> list[type[BaseModel]]:
-    """List the models that a field's value may be, inside a list or a mapping by name too."""
+    """List the models that the value of a field may have, also inside a list or a mapping by name."""
     found: list[type[BaseModel]] = []
     for member in members(_annotation(info)):
         bare = plain(member)
@@ -64,14 +64,14 @@ def field_models(info: FieldInfo) -> list[type[BaseModel]]:
 
 
 def plain(annotation: Any) -> Any:
-    """Take the annotations off a type."""
+    """Return a type without its annotations."""
     while get_origin(annotation) is Annotated:
         annotation = get_args(annotation)[0]
     return annotation
 
 
 def members(annotation: Any) -> list[Any]:
-    """List the members of a union, nested ones flattened, None left out; a plain type is its only member."""
+    """List the members of a union, flattened and without None; a plain type has itself as its only member."""
     bare = annotation if _has_tag(annotation) else plain(annotation)
     if get_origin(bare) in (Union, types.UnionType):
         return [m for arg in get_args(bare) for m in members(arg) if m is not type(None)]
@@ -86,7 +86,7 @@ def _has_tag(annotation: Any) -> bool:
 
 
 def tags(member: Any) -> set[str]:
-    """Collect what names a member in its union: its tag, or the values of its discriminator."""
+    """Collect the names of a member in its union: its tag, or the values of its discriminator."""
     if get_origin(member) is Annotated:
         own = {m.tag for m in get_args(member)[1:] if isinstance(m, Tag)}
         return own or tags(get_args(member)[0])

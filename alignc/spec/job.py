@@ -13,13 +13,13 @@ __all__ = ["Job"]
 
 
 class Job(Spec):
-    """A training job: what is optimised, on what, how and where."""
+    """A training job: its objective, model, data, optimizer, processes and output folder."""
 
     version: Literal[1] = field(1, "Version of the language.")
     name: str = field(..., "Name of the job.", min_length=1, max_length=200)
-    objective: Objective = field(..., "What is optimised.")
+    objective: Objective = field(..., "The objective: the loss that is minimised.")
     model: Model = field(..., "The policy, its reference and its adapter.")
-    data: Data = field(..., "What it learns from.")
+    data: Data = field(..., "The rows that the policy learns from.")
     train: Train = field(Train(), "Optimizer and schedule.")
     launch: Launch = field(Launch(), "Processes and engine.")
-    output_dir: str = field(..., "Where everything that the job makes is put.", min_length=1)
+    output_dir: str = field(..., "The folder for all files that the job writes.", min_length=1)

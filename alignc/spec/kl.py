@@ -1,4 +1,4 @@
-"""A KL estimator in a spec: as a term of the loss, and as a policy gradient's `kl:` block."""
+"""KL estimators in a spec: their names, and the `kl:` block of a policy gradient."""
 
 from __future__ import annotations
 
@@ -9,20 +9,23 @@ from alignc.spec.base import Spec, field
 __all__ = ["ESTIMATORS", "AdaptiveKL", "KLPlacement"]
 
 ESTIMATORS = ("k1", "k2", "k3", "abs", "full")
-"""The estimators that have a name; any other text is a formula κ(u)."""
+"""The names of estimators; any other text is a formula κ(u)."""
 
 
 class AdaptiveKL(Spec):
-    """A strength that follows the KL (Ziegler et al. 2019, section 2.2)."""
+    """An adaptive KL controller (Ziegler et al. 2019, section 2.2)."""
 
-    target: float = field(..., "KL of a response to the reference that is aimed at.", unit="nat", gt=0)
+    target: float = field(..., "Target of the KL of a response to the reference.", unit="nat", gt=0)
     horizon: float = field(
-        10_000.0, "Responses in which the strength follows; fewer: faster.", unit="response", gt=0
+        10_000.0,
+        "Number of responses in which `beta` adapts; a smaller number adapts faster.",
+        unit="response",
+        gt=0,
     )
 
 
 class KLPlacement(Spec):
-    """How a policy gradient is held to its reference: which estimator, and where it stands."""
+    """The KL of a policy gradient to its reference: its estimator and its placement."""
 
     estimator: str = field(
         "k1",
@@ -31,16 +34,17 @@ class KLPlacement(Spec):
         max_length=400,
     )
     placement: Literal["reward", "loss", "ratio"] = field(
-        "reward", "In the reward, in the loss, or in the loss under a differentiated importance ratio."
+        "reward",
+        "`reward`: in the reward; `loss`: in the loss; `ratio`: in the loss, under a differentiated importance ratio.",
     )
     beta: float = field(0.05, "Strength of the pull to the reference.", symbol="β", unit="reward/nat", ge=0)
     adaptive: AdaptiveKL | None = field(
-        None, "Let `beta` follow the KL from rollout to rollout; in the reward alone. Left out: it is fixed."
+        None, "Adapt `beta` to the KL after each rollout, for a KL in the reward. By default `beta` is fixed."
     )
     granularity: Literal["token", "sequence"] = field(
         "token",
-        "An estimate for every token (in the reward: paid where the token stands), or one for the whole response.",
+        "`token`: one estimate per token (in the reward of this token); `sequence`: one estimate per response.",
     )
     anchor: Literal["initial", "previous_iterate", "ema"] = field(
-        "initial", "The model that the policy is held to."
+        "initial", "The model that the KL pulls the policy to."
     )

@@ -1,4 +1,4 @@
-"""Where a model that is not trained here comes from."""
+"""The sources of models that this job does not train."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ Name = Annotated[str, Field(min_length=1)]
 class RunPolicy(Spec):
     """The model that another spec trains."""
 
-    run: str = field(..., "A spec; its `output_dir/model` is taken.", min_length=1)
+    run: str = field(..., "A spec; the model is its `output_dir/model`.", min_length=1)
 
 
 def form(given: dict[str, Any], usual: str, other: str) -> str:
-    """Tell two forms of a mapping apart by the key that only the other has, though it be misspelt."""
+    """Choose between two forms of a mapping by the key of the other form, even if this key is misspelt."""
     if usual in given or did_you_mean(usual, map(str, given)):
         return f"({usual})"
     return f"({other})" if other in given or did_you_mean(other, map(str, given)) else f"({usual})"
@@ -37,7 +37,7 @@ ModelSource = Annotated[
 
 
 def _anchor_form(value: Any) -> str:
-    """Tell a folder or hub id, which has a slash, from the name of a model that the job has anyway."""
+    """Return the tag of an anchor: a folder or hub id has a slash, and the name of a model has none."""
     if isinstance(value, dict | RunPolicy):
         return "(run)"
     return "(id)" if isinstance(value, str) and "/" in value else "(name)"

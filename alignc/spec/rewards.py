@@ -1,4 +1,4 @@
-"""What responses are worth: sources of a reward, and oracles that prefer one response to another."""
+"""Rewards and oracles: sources of the reward of a response, and of preferences between two responses."""
 
 from __future__ import annotations
 
@@ -47,47 +47,49 @@ Expression = Annotated[str, AfterValidator(_expression)]
 
 
 class Weighted(Spec):
-    """What every source has: its weight in the sum."""
+    """The field of each source: its weight in the sum."""
 
     weight: float = field(1.0, "Factor of this reward in the sum.")
 
 
 class AnswerVerifier(Weighted):
-    """A comparison with the answer that the row gives: 1 where they agree, else 0."""
+    """A comparison of the response with the answer of the row: 1 if they agree, else 0."""
 
     kind: Literal["verifier"] = field(..., "A check of the response's text.")
     name: Literal["exact_number", "exact_match"] = field(
         ...,
-        "`exact_number`: the last numbers of both agree; `exact_match`: the texts do, but for space around them.",
+        "`exact_number`: the last numbers of both texts agree; `exact_match`: both texts agree, except outer space.",
     )
-    answer: str = field("answer", "Column of the answer; dotted paths reach into objects.", min_length=1)
+    answer: str = field(
+        "answer", "Column of the answer; a dotted path names a value inside an object.", min_length=1
+    )
 
 
 class RegexVerifier(Weighted):
-    """A regular expression: 1 where it is found in the response, else 0."""
+    """A regular expression: 1 if the response contains a match, else 0."""
 
     kind: Literal["verifier"] = field(..., "A check of the response's text.")
-    name: Literal["regex"] = field(..., "A regular expression is found.")
+    name: Literal["regex"] = field(..., "The response contains a match of a regular expression.")
     pattern: Expression = field(
-        ..., "The expression, as Python's `re` reads it.", min_length=1, max_length=1000
+        ..., "The expression, in the syntax of Python's `re`.", min_length=1, max_length=1000
     )
 
 
 class LengthVerifier(Weighted):
-    """A limit of length: 1 where the response keeps to it, else 0."""
+    """A limit of length: 1 if the response is not longer than the limit, else 0."""
 
     kind: Literal["verifier"] = field(..., "A check of the response's text.")
     name: Literal["length"] = field(..., "The response is no longer than the limit.")
-    limit: int = field(..., "Characters that a response may have.", unit="character", ge=0)
+    limit: int = field(..., "Largest number of characters in a response.", unit="character", ge=0)
 
 
 class JsonVerifier(Weighted):
-    """Valid JSON: 1 where the response is one JSON value (and the one that the row gives), else 0."""
+    """Valid JSON: 1 if the response is one JSON value, and equals the value of the row if given, else 0."""
 
     kind: Literal["verifier"] = field(..., "A check of the response's text.")
     name: Literal["json"] = field(..., "The response is one JSON value.")
     answer: str | None = field(
-        None, "Column of the value that it must equal; left out: any value will do.", min_length=1
+        None, "Column of the required value; by default any value is accepted.", min_length=1
     )
 
 
@@ -99,38 +101,42 @@ class ModelReward(Weighted):
 
 
 class FunctionReward(Weighted):
-    """A Python function of prompts and completions, in a process of its own."""
+    """A Python function of prompts and completions, which runs in a separate process."""
 
-    kind: Literal["function"] = field(..., "A Python function, which `alignc.toml` or a flag must allow.")
+    kind: Literal["function"] = field(..., "A Python function; `alignc.toml` or a flag must allow it.")
     name: str = field(
         ...,
-        "`module:function`; it gets lists `prompts` and `completions` and each column by its name, and returns "
-        "as many numbers.",
+        "`module:function`. The function gets the lists `prompts` and `completions`, and each column by its name. "
+        "It returns a list with one number per completion.",
         pattern=FUNCTION,
         max_length=200,
     )
-    timeout: float = field(30.0, "Time that one call may take.", unit="second", gt=0)
+    timeout: float = field(30.0, "Time limit of one call.", unit="second", gt=0)
 
 
 class HttpReward(Weighted):
     """An HTTP endpoint."""
 
-    kind: Literal["http"] = field(..., "An endpoint, whose host `alignc.toml` or a flag must allow.")
+    kind: Literal["http"] = field(..., "An endpoint; `alignc.toml` or a flag must allow its host.")
     url: str = field(
         ...,
-        'Gets `{"prompts", "completions", "columns"}` by POST, and answers `{"scores": […]}`.',
+        'Address. The endpoint gets `{"prompts", "completions", "columns"}` by POST, and answers `{"scores": […]}`.',
         pattern=URL,
         max_length=2000,
     )
-    timeout: float = field(30.0, "Time that one attempt may take.", unit="second", gt=0)
-    retries: int = field(2, "Further attempts where the connection fails or the server is busy.", ge=0, le=10)
+    timeout: float = field(30.0, "Time limit of one attempt.", unit="second", gt=0)
+    retries: int = field(
+        2, "Number of further attempts if the connection fails or the server is busy.", ge=0, le=10
+    )
 
 
 class ColumnReward(Weighted):
-    """A number that the row gives, the same for each of its responses."""
+    """A number of the row, which is the same for each response to the prompt."""
 
     kind: Literal["column"] = field(..., "A column of the data.")
-    name: str = field(..., "Column of the number; dotted paths reach into objects.", min_length=1)
+    name: str = field(
+        ..., "Column of the number; a dotted path names a value inside an object.", min_length=1
+    )
 
 
 Verifier = Annotated[
@@ -155,25 +161,25 @@ Reward = Annotated[
 class BradleyTerry(Spec):
     """The probability that the better of two rewards wins: σ(scale · (r₁ − r₂))."""
 
-    kind: Literal["bradley_terry"] = field(..., "A reward, read as the strength of a player.")
-    reward: Reward = field(..., "A source, or a weighted list of them.")
+    kind: Literal["bradley_terry"] = field(..., "A reward that decides how probably a response wins.")
+    reward: Reward = field(..., "One source, or a weighted list of sources.")
     scale: float = field(1.0, "Factor of the difference of rewards.", gt=0)
 
 
 class FunctionOracle(Spec):
-    """A Python function of two responses, intransitive ones included, in a process of its own."""
+    """A Python function of two responses, which runs in a separate process; it may be intransitive."""
 
-    kind: Literal["function"] = field(..., "A Python function, which `alignc.toml` or a flag must allow.")
+    kind: Literal["function"] = field(..., "A Python function; `alignc.toml` or a flag must allow it.")
     name: str = field(
         ...,
-        "`module:function`; it gets lists `prompts`, `first` and `second` and each column by its name, and returns "
-        "as many probabilities that the first response wins.",
+        "`module:function`. The function gets the lists `prompts`, `first` and `second`, and each column by its name. "
+        "It returns a list with one probability per pair that the first response wins.",
         pattern=FUNCTION,
         max_length=200,
     )
-    timeout: float = field(30.0, "Time that one call may take.", unit="second", gt=0)
+    timeout: float = field(30.0, "Time limit of one call.", unit="second", gt=0)
     both_orders: bool = field(
-        False, "Ask for each pair in both orders and take the mean, against a preference for the first place."
+        False, "Judge each pair in both orders and take the mean, which removes a bias for the first place."
     )
 
 
@@ -184,7 +190,7 @@ Oracle = Annotated[
 
 
 def sources(spec: Mapping[str, Any]) -> Iterator[tuple[NodePath, Mapping[str, Any]]]:
-    """Walk every source of a spec's rewards and oracles, as plain data, with its path."""
+    """Yield each source of the rewards and oracles of a spec with its path, as plain data."""
     data = spec.get("data")
     for name in ("reward", "oracle"):
         yield from _below(("data", name), data.get(name) if isinstance(data, Mapping) else None)

@@ -1,4 +1,4 @@
-"""The rows that a job learns from: given ones, and prompts whose responses the policy makes."""
+"""The rows that a job learns from: given rows, and prompts whose responses the policy samples."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ SourceName = Annotated[str, Field(pattern="^[a-z][a-z0-9_]*$", max_length=40)]
 
 
 class HeldOutSource(Spec):
-    """Held-out rows of a source of their own."""
+    """Held-out rows from a separate source."""
 
     source: str = field(..., "File, folder or hub id.", min_length=1)
     split: str = field("train", "Split of the source.")
 
 
 class HeldOutFraction(Spec):
-    """Held-out rows taken out of the training source."""
+    """Held-out rows that are taken from the training source."""
 
-    fraction: float = field(..., "Share of the rows that is held out.", gt=0, lt=1)
+    fraction: float = field(..., "Share of held-out rows.", gt=0, lt=1)
 
 
 def _held_out_form(value: Any) -> str:
@@ -47,76 +47,78 @@ HeldOut = Annotated[
 
 
 class Rows(Spec):
-    """What every kind of data has."""
+    """The fields of each kind of data."""
 
     source: str = field(..., "JSONL, parquet or CSV file, a folder of them, or a hub id.", min_length=1)
     split: str = field("train", "Split of a hub data set or folder.")
-    chat_template: str | None = field(None, "Jinja file in place of the tokenizer's template.")
-    max_rows: int | None = field(None, "Take this many rows at the most.", ge=1)
-    eval: HeldOut | None = field(None, "Held-out rows: a source of their own, or a fraction.")
+    chat_template: str | None = field(None, "Jinja file that replaces the template of the tokenizer.")
+    max_rows: int | None = field(None, "Largest number of rows to use.", ge=1)
+    eval: HeldOut | None = field(None, "Held-out rows: a separate source, or a fraction of this source.")
     on_bad_row: Literal["error", "quarantine"] = field(
-        "error", "Stop at bad rows, or set them aside in `quarantine.jsonl`."
+        "error", "`error`: stop at a bad row; `quarantine`: move bad rows to `quarantine.jsonl`."
     )
-    max_refused: int = field(0, "Bad rows that are allowed.", ge=0)
-    max_cut: float = field(0.2, "Share of rows whose completion may be cut.", ge=0, le=1)
+    max_refused: int = field(0, "Largest number of bad rows that is allowed.", ge=0)
+    max_cut: float = field(0.2, "Largest share of rows with a cut completion that is allowed.", ge=0, le=1)
 
 
 class PairwiseColumns(Spec):
-    """Where a pair's parts stand; dotted paths reach into objects."""
+    """The columns of a pair; a dotted path names a value inside an object."""
 
     prompt: str = field("prompt", "The prompt.")
-    chosen: str = field("chosen", "The response that is preferred.")
+    chosen: str = field("chosen", "The preferred response.")
     rejected: str = field("rejected", "The other response.")
     score_chosen: str = field("score_chosen", "Reward of the preferred response.")
     score_rejected: str = field("score_rejected", "Reward of the other response.")
-    margin: str = field("margin", "What the preferred response should be ahead by.")
+    margin: str = field("margin", "Required gap between the scores of the two responses.")
 
 
 class DemonstrationColumns(Spec):
-    """Where a demonstration's parts stand; dotted paths reach into objects."""
+    """The columns of a demonstration; a dotted path names a value inside an object."""
 
     prompt: str = field("prompt", "The prompt.")
-    completion: str = field("completion", "The response that is imitated.")
-    messages: str = field("messages", "A conversation, in place of prompt and completion.")
+    completion: str = field("completion", "The response to imitate.")
+    messages: str = field("messages", "A conversation; it replaces prompt and completion.")
 
 
 class Pairwise(Rows):
-    """Pairs of responses to one prompt, one of them preferred."""
+    """Pairs of a preferred and another response to one prompt."""
 
-    kind: Literal["pairwise"] = field(..., "Rows of prompt, chosen, rejected.")
+    kind: Literal["pairwise"] = field(..., "Rows of prompt, chosen and rejected.")
     columns: PairwiseColumns = field(PairwiseColumns(), "Names of the columns.")
 
 
 class Demonstrations(Rows):
     """Responses to imitate."""
 
-    kind: Literal["demonstrations"] = field(..., "Rows of prompt and completion, or messages.")
+    kind: Literal["demonstrations"] = field(..., "Rows of prompt and completion, or of messages.")
     columns: DemonstrationColumns = field(DemonstrationColumns(), "Names of the columns.")
 
 
 class MarkedColumns(Spec):
-    """Where a judged response's parts stand; dotted paths reach into objects."""
+    """The columns of a judged response; a dotted path names a value inside an object."""
 
     prompt: str = field("prompt", "The prompt.")
     completion: str = field("completion", "The response.")
-    label: str = field("label", "True where the response is desirable.")
-    reward: str = field("reward", "A number: the higher the better.")
-    win_rate: str = field("win_rate", "Probability that it beats the policy's own response.")
+    label: str = field("label", "True if the response is desirable.")
+    reward: str = field("reward", "Reward of the response; a higher number is better.")
+    win_rate: str = field("win_rate", "Probability that the response beats a response of the policy.")
 
 
 class ScoredColumns(Spec):
-    """Where a group's parts stand; dotted paths reach into objects."""
+    """The columns of a group of responses; a dotted path names a value inside an object."""
 
     prompt: str = field("prompt", "The prompt.")
     completions: str = field("completions", "A list of responses.")
-    rewards: str = field("rewards", "A list of their rewards.")
-    win_rates: str = field("win_rates", "A list of their win rates.")
+    rewards: str = field("rewards", "A list with the rewards of the responses.")
+    win_rates: str = field("win_rates", "A list with the win rates of the responses.")
 
 
 class Marked(Rows):
     """Single responses, each with a label, a reward or a win rate."""
 
-    kind: Literal["pointwise"] = field(..., "Rows of prompt, completion and label, reward or win_rate.")
+    kind: Literal["pointwise"] = field(
+        ..., "Rows of prompt and completion, with a label, reward or win_rate."
+    )
     columns: MarkedColumns = field(MarkedColumns(), "Names of the columns.")
 
 
@@ -128,24 +130,24 @@ class Scored(Rows):
 
 
 class PromptColumns(Spec):
-    """Where a prompt's parts stand; dotted paths reach into objects."""
+    """The columns of a prompt; a dotted path names a value inside an object."""
 
     prompt: str = field("prompt", "The prompt.")
-    answer: str = field("answer", "What a verifier compares with, where it needs that.")
-    completion: str = field("completion", "A demonstration, where the objective has one.")
+    answer: str = field("answer", "The correct answer, for verifiers that compare responses with it.")
+    completion: str = field("completion", "A demonstration, for objectives that use one.")
 
 
 class PolicyOpponent(Spec):
-    """The policy itself."""
+    """The policy as its own opponent."""
 
-    kind: Literal["policy"] = field("policy", "Responses are compared with one another.")
+    kind: Literal["policy"] = field("policy", "The responses to a prompt are compared with each other.")
 
 
 class MixtureOpponent(Spec):
     """The geometric mixture of policy and reference (Munos et al. 2023)."""
 
     kind: Literal["mixture"] = field(
-        ..., "Each response is compared with one of π^(1−weight)·ref^weight, made anew."
+        ..., "Each response is compared with a new sample of π^(1−weight)·ref^weight."
     )
     weight: float = field(0.5, "Share of the reference in the mixture.", gt=0, le=1)
 
@@ -154,46 +156,58 @@ Opponent = Annotated[PolicyOpponent | MixtureOpponent, Field(discriminator="kind
 
 
 class Sampled(Rows):
-    """Prompts that the policy answers while it trains."""
+    """Prompts; the policy samples responses to them during training."""
 
     columns: PromptColumns = field(PromptColumns(), "Names of the columns.")
-    completions_per_prompt: int = field(1, "Responses to each prompt.", symbol="k", unit="response", ge=1)
-    max_new_tokens: int = field(64, "Longest response.", unit="token", ge=1)
-    temperature: float = field(
-        1.0, f"Of sampling; the policy's own law has 1. {limits('data.temperature')}", ge=0
+    completions_per_prompt: int = field(
+        1, "Number of responses per prompt.", symbol="k", unit="response", ge=1
     )
-    top_p: float = field(1.0, "Keep the likeliest tokens of this total probability.", gt=0, le=1)
-    sampler: SamplerName = field(IN_PROCESS.name, f"What generates. {limits('data.sampler')}")
-    reward: Reward | None = field(None, "What a response is worth: a source, or a weighted list of several.")
-    oracle: Oracle | None = field(None, "Which of two responses is better, and how probably.")
-    opponent: Opponent = field(PolicyOpponent(), "What the oracle compares a response with.")
+    max_new_tokens: int = field(64, "Largest number of tokens in a response.", unit="token", ge=1)
+    temperature: float = field(
+        1.0, f"Sampling temperature; 1 samples from the policy itself. {limits('data.temperature')}", ge=0
+    )
+    top_p: float = field(
+        1.0, "Sample from the most likely tokens with this total probability; 1 keeps all tokens.", gt=0, le=1
+    )
+    sampler: SamplerName = field(
+        IN_PROCESS.name, f"Library that generates the responses. {limits('data.sampler')}"
+    )
+    reward: Reward | None = field(None, "Reward of a response: one source, or a weighted list of sources.")
+    oracle: Oracle | None = field(None, "Source of the probability that one response is better than another.")
+    opponent: Opponent = field(
+        PolicyOpponent(), "The opponent whose responses the oracle compares with a response."
+    )
     missing_eos_reward: float | None = field(
-        None, "Reward of a response that was cut off, in place of its own; left out: its own.", unit="reward"
+        None,
+        "Reward of a response without EOS; by default such a response keeps its own reward.",
+        unit="reward",
     )
 
 
 class Prompts(Sampled):
-    """Prompts; a step's responses are sampled just before it."""
+    """Prompts whose responses are sampled just before each step."""
 
-    kind: Literal["prompts"] = field(..., "Rows of prompt, and what the reward needs.")
+    kind: Literal["prompts"] = field(..., "Rows of prompt, and the columns of the reward.")
 
 
 class SelfPlay(Sampled):
-    """Prompts that are answered in iterations; each is fitted before the next is sampled."""
+    """Prompts of self-play: each iteration samples responses to all prompts, and then trains on them."""
 
-    kind: Literal["self_play"] = field(..., "Rows of prompt, and what the oracle needs.")
-    iterations: int = field(3, "Rounds of sampling all prompts and fitting.", symbol="T", ge=1)
+    kind: Literal["self_play"] = field(..., "Rows of prompt, and the columns of the oracle.")
+    iterations: int = field(3, "Number of rounds of sampling and training.", symbol="T", ge=1)
 
 
 Given = Annotated[Pairwise | Demonstrations | Marked | Scored, Field(discriminator="kind")]
 
 
 class Sources(Spec):
-    """Several sources of given rows, each for the terms that name it; a step takes a batch of each."""
+    """Several sources of given rows; each term names its source, and each step takes a batch of each source."""
 
-    kind: Literal["sources"] = field("sources", "Known by `sources`; need not be written.")
+    kind: Literal["sources"] = field(
+        "sources", "The key `sources` decides this kind; it need not be written."
+    )
     sources: dict[SourceName, Given] = field(
-        ..., "The sources by name: a term's `data` picks one.", min_length=1
+        ..., "The sources by name; the field `data` of a term names its source.", min_length=1
     )
 
 

@@ -1,4 +1,4 @@
-"""What one response's score is compared with: a target of its own, and a reference point of the batch."""
+"""The comparison of a single score: its target, and a reference point of the batch."""
 
 from __future__ import annotations
 
@@ -22,42 +22,44 @@ __all__ = [
 
 
 class NoTarget(Spec):
-    """Zero."""
+    """No target."""
 
-    kind: Literal["none"] = field("none", "No target: the score is compared with zero.")
+    kind: Literal["none"] = field("none", "The score is compared with zero.")
 
 
 class ConstantTarget(Spec):
-    """The same target for every response."""
+    """A target that is the same for each response."""
 
     kind: Literal["constant"] = field(..., "A constant.")
     value: float = field(..., "The target, in the unit of the score.", symbol="m")
 
 
 class RewardTarget(Spec):
-    """The response's reward, less a baseline."""
+    """The reward of the response, minus a baseline."""
 
     kind: Literal["reward"] = field(..., "scale · (reward − baseline).")
     scale: float = field(1.0, "Factor of the reward.", symbol="κ")
     baseline: Literal["none", "value"] = field(
-        "none", "What is subtracted: nothing, or a learned value of the prompt."
+        "none", "Baseline of the reward: nothing, or a learned value of the prompt."
     )
 
 
 class WinRateTarget(Spec):
-    """The response's win rate, less what an average response wins (Wu et al. 2024, eq. 3.6)."""
+    """The win rate of the response, minus the win rate of an average response (Wu et al. 2024, eq. 3.6)."""
 
     kind: Literal["win_rate"] = field(..., "eta · (P − baseline).")
     eta: float = field(..., "Step size of the multiplicative-weights update.", symbol="η", gt=0)
     baseline: float | Literal["batch_mean", "log_partition"] = field(
         0.5,
-        "What stands for the log-partition: a constant, the mean win rate of the rollout, or its estimate from the "
-        "prompt's own responses (both in self-play alone).",
+        "Replacement of the log-partition: a constant; `batch_mean`, the mean win rate of the rollout; or "
+        "`log_partition`, an estimate from the responses to the prompt. Only self-play has the last two.",
         symbol="b",
     )
-    samples: int | None = field(None, "Responses that estimate the log-partition; left out: all.", ge=2)
+    samples: int | None = field(
+        None, "Number of responses that estimate the log-partition; by default all responses.", ge=2
+    )
     outcome: Literal["column", "won", "lost"] = field(
-        "column", "The win rate of the data, or that of a response that always won or always lost."
+        "column", "Win rate of the data (`column`), or of a response that always won (1) or always lost (0)."
     )
 
 
@@ -71,18 +73,20 @@ class NoPoint(Spec):
 
 
 class BatchKL(Spec):
-    """The policy's estimated KL to the anchor, from mismatched prompts and completions (Ethayarajh et al. 2024)."""
+    """The estimated KL of the policy to the anchor, from mismatched completions (Ethayarajh et al. 2024)."""
 
     kind: Literal["batch_kl"] = field(
-        ..., "max(0, mean log-ratio of the next row's completion), over the global batch, without gradient."
+        ...,
+        "max(0, mean log-ratio of the completion of the next row), over the global batch, without gradient.",
     )
 
 
 class RunningMean(Spec):
-    """The mean of all scores seen so far."""
+    """The mean of all scores so far."""
 
     kind: Literal["running_mean"] = field(
-        ..., "Mean of the scores of all rows seen, over all processes, without gradient; kept in checkpoints."
+        ...,
+        "Mean score of all rows so far, over all processes, without gradient. Checkpoints store the mean.",
     )
 
 
