@@ -6,17 +6,25 @@ import ast
 import re
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 import alignc
 from alignc.contract.engines import ENGINES
 from alignc.contract.failure import Failure
+from alignc.contract.rewards import BRADLEY_TERRY, REWARDS
 from alignc.contract.samplers import SAMPLERS
-from alignc.contract.tables import row_of
+from alignc.contract.tables import look_up
 from alignc.runtime.engines.engine import BUILDERS
+from alignc.runtime.reward.build import BUILDERS as REWARD_BUILDERS
+from alignc.runtime.reward.build import build_reward
+from alignc.runtime.reward.oracle import build_oracle
 from alignc.runtime.samplers.sampler import OPENERS
+from alignc.spec.base import Spec
+from alignc.spec.rewards import Oracle, Source
 
 PACKAGE = Path(alignc.__file__).parent
 TEMPLATES = PACKAGE.parent / "templates"
@@ -26,20 +34,32 @@ TEMPLATES = PACKAGE.parent / "templates"
 class Table:
     """The keys of a table and the files of `alignc/` that may spell them.
 
-    A key in `words` is an ordinary word, or the name of a package: other files may hold it, but may not compare a
-    value with it, match it or look it up.
+    A key in `words` is an ordinary word, or the name of a package: other files may hold it, but may not decide by it
+    where they ask about the table's `subject`, a pattern of the expression that is compared or matched.
     """
 
     keys: Collection[str]
     homes: tuple[str, ...]
     words: Collection[str] = ()
+    subject: str = ""
 
 
 TABLES = {
     "samplers": Table(SAMPLERS, ("contract/samplers.py",), words=SAMPLERS),
     "engines": Table(ENGINES, ("contract/engines.py",), words=ENGINES),
+    "rewards": Table(
+        REWARDS,
+        ("contract/rewards.py", "spec/rewards.py"),
+        words=set(REWARDS) - {"bradley_terry"},
+        subject="source|config|reward|oracle",
+    ),
 }
 MODULES = sorted(PACKAGE.rglob("*.py"))
+
+
+@cache
+def parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text("utf-8"))
 
 
 def spelt(tree: ast.AST) -> Iterator[tuple[str, int]]:
@@ -56,16 +76,21 @@ def spelt(tree: ast.AST) -> Iterator[tuple[str, int]]:
             yield node.value, node.lineno
 
 
-def decided(tree: ast.AST) -> Iterator[tuple[str, int]]:
+def decided(tree: ast.AST, subject: str = "") -> Iterator[tuple[str, int]]:
     """Yield every text that a module decides by: what it compares with, by itself or among others, or matches."""
     for node in ast.walk(tree):
         match node:
             case ast.Compare(left=left, comparators=others):
-                sides = (left, *others)
-            case ast.MatchValue(value=value):
-                sides = (value,)
+                about, sides = node, (left, *others)
+            case ast.Match(subject=about, cases=cases):
+                values = (
+                    v.value for c in cases for v in ast.walk(c.pattern) if isinstance(v, ast.MatchValue)
+                )
+                sides = tuple(values)
             case _:
                 continue
+        if not re.search(subject, ast.unparse(about)):
+            continue
         for side in sides:
             several = side.elts if isinstance(side, ast.Tuple | ast.List | ast.Set) else [side]
             yield from (
@@ -80,11 +105,11 @@ def misplaced(table: Table, path: Path) -> Iterator[str]:
     place = path.relative_to(PACKAGE).as_posix()
     if place in table.homes:
         return
-    tree = ast.parse(path.read_text("utf-8"))
+    tree = parsed(path)
     rare = set(table.keys) - set(table.words)
     for key, line in (
         *((k, n) for k, n in spelt(tree) if k in rare),
-        *((k, n) for k, n in decided(tree) if k in table.words),
+        *((k, n) for k, n in decided(tree, table.subject) if k in table.words),
     ):
         yield f"{place}:{line}: {key}"
 
@@ -111,13 +136,31 @@ def test_a_key_without_a_row_is_refused() -> None:
     with pytest.raises(
         Failure, match=r"E806: this runtime does not know the engine `fsdp`; it knows accelerate"
     ):
-        row_of(ENGINES, "fsdp", "engine")
+        look_up(ENGINES, "fsdp", "engine")
 
 
 @pytest.mark.parametrize(
     ("table", "interpreter"),
-    [(SAMPLERS, OPENERS), (ENGINES, BUILDERS)],
-    ids=["samplers", "engines"],
+    [(SAMPLERS, OPENERS), (ENGINES, BUILDERS), (set(REWARDS) - {BRADLEY_TERRY.name}, REWARD_BUILDERS)],
+    ids=["samplers", "engines", "rewards"],
 )
 def test_the_runtime_knows_every_row(table: Collection[str], interpreter: Collection[str]) -> None:
     assert set(interpreter) == set(table)
+
+
+def kinds(union: object) -> set[str]:
+    """Collect the kinds of a union of models of the spec."""
+    if isinstance(union, type):
+        return set(get_args(union.model_fields["kind"].annotation)) if issubclass(union, Spec) else set()
+    return {kind for part in get_args(union) for kind in kinds(part)}
+
+
+def test_a_spec_offers_the_kinds_that_have_a_row() -> None:
+    assert kinds(Oracle) == set(REWARDS)
+    assert kinds(Source) == set(REWARDS) - {BRADLEY_TERRY.name}
+
+
+def test_an_unknown_source_of_reward_is_refused_and_is_no_reward_model() -> None:
+    for build in (build_reward, build_oracle):
+        with pytest.raises(Failure, match=r"E806.*`telepathy`"):
+            build({"kind": "telepathy", "path": "x"}, allowed=[], device=None)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from alignc.checks.kl import PLACES, SAID
 from alignc.checks.rule import Checked, term_path
+from alignc.contract.rewards import REWARDS
 from alignc.diagnostics import Diagnostic
 from alignc.lower.policy import held
 from alignc.spec.objective import Pointwise, PolicyGradient, Preference, Value
@@ -244,7 +245,7 @@ def silent_groups(checked: Checked) -> Iterator[Diagnostic]:
     if data is None or data.reward is None:
         return
     sources = data.reward if isinstance(data.reward, list) else [data.reward]
-    if all(source.kind == "column" for source in sources) and data.missing_eos_reward is None:
+    if not any(REWARDS[source.kind].reads_response for source in sources) and data.missing_eos_reward is None:
         message = "a column gives the same reward to every response to a prompt, so the policy learns nothing"
         yield checked.finding(
             "W311",
@@ -256,7 +257,7 @@ def silent_groups(checked: Checked) -> Iterator[Diagnostic]:
         message = "all rewards have the weight 0, so all responses get the same reward"
         help_ = "give one reward a weight other than 0; a reward of weight 0 is only logged"
         yield checked.finding("W311", message, ("data", "reward"), help=help_)
-    binary = all(source.kind == "verifier" for source in sources)
+    binary = all(REWARDS[source.kind].binary for source in sources)
     for _, term in _terms(checked):
         grouped = isinstance(term.baseline, LeaveOneOut | Other | GroupMean) and held(term, "reward") is None
         if grouped and binary and 2 <= data.completions_per_prompt <= FEW:

@@ -18,7 +18,7 @@ from typing import Any
 from .engines import DEEPSPEED, ENGINES
 from .failure import Failure
 from .samplers import SAMPLERS, VLLM
-from .tables import row_of
+from .tables import look_up
 
 __all__ = [
     "ABSENT",
@@ -223,7 +223,7 @@ def cells_of(spec: Mapping[str, Any]) -> Iterator[tuple[str | None, Cell]]:
 
 
 def _launch(launch: Mapping[str, Any]) -> dict[str, str]:
-    shards = row_of(ENGINES, launch["engine"], "engine").shards
+    shards = look_up(ENGINES, launch["engine"], "engine").shards
     return {
         "engine": launch["engine"],
         "zero_stage": str(launch["zero_stage"]) if shards else "none",

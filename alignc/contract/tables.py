@@ -7,12 +7,12 @@ from typing import TypeVar
 
 from .failure import Failure
 
-__all__ = ["row_of"]
+__all__ = ["look_up"]
 
 Row = TypeVar("Row")
 
 
-def row_of(table: Mapping[str, Row], key: object, noun: str) -> Row:
+def look_up(table: Mapping[str, Row], key: object, noun: str) -> Row:
     """Look up the row of a key. Failure E806 where this runtime has no such row."""
     if not isinstance(key, str) or key not in table:
         raise Failure(

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 from pydantic import ValidationError
 
+from alignc.contract.rewards import REWARDS, Permission, asked
 from alignc.diagnostics import Diagnostic, DiagnosticError, Span, did_you_mean
 from alignc.launch.inputs import digest
 from alignc.load.document import Document
@@ -119,17 +120,21 @@ def forbidden(spec: Mapping[str, Any], document: Document, allowed: Permissions)
     """List the functions (E610) and hosts (E611) that a resolved spec names and that nobody allowed."""
     found = []
     for path, source in sources(spec):
-        if source["kind"] == "function" and source["name"] not in allowed.functions:
-            span = document.span((*path, "name"))
-            message = f"the function `{source['name']}` is not allowed"
+        place = (*path, REWARDS[source["kind"]].field)
+        function, url = (asked(source, permission) for permission in (Permission.FUNCTION, Permission.HOST))
+        if function is not None and function not in allowed.functions:
+            message = f"the function `{function}` is not allowed"
             found.append(
-                Diagnostic("E610", message, span, help=_way_out("functions", source["name"], allowed))
+                Diagnostic(
+                    "E610", message, document.span(place), help=_way_out("functions", function, allowed)
+                )
             )
-        if source["kind"] == "http" and not _spellings(source["url"]) & {h.lower() for h in allowed.hosts}:
-            host = urlsplit(source["url"]).netloc.lower()
-            span = document.span((*path, "url"))
+        if url is not None and not _spellings(url) & {h.lower() for h in allowed.hosts}:
+            host = urlsplit(url).netloc.lower()
             message = f"the host `{host}` is not allowed"
-            found.append(Diagnostic("E611", message, span, help=_way_out("hosts", host, allowed)))
+            found.append(
+                Diagnostic("E611", message, document.span(place), help=_way_out("hosts", host, allowed))
+            )
     return found
 
 
@@ -150,12 +155,13 @@ def _way_out(key: str, name: str, allowed: Permissions) -> str:
 
 def environment(spec: Mapping[str, Any], document: Document, allowed: Permissions) -> dict[str, str]:
     """Write what a job is allowed, of what it asks for, as variables of its environment."""
-    asked = [source for _, source in sources(spec)]
-    names = [s["name"] for s in asked if s["kind"] == "function" and s["name"] in allowed.functions]
+    functions, urls = (
+        [name for _, source in sources(spec) if (name := asked(source, permission)) is not None]
+        for permission in (Permission.FUNCTION, Permission.HOST)
+    )
+    names = [name for name in functions if name in allowed.functions]
     known = {host.lower() for host in allowed.hosts}
-    hosts = [
-        sorted(found)[0] for s in asked if s["kind"] == "http" and (found := _spellings(s["url"]) & known)
-    ]
+    hosts = [sorted(found)[0] for url in urls if (found := _spellings(url) & known)]
     folders = os.pathsep.join(map(str, _places(document)))
     return {ALLOWED: " ".join(dict.fromkeys((*names, *hosts))), FOLDERS: folders if names else ""}
 
@@ -169,7 +175,8 @@ def modules(spec: Mapping[str, Any], document: Document) -> dict[str, str]:
     """Hash the source files of a spec's functions, by dotted name; what is installed stands for itself."""
     found = {}
     for path, source in sources(spec):
-        if source["kind"] == "function" and (file := _module(source["name"].partition(":")[0], document)):
+        function = asked(source, Permission.FUNCTION)
+        if function is not None and (file := _module(function.partition(":")[0], document)):
             found[".".join(map(str, (*path, "name")))] = digest(file)
     return found
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 
+from alignc.contract.rewards import Permission, asked
 from alignc.diagnostics import Diagnostic
 from alignc.launch.allow import environment as permitted
 from alignc.launch.command import environment, usable_cores
@@ -27,12 +28,12 @@ def _unloadable(stage: Stage) -> list[Diagnostic]:
     from alignc.runtime.reward.function import unloadable as failing
 
     spec, found = stage.job["spec"], []
-    asked = [(path, source) for path, source in sources(spec) if source["kind"] == "function"]
-    if not asked:
+    functions = [(path, source) for path, source in sources(spec) if asked(source, Permission.FUNCTION)]
+    if not functions:
         return []
     variables, _ = environment(os.environ, spec["launch"], usable_cores())
     variables |= permitted(spec, stage.document, stage.allowed)
-    for path, source in asked:
+    for path, source in functions:
         role = "oracle" if path[-1] == "oracle" else "reward"
         if failure := failing(source["name"], role, float(source["timeout"]), variables):
             span = stage.document.span((*path, "name"))

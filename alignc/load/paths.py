@@ -6,6 +6,7 @@ import os
 from pathlib import Path as FilePath
 from typing import Any
 
+from alignc.contract.rewards import REWARDS
 from alignc.diagnostics import Diagnostic, DiagnosticError, Span
 from alignc.load.disk import exists, real
 from alignc.load.document import Document
@@ -67,7 +68,11 @@ def _models(data: dict[str, Any]) -> tuple[NodePath, ...]:
     terms = enumerate(data["objective"]["terms"])
     anchors = [("objective", "terms", i, *at) for i, _ in terms for at in (("anchor",), ("score", "anchor"))]
     anchors = [path for path in anchors if _is_other(_at(data, path))]
-    judges = [(*path, "path") for path, source in sources(data) if source["kind"] == "model"]
+    judges = [
+        (*path, field)
+        for path, source in sources(data)
+        if (field := REWARDS[source["kind"]].model) is not None
+    ]
     return (*MODELS, *judges, *anchors)
 
 

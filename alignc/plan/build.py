@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from alignc.contract.engines import ENGINES
+from alignc.contract.rewards import REWARDS
 from alignc.load.load import Loaded, load
 from alignc.load.pipeline import producers
 from alignc.plan.machine import Memory
@@ -195,8 +196,9 @@ def _reference(
 def _reward_models(value: Any) -> Iterator[Any]:
     """Find the models among rewards and oracles."""
     if isinstance(value, Mapping):
-        if value.get("kind") == "model" and "path" in value:
-            yield value["path"]
+        row = REWARDS.get(str(value.get("kind")))
+        if row is not None and row.model in value:
+            yield value[row.model]
         for key, inner in value.items():
             if key != "columns":
                 yield from _reward_models(inner)

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from alignc.contract.rewards import VERIFIER
 from alignc.load.preset import Preset
 from alignc.spec.rows import ONLINE
 from alignc.yaml.scalars import resolve_scalar
@@ -77,7 +78,7 @@ def judged(preset: Preset, kind: str) -> dict[str, Any]:
     if kind not in ONLINE or any(term.get("pairs") == "demonstration" for term in preset.terms):
         return {}
     wins = any("win_rate" in (t.get("reward"), (t.get("target") or {}).get("kind")) for t in preset.terms)
-    return {"oracle" if wins else "reward": {"kind": "verifier", "name": "exact_number"}}
+    return {"oracle" if wins else "reward": {"kind": VERIFIER.name, "name": "exact_number"}}
 
 
 def flow(value: Any) -> str:

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Discriminator, Field, Tag
 from pydantic_core import PydanticCustomError
 
+from alignc.contract.rewards import REWARDS
 from alignc.spec.base import Spec, field
 from alignc.spec.model_source import ModelSource
 from alignc.yaml.source import NodePath
@@ -200,7 +201,9 @@ def _below(path: NodePath, value: Any) -> Iterator[tuple[NodePath, Mapping[str, 
     if isinstance(value, list):
         for index, inner in enumerate(value):
             yield from _below((*path, index), inner)
-    elif isinstance(value, Mapping) and value.get("kind") == "bradley_terry":
-        yield from _below((*path, "reward"), value.get("reward"))
     elif isinstance(value, Mapping):
-        yield path, value
+        row = REWARDS.get(str(value.get("kind")))
+        if row is None or row.rewards is None:
+            yield path, value
+        else:
+            yield from _below((*path, row.rewards), value.get(row.rewards))

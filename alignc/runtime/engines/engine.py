@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from ...contract.engines import ACCELERATE, DEEPSPEED, ENGINES
 from ...contract.job import Job
-from ...contract.tables import row_of
+from ...contract.tables import look_up
 from ..ranks.world import World
 from .optim import build_optimizer, clip_factor
 
@@ -59,7 +59,7 @@ def build_engine(job: Job, folder: Path, world: World, scorer: nn.Module, model:
 
     Raises Failure E806 for an engine that this runtime does not know.
     """
-    row = row_of(ENGINES, job.spec.launch.engine, "engine")
+    row = look_up(ENGINES, job.spec.launch.engine, "engine")
     return BUILDERS[row.name](job, folder, world, scorer, model)
 
 

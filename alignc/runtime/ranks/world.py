@@ -13,7 +13,7 @@ import torch.distributed as dist
 from ...contract.engines import ENGINES, Group
 from ...contract.failure import Failure
 from ...contract.job import Launch
-from ...contract.tables import row_of
+from ...contract.tables import look_up
 from ..base.packages import require
 
 __all__ = ["World", "start"]
@@ -72,7 +72,7 @@ def start(launch: Launch) -> World:
     backend = "nccl" if device.type == "cuda" else "gloo"
     # Twice the job's limit: the launcher names hung ranks before; this is what is left without it.
     timeout = timedelta(seconds=2 * launch.timeout + 60)
-    engine = row_of(ENGINES, launch.engine, "engine")
+    engine = look_up(ENGINES, launch.engine, "engine")
     if engine.package is not None:
         require(engine.package)
     match engine.group:

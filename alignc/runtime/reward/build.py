@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from ...contract.rewards import FUNCTION, HTTP, MODEL, Permission, asked
+from ...contract.tables import look_up
 from .allowed import require_function, require_host
 from .combine import Part, Reward, part_names
 from .endpoint import Endpoint
-from .function import Expression, FunctionReward
+from .function import FunctionReward
 from .sample import Source
-from .texts import Column, Verifier
+from .texts import TEXT_SOURCES
 
 __all__ = ["build_reward"]
 
@@ -34,24 +36,31 @@ def build_reward(config: Config | Sequence[Config], *, allowed: Sequence[str], d
 
 
 def check_allowed(config: Config, allowed: Sequence[str]) -> None:
-    """Raise E610 or E611 for what was not allowed."""
-    if config["kind"] == "function":
-        require_function(config["name"], allowed)
-    elif config["kind"] == "http":
-        require_host(config["url"], allowed)
+    """Raise E610 or E611 for what was not allowed, and E806 for a kind that this runtime does not know."""
+    if (function := asked(config, Permission.FUNCTION)) is not None:
+        require_function(function, allowed)
+    if (url := asked(config, Permission.HOST)) is not None:
+        require_host(url, allowed)
 
 
 def build_source(config: Config, device: Any) -> Source:
-    """Build one source."""
-    kind = config["kind"]
-    if kind == "verifier":
-        return Expression(config["pattern"]) if config["name"] == "regex" else Verifier(config)
-    if kind == "column":
-        return Column(config["name"])
-    if kind == "function":
-        return FunctionReward(config["name"], float(config["timeout"]))
-    if kind == "http":
-        return Endpoint(config["url"], float(config["timeout"]), int(config["retries"]))
+    """Build one source. Failure E806 for a kind that gives no reward."""
+    return look_up(BUILDERS, config["kind"], "source of reward")(config, device)
+
+
+def reward_model(config: Config, device: Any) -> Source:
+    """Build a reward model, whose modules take seconds to import."""
     from .model import RewardModel
 
     return RewardModel(config["path"], device)
+
+
+BUILDERS: Mapping[str, Callable[[Config, Any], Source]] = {
+    **TEXT_SOURCES,
+    FUNCTION.name: lambda config, device: FunctionReward(config["name"], float(config["timeout"])),
+    HTTP.name: lambda config, device: Endpoint(
+        config["url"], float(config["timeout"]), int(config["retries"])
+    ),
+    MODEL.name: reward_model,
+}
+"""How each source is built from its section and the device of reward models, by its kind."""

@@ -8,6 +8,8 @@ from itertools import combinations
 from types import TracebackType
 from typing import Any, Self
 
+from ...contract.rewards import FUNCTION, REWARDS
+from ...contract.tables import look_up
 from .allowed import require_function
 from .build import build_reward
 from .combine import Reward
@@ -64,13 +66,13 @@ def build_oracle(config: Mapping[str, Any], *, allowed: Sequence[str], device: A
 
     Raises as ``build_reward`` does.
     """
-    if config["kind"] == "function":
+    row = look_up(REWARDS, config["kind"], "oracle")
+    if row is FUNCTION:
         require_function(config["name"], allowed)
         both = bool(config["both_orders"])
         return Oracle(FunctionOfPairs(config["name"], float(config["timeout"]), both_orders=both))
-    plain = config["kind"] != "bradley_terry"
-    reward = build_reward(config if plain else config["reward"], allowed=allowed, device=device)
-    return Oracle(BradleyTerry(reward, 1.0 if plain else float(config["scale"])))
+    source, scale = (config, 1.0) if row.rewards is None else (config[row.rewards], float(config["scale"]))
+    return Oracle(BradleyTerry(build_reward(source, allowed=allowed, device=device), scale))
 
 
 def win_rates(

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from .sample import Sample, field_of, row_of
+from ...contract.rewards import COLUMN, VERIFIER
+from ...contract.tables import look_up
+from .function import Expression
+from .sample import Sample, Source, field_of, row_of
 from .verifiers import VERIFIERS
 
-__all__ = ["Column", "Verifier"]
+__all__ = ["TEXT_SOURCES", "Column", "Verifier"]
 
 
 class Verifier:
     """A built-in check that takes no time: 1 where a response passes, else 0. Expressions are `Expression`'s."""
 
     def __init__(self, config: Mapping[str, Any]) -> None:
-        self.check = VERIFIERS[config["name"]]
+        self.check = look_up(VERIFIERS, config["name"], "verifier")
         self.column = config.get("answer")
         self.fixed = str(config.get("limit", ""))
 
@@ -55,3 +58,15 @@ class Column:
 
     def close(self) -> None:
         """Hold nothing between calls."""
+
+
+def verifier(config: Mapping[str, Any], device: Any) -> Source:
+    """Build a verifier. A regular expression gets a process of its own, because its search may never end."""
+    return Expression(config["pattern"]) if "pattern" in config else Verifier(config)
+
+
+TEXT_SOURCES: Mapping[str, Callable[[Mapping[str, Any], Any], Source]] = {
+    VERIFIER.name: verifier,
+    COLUMN.name: lambda config, device: Column(config["name"]),
+}
+"""How each of these sources is built from its section and a device, by its kind."""

@@ -10,7 +10,7 @@ from typing import Protocol
 from torch import nn
 
 from ...contract.samplers import IN_PROCESS, SAMPLERS, VLLM
-from ...contract.tables import row_of
+from ...contract.tables import look_up
 from ..data.example import Tokens
 from .sample import sample
 from .sampling import Sampling
@@ -84,7 +84,7 @@ def open_sampler(kind: str, model: nn.Module, *, folder: Path, max_length: int |
     ``folder`` is where weights are put for vLLM to read, ``max_length`` the most tokens of prompt and response.
     Raises E806 for a name that the table does not have, E602 and E605 as ``VllmSampler`` does.
     """
-    return OPENERS[row_of(SAMPLERS, kind, "sampler").name](model, folder, max_length)
+    return OPENERS[look_up(SAMPLERS, kind, "sampler").name](model, folder, max_length)
 
 
 OPENERS: Mapping[str, Callable[[nn.Module, Path, int | None], Sampler]] = {
