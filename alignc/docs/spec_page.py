@@ -42,11 +42,12 @@ def _sections(model: type[BaseModel], path: str, seen: dict[type[BaseModel], str
     yield table(HEAD, [_row(f) for f in fields_of(model, path)])
     for name, info in model.model_fields.items():
         at = f"{path}.{name}" if path else name
+        shown = [inner for inner in field_models(info) if inner in seen]
+        for path_of_fields in dict.fromkeys(seen[inner] for inner in shown if seen[inner] != at):
+            yield f"\n`{at}` has the fields of `{path_of_fields}`.\n"
         for inner in field_models(info):
             if inner not in seen:
                 yield from _sections(inner, at, seen)
-            elif seen[inner] != at:
-                yield f"\n`{at}` has the fields of `{seen[inner]}`.\n"
 
 
 def _heading(model: type[BaseModel], path: str) -> str:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from typing import Any
 
 from alignc.diagnostics import Diagnostic, DiagnosticError, did_you_mean
 from alignc.load.document import Document, Origin
 from alignc.load.load import Loaded
 from alignc.spec.objective import Term
-from alignc.spec.rows import Sources
+from alignc.spec.rows import ONLINE, Sources
 from alignc.yaml.source import NodePath
 
 __all__ = ["check_sources", "parts"]
@@ -22,7 +23,8 @@ def parts(spec: Loaded) -> dict[str, Loaded]:
     """Take a spec apart by the names of its sources; of one with a single source there are none.
 
     A part has that source for its `data`, and the terms that name it. Raises DiagnosticError: E002 where a term
-    names no source, E006 where it names none of several, E112 where no term names a source.
+    names no source, E006 where it names none of several, E112 where no term names a source, E115 where the policy
+    samples the responses of several.
     """
     check_sources(spec)
     data = spec.job.data
@@ -34,6 +36,8 @@ def check_sources(spec: Loaded) -> None:
     data, terms = spec.job.data, spec.job.objective.terms
     names = list(data.sources) if isinstance(data, Sources) else []
     found = [*_lost(terms, names, spec.document)] or [*_unused(terms, names, spec.document)]
+    if isinstance(data, Sources):
+        found += _sampled_twice(data, spec.document)
     if found:
         raise DiagnosticError(found)
 
@@ -62,6 +66,15 @@ def _unused(terms: Sequence[Term], names: Sequence[str], document: Document) -> 
             yield Diagnostic("E112", f"no term takes its rows from `{name}`", span)
 
 
+def _sampled_twice(data: Sources, document: Document) -> Iterator[Diagnostic]:
+    """E115: the policy samples the responses of two sources, and a step follows the rollouts of one."""
+    sampled = [name for name, rows in data.sources.items() if rows.kind in ONLINE]
+    for name in sampled[1:]:
+        both = f"`{sampled[0]}` and `{name}`"
+        message = f"the policy samples the responses of {both}, but a job has rollouts of one source"
+        yield Diagnostic("E115", message, document.span((*SOURCES, name, "kind")))
+
+
 def _part(spec: Loaded, name: str) -> Loaded:
     """Make the spec of one source: its rows, its terms, and where both were written."""
     data, objective = spec.job.data, spec.job.objective
@@ -82,7 +95,14 @@ def _document(document: Document, name: str, places: Sequence[int]) -> Document:
     origins: dict[NodePath, Origin] = {p: o for p, o in fixed.items() if p[:1] != ("data",)}
     origins |= {new: o for p, o in document.origins.items() if (new := _moved(p, moves)) is not None}
     bindings = {new: t for p, t in document.bindings.items() if (new := _moved(p, moves)) is not None}
-    return replace(document, origins=origins, bindings=bindings)
+    return replace(document, data=_own_data(document.data, name, places), origins=origins, bindings=bindings)
+
+
+def _own_data(data: dict[str, Any], name: str, places: Sequence[int]) -> dict[str, Any]:
+    """Give the plain data of a spec that has one source and its terms alone."""
+    terms = data["objective"]["terms"]
+    own = {**data["objective"], "terms": [terms[place] for place in places]}
+    return {**data, "objective": own, "data": data["data"]["sources"][name]}
 
 
 def _moved(path: NodePath, moves: dict[NodePath, NodePath]) -> NodePath | None:

@@ -6,7 +6,7 @@ from typing import Any
 
 from alignc.spec.job import Job
 from alignc.spec.objective import KLTerm, Pointwise, PolicyGradient, Preference
-from alignc.spec.rows import ONLINE
+from alignc.spec.rows import ONLINE, Data, Sources
 
 __all__ = ["MOVING", "anchored", "is_other", "other_models"]
 
@@ -15,12 +15,23 @@ MOVING = ("previous_iterate", "ema")
 
 
 def anchored(job: Job) -> Job:
-    """Replace the anchor `initial` by a moving reference in the terms of an online job."""
+    """Replace the anchor `initial` by a moving reference in the terms on sampled responses."""
     reference = job.model.reference
-    if reference is None or reference.kind not in MOVING or job.data.kind not in ONLINE:
+    if reference is None or reference.kind not in MOVING:
         return job
-    terms = [_moved(term, reference.kind) for term in job.objective.terms]
+    kind, data = reference.kind, job.data
+    terms = [
+        _moved(term, kind) if _kind_of_rows(term, data) in ONLINE else term for term in job.objective.terms
+    ]
     return job.model_copy(update={"objective": job.objective.model_copy(update={"terms": terms})})
+
+
+def _kind_of_rows(term: Any, data: Data) -> str:
+    """Find the kind of the rows that a term takes; "" where it names no source of several."""
+    if not isinstance(data, Sources):
+        return data.kind
+    rows = data.sources.get(term.data)
+    return "" if rows is None else rows.kind
 
 
 def _moved(term: Any, kind: str) -> Any:

@@ -193,8 +193,20 @@ Oracle = Annotated[
 def sources(spec: Mapping[str, Any]) -> Iterator[tuple[NodePath, Mapping[str, Any]]]:
     """Yield each source of the rewards and oracles of a spec with its path, as plain data."""
     data = spec.get("data")
-    for name in ("reward", "oracle"):
-        yield from _below(("data", name), data.get(name) if isinstance(data, Mapping) else None)
+    for section, rows in _sections(data if isinstance(data, Mapping) else {}):
+        for name in ("reward", "oracle"):
+            yield from _below((*section, name), rows.get(name))
+
+
+def _sections(data: Mapping[str, Any]) -> Iterator[tuple[NodePath, Mapping[str, Any]]]:
+    """Walk the sections of rows: `data` itself, or each of its sources."""
+    several = data.get("sources")
+    if not isinstance(several, Mapping):
+        yield ("data",), data
+        return
+    for name, rows in several.items():
+        if isinstance(rows, Mapping):
+            yield ("data", "sources", name), rows
 
 
 def _below(path: NodePath, value: Any) -> Iterator[tuple[NodePath, Mapping[str, Any]]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag
@@ -12,7 +13,7 @@ from alignc.spec.base import Spec, field
 from alignc.spec.model_source import form
 from alignc.spec.rewards import Oracle, Reward
 
-__all__ = ["ONLINE", "Data", "Given", "Sources"]
+__all__ = ["ONLINE", "Data", "OneSource", "Sources", "sampled_source"]
 
 ONLINE = ("prompts", "self_play")
 """The kinds of data whose responses the policy samples while it trains."""
@@ -197,16 +198,21 @@ class SelfPlay(Sampled):
     iterations: int = field(3, "Number of rounds of sampling and training.", symbol="T", ge=1)
 
 
-Given = Annotated[Pairwise | Demonstrations | Marked | Scored, Field(discriminator="kind")]
+OneSource = Annotated[
+    Pairwise | Demonstrations | Marked | Scored | Prompts | SelfPlay, Field(discriminator="kind")
+]
 
 
 class Sources(Spec):
-    """Several sources of given rows; each term names its source, and each step takes a batch of each source."""
+    """Several sources of rows; each term names its source, and each step takes a batch of each source.
+
+    The policy samples the responses of at most one source; the rows of the other sources are given.
+    """
 
     kind: Literal["sources"] = field(
         "sources", "The key `sources` decides this kind; it need not be written."
     )
-    sources: dict[SourceName, Given] = field(
+    sources: dict[SourceName, OneSource] = field(
         ..., "The sources by name; the field `data` of a term names its source.", min_length=1
     )
 
@@ -214,3 +220,15 @@ class Sources(Spec):
 Data = Annotated[
     Pairwise | Demonstrations | Marked | Scored | Prompts | SelfPlay | Sources, Field(discriminator="kind")
 ]
+
+
+def sampled_source(sources: Mapping[str, Any]) -> str | None:
+    """Find the first source whose responses the policy samples, by name.
+
+    A source is a section of a typed spec or of plain data.
+    """
+    for name, rows in sources.items():
+        kind = rows.get("kind") if isinstance(rows, Mapping) else getattr(rows, "kind", None)
+        if kind in ONLINE:
+            return name
+    return None

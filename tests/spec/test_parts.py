@@ -64,7 +64,8 @@ def test_terms_and_sources_find_each_other(tmp_path: Path, terms: str, wanted: l
     [
         ("{sources: {pairs: {kind: pairwise, sorce: x}}}", [("E002", 2, 42)]),
         ("{surces: {pairs: {kind: pairwise, source: a/b}}}", [("E002", 2, 8)]),
-        ("{sources: {pairs: {kind: prompts, source: a/b}}}", [("E003", 2, 32)]),
+        ("{sources: {pairs: {kind: sources, source: a/b}}}", [("E003", 2, 32)]),
+        ("{sources: {pairs: {kind: prompts, source: a/b}}}", [("E105", 2, 18), ("E103", 2, 25)]),
         ("{sources: {}}", [("E004", 2, 17)]),
         ("{sources: {Pairs: {kind: pairwise, source: a/b}}}", [("E004", 2, 25)]),
         ("{sources: {pairs: {kind: pairwise, source: no.jsonl}}}", [("E008", 2, 50)]),

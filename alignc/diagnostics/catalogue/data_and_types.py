@@ -98,6 +98,15 @@ DATA_AND_TYPES = (
         "delete the setting, or add the part of the spec that reads it",
         "objective: {preset: dpo}\ndata: {kind: pairwise, source: p.jsonl}\ntrain: {rollout_epochs: 4}",
     ),
+    Code(
+        "E115",
+        "the policy samples the responses of two sources",
+        "rollouts count the steps of a job, and a step takes the rows of one rollout; two sources would have two "
+        "rollouts of their own lengths",
+        "put all prompts into one file and sample them as one source, or train two jobs, the second from the model of "
+        "the first",
+        "data: {sources: {sums: {kind: prompts, source: a.jsonl}, games: {kind: self_play, source: b.jsonl}}}",
+    ),
 )
 
 __all__ = ["DATA_AND_TYPES"]

@@ -1,0 +1,180 @@
+"""A sampled source beside given ones: read, refused where there are two, checked by part, explained and compiled."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from alignc.api import Compiled, Mixture, built, evaluate, explain, load, lowered, validate
+from alignc.diagnostics import Diagnostic
+from alignc.explain.mixture import Mixed
+
+TERMS = "[{preset: ppo, data: asked}, {preset: dpo, beta: 0.3, weight: 0.5, data: pairs}]"
+REWARD = "reward: {kind: verifier, name: exact_number}"
+ASKED = f"{{kind: prompts, source: a/asked, completions_per_prompt: 4, max_new_tokens: 9, {REWARD}}}"
+PAIRS = "{kind: pairwise, source: a/pairs}"
+SHOWN = "{kind: demonstrations, source: a/shown}"
+MODEL = "{policy: {init: llama, tokenizer: bytes}}"
+
+
+def written(
+    folder: Path,
+    terms: str = TERMS,
+    data: str = "",
+    *,
+    train: str = "rollout_epochs: 2",
+    model: str = MODEL,
+    name: str = "spec",
+) -> Path:
+    rows = data or f"{{sources: {{asked: {ASKED}, pairs: {PAIRS}}}}}"
+    objective = terms if terms.startswith("{") else f"{{terms: {terms}}}"
+    path = folder / f"{name}.yaml"
+    path.write_text(
+        f"objective: {objective}\ndata: {rows}\ntrain: {{{train}}}\nmodel: {model}\n",
+        "utf-8",
+    )
+    return path
+
+
+def found(path: Path) -> list[Diagnostic]:
+    """List the findings of a spec without those that PPO has anywhere: W213 tells of a KL that stays as it is."""
+    return [d for d in validate(path).diagnostics if d.code != "W213"]
+
+
+def errors(path: Path) -> list[Diagnostic]:
+    return [d for d in found(path) if d.severity == "error"]
+
+
+def mixture(path: Path) -> Mixture:
+    whole = built(path, files=False)
+    assert isinstance(whole, Mixture)
+    return whole
+
+
+def test_two_sampled_sources_are_refused_where_the_second_stands(tmp_path: Path) -> None:
+    terms = "[{preset: rloo, data: asked}, {preset: sppo, data: games}]"
+    games = "{kind: self_play, source: a/games, completions_per_prompt: 2, oracle: {kind: column, name: x}}"
+    path = written(tmp_path, terms, f"{{sources:\n  {{asked: {ASKED},\n  games: {games}}}}}")
+    [refused] = [d for d in found(path) if d.code == "E115"]
+    assert (refused.span.line, refused.span.column) == (4, 17)
+    assert "`asked` and `games`" in refused.message
+
+
+def test_what_is_wrong_is_told_at_the_line_of_its_source(tmp_path: Path) -> None:
+    one = ASKED.replace("prompt: 4", "prompt: 1")
+    rloo = "[{preset: rloo, data: asked}, {preset: sft, data: shown}]"
+    path = written(tmp_path, rloo, f"{{sources:\n  {{shown: {SHOWN},\n  asked: {one}}}}}")
+    [few] = errors(path)
+    assert (few.code, few.span.line) == ("E105", 1)
+    bare = "{kind: prompts, source: a/asked, completions_per_prompt: 4}"
+    [no_reward] = errors(written(tmp_path, rloo, f"{{sources:\n  {{shown: {SHOWN},\n  asked: {bare}}}}}"))
+    assert (no_reward.code, no_reward.span.line) == ("E103", 4)
+
+
+def test_rewards_of_a_source_are_found_wherever_the_spec_is_read(tmp_path: Path) -> None:
+    from alignc.launch import Options, Stage, disallowed
+    from alignc.load.pipeline import producers
+
+    reward = "reward: [{kind: function, name: 'judges:mark'}, {kind: model, path: judge}]"
+    asked = ASKED.replace(REWARD, reward)
+    path = written(tmp_path, data=f"{{sources: {{asked: {asked}, pairs: {PAIRS}}}}}")
+    whole = mixture(path)
+    judge = whole.spec.job.data.sources["asked"].reward[1].path
+    assert judge == "judge"
+    stage = Stage(str(path), whole.spec.document, whole.folder(), Options(), producers(whole.spec.document))
+    [refused] = disallowed([stage])
+    assert (refused.code, refused.span.line) == ("E610", 2)
+    local = asked.replace("path: judge", "path: ./judge")
+    spec = load(written(tmp_path, data=f"{{sources: {{asked: {local}, pairs: {PAIRS}}}}}"))
+    assert spec.job.data.sources["asked"].reward[1].path == str(tmp_path / "judge")
+
+
+POINT: dict[str, Any] = {
+    "asked": {
+        "examples": [
+            {
+                "completions": [
+                    {"logp": -3.0, "ref_logp": -3.25, "old_logp": -3.5, "length": 2, "reward": 1.0},
+                    {"logp": -4.0, "ref_logp": -3.75, "old_logp": -4.0, "length": 3, "reward": 0.0},
+                ]
+            }
+        ]
+    },
+    "pairs": {
+        "examples": [
+            {
+                "chosen": {"logp": -11.0, "ref_logp": -12.5, "length": 7},
+                "rejected": {"logp": -9.0, "ref_logp": -8.0, "length": 4},
+            }
+        ]
+    },
+}
+
+
+def test_the_sum_at_a_point_of_both_sources(tmp_path: Path) -> None:
+    """The loss and each gradient are those of the single specs, with the weights of the terms: to 1e-12."""
+    terms = "[{preset: copg, weight: 2, data: asked}, {preset: dpo, beta: 0.3, weight: 0.5, data: pairs}]"
+    asked = ASKED.replace("prompt: 4", "prompt: 2")
+    whole = evaluate(
+        written(tmp_path, terms, f"{{sources: {{asked: {asked}, pairs: {PAIRS}}}}}"), {"sources": POINT}
+    )
+    one = evaluate(written(tmp_path, "[{preset: copg}]", asked, name="one"), POINT["asked"])
+    other = evaluate(written(tmp_path, "[{preset: dpo, beta: 0.3}]", PAIRS, name="other"), POINT["pairs"])
+    assert whole["loss"] == pytest.approx(2 * one["loss"] + 0.5 * other["loss"], abs=1e-12)
+    assert_scaled(whole["sources"]["asked"]["examples"], one["examples"], 2.0)
+    assert_scaled(whole["sources"]["pairs"]["examples"], other["examples"], 0.5)
+
+
+def assert_scaled(found: Any, alone: Any, weight: float) -> None:
+    """Compare every number of the gradients of examples."""
+    slopes = [list(leaves([example["gradient"] for example in each])) for each in (found, alone)]
+    assert slopes[0] == pytest.approx([weight * slope for slope in slopes[1]], abs=1e-12)
+    assert any(slopes[0])
+
+
+def leaves(value: Any) -> Iterator[float]:
+    for inner in value.values() if isinstance(value, dict) else value:
+        if isinstance(inner, dict | list):
+            yield from leaves(inner)
+        else:
+            yield float(inner)
+
+
+def test_the_job_of_a_mix_holds_the_plan_of_each_single_job(tmp_path: Path) -> None:
+    whole = mixture(written(tmp_path))
+    job = json.loads(whole.folder().files["job.json"])
+    assert [rows["kind"] for rows in job["spec"]["data"]["sources"].values()] == ["prompts", "pairwise"]
+    asked, pairs = job["plan"]["parts"]
+    alone = built(written(tmp_path, "[{preset: ppo}]", ASKED, name="alone"), files=False)
+    assert isinstance(alone, Compiled)
+    single = json.loads(alone.folder().files["job.json"])["plan"]
+    assert asked == single
+    assert pairs["anchors"] == ["initial"]
+    assert job["plan"]["outputs"] == ["token_value"]
+    known = {"source_2/loss": pytest.approx(0.5 * 0.6931471805599453)}
+    assert job["plan"]["step0"] == {
+        **{k: v for k, v in single["step0"].items() if k != "loss"},
+        **known,
+        **{k: v for k, v in pairs["step0"].items() if k != "loss"},
+    }
+    assert body(whole.folder().files["loss_1.py"]) == body(alone.folder().files["loss.py"])
+
+
+def body(source: str) -> str:
+    return source[source.index("def loss(") :]
+
+
+def test_one_source_is_taken_by_its_name(tmp_path: Path) -> None:
+    from alignc.api import diff, verify
+
+    path = written(tmp_path, "[{preset: rloo, data: asked}, {preset: dpo, data: pairs}]")
+    alone = written(tmp_path, "[{preset: rloo}]", ASKED, name="alone")
+    assert (
+        lowered(path, files=False, source="asked").needs.anchors == lowered(alone, files=False).needs.anchors
+    )
+    assert diff(path, alone, source_a="asked").verdict == "equal"
+    assert verify(path, source="asked").holds
