@@ -14,12 +14,12 @@ from alignc.load.check import missing_field, unknown_field
 from alignc.load.document import Document, Origin, leaves
 from alignc.load.nested import OWN, Place, as_objective, is_preset, listed, numbered, outside_terms, place_of
 from alignc.load.preset import Parameter, Preset
+from alignc.spec.rows import ONLINE, sampled_source
 from alignc.yaml.source import NodePath
 
 __all__ = ["Bound", "Expanded", "Nested", "expand"]
 
 OBJECTIVE: NodePath = ("objective",)
-ONLINE = ("prompts", "self_play")
 
 
 @dataclass(frozen=True)
@@ -80,8 +80,7 @@ def _expanded(
     defaults: dict[NodePath, Origin] = {}
     for section, values in _defaults(preset, document).items():
         laid, origins = out.section(section, values)
-        before_it = data.get(section, {})
-        data[section] = {**laid, **before_it} if isinstance(before_it, dict) else before_it
+        data = _laid_under(data, section, laid)
         defaults |= origins
     own = {p: o for p, o in out.origins.items() if p not in defaults}
     origins = {**defaults, **outside_terms(document), **own}
@@ -89,15 +88,37 @@ def _expanded(
     return Expanded(expanded, preset, parameters, out.nested)
 
 
-def _defaults(preset: Preset, document: Document) -> dict[str, dict[str, Any]]:
+def _defaults(preset: Preset, document: Document) -> dict[NodePath, dict[str, Any]]:
     """Collect what a preset sets outside the objective; some of it only where the policy makes its responses."""
-    data = document.data.get("data")
-    kind = data.get("kind") if isinstance(data, dict) else None
-    found = {"train": dict(preset.train)}
-    for section, values in preset.online.items() if kind in ONLINE else ():
+    rows = _sampled_rows(document)
+    kind = document.get((*rows, "kind")) if rows else None
+    found: dict[NodePath, dict[str, Any]] = {("train",): dict(preset.train)}
+    for name, values in preset.online.items() if rows else ():
+        section = rows if name == "data" else (name,)
         fitting = {k: v for k, v in values.items() if k != "iterations" or kind == "self_play"}
         found[section] = {**found.get(section, {}), **fitting}
     return found
+
+
+def _sampled_rows(document: Document) -> NodePath:
+    """Find the section of the rows that the policy samples: `data`, or one of its sources; () where there is none."""
+    data = document.data.get("data")
+    if not isinstance(data, dict):
+        return ()
+    if data.get("kind") in ONLINE:
+        return ("data",)
+    sources = data.get("sources")
+    name = sampled_source(sources) if isinstance(sources, dict) else None
+    return () if name is None else ("data", "sources", name)
+
+
+def _laid_under(data: dict[str, Any], path: NodePath, values: dict[str, Any]) -> dict[str, Any]:
+    """Lay defaults under the values of a section; the types refuse what is no section."""
+    if not path:
+        return {**values, **data}
+    name = str(path[0])
+    inner = data.get(name, {})
+    return {**data, name: _laid_under(inner, path[1:], values)} if isinstance(inner, dict) else data
 
 
 def _without_own_preset(document: Document, before: Files) -> Expanded:
@@ -171,10 +192,12 @@ class _Terms:
         self._forget(path)
         self._lay_in(replace(self.document, origins=origins), given, path)
 
-    def section(self, name: str, values: dict[str, Any]) -> tuple[dict[str, Any], dict[NodePath, Origin]]:
+    def section(
+        self, path: NodePath, values: dict[str, Any]
+    ) -> tuple[dict[str, Any], dict[NodePath, Origin]]:
         """Put the parameters into a section's defaults, and say where each comes from."""
-        laid = {k: self._substitute(v, (name, k), (name, k)) for k, v in values.items()}
-        return laid, {p: o for p, o in self.origins.items() if p[0] == name}
+        laid = {k: self._substitute(v, (*path, k), (path[0], k)) for k, v in values.items()}
+        return laid, {p: o for p, o in self.origins.items() if p[: len(path)] == path}
 
     def take(self, term: Any, source: NodePath) -> None:
         """Take over a term of the spec as it is, or the terms of the preset that it names."""

@@ -64,6 +64,20 @@ def test_two_sampled_sources_are_refused_where_the_second_stands(tmp_path: Path)
     assert "`asked` and `games`" in refused.message
 
 
+def test_the_preset_of_the_objective_gives_the_sampled_source_its_defaults(tmp_path: Path) -> None:
+    """As where its source is the only one: GRPO samples 8 responses, and trains on them `epochs` times."""
+    terms = "{preset: grpo, epochs: 3, terms: {policy: {data: asked}, shown: {preset: sft, data: shown}}}"
+    few = "{kind: prompts, source: a/asked, reward: {kind: verifier, name: exact_number}}"
+    path = written(tmp_path, terms, f"{{sources: {{asked: {few}, shown: {SHOWN}}}}}", train="")
+    spec = load(path)
+    assert spec.job.data.sources["asked"].completions_per_prompt == 8
+    assert spec.job.train.rollout_epochs == 3
+    assert spec.origin(("data", "sources", "asked", "completions_per_prompt")) == "preset:grpo"
+    assert not [d for d in found(path) if d.code in ("W114", "E105")]
+    values = {v.field: v.value for v in mixture(path).explanation.sources["asked"].values}
+    assert values["epochs"] == 3
+
+
 def test_what_is_wrong_is_told_at_the_line_of_its_source(tmp_path: Path) -> None:
     one = ASKED.replace("prompt: 4", "prompt: 1")
     rloo = "[{preset: rloo, data: asked}, {preset: sft, data: shown}]"
