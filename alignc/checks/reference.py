@@ -6,12 +6,13 @@ from collections.abc import Iterator
 
 from alignc.checks.rule import Checked, term_path
 from alignc.diagnostics import Diagnostic
+from alignc.lower.loss import Loss
 from alignc.spec.anchors import is_other
 from alignc.spec.axes import ConstantMargin, NoMargin, SquaredLink
 from alignc.spec.objective import KLTerm, Preference
 from alignc.spec.rows import ONLINE, Sampled
 
-__all__ = ["anchor_of_its_own", "anchor_without_reference", "no_anchor", "unread_reference"]
+__all__ = ["anchor_of_its_own", "anchor_without_reference", "no_anchor", "references", "unread_reference"]
 
 
 SAMPLER = ("rollout", "previous_iterate")
@@ -32,9 +33,15 @@ def unread_reference(checked: Checked) -> Iterator[Diagnostic]:
     """W114: a reference that a loss on sampled rows does not read."""
     job, path = checked.spec.job, ("model", "reference", "kind")
     kind = job.model.reference.kind if job.model.reference is not None else "none"
-    if isinstance(job.data, Sampled) and kind != "none" and not _read(checked, job.data):
+    elsewhere = any(references(loss) for loss in checked.every if loss is not checked.loss)
+    if isinstance(job.data, Sampled) and kind != "none" and not _read(checked, job.data) and not elsewhere:
         message = "the objective compares the policy with the rollout policy, and reads no other reference"
         yield checked.finding("W114", message, path)
+
+
+def references(loss: Loss) -> set[str]:
+    """Collect the references that a loss on given rows reads, without the models of single terms."""
+    return {name for name in loss.models if name != "policy" and not is_other(name)}
 
 
 def anchor_of_its_own(checked: Checked) -> Iterator[Diagnostic]:

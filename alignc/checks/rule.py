@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from alignc.diagnostics import Diagnostic
 from alignc.load.load import Loaded
 from alignc.lower.loss import Loss
+from alignc.spec.rows import ONLINE, Sources, sampled_source
 from alignc.yaml.source import NodePath
 
 __all__ = ["Checked", "Rule", "term_path"]
@@ -21,6 +22,13 @@ class Checked:
     loss: Loss
     every: tuple[Loss, ...]
     """The losses of all sources of the job, including this loss."""
+
+    @property
+    def beside_sampled(self) -> bool:
+        """Whether these are given rows, and the policy samples the responses of another source."""
+        data = self.spec.whole.job.data if self.spec.whole else None
+        sampled = sampled_source(data.sources) if isinstance(data, Sources) else None
+        return sampled is not None and self.spec.job.data.kind not in ONLINE
 
     def finding(
         self,

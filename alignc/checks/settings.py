@@ -35,10 +35,7 @@ HELD_OUT = (
 def best_metric(checked: Checked) -> Iterator[Diagnostic]:
     """E003: the metric of the best checkpoint is not a metric of the objective."""
     chosen = checked.spec.job.train.metric_for_best_model
-    every = checked.every
-    own = [own_metric(i + 1) for i in range(len(every))] if len(every) > 1 else []
-    computed = {"loss", *own, *(metric.name for loss in every for metric in loss.metrics)}
-    known = sorted(HELD_OUT if checked.spec.job.data.kind in ONLINE else computed)
+    known = sorted(set().union(*_held_out_metrics(checked)))
     if chosen is None or chosen.removeprefix("eval_") in known:
         return
     guess = did_you_mean(chosen.removeprefix("eval_"), known)
@@ -51,11 +48,27 @@ def best_metric(checked: Checked) -> Iterator[Diagnostic]:
     )
 
 
+def _held_out_metrics(checked: Checked) -> list[set[str]]:
+    """List for each source the metrics on its held-out rows, or on the responses to its held-out prompts.
+
+    Every source has the metric `loss` if all rows are given: only then the sum of the losses is known.
+    """
+    data = (checked.spec.whole or checked.spec).job.data
+    kinds = [rows.kind for rows in data.sources.values()] if isinstance(data, Sources) else [data.kind]
+    given = not any(kind in ONLINE for kind in kinds)
+    found: list[set[str]] = []
+    for number, (kind, loss) in enumerate(zip(kinds, checked.every, strict=True), 1):
+        own = {own_metric(number)} if len(kinds) > 1 else set()
+        computed = own | {metric.name for metric in loss.metrics if metric.name != "loss"}
+        found.append(set(HELD_OUT) if kind in ONLINE else computed | ({"loss"} if given else set()))
+    return found
+
+
 def held_out_metric(checked: Checked) -> Iterator[Diagnostic]:
     """E006: the best checkpoint needs held-out rows, but the spec has no held-out rows."""
-    job = checked.spec.job
+    job, chosen = checked.spec.job, checked.spec.job.train.metric_for_best_model
     missing = not isinstance(job.data, Sources) and job.data.eval is None
-    if job.train.metric_for_best_model is not None and missing:
+    if chosen is not None and missing and _concerns(checked, chosen.removeprefix("eval_")):
         yield checked.finding(
             "E006",
             "`metric_for_best_model` needs held-out rows, but `data.eval` is missing",
@@ -63,6 +76,13 @@ def held_out_metric(checked: Checked) -> Iterator[Diagnostic]:
             why="checkpoints are compared on rows that training does not use",
             help="add `eval: {fraction: 0.05}` or `eval: {source: FILE}` to `data`",
         )
+
+
+def _concerns(checked: Checked, metric: str) -> bool:
+    """Return whether a metric is computed from the held-out rows of this source; an unknown one concerns all."""
+    found = _held_out_metrics(checked)
+    own = next(names for names, loss in zip(found, checked.every, strict=True) if loss is checked.loss)
+    return metric in own or not any(metric in names for names in found)
 
 
 def early_stopping(checked: Checked) -> Iterator[Diagnostic]:

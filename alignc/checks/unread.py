@@ -36,7 +36,8 @@ def unread_train(checked: Checked) -> Iterator[Diagnostic]:
     job = checked.spec.job
     for name in ("rollout_epochs", "rollout_minibatches"):
         path = ("train", name)
-        if job.data.kind not in ONLINE and getattr(job.train, name) != 1 and _written(checked, path):
+        unread = job.data.kind not in ONLINE and not checked.beside_sampled
+        if unread and getattr(job.train, name) != 1 and _written(checked, path):
             message = (
                 f"`{name}` is a setting of rollouts, but rows of kind `{job.data.kind}` have no rollouts"
             )
@@ -133,7 +134,7 @@ def _at_the_top(checked: Checked, preset: Preset, name: str, bound: Bound) -> It
         yield checked.finding(
             "W114", f"`{name}` has no effect together with the other parameters of the preset", path
         )
-    elif not online:
+    elif not online and not checked.beside_sampled:
         message = f"`{name}` is a setting of sampled responses, but the rows give the responses"
         yield checked.finding("W114", message, path)
     for place in places if online else ():

@@ -260,11 +260,23 @@ def mixture_from(data: Mapping[str, Any], spec: Mapping[str, Any], sources: Sequ
     plan = dict(data.get("plan") or {})
     plans = plan.pop("parts", None) or []
     parts = tuple(
-        job_from({**data, "spec": {**spec, "data": source}, "plan": own})
+        job_from(
+            {**data, "spec": {**spec, "data": source, "model": model_of_part(spec, source, own)}, "plan": own}
+        )
         for source, own in zip(sources, plans, strict=True)
     )
     whole = job_from({**data, "spec": {**spec, "data": sources[0]}, "plan": plan})
     return dataclasses.replace(whole, parts=parts)
+
+
+def model_of_part(
+    spec: Mapping[str, Any], source: Mapping[str, Any], plan: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Take the reference from the model section of a source whose loss reads none, as in a job of its own."""
+    model, stored = dict(spec.get("model") or {}), {"rollout"} if source.get("kind") in ONLINE else set()
+    if set(plan.get("anchors", ())) - stored - set(plan.get("others", ())):
+        return model
+    return {**model, "reference": {**(model.get("reference") or {}), "kind": "none"}}
 
 
 SECTIONS: Mapping[str, Any] = {"data": Data, "train": Train, "launch": Launch}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +11,8 @@ from typing import Any
 import pytest
 
 from alignc.api import Compiled, Mixture, built, evaluate, explain, load, lowered, validate
+from alignc.contract.job import read_job
+from alignc.contract.support import require_supported
 from alignc.diagnostics import Diagnostic
 from alignc.explain.mixture import Mixed
 
@@ -55,6 +58,11 @@ def mixture(path: Path) -> Mixture:
     return whole
 
 
+def test_a_sampled_source_stands_beside_given_ones(tmp_path: Path) -> None:
+    assert found(written(tmp_path)) == []
+    assert found(written(tmp_path, train="rollout_epochs: 2, rollout_minibatches: 2")) == []
+
+
 def test_two_sampled_sources_are_refused_where_the_second_stands(tmp_path: Path) -> None:
     terms = "[{preset: rloo, data: asked}, {preset: sppo, data: games}]"
     games = "{kind: self_play, source: a/games, completions_per_prompt: 2, oracle: {kind: column, name: x}}"
@@ -87,6 +95,57 @@ def test_what_is_wrong_is_told_at_the_line_of_its_source(tmp_path: Path) -> None
     bare = "{kind: prompts, source: a/asked, completions_per_prompt: 4}"
     [no_reward] = errors(written(tmp_path, rloo, f"{{sources:\n  {{shown: {SHOWN},\n  asked: {bare}}}}}"))
     assert (no_reward.code, no_reward.span.line) == ("E103", 4)
+
+
+@pytest.mark.parametrize(
+    ("metric", "codes"),
+    [
+        ("objective/scores", []),
+        ("rewards/margins", []),
+        ("source_2/loss", []),
+        ("source_1/loss", ["E003"]),
+        ("loss", ["E003"]),
+        ("val/ratio", ["E003"]),
+    ],
+)
+def test_the_best_checkpoint_is_chosen_by_what_is_evaluated(
+    tmp_path: Path, metric: str, codes: list[str]
+) -> None:
+    """Answers to held-out prompts have no loss, so that there is no sum of the losses either."""
+    held_out = [s.replace("}", ", eval: {fraction: 0.1}}", 1) for s in (PAIRS,)]
+    asked = ASKED.replace("source: a/asked", "source: a/asked, eval: {fraction: 0.1}")
+    data = f"{{sources: {{asked: {asked}, pairs: {held_out[0]}}}}}"
+    path = written(tmp_path, data=data, train=f"rollout_epochs: 2, metric_for_best_model: {metric}")
+    assert [d.code for d in found(path)] == codes
+
+
+def test_only_the_source_of_the_best_metric_needs_held_out_rows(tmp_path: Path) -> None:
+    asked = ASKED.replace("source: a/asked", "source: a/asked, eval: {fraction: 0.1}")
+    data = f"{{sources: {{asked: {asked}, pairs: {PAIRS}}}}}"
+    best = "rollout_epochs: 2, metric_for_best_model: {}"
+    assert found(written(tmp_path, data=data, train=best.format("objective/scores"))) == []
+    [missing] = found(written(tmp_path, data=data, train=best.format("rewards/margins")))
+    assert missing.code == "E006"
+
+
+def test_a_reference_that_moves_is_for_sampled_responses(tmp_path: Path) -> None:
+    """Beside them demonstrations need no reference, and pairs need one that stays."""
+    ema = MODEL[:-1] + ", reference: {kind: ema}}"
+    shown = f"{{sources: {{asked: {ASKED}, shown: {SHOWN}}}}}"
+    grpo = "[{preset: grpo, data: asked}, {preset: sft, data: shown}]"
+    path = written(tmp_path, grpo, shown, model=ema)
+    assert not [d for d in found(path) if d.severity == "error" or d.code == "W114"]
+    assert mixture(path).parts["asked"].needs.anchors == ("ema", "rollout")
+    (tmp_path / "job.json").write_text(mixture(path).folder().files["job.json"])
+    asked, demonstrations = read_job(tmp_path / "job.json").parts
+    assert [part.spec.model.reference.kind for part in (asked, demonstrations)] == ["ema", "none"]
+    for part in (asked, demonstrations):
+        require_supported(dataclasses.asdict(part.spec))
+    [refused] = errors(written(tmp_path, model=ema))
+    assert (refused.code, refused.span.line) == ("E004", 4)
+    bare = "[{preset: ppo, kl: null, data: asked}, {preset: dpo, data: pairs}]"
+    frozen = MODEL[:-1] + ", reference: {kind: initial}}"
+    assert found(written(tmp_path, bare, model=frozen)) == []  # the pairs read it
 
 
 def test_rewards_of_a_source_are_found_wherever_the_spec_is_read(tmp_path: Path) -> None:
