@@ -115,7 +115,7 @@ def _values(spec: Loaded, loss: Loss) -> tuple[Given, ...]:
             rows.append(Given(bound.parameter.symbol or name, name, *given))
     for source in {n.label: n for n in spec.nested.values()}.values():
         for name, bound in source.parameters.items():
-            if (field := f"{source.label}.{name}") not in names:
+            if (field := f"{source.label}.{name}") not in names and not defaults_of(source.preset, name):
                 symbol = bound.parameter.symbol or name
                 rows.append(Given(symbol, field, _whole(bound.value), "", bound.origin.label))
     return tuple(rows)

@@ -15,6 +15,7 @@ from alignc.lower.loss import Loss
 from alignc.lower.mixture import own_metric
 from alignc.printers.mermaid import mermaid
 from alignc.spec.job import Job
+from alignc.spec.rows import Sources, sampled_source
 
 __all__ = ["Mixed", "mixed", "mixed_data", "mixed_latex", "mixed_mermaid", "mixed_page", "show_mixed"]
 
@@ -56,9 +57,12 @@ def _batches(job: Job) -> str:
     train = job.train
     rows = train.per_device_train_batch_size * train.gradient_accumulation_steps * job.launch.num_processes
     counted = "1 row" if rows == 1 else f"{rows} rows"
+    taken = f"each step takes {counted} of each source, in an order of its own"
+    sampled = sampled_source(job.data.sources) if isinstance(job.data, Sources) else None
+    if sampled is None:
+        return f"{taken}; the source with the most rows counts the epochs, and a shorter source starts again"
     return (
-        f"each step takes {counted} of each source, in an order of its own; the source with the most rows counts the "
-        "epochs, and a shorter source starts again"
+        f"{taken}; the rollouts of {sampled} count the steps and epochs, and each other source starts again"
     )
 
 

@@ -217,6 +217,20 @@ def leaves(value: Any) -> Iterator[float]:
             yield float(inner)
 
 
+def test_explain_shows_each_part_and_the_rollout_of_the_sampled_one(tmp_path: Path) -> None:
+    explained = explain(written(tmp_path, train="rollout_epochs: 2, rollout_minibatches: 2"))
+    assert isinstance(explained, Mixed)
+    assert explained.formula == "L = L₁ + L₂"
+    assert "the rollouts of asked count the steps and epochs" in explained.batches
+    assert any("16 prompts, 4 responses of at most 9 tokens" in line for line in explained.sources["asked"].rollout)
+    assert explained.sources["pairs"].rollout == ()
+    assert dict(explained.sources["pairs"].step0)["source_2/loss"] == pytest.approx(0.5 * 0.6931471805599453)
+    logged = {m.name for m in explained.sources["asked"].logged}
+    assert {"objective/scores", "completions/ended"} <= logged
+    names = [name for part in explained.sources.values() for name in part.metrics]
+    assert len(set(names)) == len(names)
+
+
 def test_the_job_of_a_mix_holds_the_plan_of_each_single_job(tmp_path: Path) -> None:
     whole = mixture(written(tmp_path))
     job = json.loads(whole.folder().files["job.json"])
