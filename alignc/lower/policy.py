@@ -74,8 +74,9 @@ def policy_gradient(term: PolicyGradient, scope: Scope, seen: View) -> Lowered:
     named = tuple(n for n in (advantage, ratio) if isinstance(n, Named))
     descriptor = _descriptor(term, penalty) if sequential(term) else None
     lowered = TermLoss(term.name, term.kind, weight, value, rows, named, (Y,), descriptor)
+    clipped = _held(term, ratio, scope)
     return lowered, policy_metrics(
-        term, advantage, ratio, _kl_value(term, scope), value if scope.many else None
+        advantage, ratio, clipped, _kl_value(term, scope), value if scope.many else None
     )
 
 
@@ -224,6 +225,12 @@ def _clip(surrogate: axes.Clipped | axes.Cispo, rho: Node, scope: Scope) -> Node
     if surrogate.low != surrogate.high:
         high = scope.number("high", surrogate.high, "ε_h", Unit())
     return b.apply("clip", rho, b.subtract(b.ONE, low), b.add(b.ONE, high))
+
+
+def _held(term: PolicyGradient, rho: Node | None, scope: Scope) -> Node | None:
+    """Give the ratio as it is held, where that takes the gradient away."""
+    clipped = term.surrogate if isinstance(term.surrogate, axes.Clipped) else None
+    return None if rho is None or clipped is None else _clip(clipped, rho, scope.inside("surrogate"))
 
 
 def _clipped(surrogate: axes.Clipped, rho: Node, advantage: Node, scope: Scope) -> Node:

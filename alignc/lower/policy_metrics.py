@@ -6,8 +6,6 @@ from alignc.graph import build as b
 from alignc.graph.nodes import GroupSize, Logp, Node
 from alignc.graph.rewrite import token_count
 from alignc.lower.loss import Metric
-from alignc.spec.objective import PolicyGradient
-from alignc.spec.policy import Clipped
 
 __all__ = ["RATIOS", "policy_metrics", "value_metrics"]
 
@@ -17,27 +15,30 @@ RATIOS = ("val/ratio",)
 
 
 def policy_metrics(
-    term: PolicyGradient, advantage: Node, ratio: Node | None, kl: Node | None, value: Node | None
+    advantage: Node, ratio: Node | None, held: Node | None, kl: Node | None, value: Node | None
 ) -> list[Metric]:
-    """List the ratio, how far the policy has moved, how much is clipped, and the KL where it is in the loss."""
+    """List the ratio, how far the policy has moved, how much is clipped, and the KL where it is in the loss.
+
+    `held` is the ratio as the clip leaves it, where a clip may take the gradient away.
+    """
     found = [] if value is None else [Metric("loss/policy_avg", value)]
     if ratio is not None:
         found.append(Metric("val/ratio", averaged(ratio)))
         moved = b.bare(b.subtract(Logp("policy", Y), Logp("rollout", Y)))
         found.append(Metric("policy/approxkl_avg", averaged(b.multiply(b.constant(0.5), b.power(moved, 2)))))
-    if ratio is not None and isinstance(term.surrogate, Clipped):
-        found.append(Metric("policy/clipfrac_avg", averaged(_clipped(ratio, advantage, term.surrogate))))
+    if ratio is not None and held is not None:
+        found.append(Metric("policy/clipfrac_avg", averaged(_clipped(ratio, held, advantage))))
     if kl is not None:
         found.append(Metric("kl", averaged(kl)))
     return [*found, Metric("logps/completions", averaged(b.sum_over("token", Logp("policy", Y))))]
 
 
-def _clipped(ratio: Node, advantage: Node, surrogate: Clipped) -> Node:
-    """Mark what the clip has taken the gradient from: too likely where A > 0, too unlikely where A < 0."""
-    above = b.apply("step", b.subtract(ratio, b.constant(1 + surrogate.high)))
-    below = b.apply("step", b.subtract(b.constant(1 - surrogate.low), ratio))
-    good, bad = (b.apply("step", a) for a in (advantage, b.negate(advantage)))
-    return b.add(b.multiply(above, good), b.multiply(below, bad))
+def _clipped(ratio: Node, held: Node, advantage: Node) -> Node:
+    """Mark what the clip has taken the gradient from: too likely where A > 0, too unlikely where A < 0.
+
+    ρ is above its clip where it is too likely and below where it is too unlikely, so that (ρ − clip)·A > 0 says both.
+    """
+    return b.apply("step", b.multiply(b.subtract(ratio, held), advantage))
 
 
 def averaged(node: Node) -> Node:

@@ -8,8 +8,19 @@ from typing import Any
 
 from alignc.graph.build import split_number
 from alignc.graph.evaluate import evaluate
-from alignc.graph.nodes import Add, Column, Constant, Length, Node, Output, Reduce, is_divergence, walk
-from alignc.graph.rewrite import inputs
+from alignc.graph.nodes import (
+    Add,
+    Column,
+    Constant,
+    Length,
+    Node,
+    Output,
+    Parameter,
+    Reduce,
+    is_divergence,
+    walk,
+)
+from alignc.graph.rewrite import inputs, substitute
 from alignc.lower.loss import Loss, at_reference
 from alignc.lower.policy_metrics import RATIOS
 from alignc.lower.statistics import kind, loss_responses, statistic_responses, statistics
@@ -232,6 +243,14 @@ def step_zero(loss: Loss) -> dict[str, float]:
     known = {}
     for metric in loss.metrics:
         node = at_reference(metric.value)
+        if inputs(node):  # what only cancels once the numbers are in, as 1 − clip(1, 1 − ε, 1 + ε)
+            node = at_reference(_in_numbers(metric.value))
         if not inputs(node) and not metric.name.endswith("accuracies"):
             known[metric.name] = float(evaluate(node, {}))
     return known
+
+
+def _in_numbers(node: Node) -> Node:
+    """Put the values of hyper-parameters without a unit where their symbols are."""
+    plain = [n for n in walk(node) if isinstance(n, Parameter) and n.symbol and not n.unit.powers]
+    return substitute(node, {n: Constant(n.value) for n in plain})

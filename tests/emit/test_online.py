@@ -13,7 +13,7 @@ from alignc.api import Compiled
 
 from ..batches import Numbers
 from ..emitted import filled, loss_module, run_split
-from ..online_variants import METHODS, Online, compiled_online, example
+from ..online_variants import METHODS, PRESETS, Online, compiled_online, example
 from ..reference_policy import evaluated, kappa
 
 ROWS = 5
@@ -82,3 +82,22 @@ def test_what_is_taken_off_a_reward(estimator: str, granularity: str) -> None:
             else:
                 taken = found[place, which, : len(u)].tolist()
                 assert taken == pytest.approx([0.25 * kappa(estimator, one)[0] for one in u])
+
+
+@pytest.mark.parametrize("high", [0.1, 0.3])
+def test_what_is_clipped_is_what_the_clip_has_moved(high: float) -> None:
+    """ρ of 0.7, 1, 1.25 and 1.4 with A of either sign, beside a clip to [0.8, 1 + high]."""
+    axes = {"surrogate": {"kind": "clipped", "low": 0.2, "high": high}, "baseline": "none"}
+    term = {"name": "policy", "kind": "policy_gradient", "aggregation": "global_token_mean", **axes}
+    made = compiled_online(Online("clip", {"terms": [term]}, PRESETS[0].means))
+    ratios, rewards = [0.7, 1.0, 1.25, 1.4], [1.0, -1.0]
+    logs = [[[torch.tensor(r, dtype=torch.float64).log().item() for r in ratios]] * 2]
+    batch = {
+        "policy/completions": filled(logs, 0).requires_grad_(),
+        "rollout/completions": torch.zeros(1, 2, 4, dtype=torch.float64),
+        "column/reward/completions": torch.tensor([rewards], dtype=torch.float64),
+        "mask/completions": torch.ones(1, 2, 4, dtype=torch.bool),
+    }
+    _, metrics = loss_module(made).loss(batch, {"rows": 1.0, "tokens/completions": 8.0})
+    clipped = [(r > 1 + high and a > 0) or (r < 0.8 and a < 0) for a in rewards for r in ratios]
+    assert float(metrics["policy/clipfrac_avg"]) == sum(clipped) / 8
