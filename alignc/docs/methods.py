@@ -85,10 +85,20 @@ def _introduction(preset: Preset) -> str:
 
 def _loss(compiled: Compiled) -> str:
     said = compiled.explanation
+    formula = "\n".join([said.formula, *said.losses])
     where = table(
         ("symbol", "definition", "note"), [[code(w.symbol), code(w.definition), w.note] for w in said.where]
     )
-    return f"```math\n{formula_latex(compiled.loss)}\n```\n\n```text\n{said.formula}\n```\n\n{where}"
+    return f"```math\n{_aligned(formula_latex(compiled.loss))}\n```\n\n```text\n{formula}\n```\n\n{where}"
+
+
+def _aligned(latex: str) -> str:
+    """Set the lines of a formula below one another, equals sign below equals sign."""
+    lines = latex.split(r" \\ ")
+    if len(lines) == 1:
+        return latex
+    shown = " \\\\\n".join(line.replace(" = ", " &= ", 1) for line in lines)
+    return f"\\begin{{aligned}}\n{shown}\n\\end{{aligned}}"
 
 
 def _parameters(preset: Preset) -> str:

@@ -13,6 +13,7 @@ from alignc.load.load import Loaded
 from alignc.lower.loss import Loss
 from alignc.plan import Needs
 from alignc.printers.formula import latex
+from alignc.printers.terms import objective, term_losses
 from alignc.yaml.source import NodePath
 
 __all__ = ["job_data", "job_json", "resolved"]
@@ -96,10 +97,12 @@ def _origin(spec: Loaded, path: NodePath, folder: str) -> str:
 
 def formula_text(explained: Explanation) -> str:
     """Write the formula with its definitions, one a line."""
-    lines = [explained.formula, *(f"{w.symbol} = {w.definition}   ({w.note})" for w in explained.where)]
-    return "\n".join(lines)
+    where = (f"{w.symbol} = {w.definition}   ({w.note})" for w in explained.where)
+    return "\n".join([explained.formula, *explained.losses, *where])
 
 
 def formula_latex(loss: Loss) -> str:
-    """Write the loss as LaTeX."""
-    return "L = " + latex(loss.root, loss.written_out)
+    """Write the loss as LaTeX, of several terms each on a line of its own."""
+    out, losses = loss.written_out, term_losses(loss)
+    whole = f"L = {latex(objective(loss), out)}"
+    return r" \\ ".join([whole, *(f"{latex(n)} = {latex(n.argument, out)}" for n in losses)])

@@ -20,6 +20,7 @@ from alignc.lower.rollout_metrics import rollout_metrics
 from alignc.plan import Needs, Role
 from alignc.printers.dialect import TEXT
 from alignc.printers.formula import text
+from alignc.printers.terms import objective, term_losses
 from alignc.spec.objective import Term
 from alignc.spec.rows import ONLINE
 from alignc.yaml.scalars import scalar_text
@@ -42,7 +43,8 @@ def explanation(spec: Loaded, loss: Loss, needs: Needs) -> Explanation:
         name=spec.job.name,
         title=preset.title if preset else _title(spec),
         paper=citation(preset.paper) if preset and preset.paper else None,
-        formula=f"L = {text(loss.root, loss.written_out)}",
+        formula=f"L = {text(objective(loss), loss.written_out)}",
+        losses=_losses(loss),
         where=_where(loss),
         values=_values(spec, loss),
         terms=tuple(_term(_written(t)) for t in spec.job.objective.terms),
@@ -82,6 +84,12 @@ def citation(paper: Paper) -> str:
     where = f", {paper.where}" if paper.where else ""
     number = f", arXiv:{paper.arxiv}" if paper.arxiv else ""
     return f"{paper.authors} {paper.year}{where}{number}"
+
+
+def _losses(loss: Loss) -> tuple[str, ...]:
+    """Write the loss of each term, where there are several."""
+    out = loss.written_out
+    return tuple(f"{TEXT.symbol(n.symbol)} = {text(n.argument, out)}" for n in term_losses(loss))
 
 
 def _where(loss: Loss) -> tuple[Where, ...]:

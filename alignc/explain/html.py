@@ -91,7 +91,8 @@ def page(explained: Explanation, loss: Loss) -> str:
 def _body(e: Explanation, shown: Formulas, loss: Loss) -> Iterator[str]:
     yield f"<h1>{escape(e.title)}</h1>"
     yield f'<p class="source"><code>{escape(e.name)}</code>{f" · {escape(e.paper)}" if e.paper else ""}</p>'
-    yield f'<div class="main-formula" title="{escape(e.formula)}">{mathml(shown.loss, block=True)}</div>'
+    drawn = "".join(mathml(line, block=True) for line in (shown.loss, *shown.losses))
+    yield f'<div class="main-formula" title="{escape(" ".join([e.formula, *e.losses]))}">{drawn}</div>'
     yield from _where(shown)
     yield from _values(e)
     yield '<section class="wide"><h2>graph</h2>'

@@ -14,6 +14,7 @@ from alignc.graph.nodes import Logp, Node, Output
 from alignc.lower.loss import Loss, alone
 from alignc.printers.dialect import LATEX
 from alignc.printers.formula import latex
+from alignc.printers.terms import objective, term_losses
 
 __all__ = ["Formulas", "formulas", "fragment", "mathematics", "plain_text"]
 
@@ -23,6 +24,8 @@ class Formulas:
     """The mathematics of a loss in LaTeX: itself, what its symbols are, and its gradient."""
 
     loss: str
+    losses: tuple[str, ...]
+    """The loss of each term, where there are several."""
     where: tuple[tuple[str, str], ...]
     """Symbol and definition, with a note in words."""
     notes: tuple[str, ...]
@@ -38,7 +41,9 @@ def formulas(loss: Loss) -> Formulas:
         *(_slope(loss, y) for y in loss.view.responses),
         *(_other(loss, n) for n in other_outputs(loss)),
     )
-    return Formulas(f"L = {printed(loss.root, loss.written_out)}", where, notes, slopes)
+    whole = f"L = {printed(objective(loss), loss.written_out)}"
+    losses = tuple(f"{printed(n)} = {printed(n.argument, loss.written_out)}" for n in term_losses(loss))
+    return Formulas(whole, losses, where, notes, slopes)
 
 
 def _other(loss: Loss, node: Output) -> str:
@@ -116,7 +121,7 @@ def _lines(e: Explanation, shown: Formulas) -> Iterator[str]:
     yield rf"\subsection*{{{plain_text(e.title)} ({plain_text(e.name)})}}"
     if e.paper:
         yield plain_text(e.paper) + "."
-    yield rf"\[ {shown.loss} \]"
+    yield from (rf"\[ {line} \]" for line in (shown.loss, *shown.losses))
     if shown.where:
         yield "where"
     for (symbol, definition), note in zip(shown.where, shown.notes, strict=True):

@@ -71,7 +71,7 @@ def show_mixed(explained: Mixed) -> str:
     count = len(explained.sources)
     kinds = f"{count} source{'s' if count > 1 else ''} of rows, one loss"
     head = [f"{explained.name}: {kinds}", "", f"  {explained.formula}", ""]
-    head += [f"      {e.formula}" for e in explained.sources.values()]
+    head += [f"      {line}" for e in explained.sources.values() for line in (e.formula, *e.losses)]
     return "\n".join([*head, "", f"batches: {explained.batches}", ""]) + "".join(
         f"\n{show(e)}" for e in explained.sources.values()
     )

@@ -66,5 +66,7 @@ class Explanation:
     optimum: tuple[str, ...] = ()
     rollout: tuple[str, ...] = ()
     """The sampling and scoring of the policy's responses; empty for given rows."""
+    losses: tuple[str, ...] = ()
+    """The loss of each term, if there are several: L_policy = …"""
     logged: tuple[Logged, ...] = ()
     """The metrics of rollouts, in addition to the metrics of the loss."""

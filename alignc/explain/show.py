@@ -23,6 +23,7 @@ def _lines(e: Explanation) -> Iterator[str]:
     yield f"{e.name}: {e.title}" + (f"   ({e.paper})" if e.paper else "")
     yield ""
     yield f"  {e.formula}"
+    yield from (f"  {line}" for line in e.losses)
     yield ""
     lengths = [len(f"{w.symbol} = {w.definition}") for w in e.where]
     width = max((n for n in lengths if n <= LONG), default=0)

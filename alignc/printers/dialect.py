@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -123,11 +124,16 @@ def _latex_symbol(symbol: str) -> str:
     if symbol[-1:] in LOWERED:
         symbol = f"{symbol[:-1]}_{LOWERED[symbol[-1]]}"
     base, _, below = symbol.partition("_")
-    below = "".join(f"{GREEK[c]} " if c in GREEK else c for c in below).strip()
+    below = "".join(_latex_word(w) for w in re.findall(r"[A-Za-z]{3,}|.", below)).strip()
     bar = base.endswith("̄") or base == "ū"
     base = "u" if bar else GREEK.get(base, base if len(base) == 1 else rf"\mathrm{{{base}}}")
     base = rf"\bar{{{base}}}" if bar else base
     return f"{base}_{{{below}}}" if below else base
+
+
+def _latex_word(part: str) -> str:
+    """Write a word upright, and a letter that has a name by it."""
+    return rf"\mathrm{{{part}}}" if len(part) > 1 else f"{GREEK[part]} " if part in GREEK else part
 
 
 def _latex_model(model: str) -> str:

@@ -9,6 +9,7 @@ from alignc.graph.nodes import Column, Length, Logp, Named, Node, Output, Reduce
 from alignc.lower.loss import Loss
 from alignc.printers.dialect import TEXT
 from alignc.printers.formula import text
+from alignc.printers.terms import objective
 
 __all__ = ["Edge", "Outline", "Vertex", "outline"]
 
@@ -55,7 +56,8 @@ def outline(loss: Loss) -> Outline:
     keys: dict[Node, str] = {}
     vertices: list[Vertex] = []
     edges: list[Edge] = []
-    _place(loss.root, Vertex("loss", "loss", "L", text(loss.root), "the loss"), keys, vertices, edges)
+    root = objective(loss)
+    _place(root, Vertex("loss", "loss", "L", text(root), "the loss"), keys, vertices, edges)
     return Outline(tuple(vertices), tuple(dict.fromkeys(edges)))
 
 

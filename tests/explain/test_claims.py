@@ -121,7 +121,7 @@ def test_every_symbol_of_the_formula_is_explained(variant: Variant) -> None:
     """A name with something below it, such as u_w, stands in the definitions or among the values."""
     said = compiled(variant).explanation
     explained = {w.symbol for w in said.where} | {v.symbol for v in said.values}
-    formula = " ".join([said.formula, *(w.definition for w in said.where)])
+    formula = " ".join([said.formula, *said.losses, *(w.definition for w in said.where)])
     used = set(re.findall(r"(?<![\w′])(?:[a-zα-ωΔū]_[wlymir]|λ_[DU]|[βγαηδετz]₀?|z₀)(?![\w_(])", formula))
     plain = used - {"y_w", "y_l", "y_i", "x_i", "x_j", "i", "x"}
     assert {s for s in plain if s not in explained} <= {"y_m"}

@@ -1,0 +1,40 @@
+"""The terms of a loss by name: L = L_policy + c_v·L_value, where there are several."""
+
+from __future__ import annotations
+
+from alignc.graph.build import add, multiply
+from alignc.lower.loss import Loss, TermLoss
+from alignc.graph.nodes import Named, Node
+
+__all__ = ["objective", "term_label", "term_losses"]
+
+LABELS = {"policy_gradient": "policy", "likelihood": "nll"}
+"""What a term's loss is called, where not by the term's kind; metrics have the same names."""
+
+
+def term_label(term: TermLoss) -> str:
+    """Name a term by its kind as its metrics do, and one that judges one response of a pair by the response."""
+    one = term.responses[0] if len(term.responses) == 1 else ""
+    if term.kind == "pointwise" and one in ("chosen", "rejected"):
+        return one
+    return LABELS.get(term.kind, term.kind)
+
+
+def term_losses(loss: Loss) -> tuple[Named, ...]:
+    """Name the loss of each term, where there are several; the names are the compiler's, never the spec's."""
+    if len(loss.terms) < 2:
+        return ()
+    labels = [term_label(term) for term in loss.terms]
+    counts = [labels[:place].count(label) for place, label in enumerate(labels)]
+    marks = [f"_{count + 1}" if count else "" for count in counts]
+    return tuple(
+        Named(f"{label}_loss{mark}", f"L_{label}{mark}", "loss of a term", term.value)
+        for label, mark, term in zip(labels, marks, loss.terms, strict=True)
+    )
+
+
+def objective(loss: Loss) -> Node:
+    """Write the loss as the weighted sum of its terms' losses; of one term, the loss itself."""
+    named = term_losses(loss)
+    weighted = (multiply(term.weight, value) for term, value in zip(loss.terms, named, strict=False))
+    return add(*weighted) if named else loss.root
