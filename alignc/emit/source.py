@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 from alignc.emit.render import rendered
-from alignc.emit.tools import TOOLS
+from alignc.emit.tools import TOOLS, called
 from alignc.explain import Explanation
 from alignc.lower.loss import Loss
-from alignc.printers.torch import TorchSource, torch_source
+from alignc.printers.folding import folded
+from alignc.printers.torch_body import Body
+from alignc.printers.torch_source import TorchSource, torch_source
 
-__all__ = ["loss_source"]
+__all__ = ["header", "loss_source"]
 
 
 def loss_source(loss: Loss, explained: Explanation) -> str:
@@ -18,24 +21,35 @@ def loss_source(loss: Loss, explained: Explanation) -> str:
     printed = torch_source(loss)
     text = rendered(
         "loss.py.j2",
-        formula=explained.formula,
-        where=[(w.symbol, w.definition, w.note) for w in explained.where],
-        gradient=[f"{c.of} = {c.formula}" for c in explained.gradient],
+        formula=_formula(explained),
+        shape="[rows, k, time]" if loss.view.group else "[rows, time]",
+        gradient=_indented(f"{c.of} = {c.formula}" for c in explained.gradient),
         parameters=printed.parameters,
-        lines=printed.lines,
         loss=printed.loss,
-        metrics=printed.metrics,
-        statistic_lines=printed.statistic_lines,
         statistics=printed.statistics,
-        penalty_lines=printed.penalty_lines,
         penalty=printed.penalty,
-        tools=[TOOLS[name] for name in TOOLS if name in printed.tools],
-        functional=_uses_functional(printed),
+        tools=[TOOLS[name] for name in TOOLS if name in called(printed.tools)],
+        functional="F." in "\n".join(line for body in _bodies(printed) for line in body),
     )
     return re.sub(r"\n{4,}", "\n\n\n", text)
 
 
-def _uses_functional(printed: TorchSource) -> bool:
-    lines = [e for _, e, _ in [*printed.lines, *printed.statistic_lines, *printed.penalty_lines]]
-    expressions = [*lines, *(e for _, e in printed.metrics), printed.loss, printed.penalty or ""]
-    return any("F." in e for e in expressions)
+def header(explained: Explanation, after: str = "") -> str:
+    """Write the formula and the losses of its terms for the head of a file; `after` follows the formula."""
+    lines = [explained.formula + after, *explained.losses]
+    return "\n".join(part for line in lines for part in folded(line, "", " " * 4))
+
+
+def _formula(explained: Explanation) -> list[str]:
+    """Write the formula, the losses of its terms and what its symbols are."""
+    where = (f"{w.symbol} = {w.definition}   ({w.note})" for w in explained.where)
+    return _indented([explained.formula, *explained.losses, *where])
+
+
+def _indented(lines: Iterable[str]) -> list[str]:
+    return [folded_line for line in lines for folded_line in folded(line, " " * 4, " " * 8)]
+
+
+def _bodies(printed: TorchSource) -> list[list[str]]:
+    found = [b for b in (printed.loss, printed.statistics, printed.penalty) if isinstance(b, Body)]
+    return [[*b.lines, *b.late, *b.results] for b in found]

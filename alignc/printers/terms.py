@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from alignc.graph.build import add, multiply
-from alignc.lower.loss import Loss, TermLoss
 from alignc.graph.nodes import Named, Node
+from alignc.lower.loss import Loss, TermLoss
 
 __all__ = ["objective", "term_label", "term_losses"]
 

@@ -1,4 +1,4 @@
-"""Print a graph as torch source: the body of an emitted `loss.py`.
+"""Print a node as torch source: one expression of an emitted `loss.py`.
 
 Names and numbers in it are the compiler's own; no text of a spec ever gets here. Sums over a response are taken in
 float64, and every batch reduction at the root becomes this micro-batch's share of the global one. What a row's loss
@@ -7,10 +7,9 @@ reads of other rows is a statistic: computed first, without gradient, over the w
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Container, Mapping
 
-from alignc.graph.build import is_unit_factor
+from alignc.graph.build import is_unit_factor, negate
 from alignc.graph.functions import FUNCTIONS
 from alignc.graph.nodes import (
     Add,
@@ -31,116 +30,41 @@ from alignc.graph.nodes import (
     Stop,
     UnitFactor,
     children,
-    walk,
 )
-from alignc.graph.types import CONSTANT, AxisKind
-from alignc.lower.loss import Loss
-from alignc.lower.statistics import rows_of, statistics
-from alignc.printers.formula import text
+from alignc.graph.types import CONSTANT
+from alignc.lower.statistics import rows_of
+from alignc.printers.torch_names import RESERVED
 
-__all__ = ["TorchSource", "torch_source"]
+__all__ = ["Printer", "negative", "without_unit"]
 
 SUM, PRODUCT, UNARY, ATOM = range(4)
-Line = tuple[str, str, str]
-"""Name, expression, comment."""
-
-
-@dataclass(frozen=True)
-class TorchSource:
-    """The parts of `loss.py`."""
-
-    parameters: list[Line]
-    lines: list[Line]
-    loss: str
-    metrics: list[tuple[str, str]]
-    statistic_lines: list[Line]
-    statistics: list[tuple[str, str]]
-    """Key and row values of each statistic."""
-    penalty_lines: list[Line]
-    penalty: str | None
-    """What a rollout takes off its rewards, where it does."""
-    tools: list[str]
-
-
-def torch_source(loss: Loss) -> TorchSource:
-    """Print a loss. The order of lines is that of the graph; a name is assigned once."""
-    known = statistics(loss)
-    printer = Printer({node: f"s{i + 1}" for i, node in enumerate(known)})
-    shown_parameters = walk(*loss.outputs, *loss.penalties)
-    parameters = [_parameter(printer, p) for p in shown_parameters if isinstance(p, Parameter)]
-    inner = [row for node in known for row in rows_of(node)]
-    lines = printer.lines(loss.outputs)
-    metrics = [(m.name, printer.metric(m.value)) for m in loss.metrics[1:]]
-    shown = printer.show(loss.root)[0]
-    first = Printer({})
-    first.names = printer.names
-    statistic_lines = first.lines(inner)
-    values = [(key, first.stacked(node)) for node, key in printer.statistics.items()]
-    reward = Printer({})
-    reward.names = printer.names
-    penalty_lines = reward.lines(loss.penalties)
-    penalty = next((reward.show(node)[0] for node in loss.penalties), None)
-    tools = sorted(printer.tools | first.tools | reward.tools)
-    return TorchSource(
-        parameters, lines, shown, metrics, statistic_lines, values, penalty_lines, penalty, tools
-    )
-
-
-def _parameter(printer: Printer, p: Parameter) -> Line:
-    return printer.parameter(p), repr(p.value), f"{p.symbol}, {p.unit}" if p.unit.powers else p.symbol
-
-
-SHAPES = {
-    AxisKind.CONSTANT: "one number",
-    AxisKind.BATCH: "one number",
-    AxisKind.SEQUENCE: "rows",
-    AxisKind.GROUP: "rows, k",
-    AxisKind.TOKEN: "rows, time",
-}
-
-
-def _shape(node: Node) -> str:
-    unit = f", {node.type.unit}" if node.type.unit.powers else ""
-    return f"[{SHAPES[node.type.axis.kind]}{unit}]"
+Shown = tuple[str, int]
+"""What was printed, and its precedence."""
 
 
 class Printer:
-    """Prints expressions, and remembers which small functions they call."""
+    """Prints expressions, and remembers which small functions they call and which values they are made of."""
 
-    def __init__(self, known: dict[Node, str]) -> None:
-        self.statistics = known
+    def __init__(self, known: Mapping[Node, str], named: Container[str] = ()) -> None:
+        self.statistics, self.named = known, named
         self.tools: set[str] = set()
         self.names: dict[Parameter, str] = {}
-
-    def lines(self, roots: Iterable[Node]) -> list[Line]:
-        """Print an assignment for every name below the roots; a statistic is a leaf."""
-        found: list[Line] = []
-        for node in self.below(tuple(roots)):
-            if isinstance(node, Named):
-                shown = self.show(node.argument)[0]
-                found.append((node.name, shown, f"{node.symbol} = {text(node.argument)}  {_shape(node)}"))
-        return found
-
-    def below(self, roots: tuple[Node, ...]) -> list[Node]:
-        """Walk what the roots need when statistics are given."""
-        needed = {n for root in roots for n in self.reached(root)}
-        return [n for n in walk(*roots) if n in needed]
-
-    def reached(self, root: Node) -> list[Node]:
-        """List what is reached without passing through a statistic."""
-        found, open_nodes = [], [root]
-        while open_nodes:
-            node = open_nodes.pop()
-            found.append(node)
-            if node not in self.statistics:
-                open_nodes.extend(children(node))
-        return found
+        self.values: dict[Node, str] = {}
+        """Values that have a line of their own, by their name."""
+        self.same: dict[Node, str] = {}
+        """What such a line computes, by the name it gets there."""
+        self.late = False
+        """Whether no gradient passes any more: what is trained then has its name wherever it stands."""
+        self.masks: dict[str, str] = {}
+        """The responses whose mask has a line of its own."""
+        self.trace: list[tuple[Node, str]] = []
+        """What was shown since the trace was last emptied."""
 
     def parameter(self, node: Parameter) -> str:
         """Choose a Python name: the field's, numbered where two share it."""
         if node not in self.names:
             base = node.name.rpartition(".")[2].rstrip("_") or "value"
-            base = f"{base}_" if base in PYTHON_WORDS else base
+            base = f"{base}_" if base in RESERVED or base in self.named else base
             taken = set(self.names.values())
             self.names[node] = next(
                 c for c in (base, *(f"{base}_{i}" for i in range(2, 100))) if c not in taken
@@ -149,22 +73,48 @@ class Printer:
 
     def metric(self, node: Node) -> str:
         """Print a metric's share; a number that is the whole batch's is spread over the rows."""
-        if any(
-            isinstance(n, Reduce) and n.over == "batch"
-            for n in self.reached(node)
-            if n not in self.statistics
-        ):
-            return self.show(node)[0]
+        if any(isinstance(n, Reduce) and n.over == "batch" for n in self.reached(node)):
+            shown = self.show(node)[0]
+            return f"{shown}.detach()" if shown.isidentifier() else shown
         self.tools.add("part")
         return f"{self.bracketed(node, UNARY)} * part(batch, totals)"
+
+    def reached(self, *roots: Node) -> set[Node]:
+        """Find what values are made of, where statistics are given."""
+        found, open_nodes = set[Node](), list(roots)
+        while open_nodes:
+            node = open_nodes.pop()
+            if node not in found and node not in self.statistics:
+                found.add(node)
+                open_nodes.extend(children(node))
+        return found
 
     def stacked(self, node: Node) -> str:
         """Print the row values of a statistic: [rows], or [rows, 2] where two are matched."""
         rows = [self.show(r)[0] for r in rows_of(node)]
         return rows[0] if len(rows) == 1 else f"torch.stack([{', '.join(rows)}], -1)"
 
-    def show(self, node: Node) -> tuple[str, int]:
-        """Print a node, with the precedence of what was printed."""
+    # ---- nodes --------------------------------------------------------------------------------------------
+
+    def show(self, node: Node) -> Shown:
+        """Print a node, by its name where it has one, with the precedence of what was printed."""
+        name = None if node in self.statistics else self.named_as(node)
+        shown = (name, ATOM) if name else self.written(node)
+        self.trace.append((node, shown[0]))
+        return shown
+
+    def named_as(self, node: Node) -> str | None:
+        """Find the name of a value. What the loss computes twice it differentiates twice, so that it stays so."""
+        shared = self.late or not node.type.trained or isinstance(node, Logp | Output)
+        return self.values.get(node) or (self.same.get(node) if shared else None)
+
+    def defined(self, node: Node) -> str:
+        """Print what a value is that has a line of its own."""
+        made = node.argument if isinstance(node, Named) else node
+        return (self.show(made) if isinstance(made, Named) else self.written(made))[0]
+
+    def written(self, node: Node) -> Shown:
+        """Print what a node is made of."""
         if node in self.statistics:
             return f'batch["statistic/{self.statistics[node]}"]', ATOM
         match node:
@@ -180,7 +130,7 @@ class Printer:
                 return f"{self.bracketed(argument, ATOM)}.detach()", ATOM
         return self.leaf(node) or self.compound(node)
 
-    def leaf(self, node: Node) -> tuple[str, int] | None:
+    def leaf(self, node: Node) -> Shown | None:
         """Print an input."""
         match node:
             case Column(name=name, response=response):
@@ -197,12 +147,16 @@ class Printer:
                 return f'batch["{quantity}{"" if quantity == "value" else f"/{response}"}"]', ATOM
         return None
 
-    def tool(self, name: str, response: str) -> str:
-        """Call a small function on a response's mask."""
-        self.tools.add(name)
-        return f'{name}(batch["mask/{response}"])'
+    def mask(self, response: str) -> str:
+        """Print the mask of a response's tokens."""
+        return self.masks.get(response, f'batch["mask/{response}"]')
 
-    def compound(self, node: Node) -> tuple[str, int]:
+    def tool(self, name: str, response: str, *arguments: str) -> str:
+        """Call a small function on values and a response's mask."""
+        self.tools.add(name)
+        return f"{name}({', '.join([*arguments, self.mask(response)])})"
+
+    def compound(self, node: Node) -> Shown:
         """Print a node that has arguments."""
         match node:
             case Add(terms=terms):
@@ -210,23 +164,36 @@ class Printer:
             case Multiply(factors=factors):
                 return self.product(factors, node)
             case Power(base=base, exponent=n):
-                return (
-                    (self.product((node,), node)) if n < 0 else (f"{self.bracketed(base, ATOM)}**{n}", UNARY)
-                )
+                return self.product((node,), node) if n < 0 else (self.power(base, n), UNARY)
+            case Apply(function="step", arguments=(argument,)):
+                return f"({self.above_zero(argument)}).double()", ATOM
+            case Apply(function="clip", arguments=(argument, *bounds)) if all(
+                a.type.axis == CONSTANT for a in bounds
+            ):
+                shown = [self.show(a)[0] for a in (argument, *bounds)]
+                return f"torch.clamp({', '.join(shown)})", ATOM
             case Apply(function=function, arguments=arguments):
                 return self.call(function, arguments, node)
             case Reduce(kind=kind, over=over, argument=argument):
                 return self.reduction(kind, over, argument)
         raise TypeError(f"cannot print {type(node).__name__}")
 
-    def call(self, function: str, arguments: tuple[Node, ...], node: Node) -> tuple[str, int]:
+    def power(self, base: Node, exponent: int) -> str:
+        """Print a power as it is usually laid out: x**2, but (a + b) ** 2."""
+        shown = self.bracketed(base, ATOM)
+        return f"{shown}**{exponent}" if shown.isidentifier() else f"{shown} ** {exponent}"
+
+    # ---- functions ----------------------------------------------------------------------------------------
+
+    def call(self, function: str, arguments: tuple[Node, ...], node: Node) -> Shown:
         """Print a call of a function of the table."""
-        shown = ", ".join(self.argument(a, node) for a in arguments)
         if function in GROWING and _by_token(arguments[0]):
             shown = f"{self.bracketed(arguments[0], ATOM)}.double()"
-        self.tools |= {"log_odds": {"log_odds", "log1mexp"}}.get(
-            function, {function} & {"log1mexp", "at_most"}
-        )
+        elif function == "softplus" and negative(arguments[0]):
+            return f"-F.logsigmoid({self.argument(negate(arguments[0]), node)})", UNARY
+        else:
+            shown = ", ".join(self.argument(a, node) for a in arguments)
+        self.tools |= {function} & {"log_odds", "log1mexp", "at_most"}
         row = FUNCTIONS[function].torch.format(shown)
         return row, UNARY if row.startswith("-") else ATOM
 
@@ -238,24 +205,44 @@ class Printer:
         self.tools.add("number")
         return f"number({shown})"
 
+    def above_zero(self, node: Node) -> str:
+        """Print x > 0; of a difference, a > b, which is the same in floating point."""
+        match node:
+            case Add(terms=(first, second)) if negative(first) != negative(second):
+                less, more = (first, second) if negative(first) else (second, first)
+                left, right = self.spread(more, node, SUM), self.spread(negate(less), node, SUM)
+                return f"{left} > {right}" if more.type.axis != CONSTANT else f"{right} < {left}"
+            case Multiply() if negative(node):
+                return f"{self.show(negate(node))[0]} < 0"
+        return f"{self.show(node)[0]} > 0"
+
     def spread(self, node: Node, into: Node, at_least: int) -> str:
         """Print an argument, with axes added where it is spread over a finer one."""
         missing = depth(into) - depth(node)
         if missing <= 0 or node.type.axis.single:
             return self.bracketed(node, at_least) if at_least else self.show(node)[0]
-        return f"{self.bracketed(node, ATOM)}[{', '.join([':'] * depth(node) + ['None'] * missing)}]"
+        places = f"[{', '.join([':'] * depth(node) + ['None'] * missing)}]"
+        if at_least == SUM and negative(node) and node not in self.values:
+            return f"-{self.bracketed(negate(node), ATOM)}{places}"
+        return f"{self.bracketed(node, ATOM)}{places}"
+
+    # ---- sums and products --------------------------------------------------------------------------------
 
     def addition(self, shown: list[str]) -> str:
         """Print a sum."""
         first, *rest = sorted(shown, key=lambda s: s.startswith("-"))
         return first + "".join(f" - {s[1:]}" if s.startswith("-") else f" + {s}" for s in rest)
 
-    def product(self, factors: tuple[Node, ...], node: Node) -> tuple[str, int]:
+    def product(self, factors: tuple[Node, ...], node: Node) -> Shown:
         """Print a product; negative powers become divisions."""
         kept = [f for f in factors if not is_unit_factor(f)]
         if len(kept) == 1 and not isinstance(kept[0], Power):
             return self.show(kept[0])
-        sign = "-" if isinstance(factors[0], Constant) and factors[0].value < 0 else ""
+        sign = "-" if negative(node) else ""
+        if sign and self.named_as(rest := negate(node)):
+            return f"-{self.show(rest)[0]}", UNARY
+        if average := self.average([f for f in kept if f != Constant(-1.0)]):
+            return sign + average, UNARY if sign else ATOM
         above, below = [], []
         for factor in kept:
             if isinstance(factor, Constant):
@@ -267,22 +254,45 @@ class Printer:
                 above.append(self.spread(factor, node, UNARY))
         return sign + " / ".join([" * ".join(above) or "1.0", *below]), PRODUCT
 
-    def reduction(self, kind: str, over: str, argument: Node) -> tuple[str, int]:
+    def average(self, factors: list[Node]) -> str | None:
+        """Print a sum over tokens, a group or the batch's tokens that is divided by their number."""
+        match factors:
+            case [Reduce(kind="sum") as total, Power(exponent=-1)] if total in self.values:
+                return None
+            case [Reduce(over="token", argument=argument), Power(base=Length(), exponent=-1)]:
+                return self.tool("token_mean", argument.type.axis.response, self.show(argument)[0])
+            case [Reduce(kind="sum", over="group", argument=argument), Power(base=GroupSize(), exponent=-1)]:
+                return self.tool("group_mean", "completions", self.show(argument)[0])
+            case [
+                Reduce(
+                    kind="sum", over="batch", argument=Reduce(kind="sum", argument=Reduce() as tokens) as rows
+                ),
+                Power(base=Reduce(over="batch", argument=counted), exponent=-1),
+            ] if (tokens.over, self.total(counted)) == ("token", (TOKENS, ATOM)) and not {
+                tokens,
+                rows,
+            } & self.values.keys():
+                return f"{self.tool('global_token_mean', 'completions', self.show(tokens.argument)[0])[:-1]}, totals)"
+        return None
+
+    # ---- reductions ---------------------------------------------------------------------------------------
+
+    def reduction(self, kind: str, over: str, argument: Node) -> Shown:
         """Print a sum over tokens or a group, or the share of a sum over the batch."""
         if over == "token":
-            self.tools.add("token_sum")
             response = argument.type.axis.response
-            return f'token_sum({self.show(argument)[0]}, batch["mask/{response}"])', ATOM
+            return self.tool("token_sum", response, self.show(argument)[0]), ATOM
         if over == "group":
             name = "pair_sum" if kind == "pairs" else "group_sum"
-            self.tools |= {name, "group_sum"}
-            return f'{name}({self.show(argument)[0]}, batch["mask/completions"])', ATOM
+            return self.tool(name, "completions", self.show(argument)[0]), ATOM
         if not argument.type.trained and (total := self.total(argument)):
             return total
-        summed = f"{self.bracketed(argument, ATOM)}.sum()"
-        return (f'{summed} / totals["rows"]', PRODUCT) if kind == "mean" else (summed, ATOM)
+        if kind == "mean":
+            self.tools.add("row_mean")
+            return f"row_mean({self.show(argument)[0]}, totals)", ATOM
+        return f"{self.bracketed(argument, ATOM)}.sum()", ATOM
 
-    def total(self, node: Node) -> tuple[str, int] | None:
+    def total(self, node: Node) -> Shown | None:
         """Print a sum over the global batch of what the data alone says."""
         match node:
             case Reduce(
@@ -309,8 +319,21 @@ class Printer:
         return shown if precedence >= at_least and not (at_least and shown.startswith("-")) else f"({shown})"
 
 
+def without_unit(node: Node) -> Node:
+    """Leave out of a product the 1 that only carries a unit."""
+    kept = [f for f in node.factors if not is_unit_factor(f)] if isinstance(node, Multiply) else []
+    return kept[0] if len(kept) == 1 else node
+
+
+def negative(node: Node) -> bool:
+    """Tell a number below 0, and a product with one."""
+    number = node.factors[0] if isinstance(node, Multiply) else node
+    return isinstance(number, Constant) and number.value < 0
+
+
 GROWING = ("exp", "expm1")
 """Taken in float64 of tokens too, as of sums: in float32 e^89 is infinite, and no gradient survives it."""
+TOKENS = 'totals["tokens/completions"]'
 
 
 def _by_token(node: Node) -> bool:
@@ -320,8 +343,3 @@ def _by_token(node: Node) -> bool:
 def depth(node: Node) -> int:
     """Count the axes of a value's tensor."""
     return node.type.axis.dimensions
-
-
-PYTHON_WORDS = frozenset(
-    {"lambda", "batch", "totals", "torch", "loss", "length", "metrics", "part", "position"}
-)

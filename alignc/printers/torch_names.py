@@ -1,0 +1,130 @@
+"""Choose names for the values of a loss that have a line of their own in its source."""
+
+from __future__ import annotations
+
+import keyword
+from collections.abc import Iterable, Mapping
+
+from alignc.graph.nodes import (
+    Apply,
+    Column,
+    GroupSize,
+    Length,
+    Logp,
+    Multiply,
+    Named,
+    Node,
+    Output,
+    Reduce,
+    walk,
+)
+from alignc.graph.rewrite import inputs
+from alignc.lower.loss import Loss
+from alignc.lower.scores import SUFFIX
+from alignc.printers.terms import term_label
+
+__all__ = ["RESERVED", "Names", "roles"]
+
+TOOLS = {
+    "at_most", "global_token_mean", "group_mean", "group_size", "group_sum", "length", "log1mexp", "log_odds",
+    "number", "pair_sum", "part", "position", "row_mean", "token_mean", "token_sum",
+}  # fmt: skip
+MODULE = {"F", "Tensor", "annotations", "loss", "penalty", "statistics", "torch"}
+LOCAL = {"batch", "mask", "max", "metrics", "share", "totals"}
+RESERVED = frozenset({*TOOLS, *MODULE, *LOCAL, *keyword.kwlist})
+"""What no value may be called."""
+MODELS = {"policy": "", "initial": "reference_"}
+"""How a model's log-probabilities begin, where not with the model's own name."""
+
+
+class Names:
+    """The names of one function, each given once."""
+
+    def __init__(self, taken: Iterable[str], known: Mapping[Node, str]) -> None:
+        self.taken, self.roles = {*RESERVED, *taken}, known
+
+    def choose(self, node: Node, values: Mapping[Node, str]) -> str:
+        """Name a value by what it is; one that is nothing in particular is a numbered part."""
+        name = self.natural(node, values) or f"part_{_suffix(node) or 1}"
+        base = name.removesuffix("_1")
+        tries = (name, *(f"{base}_{i}" for i in range(2, 1000)))
+        found = next(n for n in tries if n not in self.taken)
+        self.taken.add(found)
+        return found
+
+    def natural(self, node: Node, values: Mapping[Node, str]) -> str | None:
+        """Name a value that has a name of its own in the field, or a part in the loss."""
+        return _input(node) or self.roles.get(node) or _made(node, values)
+
+
+def _suffix(node: Node) -> str | None:
+    """Find the one response of a pair that a value is made of, or lies along."""
+    along = node.type.axis.response
+    read = {along} if along else {getattr(n, "response", None) for n in inputs(node)} - {None}
+    only = read.pop() if len(read) == 1 else None
+    return SUFFIX[only] if only in ("chosen", "rejected") else None
+
+
+def _input(node: Node) -> str | None:
+    """Name what a batch gives, by model and response."""
+    match node:
+        case Logp(model=model, response=response):
+            return f"{MODELS.get(model, f'{model}_')}logp{_of(response)}"
+        case Column(name=name, response=response):
+            return f"{name}{_of(response)}"
+        case Output(quantity=quantity, response=response):
+            return f"{quantity}{_of(response)}"
+        case Length(response=response):
+            return f"tokens{_of(response)}"
+        case GroupSize():
+            return "k"
+    return None
+
+
+def _of(response: str | None) -> str:
+    return f"_{SUFFIX[response]}" if response in ("chosen", "rejected", "mismatched") else ""
+
+
+def _made(node: Node, values: Mapping[Node, str]) -> str | None:
+    """Name what is often made of inputs."""
+    match node:
+        case Reduce(kind="sum", over="token", argument=Logp() as tokens):
+            return (_input(tokens) or "").replace("logp", "logps")
+        case Apply(function="clip", arguments=(Named() as of, *_)) if of in values:
+            return f"{values[of]}_clipped"
+        case Apply(function="min", arguments=arguments) if any(
+            isinstance(n, Apply) and n.function == "clip" for n in walk(*arguments)
+        ):
+            return "surrogate"
+    return None
+
+
+def roles(loss: Loss) -> dict[Node, str]:
+    """Name what terms and metrics are averages of."""
+    found: dict[Node, str] = {}
+    many = len(loss.terms) > 1
+    for term in loss.terms:
+        what = averaged(term.value)
+        kind = "token" if what.type.axis.by_token else "response"
+        label = f"{term_label(term)}_" if many else ""
+        if what.type.axis.grouped or what.type.axis.by_token:
+            found.setdefault(what, f"{label}{kind}_loss")
+    for metric in loss.metrics[1:]:
+        found.setdefault(averaged(metric.value), _named_as(metric.name))
+    return found
+
+
+def _named_as(metric: str) -> str:
+    group, _, name = metric.rpartition("/")
+    return f"{group.removesuffix('s')}_{name}" if group in ("rewards", "logps") else name.removesuffix("_avg")
+
+
+def averaged(node: Node) -> Node:
+    """Find what a value is an average of, over tokens, responses and rows."""
+    match node:
+        case Named(argument=argument) | Reduce(argument=argument):
+            return averaged(argument)
+        case Multiply(factors=factors):
+            sums = [f for f in factors if isinstance(f, Reduce) and f.kind == "sum"]
+            return averaged(sums[0]) if len(sums) == 1 else node
+    return node
