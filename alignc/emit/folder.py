@@ -12,7 +12,7 @@ from pathlib import Path
 from alignc.emit.config import accelerate_yaml, deepspeed_json, launch_values
 from alignc.emit.job_json import job_json
 from alignc.emit.render import rendered
-from alignc.emit.source import loss_source
+from alignc.emit.source import header, loss_source
 from alignc.explain import Explanation
 from alignc.graph.nodes import Column, is_divergence, walk
 from alignc.load.load import Loaded
@@ -50,7 +50,7 @@ def job_folder(
     """Emit a job. `standalone` brings the runtime along, so that the folder runs where alignc is not installed."""
     job = spec.job
     values = {
-        "formula": explained.formula,
+        "formula": header(explained),
         **package_names(standalone=standalone),
         **launch_values(job),
         "standalone": standalone,

@@ -13,7 +13,7 @@ from alignc.emit.config import accelerate_yaml, deepspeed_json, launch_values
 from alignc.emit.folder import JobFolder, package_names, runtime_files
 from alignc.emit.job_json import formula_latex, formula_text, job_data, origins, resolved
 from alignc.emit.render import rendered
-from alignc.emit.source import loss_source
+from alignc.emit.source import header, loss_source
 from alignc.explain import Explanation
 from alignc.explain.mixture import Mixed
 from alignc.load.load import Loaded
@@ -44,7 +44,11 @@ def mixed_folder(
     values = {
         "formula": explained.formula,
         "sources": [
-            {"module": module, "formula": p.explanation.formula, "digest": _digest(sources[module])}
+            {
+                "module": module,
+                "formula": header(p.explanation, f"   ({module}.py)"),
+                "digest": _digest(sources[module]),
+            }
             for module, p in zip(sources, parts.values(), strict=True)
         ],
         **package_names(standalone=standalone),
