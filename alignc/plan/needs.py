@@ -252,5 +252,5 @@ def step_zero(loss: Loss) -> dict[str, float]:
 
 def _in_numbers(node: Node) -> Node:
     """Put the values of hyper-parameters without a unit where their symbols are."""
-    plain = [n for n in walk(node) if isinstance(n, Parameter) and n.symbol and not n.unit.powers]
+    plain = [n for n in walk(node) if isinstance(n, Parameter) and not n.unit.powers]
     return substitute(node, {n: Constant(n.value) for n in plain})
