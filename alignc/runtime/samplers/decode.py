@@ -25,6 +25,8 @@ from .sampling import Drawn, Sampling
 
 __all__ = ["Reader", "decode"]
 
+CACHES = ("past_key_values", "cache")
+"""The argument that takes the cache: transformers calls it `cache` from 5.24 on."""
 _DROP = 0.25  # share of ended responses in a batch from which on they are taken out of it
 
 
@@ -38,7 +40,8 @@ class Reader:
     def __init__(self, model: nn.Module, *, bare: bool = False) -> None:
         self.base = causal_lm(model)
         known = inspect.signature(self.base.forward).parameters
-        if self.base._is_stateful or "past_key_values" not in known:
+        self.memory = next((name for name in CACHES if name in known), "")
+        if self.base._is_stateful or not self.memory:
             raise _no_cache(type(self.base).__name__)
         self.places = "position_ids" in known
         self.last: dict[str, Any] = {"logits_to_keep": 1} if "logits_to_keep" in known else {}
@@ -49,12 +52,12 @@ class Reader:
 
     def read(self, ids: Tensor, mask: Tensor, positions: Tensor) -> Tensor:
         """Read ``[B, S]`` more tokens; the mask ``[B, whole length]`` covers the cache as well. Logits ``[B, V]``."""
-        where = {"position_ids": positions} if self.places else {}
+        where: dict[str, Any] = {self.memory: self.cache}
+        where |= {"position_ids": positions} if self.places else {}
         with self.without():
             output = self.base(
                 input_ids=ids,
                 attention_mask=mask,
-                past_key_values=self.cache,
                 use_cache=True,
                 **where,
                 **self.last,

@@ -273,3 +273,14 @@ def test_an_architecture_without_a_cache_of_keys_is_refused():
     model = MambaForCausalLM(MambaConfig(vocab_size=WORDS, hidden_size=8, num_hidden_layers=1, state_size=2))
     with pytest.raises(Failure, match="E607"):
         tokens_of(model)
+
+
+def test_a_cache_of_a_later_name_is_used(llama: Any):
+    """Newer releases of transformers call the argument `cache`."""
+    renamed, forward = build("llama"), type(llama).forward
+
+    def later(input_ids: Any, attention_mask: Any, cache: Any, use_cache: bool) -> Any:
+        return forward(llama, input_ids, attention_mask, past_key_values=cache, use_cache=use_cache)
+
+    renamed.forward = later
+    assert tokens_of(renamed) == tokens_of(llama)
