@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from alignc.checks.rule import Checked, term_path
+from alignc.contract.outputs import Quantity
 from alignc.diagnostics import Diagnostic
 from alignc.graph.evaluate import evaluate
 from alignc.graph.gradient import gradient
@@ -76,7 +77,7 @@ def _ranks(root: Node, point: tuple[float, ...]) -> bool:
 
 def trained_output(root: Node, response: str) -> Node:
     """Return the trained output of a response: its log-probability, or the score of a reward model."""
-    score = Output("score", "policy", response)
+    score = Output(Quantity.SCORE, "policy", response)
     return score if score in inputs(root) else Logp("policy", response)
 
 
@@ -88,9 +89,9 @@ def _given(node: Node, values: dict[str, tuple[float, float]]) -> object:
             return values[response][1]
         case Position(response=response):
             return [1.0]
-        case Output(quantity="log_sum_squares", response=response):
+        case Output(quantity=Quantity.LOG_SUM_SQUARES, response=response):
             return [2 * values[response][0]]
-        case Column(name="margin") | Output(quantity="score") | Column(response="rejected"):
+        case Column(name="margin") | Output(quantity=Quantity.SCORE) | Column(response="rejected"):
             return 0.0
     return 1.0
 

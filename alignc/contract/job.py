@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from .failure import Failure
+from .outputs import OUTPUTS
 
 __all__ = [
     "Adapter",
@@ -161,7 +162,6 @@ class Spec:
     output_dir: str
 
 
-OUTPUTS = {"divergence", "entropy", "log_sum_squares", "score", "token_value", "value"}
 STATISTICS = {"matched", "mean", "running"}
 ANCHORS = {"ema", "initial", "previous_iterate", "rollout"}
 """On given data all are the policy as training began."""
@@ -197,7 +197,7 @@ class Plan:
 
     def __post_init__(self) -> None:
         """Refuse what this runtime does not compute, rather than leave it out."""
-        asked = [*(set(self.outputs) - OUTPUTS), *(set(self.statistics.values()) - STATISTICS)]
+        asked = [*(set(self.outputs) - OUTPUTS.keys()), *(set(self.statistics.values()) - STATISTICS)]
         asked += set(self.anchors) - ANCHORS - self.others.keys()
         if asked:
             raise Failure(

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 
+from alignc.contract.outputs import OUTPUTS, Per
 from alignc.graph.nodes import Column, GroupSize, Length, Logp, Node, Output, Position
 
 __all__ = ["SUFFIX", "Bond", "Bonds", "atom_name", "exact", "model_letter"]
@@ -47,12 +48,9 @@ def atom_name(node: Node) -> str:
             return f"t_{SUFFIX[response]}"
         case GroupSize():
             return "k"
-        case Output(quantity="value"):
-            return "V"
-        case Output(quantity="score", response=response):
-            return f"s_{SUFFIX[response]}"
         case Output(quantity=quantity, response=response):
-            return f"{quantity}_{SUFFIX[response]}"
+            row = OUTPUTS[quantity]
+            return row.atom if row.per == Per.PROMPT else f"{row.atom}_{SUFFIX[response]}"
     return type(node).__name__.lower()
 
 

@@ -8,6 +8,7 @@ import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from alignc.contract.outputs import OUTPUTS, Per
 from alignc.diff.atoms import atom_name
 from alignc.diff.decide import rows as without_mean
 from alignc.diff.decide import trained_leaves
@@ -60,7 +61,7 @@ def separable(root: Node) -> bool:
     return not any(
         isinstance(n, Matched | Running)
         or (isinstance(n, Reduce) and n.over == "batch")
-        or (isinstance(n, Output) and n.quantity != "value")
+        or (isinstance(n, Output) and OUTPUTS[n.quantity].per != Per.PROMPT)
         for n in walk(inner)
     )
 

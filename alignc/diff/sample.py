@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from alignc.contract.outputs import OUTPUTS
 from alignc.diff.atoms import SUFFIX, Bonds, atom_name
 from alignc.graph.evaluate import evaluate
 from alignc.graph.nodes import Column, GroupSize, Logp, Node, Output, Position
@@ -67,7 +68,7 @@ def _drawn(rng: random.Random, node: Node, name: str, scale: float, shared: dict
         return round(rng.uniform(0.05, 0.95), 2)
     if isinstance(node, Column) and node.name == "label":
         return float(rng.random() < 0.5)
-    if isinstance(node, Output) and node.quantity == "log_sum_squares":
+    if isinstance(node, Output) and OUTPUTS[node.quantity].logarithm:
         return round(rng.uniform(-3, -0.5), 2)
     return round(rng.uniform(-scale, scale), 2)
 
@@ -98,7 +99,7 @@ def _input(node: Node, row: Row, k: int) -> Any:
 
 def _one(node: Node, row: Row, member: str) -> Any:
     name = atom_name(node)
-    if isinstance(node, Logp | Position) or (isinstance(node, Output) and node.quantity == "log_sum_squares"):
+    if isinstance(node, Logp | Position) or (isinstance(node, Output) and OUTPUTS[node.quantity].logarithm):
         count = int(row[f"n_{SUFFIX[node.response]}{member}"])
         if isinstance(node, Position):
             return [float(i + 1) for i in range(count)]

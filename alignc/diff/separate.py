@@ -10,6 +10,7 @@ from functools import lru_cache
 from statistics import median
 from typing import Any
 
+from alignc.contract.outputs import OUTPUTS, Per, by_token
 from alignc.diff.atoms import Bonds, atom_name
 from alignc.diff.decide import trained_leaves
 from alignc.diff.model import Witness
@@ -220,10 +221,16 @@ def _key(node: Node, models: Mapping[str, str]) -> str:
         case Length():
             return "length"
         case Output(quantity=quantity):
-            return "" if quantity == "value" else quantity
+            return "" if OUTPUTS[quantity].per == Per.PROMPT else OUTPUTS[quantity].at
         case Column(name=name):
             return name
     return ""
 
 
-BY_TOKEN = ("logp", "ref_logp", "old_logp", "log_sum_squares", "divergence", "old_divergence")
+BY_TOKEN = (
+    "logp",
+    "ref_logp",
+    "old_logp",
+    *(OUTPUTS[q].at for q in by_token()),
+    *(OUTPUTS[q].stored for q in by_token()),
+)

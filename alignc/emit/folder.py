@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
+from alignc.contract.outputs import Quantity
 from alignc.emit.config import accelerate_yaml, deepspeed_json, launch_values
 from alignc.emit.job_json import job_json
 from alignc.emit.render import rendered
@@ -56,9 +57,9 @@ def job_folder(
         "standalone": standalone,
         "coupled": bool(needs.statistics),
         "outputs": bool(needs.outputs),
-        "rewards": "score" in needs.outputs,
+        "rewards": Quantity.SCORE in needs.outputs,
         "penalty": bool(needs.advantage and needs.advantage["penalty"]),
-        "full_in_loss": "divergence" in needs.outputs,
+        "full_in_loss": Quantity.DIVERGENCE in needs.outputs,
         "full_in_reward": any(
             is_divergence(n) and isinstance(n, Column) for n in walk(loss.root, *loss.penalties)
         ),

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from alignc import __version__
+from alignc.contract.outputs import Quantity
 from alignc.emit.config import accelerate_yaml, deepspeed_json, launch_values
 from alignc.emit.folder import JobFolder, package_names, runtime_files
 from alignc.emit.job_json import formula_latex, formula_text, job_data, origins, resolved
@@ -55,7 +56,7 @@ def mixed_folder(
         **launch_values(job),
         "standalone": standalone,
         "outputs": bool(outputs),
-        "rewards": "score" in outputs,
+        "rewards": Quantity.SCORE in outputs,
     }
     files = {
         "train.py": rendered("mix.py.j2", **values),

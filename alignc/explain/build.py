@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from alignc.contract.outputs import OUTPUTS, Quantity
 from alignc.explain.model import Coefficient, Explanation, Given, Where
 from alignc.explain.optimum import kl_lines, optimum_lines
 from alignc.explain.rollout import rollout_lines
@@ -201,29 +202,22 @@ def _coefficient(loss: Loss, response: str) -> Coefficient:
 def _others(loss: Loss) -> tuple[Coefficient, ...]:
     """Derive the coefficients of the other trained outputs, such as values of states and entropies."""
     root = alone(loss.root)
-    return tuple(
-        Coefficient(
-            n.response, f"∂L/∂{OTHERS[n.quantity][0]}", text(gradient(root, n)), None, OTHERS[n.quantity][1]
-        )
-        for n in other_outputs(loss)
-    )
+    return tuple(_other(n, gradient(root, n)) for n in other_outputs(loss))
 
 
-OTHERS = {
-    "token_value": ("V", "moves the value of a state towards its return"),
-    "entropy": ("H", "raises the entropy of the next token"),
-    "divergence": ("D", "lowers the divergence of the next token from the reference"),
-}
+def _other(node: Output, slope: Node) -> Coefficient:
+    row = OUTPUTS[node.quantity]
+    return Coefficient(node.response, f"∂L/∂{row.letter}", text(slope), None, row.moves)
 
 
 def other_outputs(loss: Loss) -> list[Output]:
     """List the trained outputs other than log-probabilities and scores."""
-    return [n for n in inputs(alone(loss.root)) if isinstance(n, Output) and n.quantity in OTHERS]
+    return [n for n in inputs(alone(loss.root)) if isinstance(n, Output) and OUTPUTS[n.quantity].moves]
 
 
 def trained_output(loss: Loss, response: str) -> Node:
     """Return the trained output of a response: its log-probability, or the score of a reward model."""
-    score = Output("score", "policy", response)
+    score = Output(Quantity.SCORE, "policy", response)
     return score if score in inputs(loss.root) else Logp("policy", response)
 
 
@@ -250,7 +244,7 @@ def _gauge(loss: Loss) -> str:
     if not loss.view.pair:
         return ""
     root = alone(loss.root)
-    if any(isinstance(n, Output) and n.quantity == "score" for n in inputs(root)):
+    if any(isinstance(n, Output) and n.quantity == Quantity.SCORE for n in inputs(root)):
         return ""
     coefficients = [gradient(root, Logp("policy", y)) for y in loss.view.responses]
     if any(c.type.axis.by_token for c in coefficients):

@@ -6,7 +6,8 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from alignc.explain.build import OTHERS, other_outputs, trained_output
+from alignc.contract.outputs import OUTPUTS
+from alignc.explain.build import other_outputs, trained_output
 from alignc.explain.model import Explanation
 from alignc.explain.show import gradient_words, sections, shown_value
 from alignc.graph.gradient import gradient
@@ -47,7 +48,7 @@ def formulas(loss: Loss) -> Formulas:
 
 
 def _other(loss: Loss, node: Output) -> str:
-    return rf"\frac{{\partial L}}{{\partial {OTHERS[node.quantity][0]}}} = {printed(gradient(alone(loss.root), node))}"
+    return rf"\frac{{\partial L}}{{\partial {OUTPUTS[node.quantity].letter}}} = {printed(gradient(alone(loss.root), node))}"
 
 
 def _slope(loss: Loss, response: str) -> str:

@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from enum import StrEnum
-from typing import Any
+from typing import Any, assert_never
 from weakref import WeakValueDictionary
 
+from alignc.contract.outputs import OUTPUTS, Per, Quantity
 from alignc.graph.functions import FUNCTIONS
 from alignc.graph.types import (
     BATCH,
@@ -55,8 +56,6 @@ __all__ = [
 ]
 
 NAT, TOKEN, REWARD = Unit.of("nat"), Unit.of("token"), Unit.of("reward")
-TOKEN_OUTPUTS = {"token_value": REWARD, "entropy": NAT, "divergence": NAT}
-"""What a model gives for every token beside its log-probability, with a gradient."""
 
 
 class _Interned(type):
@@ -170,30 +169,35 @@ class Position(Node):
 
 @dataclass(frozen=True, eq=False)
 class Output(Node):
-    """Another output of a model: `score` and `value` are one number, the others one a token.
+    """Another output of a model, of the table `OUTPUTS`: one number for the prompt, for a response or for each token.
 
     A `value` is the prompt's, whatever the response; a `token_value` that of the state before a token. A `divergence`
     is KL(π‖ref) of what comes next, over the whole vocabulary.
     """
 
-    quantity: str
+    quantity: Quantity
     model: str
     response: str
 
     def _infer(self) -> Type:
-        if self.quantity == "log_sum_squares":
-            return Type(token_axis(self.response), NAT, False)
-        if self.quantity in TOKEN_OUTPUTS:
-            return Type(token_axis(self.response), TOKEN_OUTPUTS[self.quantity], True)
-        if self.quantity == "value":
-            return Type(SEQUENCE, REWARD, True)
-        return Type(response_axis(self.response), NONE, True)
+        row = OUTPUTS[self.quantity]
+        return Type(self._axis(row.per), Unit.parse(row.unit), row.trained)
+
+    def _axis(self, per: Per) -> Axis:
+        match per:
+            case Per.PROMPT:
+                return SEQUENCE
+            case Per.RESPONSE:
+                return response_axis(self.response)
+            case Per.TOKEN:
+                return token_axis(self.response)
+        assert_never(per)
 
 
 def is_divergence(node: Node) -> bool:
     """Tell the KL of what comes next at a token, over the whole vocabulary: the policy's, or the sampler's."""
-    return (isinstance(node, Output) and node.quantity == "divergence") or (
-        isinstance(node, Column) and node.name == "old_divergence"
+    return (isinstance(node, Output) and node.quantity == Quantity.DIVERGENCE) or (
+        isinstance(node, Column) and node.name == OUTPUTS[Quantity.DIVERGENCE].stored
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from alignc.contract.outputs import OUTPUTS, Quantity
 from alignc.graph import build as b
 from alignc.graph.nodes import NAT, Column, Logp, Node, Output
 from alignc.graph.types import GraphTypeError, Unit
@@ -58,10 +59,10 @@ def divergence(model: str, response: str, granularity: str, anchor: str, scope: 
         raise GraphTypeError(f"{message}: of the others one number a token is kept", "E004")
     words = "KL(π‖ref) of the next token, over the whole vocabulary"
     if model == "rollout":
-        old = Column("old_divergence", response, NAT, token=True)
+        old = Column(OUTPUTS[Quantity.DIVERGENCE].stored, response, NAT, token=True)
         found = scope.names.value("divergence_old", "D_old,i,t", f"{words}, of the policy that sampled", old)
     else:
-        found = scope.names.value("divergence", "D_i,t", words, Output("divergence", model, response))
+        found = scope.names.value("divergence", "D_i,t", words, Output(Quantity.DIVERGENCE, model, response))
     return b.sum_over("token", found) if granularity == "sequence" else found
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
+from alignc.contract.outputs import Quantity
 from alignc.diagnostics import Diagnostic, DiagnosticError
 from alignc.graph.nodes import Output
 from alignc.graph.rewrite import inputs
@@ -32,7 +33,7 @@ def lower_parts(parts: Mapping[str, Loaded]) -> dict[str, Loss]:
 
 def _two_models(parts: Mapping[str, Loaded], losses: Mapping[str, Loss]) -> list[Diagnostic]:
     """E113: the scores of a reward model, and a policy's log-probabilities: no one model has both."""
-    scored = [name for name, loss in losses.items() if "score" in _outputs(loss)]
+    scored = [name for name, loss in losses.items() if Quantity.SCORE in _outputs(loss)]
     if len(scored) in (0, len(losses)):
         return []
     message = (
@@ -43,7 +44,7 @@ def _two_models(parts: Mapping[str, Loaded], losses: Mapping[str, Loss]) -> list
     return [Diagnostic("E113", message, span, why=why, help="train the reward model with a spec of its own")]
 
 
-def _outputs(loss: Loss) -> set[str]:
+def _outputs(loss: Loss) -> set[Quantity]:
     return {node.quantity for node in inputs(*loss.outputs) if isinstance(node, Output)}
 
 

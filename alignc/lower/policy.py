@@ -6,6 +6,7 @@ provides; every other advantage is made here, of nodes.
 
 from __future__ import annotations
 
+from alignc.contract.outputs import OUTPUTS, Quantity
 from alignc.graph import build as b
 from alignc.graph.nodes import (
     NAT,
@@ -330,14 +331,14 @@ def tokens_of(response: str) -> Node:
 def value(term: Value, scope: Scope) -> Lowered:
     """Lower ½·(V − G)², or the larger of it and that of the clipped value (PPO)."""
     v: Node = scope.names.value(
-        "v", "V_i,t", "value of the state before a token", Output("token_value", "policy", Y)
+        "v", "V_i,t", "value of the state before a token", Output(Quantity.TOKEN_VALUE, "policy", Y)
     )
     target = scope.names.value(
         "target", "G_i,t", "return from this token on", Column("return", Y, REWARD, token=True)
     )
     squared: Node = b.power(b.subtract(v, target), 2)
     if term.clip_range is not None:
-        old = Column("old_value", Y, REWARD, token=True)
+        old = Column(OUTPUTS[Quantity.TOKEN_VALUE].stored, Y, REWARD, token=True)
         limit = scope.number("clip_range", term.clip_range, "ε_v", REWARD)
         near = b.add(old, b.apply("clip", b.subtract(v, old), b.negate(limit), limit))
         clipped = scope.names.value(
@@ -355,7 +356,9 @@ def value(term: Value, scope: Scope) -> Lowered:
 
 def entropy(term: Entropy, scope: Scope) -> Lowered:
     """Lower −H, averaged over the tokens of the global batch."""
-    h = scope.names.value("entropy", "H_i,t", "entropy of the next token", Output("entropy", "policy", Y))
+    h = scope.names.value(
+        "entropy", "H_i,t", "entropy of the next token", Output(Quantity.ENTROPY, "policy", Y)
+    )
     rows, mean = aggregated(b.negate(b.bare(h)), "global_token_mean", scope)
     assert mean is not None
     rows = scope.names.row_loss(rows)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from alignc.contract.outputs import Quantity
 from alignc.graph import build as b
 from alignc.graph.nodes import Length, Logp, Node, Output, Position
 from alignc.graph.types import GraphTypeError, Unit
@@ -28,7 +29,7 @@ def raw_score(score: Score, response: str, scope: Scope) -> Node:
     Raises GraphTypeError: E402 for log-odds of a sum, E403 for log-odds of a ratio.
     """
     if score.of == "scalar_head":
-        node: Node = Output("score", "policy", response)
+        node: Node = Output(Quantity.SCORE, "policy", response)
         return scope.names.value(
             f"s_{SUFFIX[response]}", f"s_{SUFFIX[response]}", "score of the reward model", node
         )
@@ -128,7 +129,7 @@ def likelihood_weight(term: Preference, scope: Scope) -> Node:
     """Weigh a pair by the policy's own likelihood of both responses, without gradient (Zhou et al. 2024, WPO)."""
     logs = []
     for response in ("chosen", "rejected"):
-        tokens = b.subtract(Logp("policy", response), Output("log_sum_squares", "policy", response))
+        tokens = b.subtract(Logp("policy", response), Output(Quantity.LOG_SUM_SQUARES, "policy", response))
         logs.append(b.divide(b.sum_over("token", tokens), Length(response)))
     weight = b.stop(b.apply("exp", b.bare(b.add(*logs))))
     return scope.names.value(

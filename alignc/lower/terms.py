@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from alignc.contract.outputs import Quantity
 from alignc.graph import build as b
 from alignc.graph.nodes import (
     Column,
@@ -231,7 +232,7 @@ def _target(term: Pointwise, response: str, unit: Unit, scope: Scope) -> Node:
         case targets.RewardTarget(scale=scale, baseline=baseline):
             reward: Node = Column("reward", response, REWARD)
             if baseline == "value":
-                learned = Output("value", "policy", response)
+                learned = Output(Quantity.VALUE, "policy", response)
                 reward = b.subtract(
                     reward, scope.names.value("v", "V", "learned value of the prompt", learned)
                 )

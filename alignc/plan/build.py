@@ -9,6 +9,7 @@ from typing import Any
 
 from alignc.contract.engines import ENGINES
 from alignc.contract.rewards import REWARDS
+from alignc.contract.outputs import Quantity
 from alignc.load.load import Loaded, load
 from alignc.load.pipeline import producers
 from alignc.plan.machine import Memory
@@ -133,7 +134,7 @@ def models_of(
 ) -> Models:
     """Size every model that the job holds."""
     section, width = spec["model"], WIDTH.get(str(spec["model"]["dtype"]))
-    rewards = "score" in needs.outputs
+    rewards = Quantity.SCORE in needs.outputs
 
     def sized(source: Any, *, scalar: bool = False) -> Weights:
         return of_source(source, width, given=given, rewards=scalar, maker=made_from.get)
@@ -163,14 +164,14 @@ def _critic_kind(spec: Mapping[str, Any]) -> str:
 
 
 def _value_head(spec: Mapping[str, Any], needs: Needs, policy: Weights) -> int:
-    own = "token_value" in needs.outputs and _critic_kind(spec) == "model"
-    if own or not {"value", "token_value"} & set(needs.outputs) or policy.layout is None:
+    own = Quantity.TOKEN_VALUE in needs.outputs and _critic_kind(spec) == "model"
+    if own or not {Quantity.VALUE, Quantity.TOKEN_VALUE} & set(needs.outputs) or policy.layout is None:
         return 0
     return policy.layout.hidden + 1
 
 
 def _critic(spec: Mapping[str, Any], needs: Needs, sized: Callable[..., Weights]) -> Weights | None:
-    if "token_value" not in needs.outputs or _critic_kind(spec) != "model":
+    if Quantity.TOKEN_VALUE not in needs.outputs or _critic_kind(spec) != "model":
         return None
     path = spec["model"]["critic"].get("path")
     return sized(path if path is not None else spec["model"]["policy"], scalar=True)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from alignc.contract.outputs import Quantity
 from alignc.graph.build import split_number
 from alignc.graph.evaluate import evaluate
 from alignc.graph.nodes import (
@@ -228,7 +229,7 @@ def _online_roles(anchors: tuple[str, ...], loss: Loss, job: Job) -> list[Role]:
                 grouped=True,
             )
         )
-    if any(isinstance(n, Output) and n.quantity == "token_value" for n in inputs(*loss.outputs)):
+    if any(isinstance(n, Output) and n.quantity == Quantity.TOKEN_VALUE for n in inputs(*loss.outputs)):
         head = job.model.critic is None or job.model.critic.kind == "head"
         where = "a value head on the policy's trunk" if head else "a separate model"
         roles.append(Role("critic", where, True, 1, False, 1, grouped=True))

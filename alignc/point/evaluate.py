@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from alignc.contract.outputs import OUTPUTS
 from alignc.graph.build import constant, in_unit
 from alignc.graph.evaluate import evaluate
 from alignc.graph.gradient import gradient
@@ -143,7 +144,7 @@ def _of_row(value: Any) -> Any:
 def _lay(found: dict[str, Any], node: Node, slope: Any, example: Mapping[str, Any]) -> None:
     """Put a slope where the example has the number it belongs to, and in its shape."""
     assert isinstance(node, Logp | Output)
-    key = "logp" if isinstance(node, Logp) else {"token_value": "value"}.get(node.quantity, node.quantity)
+    key = "logp" if isinstance(node, Logp) else OUTPUTS[node.quantity].at
     name = node.response
     if name != "completions":
         found.setdefault(name, {})[key] = _mirrored(slope, example[name][key])

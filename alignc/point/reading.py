@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from alignc.contract.outputs import OUTPUTS, ModelOutput, Per, Quantity
 from alignc.graph.nodes import (
     Apply,
     Column,
@@ -38,10 +39,19 @@ __all__ = [
     "values_of",
 ]
 
-KEYS = (
-    "logp", "ref_logp", "old_logp", "length", "reward", "win_rate", "value", "advantage", "score", "return",
-    "old_value", "log_sum_squares", "entropy", "divergence", "old_divergence",
+BY_RESPONSE = (
+    "logp", "ref_logp", "old_logp", "length", "reward", "win_rate", OUTPUTS[Quantity.VALUE].at, "advantage",
+    OUTPUTS[Quantity.SCORE].at, "return", OUTPUTS[Quantity.TOKEN_VALUE].stored,
 )  # fmt: skip
+KEYS = tuple(
+    dict.fromkeys(
+        (
+            *BY_RESPONSE,
+            *(row.at for row in OUTPUTS.values()),
+            *(r.stored for r in OUTPUTS.values() if r.stored),
+        )
+    )
+)
 """What a response of an example may give: sums over tokens in nat, or lists by token."""
 LOGARITHMS = ("logp", "ref_logp", "old_logp")
 UNEVEN = "the lists of a response do not have one number for each of its tokens"
@@ -204,21 +214,19 @@ def _read(node: Node, response: Mapping[str, Any], path: str) -> Any:
             return _length(response, path)
         case Position():
             return [float(i + 1) for i in range(len(_tokens(response, "logp", path)))]
-        case Output(quantity="log_sum_squares"):
-            return _tokens(response, "log_sum_squares", path)
-        case Output(quantity="token_value"):
-            return _spread(response, "value", path)
-        case Output(quantity="entropy"):
-            return _spread(response, "entropy", path)
-        case Output(quantity="divergence"):
-            return _spread(response, "divergence", path)
+        case Output(quantity=quantity):
+            return _output(OUTPUTS[quantity], response, path)
         case Column(name=name, token=True):
             return _spread(response, name, path)
-        case Output(quantity=quantity):
-            return number(_needed(response, quantity, path), f"{path}.{quantity}")
         case Column(name=name):
             return number(_needed(response, name, path), f"{path}.{name}")
     raise TypeError(type(node).__name__)
+
+
+def _output(row: ModelOutput, response: Mapping[str, Any], path: str) -> Any:
+    if row.per != Per.TOKEN:
+        return number(_needed(response, row.at, path), f"{path}.{row.at}")
+    return (_tokens if row.logarithm else _spread)(response, row.at, path)
 
 
 def _needed(response: Mapping[str, Any], key: str, path: str) -> Any:

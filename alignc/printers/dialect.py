@@ -48,14 +48,8 @@ class Dialect:
     length: str
     stop: str
     pairs: str
-    squares: str
-    """log Σ_v π_t(v)², of a response."""
     token_column: str
     """Of a name and a response."""
-    state_value: str
-    entropy: str
-    divergence: str
-    """Of two models and a place."""
     mean: str
     total: str
     over: Mapping[str, str]
@@ -103,11 +97,7 @@ TEXT = Dialect(
     length="|{}|",
     stop="sg({})",
     pairs="Σ_i>j[({0}_i − {0}_j)²]",
-    squares="log Σ_v π({},t=v)²",
     token_column="{}({})",
-    state_value="V(x, {})",
-    entropy="H(π(·|x, {}))",
-    divergence="KL({0}‖{1})(x, {2})",
     mean="E{}[{}]",
     total="Σ{}[{}]",
     over={"batch": "", "group": "_i", "token": "_t"},
@@ -170,11 +160,7 @@ LATEX = Dialect(
     length=r"\left|{}\right|",
     stop=r"\operatorname{{sg}}\left({}\right)",
     pairs=r"\sum_{{i>j}} \left({0}_i - {0}_j\right)^2",
-    squares=r"\log \sum_v \pi_\theta(v \mid {{{}}}_{{<t}})^2",
     token_column="{}({})",
-    state_value=r"V(x, {})",
-    entropy=r"H\left(\pi_\theta(\cdot \mid x, {})\right)",
-    divergence=r"\mathrm{{KL}}\left({0} \,\middle\|\, {1}\right)(x, {2})",
     mean=r"\mathbb{{E}}{}\left[{}\right]",
     total=r"\sum{}\left[{}\right]",
     over={"batch": "", "group": "_i", "token": "_t"},

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Container
 
+from alignc.contract.outputs import OUTPUTS, Quantity
 from alignc.graph.build import add, is_unit_factor, negate
 from alignc.graph.nodes import (
     Add,
@@ -28,6 +29,7 @@ from alignc.graph.nodes import (
     Running,
     Stop,
     UnitFactor,
+    is_divergence,
 )
 from alignc.printers.dialect import LATEX, TEXT, Dialect
 
@@ -70,8 +72,8 @@ class Printer:
                 return spell.symbol(symbol), ATOM
             case UnitFactor():
                 return "1", ATOM
-            case Column(name="old_divergence", response=response):
-                return self.divergence("rollout", str(response))
+            case Column(response=response) if is_divergence(node):
+                return self.output(Quantity.DIVERGENCE, "rollout", str(response))
             case Column(name=name, response=response, token=True):
                 return spell.token_column.format(spell.symbol(name), self.token(str(response), "t")), ATOM
             case Column(name=name, response=response):
@@ -91,10 +93,16 @@ class Printer:
         """Name a place in a response."""
         return self.spell.place(self.spell.response[response], place)
 
-    def divergence(self, model: str, response: str) -> Shown:
-        """Print the KL of what comes next at a token."""
-        spell, of = self.spell, self.token(response, "<t")
-        return spell.divergence.format(spell.model(model), spell.model("initial"), of), ATOM
+    def output(self, quantity: Quantity, model: str, response: str) -> Shown:
+        """Print another output of a model, as its row of the table has it."""
+        spell, row = self.spell, OUTPUTS[quantity]
+        shown = (row.text if spell is TEXT else row.latex).format(
+            response=spell.response[response],
+            before=self.token(response, "<t"),
+            model=spell.model(model),
+            reference=spell.model("initial"),
+        )
+        return shown, ATOM
 
     def leaf(self, node: Node) -> Shown | None:
         """Print the rarer inputs."""
@@ -104,18 +112,8 @@ class Printer:
                 return spell.symbol("k"), ATOM
             case Position():
                 return spell.symbol("t"), ATOM
-            case Output(quantity="log_sum_squares", response=response):
-                return spell.squares.format(spell.response[response]), ATOM
-            case Output(quantity="value"):
-                return "V(x)", ATOM
-            case Output(quantity="token_value", response=response):
-                return spell.state_value.format(self.token(response, "<t")), ATOM
-            case Output(quantity="entropy", response=response):
-                return spell.entropy.format(self.token(response, "<t")), ATOM
-            case Output(quantity="divergence", response=response):
-                return self.divergence("policy", response)
-            case Output(response=response):
-                return f"r(x, {spell.response[response]})", ATOM
+            case Output(quantity=quantity, model=model, response=response):
+                return self.output(quantity, model, response)
         return None
 
     def compound(self, node: Node) -> Shown:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from alignc.contract.outputs import OUTPUTS
 from alignc.graph.nodes import Column, Length, Logp, Named, Node, Output, Reduce, Stop, children
 from alignc.lower.loss import Loss
 from alignc.printers.dialect import TEXT
@@ -94,10 +95,8 @@ def _vertex(node: Node, number: int) -> Vertex:
             whole = Reduce("sum", "token", node)
             kind = "policy" if model == "policy" else "reference"
             return Vertex(key, kind, text(whole), "", f"log-probability of {RESPONSES[response]}")
-        case Output(quantity="divergence"):
-            return Vertex(key, "policy", text(node), "", "divergence of the next token from the reference")
-        case Output():
-            return Vertex(key, "policy", text(node), "", f"{node.quantity} of the policy")
+        case Output(quantity=quantity):
+            return Vertex(key, "policy", text(node), "", OUTPUTS[quantity].words)
         case Length():
             return Vertex(key, "data", text(node), "", "tokens of the response")
     return Vertex(key, "data", text(node), "", "column of the data")

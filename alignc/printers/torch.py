@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Container, Mapping
 
 from alignc.graph.build import is_unit_factor, negate
+from alignc.contract.outputs import OUTPUTS, Per
+from alignc.graph.build import is_unit_factor
 from alignc.graph.functions import FUNCTIONS
 from alignc.graph.nodes import (
     Add,
@@ -144,7 +146,8 @@ class Printer:
             case Logp(model=model, response=response):
                 return f'batch["{model}/{response}"]', ATOM
             case Output(quantity=quantity, response=response):
-                return f'batch["{quantity}{"" if quantity == "value" else f"/{response}"}"]', ATOM
+                of = "" if OUTPUTS[quantity].per == Per.PROMPT else f"/{response}"
+                return f'batch["{quantity}{of}"]', ATOM
         return None
 
     def mask(self, response: str) -> str:

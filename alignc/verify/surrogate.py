@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from alignc.contract.outputs import OUTPUTS, Quantity
 from alignc.graph.evaluate import evaluate
 from alignc.graph.gradient import gradient
 from alignc.graph.nodes import (
@@ -36,7 +37,7 @@ from alignc.verify.words import Policy, Words
 __all__ = ["Groups", "Surrogate", "win_rates_of"]
 
 Group = tuple[int, ...]
-POLICY, APART = Logp("policy", "completions"), Output("divergence", "policy", "completions")
+POLICY, APART = Logp("policy", "completions"), Output(Quantity.DIVERGENCE, "policy", "completions")
 
 
 def win_rates_of(old: Policy, rewards: tuple[float, ...]) -> list[float]:
@@ -121,14 +122,14 @@ class Surrogate:
 
     def _leaf(self, node: Node, models: dict[str, Policy], old: Policy) -> Any:
         members, sentences = self.groups.members, self.words.sentences
+        if is_divergence(node):
+            who = models[node.model] if isinstance(node, Output) else old
+            apart = who.apart(self.words.reference)
+            return [[apart[i] for i in g] for g in members]
         match node:
             case Logp(model=model):
                 tokens = models.get(model, self.words.reference).tokens
                 return [[tokens[i] for i in g] for g in members]
-            case Output() | Column(name="old_divergence"):
-                who = models[node.model] if isinstance(node, Output) else old
-                apart = who.apart(self.words.reference)
-                return [[apart[i] for i in g] for g in members]
             case Length():
                 return [[float(len(sentences[i])) for i in g] for g in members]
             case Position():

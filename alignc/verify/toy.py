@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from alignc.contract.outputs import Quantity
 from alignc.graph.evaluate import evaluate
 from alignc.graph.gradient import gradient
 from alignc.graph.nodes import (
@@ -117,7 +118,7 @@ class Expected:
         size = self.toy.size
         response = node.response  # type: ignore[attr-defined]
         for row, value in zip(self.rows, _rows(found, len(self.rows)), strict=True):
-            if isinstance(node, Output) and node.quantity == "value":
+            if isinstance(node, Output) and node.quantity == Quantity.VALUE:
                 total[size] += row.weight * _first(value)
                 continue
             members = row.parts[response]
@@ -214,11 +215,11 @@ class _Reader:
                 return float(length)
             case Position():
                 return [float(i + 1) for i in range(length)]
-            case Output(quantity="value"):
+            case Output(quantity=Quantity.VALUE):
                 return float(theta[size])
-            case Output(quantity="score"):
+            case Output(quantity=Quantity.SCORE):
                 return float(theta[size + 1 + member])
-            case Output():
+            case Output(quantity=Quantity.LOG_SUM_SQUARES):
                 squares = np.exp(2 * log_softmax(theta[:size])).sum()
                 return self.tokens(float(np.log(squares)), length)
         raise TypeError(type(node).__name__)
