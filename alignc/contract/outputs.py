@@ -1,8 +1,8 @@
 """What a model gives beside log-probabilities: a row each, with everything that either side says of it.
 
-The formulas are templates over these names: `{response}` is a response such as `y_w`, `{before}` the state before each
-of its tokens such as `y_w,<t`, `{model}` and `{reference}` are policies such as `π` and `π_ref`. For example, the row of
-`divergence` prints as `KL(π‖π_ref)(x, y_i,<t)`.
+The formulas are templates over these names: `{response}` is a response such as `y_w`, `{before}` is the state before
+each token of it such as `y_w,<t`, `{model}` and `{reference}` are policies such as `π` and `π_ref`. For example, the
+row of `divergence` prints as `KL(π‖π_ref)(x, y_i,<t)`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ class Quantity(StrEnum):
     """The outputs of a model, by the names that a job and its loss have for them."""
 
     VALUE = "value"
-    TOKEN_VALUE = "token_value"  # noqa: S105
+    TOKEN_VALUE = "token_value"
     SCORE = "score"
     LOG_SUM_SQUARES = "log_sum_squares"
     ENTROPY = "entropy"
@@ -37,10 +37,10 @@ class Per(StrEnum):
 class ModelOutput:
     """An output of a model: what it is, whether it is trained, and how it reads.
 
-    `unit` is `nat`, `reward` or `1`. `atom` names the output where two losses are
-    compared, and `letter` in ∂L/∂V. `at` is the key of an example of `--at`. `moves` says what a step does to the output, where `explain` lists its
-    gradient. `logarithm`: at most 0, and added over the tokens of a response as log-probabilities are. `stored` is the
-    column that keeps the output of the policy that sampled.
+    `unit` is `nat`, `reward` or `1`. `atom` names the output where two losses are compared, and `at` is its key in an
+    example of `--at`. `explain` lists the gradient of an output with `moves`: ∂L/∂`letter`, and what a step does to the
+    output. A `logarithm` is at most 0, and adds up over the tokens of a response as log-probabilities do. `stored` is
+    the column with the output of the policy that sampled.
     """
 
     name: Quantity

@@ -48,7 +48,8 @@ def formulas(loss: Loss) -> Formulas:
 
 
 def _other(loss: Loss, node: Output) -> str:
-    return rf"\frac{{\partial L}}{{\partial {OUTPUTS[node.quantity].letter}}} = {printed(gradient(alone(loss.root), node))}"
+    letter = OUTPUTS[node.quantity].letter
+    return rf"\frac{{\partial L}}{{\partial {letter}}} = {printed(gradient(alone(loss.root), node))}"
 
 
 def _slope(loss: Loss, response: str) -> str:

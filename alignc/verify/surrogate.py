@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from alignc.contract.outputs import OUTPUTS, Quantity
+from alignc.contract.outputs import Quantity
 from alignc.graph.evaluate import evaluate
 from alignc.graph.gradient import gradient
 from alignc.graph.nodes import (

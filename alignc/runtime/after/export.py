@@ -20,6 +20,7 @@ from safetensors.torch import load_file, save_file
 
 from ...contract.failure import Failure
 from ...contract.job import Job, Model
+from ...contract.outputs import Quantity
 from ..base import fsops
 from ..data.tokenizer import load_tokenizer
 from ..kernels.attention import causal_lm
@@ -132,7 +133,7 @@ def write(source: Trained, wanted: Wanted, folder: Path) -> tuple[str, torch.dty
         write_critic(source, section, folder, made)
     tokenizer.save_pretrained(str(folder))
     write_words(source, wanted, folder, "peft" if alone else "transformers")
-    rewards = "score" in source.job.plan.outputs
+    rewards = Quantity.SCORE in source.job.plan.outputs
     return ("adapter" if alone else "reward model" if rewards else "model"), made
 
 
@@ -150,9 +151,12 @@ def write_model(source: Trained, tokenizer: Any, folder: Path, asked: torch.dtyp
     return asked or own
 
 
+OF_STATES = (Quantity.DIVERGENCE, Quantity.TOKEN_VALUE, Quantity.VALUE)
+
+
 def without_critic(job: Job) -> Job:
     """Leave out what is read off states, so that a policy is read without its critic."""
-    outputs = [name for name in job.plan.outputs if name not in ("divergence", "token_value", "value")]
+    outputs = [name for name in job.plan.outputs if name not in OF_STATES]
     return dataclasses.replace(job, plan=dataclasses.replace(job.plan, outputs=outputs))
 
 

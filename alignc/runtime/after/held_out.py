@@ -17,6 +17,7 @@ from torch import nn
 
 from ...contract.failure import Failure
 from ...contract.job import ONLINE, Job, read_job
+from ...contract.outputs import Quantity
 from ..data import DataSettings, load_examples, settings_from_job
 from ..data.prompts import load_prompts
 from ..data.tokenizer import load_tokenizer
@@ -144,7 +145,7 @@ def of_answers(asked: Asked, held: ExitStack) -> Metrics:
 def scorer_of(asked: Asked) -> nn.Module:
     """Wrap the model as training does."""
     outputs = asked.run.job.plan.outputs
-    return RewardScorer(asked.model) if "score" in outputs else Scorer(asked.model, outputs=outputs)
+    return RewardScorer(asked.model) if Quantity.SCORE in outputs else Scorer(asked.model, outputs=outputs)
 
 
 def seen_by(job: Job) -> Seen:

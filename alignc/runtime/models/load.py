@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from ...contract.engines import ENGINES
 from ...contract.failure import Failure
 from ...contract.job import Adapter, Job, Model
+from ...contract.outputs import Quantity
 from ..base.hub import offline_unless_reachable
 from ..base.seeds import derive
 from ..kernels.attention import causal_lm
@@ -104,17 +105,19 @@ def initial_critic(job: Job, tokenizer: Any) -> nn.Module:
 
 def has_own_critic(job: Job) -> bool:
     """Tell whether values of states come from a backbone of their own."""
-    return "token_value" in job.plan.outputs and (job.spec.model.critic or {}).get("kind") == "model"
+    return Quantity.TOKEN_VALUE in job.plan.outputs and (job.spec.model.critic or {}).get("kind") == "model"
 
 
 def has_value_head(job: Job) -> bool:
     """Tell whether a value is read off the policy's trunk: of the prompt, or of every state without a critic."""
-    return "value" in job.plan.outputs or ("token_value" in job.plan.outputs and not has_own_critic(job))
+    return Quantity.VALUE in job.plan.outputs or (
+        Quantity.TOKEN_VALUE in job.plan.outputs and not has_own_critic(job)
+    )
 
 
 def is_reward_model(job: Job) -> bool:
     """Tell whether a scalar head is trained in the place of the LM head."""
-    return "score" in job.plan.outputs
+    return Quantity.SCORE in job.plan.outputs
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from safetensors import safe_open
 
 from ...contract.failure import Failure
 from ...contract.job import Model, Reference
+from ...contract.outputs import Quantity
 from ..data.chat import chat_from
 from ..data.cut import cut
 from ..data.example import Example
@@ -55,7 +56,7 @@ class RewardModel:
         found: list[float] = []
         with torch.no_grad():
             for chunk in chunks(examples):
-                found += self.scorer(self.layout.batch(chunk))["score"][:, 0].tolist()
+                found += self.scorer(self.layout.batch(chunk))[Quantity.SCORE][:, 0].tolist()
         for sample, value in zip(samples, found, strict=True):
             if not np.isfinite(value):
                 raise Failure("E809", f"the reward model `{self.path}` gives {value} ({sample.label})")

@@ -10,6 +10,7 @@ import numpy as np
 from torch import nn
 
 from ...contract.failure import Failure
+from ...contract.outputs import OUTPUTS, Quantity
 from ..data.example import Example
 from ..kernels.attention import causal_lm
 from ..models.load import initial_model, ready
@@ -75,9 +76,10 @@ def with_divergences(
     layout: BatchLayout,
 ) -> list[Scored]:
     """Add `old_divergence`, KL(policy‖reference) of what comes next at each token, to what the policy says of rows."""
-    scorer = Scorer(model, outputs=["divergence"], beside=reference)
+    scorer = Scorer(model, outputs=[Quantity.DIVERGENCE], beside=reference)
     found = scores_of(run, world, scorer, rows, pieces, layout)
-    return [{**own, "old_divergence": each["divergence"]} for own, each in zip(scored, found, strict=True)]
+    stored = OUTPUTS[Quantity.DIVERGENCE].stored
+    return [{**own, stored: each[Quantity.DIVERGENCE]} for own, each in zip(scored, found, strict=True)]
 
 
 def scores_of(

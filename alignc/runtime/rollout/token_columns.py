@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ...contract.job import Plan
+from ...contract.outputs import OUTPUTS, Quantity
 from ..data.example import Example
 from ..scoring.micro import Anchors, stack_groups
 from .advantage import advantages
@@ -38,6 +39,9 @@ def penalties_of(plan: Plan, penalty: Penalty | None, anchors: Anchors, mask: Te
     return penalty(batch | {"mask/completions": mask})
 
 
+OLD_VALUE, OLD_DIVERGENCE = (OUTPUTS[name].stored for name in (Quantity.TOKEN_VALUE, Quantity.DIVERGENCE))
+
+
 def with_token_columns(
     plan: Plan,
     rows: Sequence[Example],
@@ -52,16 +56,16 @@ def with_token_columns(
     if not plan.token_columns:
         return list(rows)
     mask, tables = mask_of(rows), {}
-    if "token_value" in scored[0]:
-        tables["old_value"] = stack_groups([each["token_value"] for each in scored], mask).double()
-    if "old_divergence" in scored[0]:
-        tables["old_divergence"] = stack_groups([each["old_divergence"] for each in scored], mask).double()
+    if Quantity.TOKEN_VALUE in scored[0]:
+        tables[OLD_VALUE] = stack_groups([each[Quantity.TOKEN_VALUE] for each in scored], mask).double()
+    if OLD_DIVERGENCE in scored[0]:
+        tables[OLD_DIVERGENCE] = stack_groups([each[OLD_DIVERGENCE] for each in scored], mask).double()
     if plan.advantage:
         tables |= advantages(
             plan.advantage,
             reward=torch.tensor(verdicts.of(plan.advantage["reward"]), dtype=torch.float64),
             penalty=penalties,
-            value=tables.get("old_value"),
+            value=tables.get(OLD_VALUE),
             mask=mask,
         )
     return [

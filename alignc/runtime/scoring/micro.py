@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from ...contract.job import Job, Plan
+from ...contract.outputs import OUTPUTS, Per, Quantity
 from ...contract.support import refusal
 from ..data.example import Column, Example
 from ..kernels.attention import takes_packed, use_packed
@@ -77,7 +78,7 @@ def choose_layout(
         use_packed(model)
         if has_critic(model):
             use_packed(critic_of(model))
-    dtype, whole = next(model.parameters()).dtype, "score" in job.plan.outputs
+    dtype, whole = next(model.parameters()).dtype, Quantity.SCORE in job.plan.outputs
     return BatchLayout(packed, tokenizer.pad_token_id or 0, device, autocast, dtype, whole)
 
 
@@ -123,6 +124,9 @@ def select_responses(plan: Plan, examples: Sequence[Example], names: Sequence[st
     return [dataclasses.replace(e, responses=tuple(e.responses[p] for p in places)) for e in examples]
 
 
+OF_PROMPTS = frozenset(name for name, row in OUTPUTS.items() if row.per == Per.PROMPT)
+
+
 def loss_inputs(
     plan: Plan,
     examples: Sequence[Example],
@@ -138,11 +142,11 @@ def loss_inputs(
     outputs = found if isinstance(found, Mapping) else {"logps": found}
     group = plan.responses == ["completions"]
     device = batch.mask.device
-    inputs: dict[str, Tensor] = {"value": outputs["value"]} if "value" in outputs else {}
+    inputs: dict[str, Tensor] = {name: outputs[name] for name in OF_PROMPTS if name in outputs}
     for at, name in enumerate(names or plan.responses):
         which = slice(None) if group else at
         inputs[f"mask/{name}"] = batch.mask[:, which]
-        for quantity in outputs.keys() - {"value"}:
+        for quantity in outputs.keys() - OF_PROMPTS:
             kind = "policy" if quantity == "logps" else quantity
             inputs[f"{kind}/{name}"] = outputs[quantity][:, which]
         place = plan.responses.index(name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from ...contract.outputs import Quantity
 from ..kernels.attention import causal_lm
 from .layout import Batch
 
@@ -28,7 +29,7 @@ class RewardScorer(nn.Module):
         }
         hidden = base.base_model(input_ids=batch.input_ids, use_cache=False, **places).last_hidden_state
         scored = hidden.flatten(0, 1).index_select(0, last_places(batch))
-        return {"score": base.score(scored).squeeze(-1).double().view(batch.mask.shape[:2])}
+        return {Quantity.SCORE: base.score(scored).squeeze(-1).double().view(batch.mask.shape[:2])}
 
 
 def last_places(batch: Batch) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ...contract.failure import Failure
+from ...contract.outputs import Quantity
 from ..kernels.attention import causal_lm
 from ..kernels.divergence import Other, token_divergence
 from ..kernels.entropy import token_entropy
@@ -22,6 +23,13 @@ from ..models.critic import critic_of, has_critic
 from .layout import Batch
 
 __all__ = ["Reference", "Scorer"]
+
+
+OF_THE_HEAD: Mapping[str, Callable[..., Tensor]] = {
+    Quantity.LOG_SUM_SQUARES: log_sum_squares,
+    Quantity.ENTROPY: token_entropy,
+}
+"""The outputs that the head makes of a hidden state alone: statistics of what comes next."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +71,7 @@ class Scorer(nn.Module):
             )
         rule = _rule(base.config.get_text_config())
         head.forward = partial(_head_forward, head, rule, budget)  # type: ignore[method-assign]
-        if "token_value" in self.outputs:
+        if Quantity.TOKEN_VALUE in self.outputs:
             values = critic_of(base).score if has_critic(base) else base.value_head
             values.forward = partial(_wide_forward, values)
 
@@ -76,7 +84,7 @@ class Scorer(nn.Module):
         critic or the value head) and `value` (of the prompt, ``[rows]``).
         """
         other = None
-        if self.beside is not None and "divergence" in self.outputs:
+        if self.beside is not None and Quantity.DIVERGENCE in self.outputs:
             other = reading_of(self.beside, batch)
         base = causal_lm(self.model)
         scored = hidden_states(base.base_model, batch)
@@ -85,18 +93,18 @@ class Scorer(nn.Module):
         if not self.outputs:
             return logps
         found = {"logps": logps}
-        for name in ("log_sum_squares", "entropy"):
+        for name in OF_THE_HEAD:
             if name in self.outputs:
                 found[name] = laid(head(scored, statistic=name), batch)
         if other is not None:
-            found["divergence"] = laid(head(scored, beside=other), batch)
-        if "token_value" in self.outputs:
-            found["token_value"] = laid(token_values(base, scored, batch).to(logps.dtype), batch)
-        if "value" in self.outputs:
+            found[Quantity.DIVERGENCE] = laid(head(scored, beside=other), batch)
+        if Quantity.TOKEN_VALUE in self.outputs:
+            found[Quantity.TOKEN_VALUE] = laid(token_values(base, scored, batch).to(logps.dtype), batch)
+        if Quantity.VALUE in self.outputs:
             first = (
                 batch.slots % batch.mask[0].numel() == 0
             )  # what predicts a row's first token ends its prompt
-            found["value"] = base.value_head(scored[first]).squeeze(-1).double()
+            found[Quantity.VALUE] = base.value_head(scored[first]).squeeze(-1).double()
         return found
 
 
@@ -149,8 +157,7 @@ def _head_forward(
     if beside is not None:
         return token_divergence(hidden, head.weight, beside, bias=head.bias, rule=rule)
     if statistic is not None:
-        compute = {"log_sum_squares": log_sum_squares, "entropy": token_entropy}[statistic]
-        return compute(hidden, head.weight, bias=head.bias, rule=rule)
+        return OF_THE_HEAD[statistic](hidden, head.weight, bias=head.bias, rule=rule)
     if targets is None:
         return F.linear(hidden, head.weight, head.bias)
     return token_log_probs(hidden, head.weight, targets, bias=head.bias, rule=rule, budget=budget)
