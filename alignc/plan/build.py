@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from alignc.contract.engines import ENGINES
-from alignc.contract.rewards import REWARDS
 from alignc.contract.outputs import Quantity
+from alignc.contract.rewards import REWARDS
 from alignc.load.load import Loaded, load
 from alignc.load.pipeline import producers
 from alignc.plan.machine import Memory
