@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import graphlib
 import importlib
 import json
 import os
@@ -122,6 +123,20 @@ def test_imports_point_one_way(path: Path) -> None:
             assert later, f"{name} is imported when {dotted(path)} is"
         elif own:
             assert other in MAY[own], f"{own} imports {name}"
+
+
+ROUND = (("alignc.load.paths", "alignc.load.load"), ("alignc.yaml.composing", "alignc.yaml.source"))
+"""Where a circle is the matter itself: a path may be `{run: SPEC}`, and the reader composes what it reads."""
+
+
+def test_no_two_modules_import_each_other() -> None:
+    """Whether directly or through others, at once or in a function: every module can be read after those it uses."""
+    known = {dotted(path): path for path in MODULES}
+    uses = {name: {n for n, _ in imports(path) if n in known and n != name} for name, path in known.items()}
+    for name, other in ROUND:
+        uses[name].remove(other)
+    order = graphlib.TopologicalSorter(uses)
+    order.prepare()  # raises CycleError, which names the circle
 
 
 @pytest.mark.parametrize("path", [p for p in MODULES if layer_of(dotted(p)) != "runtime"], ids=dotted)

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping
 from alignc.checks.rule import Checked, term_path
 from alignc.diagnostics import Diagnostic
 from alignc.spec.objective import KLTerm
-from alignc.theory.divergence import Placement, meaning
+from alignc.theory.divergence import meaning
+from alignc.theory.kinds import Placement
 from alignc.theory.soundness import kl_codes, placed, whole_by_both
 
 __all__ = ["SAID", "clamped", "kl_soundness", "straight_through"]

@@ -3,22 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import sympy
 
 from alignc.diff.polynomial import expanded, terms_of
 
-if TYPE_CHECKING:
-    from alignc.diff.normal import Normal
-
-__all__ = ["N1", "RULES"]
+__all__ = ["N1", "RULES", "Form"]
 
 N1 = "softplus(z) = softplus(−z) + z, and so for σ, max and |·|"
 EXP = "exp(a + b) = exp(a)·exp(b)"
 
 
-def _softplus(form: Normal, z: Any) -> Any:
+class Form(Protocol):
+    """What a rule asks of the normal form that it works for: atoms, signs, and a place to note its identity."""
+
+    used: set[str]
+
+    def call(self, name: str, *arguments: Any) -> Any:
+        """Make an atom of a pointwise function."""
+
+    def scaled(self, z: Any) -> tuple[Any, Any]:
+        """Split a sum into the number before its first term and the rest."""
+
+    def flipped(self, z: Any) -> tuple[Any, bool]:
+        """Choose one of z and −z, always the same."""
+
+
+def _softplus(form: Form, z: Any) -> Any:
     if z.is_number:
         return sympy.log(1 + sympy.exp(z))
     core, negative = form.flipped(z)
@@ -26,11 +38,11 @@ def _softplus(form: Normal, z: Any) -> Any:
     return atom - core if negative else atom
 
 
-def _log_sigmoid(form: Normal, z: Any) -> Any:
+def _log_sigmoid(form: Form, z: Any) -> Any:
     return -_softplus(form, expanded(-z))
 
 
-def _sigmoid(form: Normal, z: Any) -> Any:
+def _sigmoid(form: Form, z: Any) -> Any:
     if z.is_number:
         return 1 / (1 + sympy.exp(-z))
     core, negative = form.flipped(z)
@@ -38,7 +50,7 @@ def _sigmoid(form: Normal, z: Any) -> Any:
     return 1 - atom if negative else atom
 
 
-def _exp(form: Normal, z: Any) -> Any:
+def _exp(form: Form, z: Any) -> Any:
     factors = []
     for term in terms_of(z):
         number, rest = term.as_coeff_Mul()
@@ -48,7 +60,7 @@ def _exp(form: Normal, z: Any) -> Any:
     return sympy.Mul(*factors)
 
 
-def _relu(form: Normal, z: Any) -> Any:
+def _relu(form: Form, z: Any) -> Any:
     if z.is_number:
         return sympy.Max(0, z)
     scale, core = form.scaled(z)
@@ -59,25 +71,25 @@ def _relu(form: Normal, z: Any) -> Any:
     return scale * atom
 
 
-def _abs(form: Normal, z: Any) -> Any:
+def _abs(form: Form, z: Any) -> Any:
     return 2 * _relu(form, z) - z
 
 
-def _tanh(form: Normal, z: Any) -> Any:
+def _tanh(form: Form, z: Any) -> Any:
     core, negative = form.flipped(z)
     return -form.call("tanh", core) if negative else form.call("tanh", core)
 
 
-def _step(form: Normal, z: Any) -> Any:
+def _step(form: Form, z: Any) -> Any:
     scale, core = form.scaled(z) if z != 0 else (1, z)
     return form.call("step", expanded(-core) if sympy.sympify(scale).is_negative else core)
 
 
-def _minimum(form: Normal, x: Any, y: Any) -> Any:
+def _minimum(form: Form, x: Any, y: Any) -> Any:
     return x if x == y else form.call("min", *sorted((x, y), key=str))
 
 
-def _log(form: Normal, z: Any) -> Any:
+def _log(form: Form, z: Any) -> Any:
     return sympy.log(z) if z.is_number and z.is_positive else form.call("log", z)
 
 

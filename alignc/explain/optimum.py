@@ -10,7 +10,8 @@ from alignc.spec.axes import ExponentialLink, LogisticLink
 from alignc.spec.kl import KLPlacement
 from alignc.spec.objective import KLTerm, Pointwise, PolicyGradient, Preference, Term
 from alignc.spec.targets import WinRateTarget
-from alignc.theory.divergence import Kind, Meaning, meaning
+from alignc.theory.divergence import meaning
+from alignc.theory.kinds import Kind, Meaning
 from alignc.theory.soundness import kl_codes, placed, whole_by_both
 
 __all__ = ["kl_lines", "optimum_lines"]

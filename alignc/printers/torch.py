@@ -9,9 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Container, Mapping
 
-from alignc.graph.build import is_unit_factor, negate
 from alignc.contract.outputs import OUTPUTS, Per
-from alignc.graph.build import is_unit_factor
+from alignc.graph.build import is_unit_factor, negate
 from alignc.graph.functions import FUNCTIONS
 from alignc.graph.nodes import (
     Add,

@@ -11,7 +11,8 @@ from alignc.lower.kl import kappa
 from alignc.spec.kl import KLPlacement
 from alignc.spec.objective import KLTerm, PolicyGradient, Term
 from alignc.spec.rows import ONLINE
-from alignc.theory.divergence import Kind, Meaning, Placement, meaning
+from alignc.theory.divergence import meaning
+from alignc.theory.kinds import Kind, Meaning, Placement
 
 __all__ = ["CODES", "Sampling", "kl_codes", "placed", "stepwise", "whole_by_both"]
 

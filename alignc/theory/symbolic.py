@@ -12,7 +12,7 @@ import sympy as sp
 
 from alignc.formula.parsing import FormulaError, parse
 from alignc.graph.functions import FUNCTIONS
-from alignc.theory.divergence import KL, REVERSE, Kind, Meaning, Placement, scaled
+from alignc.theory.kinds import KL, REVERSE, Kind, Meaning, Placement, scaled
 
 __all__ = ["decide", "expression"]
 

@@ -16,7 +16,7 @@ from alignc.graph.gradient import gradient
 from alignc.graph.nodes import Logp, Node
 from alignc.graph.rewrite import inputs
 from alignc.lower.kl import kappa, weighted
-from alignc.theory.divergence import Placement
+from alignc.theory.kinds import Placement
 from alignc.theory.soundness import Sampling
 from alignc.verify.toy import Array, Toy, log_softmax
 

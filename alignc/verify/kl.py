@@ -10,7 +10,8 @@ from alignc.load.load import Loaded
 from alignc.lower.kl import KAPPA
 from alignc.lower.loss import Loss
 from alignc.spec.objective import KLTerm
-from alignc.theory.divergence import Kind, Placement, meaning
+from alignc.theory.divergence import meaning
+from alignc.theory.kinds import Kind, Placement
 from alignc.theory.soundness import Sampling, kl_codes, placed
 from alignc.verify.estimators import divergence_gradient, placement_gradient, token_gradient, tree_kl_gradient
 from alignc.verify.observe import NAMED, observed_codes

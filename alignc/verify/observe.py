@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from alignc.theory.divergence import Kind, Placement
+from alignc.theory.kinds import Kind, Placement
 from alignc.theory.soundness import CODES, Sampling
 from alignc.verify.estimators import (
     divergence_gradient,

@@ -18,7 +18,8 @@ from alignc.lower.loss import Loss
 from alignc.lower.policy import sequential
 from alignc.spec.kl import KLPlacement
 from alignc.spec.policy import Importance, Reinforce, ValueBaseline
-from alignc.theory.divergence import Kind, meaning
+from alignc.theory.divergence import meaning
+from alignc.theory.kinds import Kind
 from alignc.verify.policy_optimum import policy_optimum
 from alignc.verify.report import Claim
 from alignc.verify.saying import NOTHING, Setting, factors, no_objective, said, settings

@@ -8,7 +8,7 @@ import numpy as np
 
 from alignc.load.load import Loaded
 from alignc.lower.loss import Loss
-from alignc.theory.divergence import Kind
+from alignc.theory.kinds import Kind
 from alignc.verify.report import Claim, Curve
 from alignc.verify.saying import NAMED, Setting, factors, said, settings
 from alignc.verify.solve import flow, jacobian, stable

@@ -12,7 +12,8 @@ from alignc.lower.loss import Loss, TermLoss
 from alignc.spec.kl import KLPlacement
 from alignc.spec.objective import PolicyGradient
 from alignc.spec.policy import BatchMean, GroupMean
-from alignc.theory.divergence import Kind, meaning
+from alignc.theory.divergence import meaning
+from alignc.theory.kinds import Kind
 from alignc.theory.lengths import length_power, strong, varies, whole_ratio
 from alignc.theory.soundness import stepwise
 from alignc.verify.surrogate import Groups, Surrogate, win_rates_of

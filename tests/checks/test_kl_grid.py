@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from alignc.api import validate
-from alignc.theory.divergence import Placement
+from alignc.theory.kinds import Placement
 from alignc.theory.soundness import Sampling, kl_codes
 from alignc.verify.objectives import TOY
 from alignc.verify.observe import observed_codes

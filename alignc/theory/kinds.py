@@ -1,0 +1,84 @@
+"""What a KL estimator can mean: the kinds of coefficients on ∇log π, and the optimum that each leads to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import Literal
+
+__all__ = ["KL", "OPTIMA", "REVERSE", "Kind", "Meaning", "Placement", "scaled"]
+
+Placement = Literal["reward", "loss", "ratio"]
+KL, REVERSE = "KL(π‖ref)", "KL(ref‖π)"
+
+
+class Kind(StrEnum):
+    """What a coefficient does to a policy."""
+
+    NULL = "null"
+    """Nothing in expectation: g is constant."""
+    KL = "kl"
+    REVERSE = "reverse"
+    VARIATION = "variation"
+    CONVEX = "convex"
+    """Another convex f-divergence: g never falls."""
+    NONCONVEX = "nonconvex"
+    """Pulls back near the reference, but g falls somewhere."""
+    SADDLE = "saddle"
+    """Does not pull back at the reference: the force is of second order, or pushes away."""
+    KINK = "kink"
+    """The force at the reference has the same sign on both sides, at first order."""
+    COLLAPSE = "collapse"
+    """Does not pull back, and rewards dropping responses without bound."""
+    PARTIAL = "partial"
+    """The full expectation in the reward: it reaches what follows a token, never the token's own choice."""
+    UNDECIDED = "undecided"
+
+
+@dataclass(frozen=True)
+class Meaning:
+    """What an estimator at a place means on the policy's own samples."""
+
+    kind: Kind
+    divergence: str
+    """What is descended, with its arguments."""
+    g: str
+    """The coefficient on ∇log π, over u."""
+    f: str | None
+    """f(w) of the divergence, up to a multiple of w and a constant; None where no closed form is known."""
+    scale: float = 1.0
+    """How many times the divergence is descended."""
+    witness: str = ""
+    """Numbers that decide, or fail to decide, whether g never falls."""
+
+    @property
+    def optimum(self) -> str:
+        """The policy that maximises E[R] − β·(what is descended)."""
+        return OPTIMA[self.kind]
+
+    @property
+    def sound(self) -> bool:
+        """Whether the reference is a strict minimum of what is descended."""
+        return self.kind in (Kind.KL, Kind.REVERSE, Kind.VARIATION, Kind.CONVEX)
+
+
+OPTIMA: Mapping[Kind, str] = {
+    Kind.NULL: "none: only the reward decides, and the policy ends at the best response",
+    Kind.KL: "w = exp((R − ν)/β): π = ref·exp(R/β)/Z (Gibbs)",
+    Kind.REVERSE: "w = β/(β + ν − R) (hyperbolic, not Gibbs)",
+    Kind.VARIATION: "w moves only where R − ν exceeds β: each response stays at the reference, or goes to a bound",
+    Kind.CONVEX: "w solves g(log w) = (R − ν)/β",
+    Kind.NONCONVEX: "w solves g(log w) = (R − ν)/β, which may have several solutions",
+    Kind.SADDLE: "none near the reference: nothing holds the policy there",
+    Kind.KINK: "none near the reference: nothing holds the policy there",
+    Kind.COLLAPSE: "none: the penalty itself drives the policy to a point mass",
+    Kind.PARTIAL: "not Gibbs: each token is charged for the divergence of later tokens, and not for its own",
+    Kind.UNDECIDED: "w solves g(log w) = (R − ν)/β, if this equation has one solution",
+}
+"""T3: at the optimum g(log w) = (R − ν)/β, with ν that normalises."""
+
+
+def scaled(found: Meaning, factor: float) -> Meaning:
+    """Say how many times a divergence is descended."""
+    return found if factor == 1 else replace(found, scale=factor, divergence=f"{factor:g}·{found.divergence}")
