@@ -9,17 +9,14 @@ from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
-from alignc.contract.outputs import Quantity
 from alignc.emit.config import accelerate_yaml, deepspeed_json, launch_values
 from alignc.emit.job_json import job_json
 from alignc.emit.render import rendered
 from alignc.emit.source import header, loss_source
 from alignc.explain import Explanation
-from alignc.graph.nodes import Column, is_divergence, walk
 from alignc.load.load import Loaded
 from alignc.lower.loss import Loss
 from alignc.plan import Needs
-from alignc.plan.needs import online
 
 __all__ = ["BUNDLE", "JobFolder", "job_folder", "package_names", "runtime_files", "write"]
 
@@ -55,20 +52,9 @@ def job_folder(
         **package_names(standalone=standalone),
         **launch_values(job),
         "standalone": standalone,
-        "coupled": bool(needs.statistics),
-        "outputs": bool(needs.outputs),
-        "rewards": Quantity.SCORE in needs.outputs,
-        "penalty": bool(needs.advantage and needs.advantage["penalty"]),
-        "full_in_loss": Quantity.DIVERGENCE in needs.outputs,
-        "full_in_reward": any(
-            is_divergence(n) and isinstance(n, Column) for n in walk(loss.root, *loss.penalties)
-        ),
-        "ema": "ema" in needs.anchors,
-        "adaptive": bool(needs.advantage and needs.advantage["adaptive"]),
-        "mixture": getattr(getattr(job.data, "opponent", None), "kind", None) == "mixture",
     }
     files = {
-        "train.py": rendered("online.py.j2" if online(job) else "train.py.j2", **values),
+        "train.py": rendered("train.py.j2", **values),
         "loss.py": loss_source(loss, explained),
         "job.json": job_json(spec, loss, needs, explained),
         "accelerate.yaml": accelerate_yaml(job),

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from alignc import __version__
-from alignc.contract.outputs import Quantity
 from alignc.emit.config import accelerate_yaml, deepspeed_json, launch_values
 from alignc.emit.folder import JobFolder, package_names, runtime_files
 from alignc.emit.job_json import formula_latex, formula_text, job_data, origins, resolved
@@ -41,7 +40,6 @@ def mixed_folder(
     """Emit the job of several sources: `loss_1.py` and so on, which `loss.py` lists."""
     job = spec.job
     sources = {f"loss_{i}": loss_source(p.loss, p.explanation) for i, p in enumerate(parts.values(), 1)}
-    outputs = {name for p in parts.values() for name in p.needs.outputs}
     values = {
         "formula": explained.formula,
         "sources": [
@@ -55,11 +53,9 @@ def mixed_folder(
         **package_names(standalone=standalone),
         **launch_values(job),
         "standalone": standalone,
-        "outputs": bool(outputs),
-        "rewards": Quantity.SCORE in outputs,
     }
     files = {
-        "train.py": rendered("mix.py.j2", **values),
+        "train.py": rendered("train.py.j2", **values),
         "loss.py": rendered("mixed_loss.py.j2", **values),
         **{f"{module}.py": text for module, text in sources.items()},
         "job.json": json.dumps(mixed_data(spec, parts, explained), indent=1, ensure_ascii=False) + "\n",

@@ -48,9 +48,6 @@ def loss(batch, totals):
 VALUES = {
     "runtime": "alignc.runtime",
     "formula": "a test",
-    "coupled": False,
-    "outputs": False,
-    "rewards": False,
 }
 
 PLANS: dict[str, dict[str, Any]] = {

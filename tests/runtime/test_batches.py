@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from alignc.runtime.base.seeds import derive, permutation
-from alignc.runtime.data.batches import Sampler, micro_batches
+from alignc.runtime.data.batches import RowOrder, micro_batches
 
 
 def test_an_epoch_visits_every_row_once_and_the_last_batch_may_be_short():
-    sampler = Sampler(rows=10, size=4, seed=3, total_steps=6)
+    sampler = RowOrder(rows=10, size=4, seed=3, total_steps=6)
     first = [sampler.batch(step) for step in (1, 2, 3)]
     assert [len(batch) for batch in first] == [4, 4, 2]
     assert sorted(row for batch in first for row in batch) == list(range(10))
@@ -18,7 +18,7 @@ def test_an_epoch_visits_every_row_once_and_the_last_batch_may_be_short():
 
 
 def test_epoch_after_counts_rows():
-    sampler = Sampler(rows=10, size=4, seed=3, total_steps=6)
+    sampler = RowOrder(rows=10, size=4, seed=3, total_steps=6)
     assert [sampler.epoch_after(step) for step in (1, 2, 3, 4)] == [0.4, 0.8, 1.0, 1.4]
 
 

@@ -14,7 +14,6 @@ from transformers import AutoModelForCausalLM, AutoModelForSequenceClassificatio
 
 from alignc.contract.failure import Failure
 from alignc.contract.job import Job, job_from
-from alignc.emit.render import rendered
 from alignc.launch import launch
 from alignc.runtime.data.example import Example
 from alignc.runtime.engines.optim import build_optimizer
@@ -23,7 +22,7 @@ from alignc.runtime.models.load import initial_model, ready, resumed_model, save
 from alignc.runtime.scoring.micro import BatchLayout, choose_layout
 from alignc.runtime.scoring.scorer import Scorer
 
-from .fixtures import TINY, VALUES, job_data, write_job, write_pairs
+from .fixtures import TINY, job_data, write_job, write_pairs
 from .forks import Forks
 from .test_engines import LOOP
 
@@ -66,7 +65,6 @@ def job(folder: Path, critic: dict[str, Any] | None, **changes: Any) -> Job:
 
 def written(folder: Path, contents: dict[str, Any]) -> Path:
     script = write_job(folder, contents) / "train.py"
-    script.write_text(rendered("train.py.j2", **VALUES | {"outputs": True}), encoding="utf-8")
     script.with_name("loss.py").write_text(LOSS, encoding="utf-8")
     return script
 

@@ -6,6 +6,7 @@ import json
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from textwrap import indent
 from typing import Any
 
 import pytest
@@ -13,7 +14,14 @@ import pytest
 from .fixtures import job_data, write_job, write_pairs
 from .forks import Forks
 
-STEP = "        began = time.monotonic()\n"
+STEP = "        batches = [source.batch(step)"
+
+SPOILT_INPUTS = """from dataclasses import replace
+spoil = lambda batch, totals: loss.loss(
+    batch | {{"policy/completion": batch["policy/completion"] * {v}}}, totals
+)
+micro = replace(micro, objective=replace(micro.objective, loss=spoil))"""
+SPOILT_SHARE = "from dataclasses import replace\nscored = replace(scored, share=scored.share * {v})"
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +53,7 @@ def edit(script: Path, inserted: str, before: str = STEP) -> None:
 @pytest.mark.parametrize(("name", "code"), [("SIGTERM", 75), ("SIGINT", 130)])
 def test_a_signal_saves_at_the_next_step(forks: Forks, tmp_path: Path, name: str, code: int):
     script = make(tmp_path, max_steps=6)
-    edit(script, f"import os, signal\nif step == 3:\n    os.kill(os.getpid(), signal.{name})")
+    edit(script, f"import os, signal\nif step.number == 3:\n    os.kill(os.getpid(), signal.{name})")
     assert forks.run(script)["status"] == code
     assert status(script) == {"exit": code, "diagnostics": [], "finished": False, "step": 3}
     assert [path.name for path in (tmp_path / "run" / "checkpoints").iterdir()] == ["step-3"]
@@ -61,8 +69,8 @@ def test_a_signal_during_evaluation_is_obeyed_and_the_metrics_are_the_same(forks
     assert forks.run(whole)["status"] == 0
     edit(
         cut,
-        "import os, signal\nif step == 2 and not run.options.resume:\n    os.kill(os.getpid(), signal.SIGTERM)",
-        before="            state, row = evaluated(state, row)\n",
+        "import os, signal\nif step.number == 2 and not run.options.resume:\n    os.kill(os.getpid(), signal.SIGTERM)",
+        before="        state = session.end_rollout(step, state, row)\n",
     )
     assert forks.run(cut)["status"] == 75
     assert len((cut.parents[1] / "metrics.jsonl").read_text().splitlines()) == 1
@@ -76,7 +84,7 @@ def test_a_signal_while_the_reference_is_computed(forks: Forks, tmp_path: Path):
     edit(
         script,
         "import os, signal\nos.kill(os.getpid(), signal.SIGTERM)",
-        before="    (anchors, held_out_anchors), key = anchors_of(\n",
+        before="    sources, state = with_anchors(",
     )
     assert forks.run(script, cache=tmp_path / "cache")["status"] == 75
     assert status(script)["step"] == 0
@@ -97,8 +105,8 @@ def test_a_signal_at_any_time_is_never_a_crash(forks: Forks, tmp_path: Path, aft
 @pytest.mark.parametrize(
     ("place", "statement"),
     [
-        ("                share, metrics", "inputs['policy/completion'] = inputs['policy/completion'] * {v}"),
-        ("                engine.backward", "share = share * {v}"),
+        ("                scored = loss_of", SPOILT_INPUTS),
+        ("                engine.backward", SPOILT_SHARE),
         (
             "        norm = engine.gradient_norm()",
             "next(p for p in model.parameters() if p.grad is not None).grad.fill_({v})",
@@ -110,10 +118,14 @@ def test_a_number_that_is_not_finite_stops_before_the_update(
 ):
     script = make(tmp_path, save_steps=1, optim="sgd")
     line = next(line for line in script.read_text().splitlines(keepends=True) if line.startswith(place))
-    edit(script, f"if step == 2:\n    {statement.format(v=f'float({value!r})')}", before=line)
     edit(
         script,
-        "if step == 2:\n    raise AssertionError('the weights were updated')",
+        "if step.number == 2:\n" + indent(statement.format(v=f"float({value!r})"), "    "),
+        before=line,
+    )
+    edit(
+        script,
+        "if step.number == 2:\n    raise AssertionError('the weights were updated')",
         before="        engine.step(rate)\n",
     )
     assert forks.run(script)["status"] == 4
@@ -127,8 +139,10 @@ def test_a_wrong_reference_is_caught_at_step_1(forks: Forks, tmp_path: Path):
     script = make(tmp_path, "dpo", rows=4)
     edit(
         script,
-        "anchors = {'initial': [tuple(r - 0.1 * (n + 1) for n, r in enumerate(row)) for row in anchors['initial']]}",
-        before="    state = dataclasses.replace(state, reference=key)\n",
+        "(given,) = sources\nrows = given.anchors['initial']\n"
+        "moved = [tuple(r - 0.1 * (n + 1) for n, r in enumerate(row)) for row in rows]\n"
+        "sources = [given.with_anchors({'initial': moved}, given.held_out_anchors)]",
+        before="    policy = policy_of(",
     )
     assert forks.run(script)["status"] == 4
     (found,) = status(script)["diagnostics"]

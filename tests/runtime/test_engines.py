@@ -161,8 +161,11 @@ def test_a_dead_rank_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     data = job_data("sft", source, tmp_path / "run", launch={"num_processes": 2}, max_steps=10_000)
     job = write_job(tmp_path / "run" / "job", data)
     script = job / "train.py"
-    death = 'import os, signal\nif os.environ["RANK"] == "1" and step == 3:\n    os.kill(os.getpid(), signal.SIGKILL)\n'
-    marker = "        began = time.monotonic()\n"
+    death = (
+        "import os, signal\n"
+        'if os.environ["RANK"] == "1" and step.number == 3:\n    os.kill(os.getpid(), signal.SIGKILL)\n'
+    )
+    marker = "        batches = [source.batch(step)"
     deadly = "".join(f"        {line}\n" for line in death.splitlines()) + marker
     script.write_text(script.read_text().replace(marker, deadly))
     outcome = launch(job, fingerprint="", show=lambda line: None)

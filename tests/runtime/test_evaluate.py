@@ -11,14 +11,19 @@ import torch
 from torch import Tensor, nn
 
 from alignc.contract.failure import Failure
-from alignc.contract.job import Train, job_from
+from alignc.contract.job import Job, Train, job_from
+from alignc.runtime.base.signals import Interrupted
 from alignc.runtime.data import Counts
 from alignc.runtime.data.example import Example
+from alignc.runtime.ranks.pulse import Pulse
+from alignc.runtime.ranks.run import Options, Run
 from alignc.runtime.ranks.world import World
+from alignc.runtime.scoring.context import Context
 from alignc.runtime.scoring.micro import BatchLayout, loss_inputs, stack, tokens_of, totals_of
+from alignc.runtime.scoring.objective import Objective, SourceBatch
 from alignc.runtime.train.card import card_text, fenced
 from alignc.runtime.train.checkpoint import TrainerState
-from alignc.runtime.train.evaluate import evaluate, judge, rises
+from alignc.runtime.train.evaluate import evaluate, note_best, rises
 
 from .fixtures import job_data, train_section
 
@@ -30,6 +35,10 @@ LAYOUT = BatchLayout(True, 0, CPU, None, torch.float32)
 def example(row: int, *lengths: int) -> Example:
     responses = tuple(np.full(length, row + 1, dtype=np.int32) for length in lengths)
     return Example(row, f"x:{row}", np.array([1, 2], dtype=np.int32), responses, {"weight": float(row)})
+
+
+def context(job: Job, folder: Path) -> Context:
+    return Context(Run(job, folder, Options(), Pulse(folder, 0)), WORLD, None, LAYOUT)
 
 
 class Constant(nn.Module):
@@ -47,16 +56,20 @@ def token_mean(batch: dict[str, Tensor], totals: dict[str, float]) -> tuple[Tens
 
 
 @pytest.mark.parametrize("size", [1, 2, 5])
-def test_evaluation_is_over_all_rows_whatever_the_batch(size: int):
+def test_evaluation_is_over_all_rows_whatever_the_batch(size: int, tmp_path: Path):
     job = job_from(job_data("sft", Path("/r"), Path("/o"), per_device_eval_batch_size=size))
     examples = [example(row, row + 1) for row in range(3)]  # lengths 1, 2, 3 with values 1, 2, 3
-    found = evaluate(job, token_mean, Constant(), examples, {}, LAYOUT, WORLD, lambda: True)
+    batch = SourceBatch(Objective(job.plan, token_mean), examples)
+    found = evaluate(context(job, tmp_path), batch, Constant())
     assert found == pytest.approx({"eval_loss": (1 + 4 + 9) / 6, "eval_rows": 3.0})
 
 
-def test_evaluation_stops_when_told():
+def test_evaluation_stops_when_told(tmp_path: Path):
     job = job_from(job_data("sft", Path("/r"), Path("/o")))
-    assert evaluate(job, token_mean, Constant(), [example(0, 1)], {}, LAYOUT, WORLD, lambda: False) is None
+    told = context(job, tmp_path)
+    told.run.stop.catch(15, None)
+    with pytest.raises(Interrupted):
+        evaluate(told, SourceBatch(Objective(job.plan, token_mean), [example(0, 1)]), Constant())
 
 
 def test_inputs_of_a_loss():
@@ -86,10 +99,10 @@ def test_judging_evaluations():
     train = Train(**train_section(metric_for_best_model="rewards/accuracies", early_stopping_patience=2))
     state = TrainerState()
     for step, value in enumerate([0.5, 0.75, 0.7, 0.75], start=1):
-        state = judge(dataclasses.replace(state, step=step), {"eval_rewards/accuracies": value}, train)
+        state = note_best(dataclasses.replace(state, step=step), {"eval_rewards/accuracies": value}, train)
     assert state.best == {"step": 2, "value": 0.75}
     assert state.stopped_early
-    assert judge(TrainerState(), {}, Train(**train_section())) == TrainerState()
+    assert note_best(TrainerState(), {}, Train(**train_section())) == TrainerState()
 
 
 def test_losses_fall_and_the_rest_rises():
@@ -101,7 +114,7 @@ def test_losses_fall_and_the_rest_rises():
 def test_an_unknown_metric_names_the_known_ones():
     train = Train(**train_section(metric_for_best_model="bleu"))
     with pytest.raises(Failure, match="bleu") as caught:
-        judge(TrainerState(), {"eval_loss": 1.0}, train)
+        note_best(TrainerState(), {"eval_loss": 1.0}, train)
     assert "loss" in str(caught.value.help)
 
 

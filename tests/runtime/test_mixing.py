@@ -12,10 +12,14 @@ import torch
 from safetensors.torch import load_file
 
 from alignc.contract.job import read_job
+from alignc.runtime.after.held_out import generated
 from alignc.runtime.data import Dataset
-from alignc.runtime.data.batches import Sampler
+from alignc.runtime.data.batches import RowOrder
 from alignc.runtime.data.tokenizer import load_tokenizer
-from alignc.runtime.train.mixing import load_parts
+from alignc.runtime.ranks.pulse import Pulse
+from alignc.runtime.ranks.run import Options, Run
+from alignc.runtime.ranks.world import World
+from alignc.runtime.train.sources import load_sources
 
 from .compiled import TINY, metrics, start, state, write_rows
 from .forks import Forks
@@ -148,24 +152,23 @@ def read_rows(output: Path) -> int:
 
 
 def parts_of(output: Path) -> list[Any]:
-    class Loss:
-        loss = statistics = None
-
     job = read_job(output / "job" / "job.json")
     tokenizer = load_tokenizer(job.spec.model, None)
-    return load_parts(job, [Loss] * len(job.parts), tokenizer, 1, None, None)
+    run = Run(job, output / "job", Options(), Pulse(output, 0))
+    with generated(output / "job") as loss:
+        return load_sources(run, World(0, 1, torch.device("cpu")), tokenizer, loss)
 
 
 def test_orders_are_independent_and_short_sources_begin_anew(tmp_path: Path):
     mix(tmp_path, {"pairs": 19, "marks": 6, "shown": 19}, {"per_device_train_batch_size": 4})
     long, short, other = parts_of(tmp_path / "run")
     assert isinstance(long.rows, Dataset)
-    assert isinstance(long.sampler, Sampler)
-    assert long.sampler.total_steps == short.sampler.total_steps == 5
-    assert [row for step in range(1, 6) for row in long.sampler.batch(step)] != [
-        row for step in range(1, 6) for row in other.sampler.batch(step)
+    assert isinstance(long.order, RowOrder)
+    assert long.order.total_steps == short.order.total_steps == 5
+    assert [row for step in range(1, 6) for row in long.order.batch(step)] != [
+        row for step in range(1, 6) for row in other.order.batch(step)
     ]
-    taken = [short.sampler.batch(step) for step in range(1, 5)]
+    taken = [short.order.batch(step) for step in range(1, 5)]
     assert [len(rows) for rows in taken] == [4, 2, 4, 2]
     assert sorted(taken[0] + taken[1]) == sorted(taken[2] + taken[3]) == list(range(6))
     assert taken[:2] != taken[2:]

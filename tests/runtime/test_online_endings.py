@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from textwrap import indent
 from typing import Any
 
 import pytest
@@ -13,17 +14,17 @@ from alignc.contract.job import read_job
 from alignc.diagnostics import DiagnosticError
 from alignc.runtime.rollout.rollout import passes_multiple
 from alignc.runtime.rollout.schedule import schedule_for
-from alignc.runtime.train.ratio_guards import check_ratios, refuse_partitioned
+from alignc.runtime.train.guards import check_ratios
 
 from .compiled import start
 from .forks import Forks
 from .online_jobs import REWARD, online_script, read_rows
-from .test_endings import edit, status
+from .test_endings import SPOILT_SHARE, edit, status
 
 LATE: dict[str, Any] = {"train": {"save_steps": 500, "eval_steps": None}}
 WORTH = {"kind": "column", "name": "worth", "weight": 0.0}
-SAMPLING = "        answers = answers_of("
-STEP = "            batch_rows = [rollout.rows"
+SAMPLING = "            sources = session.renew("
+STEP = "        batches = [source.batch(step)"
 TERM = (
     "import os, signal\nif {condition} and not run.options.resume:\n    os.kill(os.getpid(), signal.SIGTERM)"
 )
@@ -58,7 +59,7 @@ def test_a_signal_while_answers_are_sampled_saves_what_the_rollout_began_with(
     forks: Forks, whole: Any, tmp_path: Path
 ):
     script = online_script(tmp_path, "grpo", **LATE)
-    insert(script, TERM.format(condition="number == 2"), SAMPLING)
+    insert(script, TERM.format(condition="step.rollout == 2"), SAMPLING)
     assert forks.run(script)["status"] == 75
     assert status(script) == {"exit": 75, "diagnostics": [], "finished": False, "step": 2}
     assert checkpoints(script) == ["step-2"]
@@ -70,7 +71,7 @@ def test_a_signal_before_the_first_rollout_is_done_has_nothing_to_save(
     forks: Forks, whole: Any, tmp_path: Path
 ):
     script = online_script(tmp_path, "grpo", **LATE)
-    insert(script, TERM.format(condition="number == 1"), SAMPLING)
+    insert(script, TERM.format(condition="step.rollout == 1"), SAMPLING)
     assert forks.run(script)["status"] == 75
     assert (status(script)["step"], checkpoints(script)) == (0, [])
     assert forks.run(script, "--resume")["status"] == 0
@@ -79,7 +80,7 @@ def test_a_signal_before_the_first_rollout_is_done_has_nothing_to_save(
 
 def test_a_rollout_that_is_nearly_done_is_brought_to_its_end(forks: Forks, whole: Any, tmp_path: Path):
     script = online_script(tmp_path, "grpo", **LATE)
-    insert(script, TERM.format(condition="step == 3"), STEP)
+    insert(script, TERM.format(condition="step.number == 3"), STEP)
     assert forks.run(script)["status"] == 75
     assert (status(script)["step"], checkpoints(script)) == (4, ["step-4"])
     assert forks.run(script, "--resume")["status"] == 0
@@ -92,7 +93,7 @@ def test_a_rollout_that_would_take_long_is_left(
 ):
     script = online_script(tmp_path, "grpo", train={"save_steps": saves, "eval_steps": None})
     slow = "import alignc.runtime.rollout.rollout as online\nonline.PATIENCE = -1"
-    insert(script, f"{TERM.format(condition='step == 3')}\n{slow}", STEP)
+    insert(script, f"{TERM.format(condition='step.number == 3')}\n{slow}", STEP)
     assert forks.run(script)["status"] == 75
     assert (status(script)["step"], checkpoints(script)) == (kept, [f"step-{kept}"] if kept else [])
     assert len(read_rows(script)) == 3  # step 3 was logged, and will be again
@@ -104,7 +105,7 @@ def test_a_signal_during_evaluation_is_obeyed_and_the_metrics_are_the_same(forks
     train = {"train": {"save_steps": 500, "eval_steps": 2}}
     one, two = (online_script(tmp_path / name, "sppo", **train) for name in ("one", "two"))
     assert forks.run(one)["status"] == 0
-    insert(two, TERM.format(condition="state.step == 4"), "            values = evaluate_answers(")
+    insert(two, TERM.format(condition="state.step == 4"), "        state = session.end_rollout(")
     assert forks.run(two)["status"] == 75
     assert (checkpoints(two), len(read_rows(two))) == (["step-4"], 3)
     assert forks.run(two, "--resume")["status"] == 0
@@ -168,7 +169,7 @@ def origin_in_rollout(script: Path, number: int, at: int = 0, world: int = 1) ->
 
 def test_a_policy_that_is_not_the_one_that_sampled_is_found_out(forks: Forks, tmp_path: Path):
     script = online_script(tmp_path, "grpo", **LATE)
-    moved = "if step == 3:\n    next(iter(model.parameters())).data.add_(0.1)"
+    moved = "if step.number == 3:\n    next(iter(model.parameters())).data.add_(0.1)"
     insert(script, moved, STEP)
     assert forks.run(script)["status"] == 4
     (found,) = status(script)["diagnostics"]
@@ -192,7 +193,8 @@ def test_the_first_ratio_of_every_rollout_is_exactly_1(forks: Forks, tmp_path: P
 
 def test_a_number_that_is_not_finite_names_the_row(forks: Forks, tmp_path: Path):
     script = online_script(tmp_path, "ppo", **LATE)
-    insert(script, "if step == 2:\n    share = share * float('nan')", "                    engine.backward(")
+    spoilt = indent(SPOILT_SHARE.format(v="float('nan')"), "    ")
+    insert(script, f"if step.number == 2:\n{spoilt}", "                engine.backward(")
     assert forks.run(script)["status"] == 4
     (found,) = status(script)["diagnostics"]
     assert found["code"] == "E801"
@@ -212,13 +214,15 @@ def test_how_far_a_ratio_may_be_off(value: float, dtype: str, fine: bool):
         check_ratios({"val/ratio": value}, ["val/ratio"], 1, 1, getattr(torch, dtype))
 
 
-def test_weights_spread_over_ranks_are_refused_by_compiler_and_job(tmp_path: Path):
+def test_weights_spread_over_ranks_are_refused_by_compiler_and_job(forks: Forks, tmp_path: Path):
     with pytest.raises(DiagnosticError, match=r"E605.*stage 3"):
         online_script(tmp_path, "grpo", launch={"engine": "deepspeed", "zero_stage": 3})
     job = online_script(tmp_path, "grpo", launch={"engine": "deepspeed", "zero_stage": 2}).parent / "job.json"
     job.write_text(job.read_text("utf-8").replace('"zero_stage": 2', '"zero_stage": 3'), "utf-8")
-    with pytest.raises(Failure, match=r"E605.*stage 3"):
-        refuse_partitioned(read_job(job))
+    assert forks.run(job.with_name("train.py"))["status"] == 3
+    (found,) = status(job.with_name("train.py"))["diagnostics"]
+    assert found["code"] == "E605"
+    assert "stage 3" in found["message"]
 
 
 def test_multiples_are_passed_once():

@@ -222,7 +222,9 @@ def test_explain_shows_each_part_and_the_rollout_of_the_sampled_one(tmp_path: Pa
     assert isinstance(explained, Mixed)
     assert explained.formula == "L = L₁ + L₂"
     assert "the rollouts of asked count the steps and epochs" in explained.batches
-    assert any("16 prompts, 4 responses of at most 9 tokens" in line for line in explained.sources["asked"].rollout)
+    assert any(
+        "16 prompts, 4 responses of at most 9 tokens" in line for line in explained.sources["asked"].rollout
+    )
     assert explained.sources["pairs"].rollout == ()
     assert dict(explained.sources["pairs"].step0)["source_2/loss"] == pytest.approx(0.5 * 0.6931471805599453)
     logged = {m.name for m in explained.sources["asked"].logged}

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from ...contract.job import Train
 from ..base.seeds import derive, permutation
 
-__all__ = ["Sampler", "micro_batches", "sampler_for"]
+__all__ = ["RowOrder", "micro_batches", "row_order"]
 
 
 @dataclass(frozen=True)
-class Sampler:
+class RowOrder:
     """The order of the rows: ``rows`` in all, ``size`` of them a step over all ranks and micro-batches."""
 
     rows: int
@@ -38,12 +38,12 @@ class Sampler:
         return [int(row) for row in order[index * self.size : (index + 1) * self.size]]
 
 
-def sampler_for(train: Train, rows: int, world: int, max_steps: int | None = None) -> Sampler:
-    """Build the sampler of a job. ``max_steps`` above 0 wins over ``num_train_epochs``."""
+def row_order(train: Train, rows: int, world: int, max_steps: int | None = None) -> RowOrder:
+    """Build the order of a job's rows. ``max_steps`` above 0 wins over ``num_train_epochs``."""
     size = train.per_device_train_batch_size * train.gradient_accumulation_steps * world
     by_epochs = math.ceil(train.num_train_epochs * math.ceil(rows / size))
     total = max_steps or (train.max_steps if train.max_steps > 0 else max(1, by_epochs))
-    return Sampler(rows=rows, size=size, seed=train.seed, total_steps=total)
+    return RowOrder(rows=rows, size=size, seed=train.seed, total_steps=total)
 
 
 def micro_batches(rows: Sequence[int], size: int, rank: int, world: int) -> list[list[int]]:

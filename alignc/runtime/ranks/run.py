@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -32,6 +33,8 @@ class Run:
     pulse: Pulse
     stop: Stop = field(default_factory=Stop)
     step: int = 0
+    resources: ExitStack = field(default_factory=ExitStack)
+    """Processes, models and files that are closed when the run ends, however it ends."""
 
     def goes_on(self) -> bool:
         """Count a place passed, and tell whether no signal has come."""

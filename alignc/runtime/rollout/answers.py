@@ -1,4 +1,4 @@
-"""What the policy answers to prompts: sampled by all ranks, as tokens and as text."""
+"""The answers of the policy to prompts: sampled by all ranks, as tokens and as text."""
 
 from __future__ import annotations
 
@@ -12,15 +12,13 @@ from ...contract.job import Job
 from ..data.batches import micro_batches
 from ..data.example import Tokens
 from ..data.prompts import Prompt
-from ..ranks.run import Run
 from ..ranks.shared import shared
-from ..ranks.world import World
 from ..reward import Sample
 from ..samplers.sampler import Sampler
 from ..samplers.sampling import Sampling
-from ..scoring.micro import BatchLayout
+from ..scoring.context import Context
 
-__all__ = ["Answers", "answers_of", "sampling_of"]
+__all__ = ["Answers", "sample_answers", "sampling_of"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,11 +30,11 @@ class Answers:
     samples: tuple[Sample, ...]
 
 
-def sampling_of(job: Job, tokenizer: Any, completions: int | None = None) -> Sampling:
-    """Take the settings of sampling out of a job; ``completions`` a prompt, else as many as the job asks for."""
+def sampling_of(job: Job, tokenizer: Any) -> Sampling:
+    """Take the settings of sampling out of a job."""
     data = job.spec.data
     return Sampling(
-        completions=completions or data.completions_per_prompt,
+        completions=data.completions_per_prompt,
         max_new_tokens=data.max_new_tokens,
         temperature=data.temperature,
         top_p=data.top_p,
@@ -45,14 +43,11 @@ def sampling_of(job: Job, tokenizer: Any, completions: int | None = None) -> Sam
     )
 
 
-def answers_of(
-    run: Run,
-    world: World,
-    tokenizer: Any,
+def sample_answers(
+    context: Context,
     sampler: Sampler,
     prompts: Sequence[Prompt],
     sampling: Sampling,
-    layout: BatchLayout,
     *,
     seed: int,
     mixture: tuple[nn.Module, float] | None = None,
@@ -61,6 +56,7 @@ def answers_of(
 
     The ranks take prompts of like length in turn. What is drawn depends on the seed and each prompt's own row.
     """
+    run, world = context.run, context.world
     sampler.refresh()
     size = run.job.spec.train.per_device_eval_batch_size
     order = sorted(range(len(prompts)), key=lambda place: (len(prompts[place].ids), place))
@@ -72,7 +68,7 @@ def answers_of(
 
     def draw(places: list[int]) -> dict[int, tuple[Tokens, ...]]:
         asked = [prompts[place] for place in places]
-        with layout.precision():
+        with context.layout.precision():
             groups = sampler(
                 [prompt.ids for prompt in asked],
                 [prompt.row for prompt in asked],
@@ -84,11 +80,13 @@ def answers_of(
             )
         return dict(zip(places, groups, strict=True))
 
-    found = shared(run, world, micro_batches(order, size, world.rank, world.size), draw, "sampling")
-    return [told(prompt, found[place], sampling, tokenizer) for place, prompt in enumerate(prompts)]
+    drawn = shared(run, world, micro_batches(order, size, world.rank, world.size), draw, "sampling")
+    return [
+        with_text(prompt, drawn[place], sampling, context.tokenizer) for place, prompt in enumerate(prompts)
+    ]
 
 
-def told(prompt: Prompt, completions: tuple[Tokens, ...], sampling: Sampling, tokenizer: Any) -> Answers:
+def with_text(prompt: Prompt, completions: tuple[Tokens, ...], sampling: Sampling, tokenizer: Any) -> Answers:
     """Write completions as text, for what judges them."""
     ended = [int(ids[-1]) in sampling.eos_ids for ids in completions]
     samples = tuple(

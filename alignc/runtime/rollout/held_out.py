@@ -1,10 +1,10 @@
-"""Evaluation of an online job on held-out prompts: what the policy's answers are worth, and how far it has gone."""
+"""Evaluation of an online job on held-out prompts: the scores of the policy's answers, and how far it has gone."""
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from torch import nn
@@ -13,89 +13,70 @@ from ..base.seeds import derive
 from ..data.batches import micro_batches
 from ..data.example import Example
 from ..data.prompts import Prompt
-from ..ranks.run import Run
-from ..ranks.world import World
 from ..samplers.sampler import Sampler
-from ..scoring.micro import BatchLayout
-from .answers import Answers, answers_of, sampling_of
-from .log_probs import Reference, scores_of
+from ..samplers.sampling import Sampling
+from ..scoring.context import Context
+from .answers import Answers, sample_answers
+from .log_probs import Reference, score_on_ranks
 from .metrics import answer_metrics, divergence
-from .scores import Judge, verdicts_of
+from .scores import RewardSources, score_answers
 
-__all__ = ["HeldOut", "evaluate_answers", "held_out_answers"]
+__all__ = ["EvalPrompts", "evaluate_answers", "held_out_answers"]
 
 
 @dataclass(frozen=True)
-class HeldOut:
-    """The prompts, who judges, and what the policy is compared with.
+class EvalPrompts:
+    """The held-out prompts, how they are answered, and what scores the answers.
 
-    ``opponents`` are the initial policy's own answers, where an oracle compares; ``reference`` is what the KL
-    is taken to.
+    ``opponents`` are the initial policy's own answers, where an oracle compares; ``reference`` is the model that the
+    KL is taken to.
     """
 
     prompts: Sequence[Prompt]
-    judge: Judge
+    sampling: Sampling
+    reward_sources: RewardSources
     opponents: Sequence[Answers] | None = None
     reference: Reference | None = None
 
 
 def held_out_answers(
-    run: Run,
-    world: World,
-    tokenizer: Any,
-    sampler: Sampler,
-    prompts: Sequence[Prompt],
-    layout: BatchLayout,
-    whose: str,
+    context: Context, sampler: Sampler, prompts: Sequence[Prompt], sampling: Sampling, whose: str
 ) -> list[Answers]:
     """Sample one answer to each held-out prompt as in training, from draws that are the same each time.
 
     ``whose`` keeps the draws of two models apart: a comparison needs independent answers.
     """
-    sampling = sampling_of(run.job, tokenizer, completions=1)
-    seed = derive(run.job.spec.train.seed, "held out", whose)
-    return answers_of(run, world, tokenizer, sampler, prompts, sampling, layout, seed=seed)
+    one = dataclasses.replace(sampling, completions=1)
+    seed = derive(context.job.spec.train.seed, "held out", whose)
+    return sample_answers(context, sampler, prompts, one, seed=seed)
 
 
 def evaluate_answers(
-    run: Run,
-    world: World,
-    tokenizer: Any,
-    sampler: Sampler,
-    scorer: nn.Module,
-    layout: BatchLayout,
-    held_out: HeldOut,
+    context: Context, sampler: Sampler, scorer: nn.Module, held_out: EvalPrompts
 ) -> dict[str, float]:
     """Give the held-out metrics, named ``eval_*``; a signal interrupts, and a reward may fail."""
-    answers = held_out_answers(run, world, tokenizer, sampler, held_out.prompts, layout, "policy")
-    verdicts = verdicts_of(run, world, held_out.judge, answers, held_out.opponents)
-    found = answer_metrics(answers, verdicts)
-    found.pop("rollout/degenerate_groups", None)
+    answers = held_out_answers(context, sampler, held_out.prompts, held_out.sampling, "policy")
+    scores = score_answers(context, held_out.reward_sources, answers, held_out.opponents)
+    metrics = answer_metrics(answers, scores)
+    metrics.pop("rollout/degenerate_groups", None)
     if held_out.reference is not None:
-        found["objective/kl"] = kl_of(run, world, scorer, held_out.reference, answers, layout)
-    if verdicts.win_rates:
-        found["win_rate"] = float(np.mean(verdicts.win_rates))
-        if not verdicts.rewards:  # the score would be the same number
-            del found["objective/scores"]
-    return {f"eval_{name}": value for name, value in found.items()}
+        metrics["objective/kl"] = kl_of(context, scorer, held_out.reference, answers)
+    if scores.win_rates:
+        metrics["win_rate"] = float(np.mean(scores.win_rates))
+        if not scores.rewards:  # the score would be the same number
+            del metrics["objective/scores"]
+    return {f"eval_{name}": value for name, value in metrics.items()}
 
 
-def kl_of(
-    run: Run,
-    world: World,
-    scorer: nn.Module,
-    reference: Reference,
-    answers: Sequence[Answers],
-    layout: BatchLayout,
-) -> float:
+def kl_of(context: Context, scorer: nn.Module, reference: Reference, answers: Sequence[Answers]) -> float:
     """Estimate the KL to the reference by the policy's own answers, in nat a response."""
     rows = [
         Example(place, each.prompt.origin, each.prompt.ids, each.completions)
         for place, each in enumerate(answers)
     ]
-    size = run.job.spec.train.per_device_eval_batch_size
+    world, size = context.world, context.job.spec.train.per_device_eval_batch_size
     pieces = micro_batches(range(len(rows)), size, world.rank, world.size)
-    own = scores_of(run, world, scorer, rows, pieces, layout)
-    other = scores_of(run, world, reference.scorer, rows, pieces, layout, reference.within)
+    own = score_on_ranks(context, scorer, rows, pieces)
+    other = score_on_ranks(context, reference.scorer, rows, pieces, reference.within)
     anchors = {"rollout": [each["logps"] for each in own], "initial": [each["logps"] for each in other]}
     return divergence(rows, anchors, [0])

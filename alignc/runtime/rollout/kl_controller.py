@@ -1,4 +1,4 @@
-"""The strength of the KL in the reward, where it follows a target from rollout to rollout."""
+"""The KL controller: a factor on the KL in the reward that follows a target from rollout to rollout."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from typing import Any
 
 from torch import Tensor
 
-__all__ = ["STEP", "followed", "strengthened"]
+__all__ = ["STEP", "next_strength", "scale_penalties"]
 
 STEP = 0.2
 """The largest relative distance from the target that counts (Ziegler et al. 2019, section 2.2)."""
 
 
-def followed(strength: float, divergence: float, responses: int, adaptive: Mapping[str, Any]) -> float:
+def next_strength(strength: float, divergence: float, responses: int, adaptive: Mapping[str, Any]) -> float:
     """Give the factor on β for the next rollout: up where the KL is above its target, down where below.
 
     ``divergence`` is the rollout's mean KL of a response in nat, ``responses`` their number.
@@ -22,6 +22,6 @@ def followed(strength: float, divergence: float, responses: int, adaptive: Mappi
     return strength * (1.0 + away * responses / float(adaptive["horizon"]))
 
 
-def strengthened(penalties: Tensor | None, strength: float) -> Tensor | None:
+def scale_penalties(penalties: Tensor | None, strength: float) -> Tensor | None:
     """Charge a penalty by the strength of the rollout."""
     return None if penalties is None else penalties * strength

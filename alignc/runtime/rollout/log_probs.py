@@ -13,44 +13,40 @@ from ...contract.failure import Failure
 from ...contract.outputs import OUTPUTS, Quantity
 from ..data.example import Example
 from ..kernels.attention import causal_lm
-from ..models.load import initial_model, ready
-from ..ranks.run import Run
+from ..models.load import initial_model
 from ..ranks.shared import shared
-from ..ranks.world import World
-from ..scoring.anchors import frozen_model
-from ..scoring.micro import BatchLayout, choose_layout
+from ..scoring.anchors import frozen_model, on_device
+from ..scoring.context import Context
 from ..scoring.outputs import score_outputs
 from ..scoring.scorer import Reference, Scorer
 
 __all__ = [
     "Reference",
-    "Scored",
+    "TokenOutputs",
     "initial_policy",
     "reference_of",
     "same_words",
-    "scores_of",
+    "score_on_ranks",
     "with_divergences",
 ]
 
-Scored = Mapping[str, tuple[np.ndarray, ...]]
-"""What a model says of one row, `logps` and what else it gives a token: an array a response."""
+TokenOutputs = Mapping[str, tuple[np.ndarray, ...]]
+"""The outputs of a model for one row, `logps` and others that it gives a token: an array a response."""
 
 
-def reference_of(run: Run, world: World, tokenizer: Any, policy: nn.Module, layout: BatchLayout) -> Reference:
+def reference_of(context: Context, policy: nn.Module) -> Reference:
     """Make the reference of an online job, which stays in memory: every rollout asks it anew."""
-    if run.job.spec.model.reference.kind == "adapter_off":
+    if context.job.spec.model.reference.kind == "adapter_off":
         bare: Any = policy
         return Reference(policy, Scorer(policy), bare.disable_adapter)
-    model = frozen_model(run, world, tokenizer, None, layout)
+    model = frozen_model(context, None)
     model.requires_grad_(False).eval()
     return Reference(model, Scorer(model))
 
 
-def initial_policy(run: Run, world: World, tokenizer: Any, layout: BatchLayout) -> nn.Module:
+def initial_policy(context: Context) -> nn.Module:
     """Make the policy as training began, for a run that goes on from a checkpoint."""
-    model = initial_model(run.job, tokenizer, critic=False)
-    choose_layout(run.job, model, tokenizer, world.device, layout.autocast)
-    return ready(model, run.job, world.device).to(layout.dtype)
+    return on_device(context, initial_model(context.job, context.tokenizer, critic=False))
 
 
 def same_words(policy: nn.Module, reference: nn.Module) -> None:
@@ -66,41 +62,37 @@ def same_words(policy: nn.Module, reference: nn.Module) -> None:
 
 
 def with_divergences(
-    run: Run,
-    world: World,
+    context: Context,
     model: nn.Module,
     reference: Reference,
-    scored: Sequence[Scored],
+    scored: Sequence[TokenOutputs],
     rows: Sequence[Example],
     pieces: Sequence[Sequence[int]],
-    layout: BatchLayout,
-) -> list[Scored]:
-    """Add `old_divergence`, KL(policy‖reference) of what comes next at each token, to what the policy says of rows."""
+) -> list[TokenOutputs]:
+    """Add `old_divergence`, KL(policy‖reference) of what comes next at each token, to the policy's own outputs."""
     scorer = Scorer(model, outputs=[Quantity.DIVERGENCE], beside=reference)
-    found = scores_of(run, world, scorer, rows, pieces, layout)
+    beside = score_on_ranks(context, scorer, rows, pieces)
     stored = OUTPUTS[Quantity.DIVERGENCE].stored
-    return [{**own, stored: each[Quantity.DIVERGENCE]} for own, each in zip(scored, found, strict=True)]
+    return [{**own, stored: each[Quantity.DIVERGENCE]} for own, each in zip(scored, beside, strict=True)]
 
 
-def scores_of(
-    run: Run,
-    world: World,
+def score_on_ranks(
+    context: Context,
     scorer: nn.Module,
     rows: Sequence[Example],
     pieces: Sequence[Sequence[int]],
-    layout: BatchLayout,
     within: Callable[[], AbstractContextManager[Any]] = nullcontext,
-) -> list[Scored]:
+) -> list[TokenOutputs]:
     """Score all rows, this rank those of its ``pieces``; every rank gets all of them, by place.
 
     The scorer is the bare one, not the engine's: here ranks need not go along with one another. ``within`` surrounds
     each forward: it may lend the model other weights, or take its adapter off.
     """
 
-    def score(places: list[int]) -> dict[int, Scored]:
+    def score(places: list[int]) -> dict[int, TokenOutputs]:
         with within():
-            found = score_outputs(scorer, rows, [places], layout)
-        return {place: {name: found[name][place] for name in found} for place in places}
+            outputs = score_outputs(scorer, rows, [places], context.layout)
+        return {place: {name: outputs[name][place] for name in outputs} for place in places}
 
-    found = shared(run, world, pieces, score)
-    return [found[place] for place in range(len(rows))]
+    scored = shared(context.run, context.world, pieces, score)
+    return [scored[place] for place in range(len(rows))]

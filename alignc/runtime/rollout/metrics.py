@@ -11,7 +11,7 @@ from ...contract.job import Plan
 from ..data.example import Example
 from ..scoring.micro import Anchors
 from .answers import Answers
-from .scores import Verdicts, degenerate
+from .scores import AnswerScores, degenerate
 
 __all__ = ["answer_metrics", "divergence", "rollout_metrics"]
 
@@ -19,7 +19,7 @@ __all__ = ["answer_metrics", "divergence", "rollout_metrics"]
 def rollout_metrics(
     plan: Plan,
     answers: Sequence[Answers],
-    verdicts: Verdicts,
+    scores: AnswerScores,
     rows: Sequence[Example],
     anchors: Anchors,
     penalties: Tensor | None,
@@ -29,10 +29,10 @@ def rollout_metrics(
     `objective/kl` is the mean over responses of the sum over tokens of log π − log reference. It is left out where
     the rows hold answers that were selected: those are no sample of the policy.
     """
-    found = answer_metrics(answers, verdicts)
+    found = answer_metrics(answers, scores)
     if penalties is not None and plan.advantage:
         lost = 0.0 - float(penalties.sum()) / sum(len(each.completions) for each in answers)
-        paid = float(np.mean(verdicts.of(plan.advantage["reward"])))
+        paid = float(np.mean(scores.of(plan.advantage["reward"])))
         found |= {"objective/non_score_reward": lost, "objective/rlhf_reward": paid + lost}
     sampled = sampled_places(plan, len(answers[0].completions))
     if "initial" in anchors and sampled:
@@ -59,19 +59,19 @@ def divergence(rows: Sequence[Example], anchors: Anchors, places: Sequence[int])
     return float(np.mean(sums))
 
 
-def answer_metrics(answers: Sequence[Answers], verdicts: Verdicts) -> dict[str, float]:
+def answer_metrics(answers: Sequence[Answers], scores: AnswerScores) -> dict[str, float]:
     """Average what is known of answers without any model: rewards and their parts, lengths, ends.
 
     Where there is an oracle alone, a score is a win rate against an opponent.
     """
     found: dict[str, float] = {}
-    if verdicts.rewards:
-        found["objective/scores"] = float(np.mean(verdicts.rewards))
-        found |= {f"rewards/{name}/mean": float(np.mean(part)) for name, part in verdicts.parts.items()}
-    elif verdicts.win_rates and verdicts.abroad:
-        found["objective/scores"] = float(np.mean(verdicts.win_rates))
-    if verdicts.rewards or verdicts.win_rates:
-        found["rollout/degenerate_groups"] = float(degenerate(verdicts.rewards or verdicts.win_rates))
+    if scores.rewards:
+        found["objective/scores"] = float(np.mean(scores.rewards))
+        found |= {f"rewards/{name}/mean": float(np.mean(part)) for name, part in scores.parts.items()}
+    elif scores.win_rates and scores.abroad:
+        found["objective/scores"] = float(np.mean(scores.win_rates))
+    if scores.rewards or scores.win_rates:
+        found["rollout/degenerate_groups"] = float(degenerate(scores.rewards or scores.win_rates))
     found["completions/mean_length"] = float(
         np.mean([len(ids) for each in answers for ids in each.completions])
     )

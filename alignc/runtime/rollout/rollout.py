@@ -1,31 +1,28 @@
-"""What an online job does between its optimizer steps: who judges, what stays beside the policy, what a rollout is."""
+"""The parts of a rollout that concern its steps: the micro-batches it is scored in, its records, and leaving it."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 
 from ...contract.job import Job
 from ..data.batches import micro_batches
-from ..data.example import Example
-from ..ranks.run import Run, halt
+from ..ranks.run import halt
 from ..ranks.world import World
 from ..reward import allowed_names, build_oracle, build_reward
-from ..scoring.micro import Anchors
+from ..scoring.context import Context
 from .answers import Answers
 from .record import Record
 from .schedule import Schedule
-from .scores import Judge, Verdicts
+from .scores import AnswerScores, RewardSources
 
 __all__ = [
-    "Rollout",
-    "judge_of",
     "leave_rollout",
+    "open_reward_sources",
     "passes_multiple",
     "records_of",
     "scoring_pieces",
@@ -36,24 +33,15 @@ PATIENCE = 20
 """Seconds that a signal may wait for the rest of a rollout: schedulers give a job about half a minute."""
 
 
-@dataclass(frozen=True, eq=False)
-class Rollout:
-    """The rows of a rollout, their anchors by place, and what its steps log beside their own values."""
-
-    rows: Sequence[Example]
-    anchors: Anchors
-    metrics: dict[str, float]
-
-
-def judge_of(job: Job, device: torch.device, held: ExitStack) -> Judge:
-    """Build the job's reward and oracle, which ``held`` closes. Every rank has its own."""
+def open_reward_sources(job: Job, device: torch.device, resources: ExitStack) -> RewardSources:
+    """Build the job's reward and oracle, which ``resources`` closes. Every rank has its own."""
     data, allowed = job.spec.data, allowed_names()
     reward = oracle = None
     if data.reward is not None:
-        reward = held.enter_context(build_reward(data.reward, allowed=allowed, device=device))
+        reward = resources.enter_context(build_reward(data.reward, allowed=allowed, device=device))
     if data.oracle is not None:
-        oracle = held.enter_context(build_oracle(data.oracle, allowed=allowed, device=device))
-    return Judge(reward, oracle, data.missing_eos_reward)
+        oracle = resources.enter_context(build_oracle(data.oracle, allowed=allowed, device=device))
+    return RewardSources(reward, oracle, data.missing_eos_reward)
 
 
 def wants_reference(job: Job) -> bool:
@@ -80,23 +68,24 @@ def passes_multiple(before: int, now: int, every: int | None) -> bool:
     return bool(every) and now // (every or 1) > before // (every or 1)
 
 
-def leave_rollout(run: Run, world: World, left: int, seconds: float) -> None:
+def leave_rollout(context: Context, left: int, seconds: float) -> None:
     """Stop in the midst of a rollout where a signal came and its ``left`` steps would take too long.
 
     A rollout's end can be saved, its midst cannot: what is close to its end is brought there, the rest is done again.
     """
+    run, world = context.run, context.world
     if world.agree(run.stop.signum) and left and world.agree(math.ceil(left * seconds)) > PATIENCE:
-        halt(run, world, saved_word(run.step))
+        halt(run, world, format_saved(run.step))
 
 
-def saved_word(step: int) -> str:
-    """Say what of a run is safe on disk."""
+def format_saved(step: int) -> str:
+    """Name the last step that is safe on disk, for a run that ends in the midst of a rollout."""
     again = "the rollout that was under way will be done again"
     return f"step {step} is saved, {again}" if step else f"no checkpoint was due yet, {again}"
 
 
-def records_of(number: int, step: int, answers: Sequence[Answers], verdicts: Verdicts) -> Iterator[Record]:
-    """Write a rollout's answers for `rollouts.jsonl`."""
+def records_of(number: int, step: int, answers: Sequence[Answers], scores: AnswerScores) -> Iterator[Record]:
+    """Write the answers of a rollout for `rollouts.jsonl`."""
     for place, each in enumerate(answers):
         for at, sample in enumerate(each.samples):
             yield Record(
@@ -108,12 +97,12 @@ def records_of(number: int, step: int, answers: Sequence[Answers], verdicts: Ver
                 prompt=sample.prompt,
                 completion=sample.completion,
                 ended=sample.ended,
-                parts={name: part[place][at] for name, part in verdicts.parts.items()},
-                **worth(verdicts, place, at),
+                parts={name: part[place][at] for name, part in scores.parts.items()},
+                **scores_at(scores, place, at),
             )
 
 
-def worth(verdicts: Verdicts, place: int, at: int) -> dict[str, Any]:
-    """Give what is known of an answer's worth, by name."""
-    known = {"reward": verdicts.rewards, "win_rate": verdicts.win_rates}
+def scores_at(scores: AnswerScores, place: int, at: int) -> dict[str, Any]:
+    """Give the scores of an answer by their names in a record."""
+    known = {"reward": scores.rewards, "win_rate": scores.win_rates}
     return {name: values[place][at] for name, values in known.items() if values}

@@ -11,51 +11,51 @@ from ...contract.failure import Failure
 from ...contract.job import Plan
 from ..data.example import Column, Example, Tokens
 from .answers import Answers
-from .scores import Numbers, Verdicts
+from .scores import AnswerScores, Numbers
 
 __all__ = ["extremes", "ranking", "rows_of", "soft_mean"]
 
 
-def rows_of(plan: Plan, answers: Sequence[Answers], verdicts: Verdicts) -> list[Example]:
+def rows_of(plan: Plan, answers: Sequence[Answers], scores: AnswerScores) -> list[Example]:
     """Make a row of each prompt, with the columns that do not depend on any model's log-probabilities.
 
     `best_worst` makes a pair of a group's best and worst answer, `demonstration` one of the row's own completion and
     the first answer. Rows are counted from 0 within the rollout.
     """
     return [
-        with_columns(plan, row_of(plan, place, each, verdicts), place, each, verdicts)
+        with_columns(plan, row_of(plan, place, each, scores), place, each, scores)
         for place, each in enumerate(answers)
     ]
 
 
-def row_of(plan: Plan, place: int, answers: Answers, verdicts: Verdicts) -> Example:
+def row_of(plan: Plan, place: int, answers: Answers, scores: AnswerScores) -> Example:
     """Make one row without columns."""
     prompt = answers.prompt
-    return Example(place, prompt.origin, prompt.ids, responses_of(plan, place, answers, verdicts))
+    return Example(place, prompt.origin, prompt.ids, responses_of(plan, place, answers, scores))
 
 
-def responses_of(plan: Plan, place: int, answers: Answers, verdicts: Verdicts) -> tuple[Tokens, ...]:
+def responses_of(plan: Plan, place: int, answers: Answers, scores: AnswerScores) -> tuple[Tokens, ...]:
     """Pick a row's responses in the order that the plan names them."""
     if plan.convert == "demonstration":
         if answers.prompt.demonstration is None:
             raise Failure("E701", f"{answers.prompt.origin} has no completion to compare samples with")
         return (answers.prompt.demonstration, answers.completions[0])
     if plan.convert == "best_worst":
-        return tuple(answers.completions[at] for at in chosen(plan, place, verdicts))
+        return tuple(answers.completions[at] for at in chosen(plan, place, scores))
     return answers.completions
 
 
-def chosen(plan: Plan, place: int, verdicts: Verdicts) -> tuple[int, ...]:
+def chosen(plan: Plan, place: int, scores: AnswerScores) -> tuple[int, ...]:
     """Say which answers a row's responses are, where they are answers."""
     if plan.convert == "best_worst":
-        return extremes(verdicts.of(ranking(plan, verdicts))[place])
+        return extremes(scores.of(ranking(plan, scores))[place])
     return ()
 
 
-def ranking(plan: Plan, verdicts: Verdicts) -> str:
+def ranking(plan: Plan, scores: AnswerScores) -> str:
     """Say by what answers are ranked: win rates where the loss reads them or nothing else is known."""
     reads = any(column.startswith("win_rate") for column in plan.columns)
-    return "win_rate" if verdicts.win_rates and (reads or not verdicts.rewards) else "reward"
+    return "win_rate" if scores.win_rates and (reads or not scores.rewards) else "reward"
 
 
 def extremes(values: Numbers) -> tuple[int, int]:
@@ -67,28 +67,28 @@ def extremes(values: Numbers) -> tuple[int, int]:
     return max(places, key=lambda at: (values[at], -at)), min(places, key=lambda at: (values[at], -at))
 
 
-def with_columns(plan: Plan, row: Example, place: int, answers: Answers, verdicts: Verdicts) -> Example:
+def with_columns(plan: Plan, row: Example, place: int, answers: Answers, scores: AnswerScores) -> Example:
     """Give a row its columns."""
     columns: dict[str, Column] = {}
-    picked = dict(zip(plan.responses, chosen(plan, place, verdicts), strict=False))
+    picked = dict(zip(plan.responses, chosen(plan, place, scores), strict=False))
     for column in set(plan.columns) - set(plan.token_columns):
         kind, _, response = column.partition("/")
         if kind in ("batch_mean", "log_partition"):
-            columns[column] = average(plan, place, verdicts)
+            columns[column] = average(plan, place, scores)
         elif kind in ("reward", "win_rate"):
-            numbers = verdicts.of(kind)[place]
+            numbers = scores.of(kind)[place]
             columns[column] = numbers if response == "completions" else numbers[picked[response]]
         else:
             raise Failure("E806", f"a rollout has no column `{column}`")
     return dataclasses.replace(row, columns=columns)
 
 
-def average(plan: Plan, place: int, verdicts: Verdicts) -> float:
+def average(plan: Plan, place: int, scores: AnswerScores) -> float:
     """Estimate what an average answer wins, as `plan.baseline` has it: by the rollout, or by one prompt's answers."""
     baseline: Mapping[str, Any] = plan.baseline or {}
     if baseline["kind"] == "batch_mean":
-        return math.fsum(map(math.fsum, verdicts.win_rates)) / sum(map(len, verdicts.win_rates))
-    return soft_mean(verdicts.win_rates[place][: baseline["samples"]], float(baseline["eta"]))
+        return math.fsum(map(math.fsum, scores.win_rates)) / sum(map(len, scores.win_rates))
+    return soft_mean(scores.win_rates[place][: baseline["samples"]], float(baseline["eta"]))
 
 
 def soft_mean(rates: Sequence[float], eta: float) -> float:

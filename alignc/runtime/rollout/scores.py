@@ -1,4 +1,4 @@
-"""What the answers are worth: rewards, and how often an answer beats others."""
+"""The scores of answers: rewards, and how often an answer beats others."""
 
 from __future__ import annotations
 
@@ -6,20 +6,19 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ..data.batches import micro_batches
-from ..ranks.run import Run
 from ..ranks.shared import shared
-from ..ranks.world import World
 from ..reward import Oracle, Reward, win_rates
+from ..scoring.context import Context
 from .answers import Answers
 
-__all__ = ["Judge", "Verdicts", "against", "degenerate", "verdicts_of"]
+__all__ = ["AnswerScores", "RewardSources", "against", "degenerate", "score_answers"]
 
 Numbers = tuple[float, ...]
 
 
 @dataclass(frozen=True)
-class Judge:
-    """Who judges: a reward or an oracle or both, and what an answer gets that was cut before its end."""
+class RewardSources:
+    """A reward or an oracle or both, and the reward of an answer that was cut before its end."""
 
     reward: Reward | None
     oracle: Oracle | None
@@ -27,7 +26,7 @@ class Judge:
 
 
 @dataclass(frozen=True)
-class Verdicts:
+class AnswerScores:
     """A number for each answer to each prompt, of each kind; empty where nothing asked for that kind.
 
     ``parts`` are a weighted sum's summands by name. ``abroad`` tells that answers played against others than
@@ -44,28 +43,30 @@ class Verdicts:
         return self.win_rates if kind == "win_rate" else self.rewards
 
 
-def verdicts_of(
-    run: Run,
-    world: World,
-    judge: Judge,
+def score_answers(
+    context: Context,
+    sources: RewardSources,
     answers: Sequence[Answers],
     opponents: Sequence[Answers] | None = None,
-) -> Verdicts:
-    """Judge all answers, the ranks taking prompts in turn; an answer plays against its own group or ``opponents``."""
+) -> AnswerScores:
+    """Score all answers, the ranks taking prompts in turn; an answer plays against its own group or ``opponents``."""
+    run, world = context.run, context.world
     size = run.job.spec.train.per_device_eval_batch_size
     pieces = micro_batches(range(len(answers)), size, world.rank, world.size)
-    paid: dict[int, dict[str, Numbers]] = {}
-    won: dict[int, Numbers] = {}
-    if judge.reward is not None:
-        paid = shared(run, world, pieces, payer(judge.reward, answers, judge.missing_eos_reward), "judging")
-    if judge.oracle is not None:
-        won = shared(run, world, pieces, player(judge.oracle, answers, opponents), "judging")
+    rewards: dict[int, dict[str, Numbers]] = {}
+    rates: dict[int, Numbers] = {}
+    if sources.reward is not None:
+        rewards = shared(
+            run, world, pieces, payer(sources.reward, answers, sources.missing_eos_reward), "judging"
+        )
+    if sources.oracle is not None:
+        rates = shared(run, world, pieces, player(sources.oracle, answers, opponents), "judging")
     order = range(len(answers))
-    names = [name for name in (paid[0] if paid else {}) if name]
-    return Verdicts(
-        rewards=[paid[place][""] for place in order] if paid else (),
-        win_rates=[won[place] for place in order] if won else (),
-        parts={name: [paid[place][name] for place in order] for name in names},
+    names = [name for name in (rewards[0] if rewards else {}) if name]
+    return AnswerScores(
+        rewards=[rewards[place][""] for place in order] if rewards else (),
+        win_rates=[rates[place] for place in order] if rates else (),
+        parts={name: [rewards[place][name] for place in order] for name in names},
         abroad=opponents is not None,
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
@@ -13,14 +13,12 @@ from ...contract.job import Plan
 from ...contract.outputs import OUTPUTS, Quantity
 from ..data.example import Example
 from ..scoring.micro import Anchors, stack_groups
+from ..scoring.objective import Penalty
 from .advantage import advantages
-from .log_probs import Scored
-from .scores import Verdicts
+from .log_probs import TokenOutputs
+from .scores import AnswerScores
 
-__all__ = ["Penalty", "mask_of", "penalties_of", "with_token_columns"]
-
-Penalty = Callable[[dict[str, Tensor]], Tensor]
-"""`loss.py`'s: what a token [rows, k, T], or a response [rows, k], is charged for leaving its anchor."""
+__all__ = ["mask_of", "penalties_of", "with_token_columns"]
 
 
 def mask_of(rows: Sequence[Example]) -> Tensor:
@@ -45,8 +43,8 @@ OLD_VALUE, OLD_DIVERGENCE = (OUTPUTS[name].stored for name in (Quantity.TOKEN_VA
 def with_token_columns(
     plan: Plan,
     rows: Sequence[Example],
-    scored: Sequence[Scored],
-    verdicts: Verdicts,
+    scored: Sequence[TokenOutputs],
+    scores: AnswerScores,
     penalties: Tensor | None,
 ) -> list[Example]:
     """Add the columns of tokens that the plan asks for: `advantage`, `return`, `old_value`, `old_divergence`.
@@ -63,7 +61,7 @@ def with_token_columns(
     if plan.advantage:
         tables |= advantages(
             plan.advantage,
-            reward=torch.tensor(verdicts.of(plan.advantage["reward"]), dtype=torch.float64),
+            reward=torch.tensor(scores.of(plan.advantage["reward"]), dtype=torch.float64),
             penalty=penalties,
             value=tables.get(OLD_VALUE),
             mask=mask,

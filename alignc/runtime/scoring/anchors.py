@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from torch import nn
@@ -10,118 +10,100 @@ from torch import nn
 from ...contract.failure import Failure
 from ..data.example import Example
 from ..models.load import initial_model, pretrained, ready
-from ..ranks.run import Run, halt
-from ..ranks.world import World
-from .micro import Anchors, BatchLayout, choose_layout
+from ..ranks.run import halt
+from .context import Context
+from .micro import Anchors, choose_layout
 from .reference import Row, cache_folder, read_rows, reference_log_probs
 
-__all__ = ["anchors_of"]
+__all__ = ["anchors_of", "frozen_model", "on_device"]
 
 Parts = Sequence[Sequence[Example]]
+REFERENCE = "reference"
 
 
 def anchors_of(
-    run: Run,
-    world: World,
-    tokenizer: Any,
-    policy: nn.Module | None,
-    layout: BatchLayout,
-    parts: Parts,
-    known: str | None,
+    context: Context, names: Sequence[str], parts: Parts, policy: nn.Module | None, known: str | None
 ) -> tuple[list[Anchors], str | None]:
-    """Give each part's anchors (training rows, held-out rows), and the key of the cache that holds them.
+    """Give the anchors ``names`` of each part (training rows, held-out rows), and the key of the cache of them.
 
     ``policy`` is the policy before its first update, or None where training goes on from a checkpoint: then
     ``known`` is the key from before, and a model is made again only if the cache has lost its rows.
     """
-    models = models_of(run)
+    models = models_of(names, context.job.plan.others)
     if not models:
         return [{} for _ in parts], None
     keys = dict(zip(models, known.split(), strict=True)) if known else {}
-    found: list[dict[str, Sequence[Row]]] = [{} for _ in parts]
-    for model, names in models.items():
-        rows = rows_of(keys[model], parts) if model in keys else None
+    anchors: list[dict[str, Sequence[Row]]] = [{} for _ in parts]
+    for model, of_model in models.items():
+        rows = cached_rows(keys[model], parts) if model in keys else None
         if rows is None:
-            keys[model] = compute(run, world, tokenizer, policy, layout, parts, model)
-            rows = rows_of(keys[model], parts)
+            keys[model] = compute(context, policy, parts, model)
+            rows = cached_rows(keys[model], parts)
         if rows is None:
             folder = cache_folder() / "reference"
             raise Failure(
                 "E805", f"the reference cache in {folder} lost rows that were just written", exit_code=4
             )
-        for anchors, part in zip(found, rows, strict=True):
-            anchors |= dict.fromkeys(names, part)
-    return list(found), " ".join(keys[model] for model in models)
+        for own, part in zip(anchors, rows, strict=True):
+            own |= dict.fromkeys(of_model, part)
+    return list(anchors), " ".join(keys[model] for model in models)
 
 
-REFERENCE = "reference"
+def models_of(names: Sequence[str], others: Mapping[str, str]) -> dict[str, list[str]]:
+    """List the models that score the rows, each with the anchors it stands for: the reference, and others' names.
+
+    ["initial", "teacher"], where `teacher` is a model of its own: {"reference": ["initial"], "teacher": ["teacher"]}.
+    """
+    own = [name for name in names if name not in others]
+    return ({REFERENCE: own} if own else {}) | {name: [name] for name in names if name in others}
 
 
-def models_of(run: Run) -> dict[str, list[str]]:
-    """List the models that score the rows, each with the anchors it stands for: the reference, and others' names."""
-    plan = run.job.plan
-    own = [name for name in plan.anchors if name not in plan.others]
-    return ({REFERENCE: own} if own else {}) | {name: [name] for name in plan.anchors if name in plan.others}
-
-
-def rows_of(key: str, parts: Parts) -> list[list[Row]] | None:
+def cached_rows(key: str, parts: Parts) -> list[list[Row]] | None:
     """Read all parts from the cache, or None where anything is missing."""
     folder = cache_folder() / "reference" / key
-    found = [read_rows(folder, part) for part in parts]
-    whole = [part for part in found if part is not None]
-    return whole if len(whole) == len(found) else None
+    whole = [rows for part in parts if (rows := read_rows(folder, part)) is not None]
+    return whole if len(whole) == len(parts) else None
 
 
-def compute(
-    run: Run,
-    world: World,
-    tokenizer: Any,
-    policy: nn.Module | None,
-    layout: BatchLayout,
-    parts: Parts,
-    what: str = REFERENCE,
-) -> str:
+def compute(context: Context, policy: nn.Module | None, parts: Parts, name: str = REFERENCE) -> str:
     """Compute what the cache lacks, the ranks side by side; return the cache's key."""
-    if what == REFERENCE:
-        model = frozen_model(run, world, tokenizer, policy, layout)
-    else:
-        model = other_model(run, world, tokenizer, layout, run.job.plan.others[what])
+    run, world = context.run, context.world
+    others = context.job.plan.others
+    model = frozen_model(context, policy) if name == REFERENCE else other_model(context, others[name])
     key = ""
     for part in parts:
         key = reference_log_probs(
             run.job,
             part,
             model,
-            layout,
+            context.layout,
             rank=world.rank,
             world=world.size,
             each=run.goes_on,
-            what=what,
+            what=name,
         )
         halt(run, world)
     world.wait()
     return key
 
 
-def frozen_model(
-    run: Run, world: World, tokenizer: Any, policy: nn.Module | None, layout: BatchLayout
-) -> nn.Module:
+def frozen_model(context: Context, policy: nn.Module | None) -> nn.Module:
     """Give the model that the anchor speaks of: the policy itself before its first update, where that will do."""
-    section = run.job.spec.model
+    section = context.job.spec.model
     if section.reference.kind == "path":
-        return other_model(run, world, tokenizer, layout, str(section.reference.path))
+        return other_model(context, str(section.reference.path))
     if policy is not None:
         return policy
-    return placed(run, world, tokenizer, layout, initial_model(run.job, tokenizer, critic=False))
+    return on_device(context, initial_model(context.job, context.tokenizer, critic=False))
 
 
-def other_model(run: Run, world: World, tokenizer: Any, layout: BatchLayout, path: str) -> nn.Module:
+def other_model(context: Context, path: str) -> nn.Module:
     """Load a model that is not the policy's own, to score rows with."""
-    model = pretrained(path, run.job.spec.model, keep_adapter=False)
-    return placed(run, world, tokenizer, layout, model)
+    return on_device(context, pretrained(path, context.job.spec.model, keep_adapter=False))
 
 
-def placed(run: Run, world: World, tokenizer: Any, layout: BatchLayout, model: Any) -> nn.Module:
+def on_device(context: Context, model: Any) -> nn.Module:
     """Put a model where and in which type the policy computes."""
-    choose_layout(run.job, model, tokenizer, world.device, layout.autocast)
-    return ready(model, run.job, world.device).to(layout.dtype)  # in another type it is another function
+    job, device, layout = context.job, context.world.device, context.layout
+    choose_layout(job, model, context.tokenizer, device, layout.autocast)
+    return ready(model, job, device).to(layout.dtype)  # in another type it is another function

@@ -51,6 +51,11 @@ class BatchLayout:
         rows = [with_end(e) for e in examples] if self.whole else examples
         return pack(rows, self.device) if self.packed else pad(rows, self.device, self.pad_id)
 
+    @property
+    def computes_in(self) -> torch.dtype:
+        """The type of the forward's matrix products."""
+        return self.dtype if self.autocast is None else self.autocast
+
     def precision(self) -> AbstractContextManager[Any]:
         """Surround a forward with the type it computes in."""
         return nullcontext() if self.autocast is None else torch.autocast(self.device.type, self.autocast)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,9 @@ from safetensors.torch import load_file, save_file
 
 from ...contract.failure import Failure
 from ..base import fsops
+from ..scoring.micro import tokens_of
+from ..scoring.objective import SourceBatch
+from ..scoring.statistics import RunningSums
 from .identity import JOB, require_same, same_job
 
 __all__ = [
@@ -56,6 +59,11 @@ class TrainerState:
     seen: Mapping[str, list[float]] | None = None  # the sums and counts of running means
     rollout: int = 0  # rollouts that are done with, of an online job
     strength: float = 1.0  # the factor on the KL in the reward, where it follows a target
+
+    def after(self, step: int, batches: Sequence[SourceBatch], seen: RunningSums) -> TrainerState:
+        """Return the state after a step on a global batch of each source."""
+        tokens = sum(tokens_of(batch.rows) for batch in batches)
+        return dataclasses.replace(self, step=step, num_tokens=self.num_tokens + tokens, seen=seen)
 
 
 def commit(

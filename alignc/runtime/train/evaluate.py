@@ -3,86 +3,41 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from ...contract.failure import Failure
-from ...contract.job import Job, Train
-from ..data.batches import micro_batches
-from ..data.example import Example
-from ..ranks.world import World
-from ..scoring.micro import Anchors, BatchLayout, loss_inputs, select_responses, totals_of
-from ..scoring.statistics import NOTHING, RowStatistics, Seen, statistics_of
+from ...contract.job import Train
+from ..ranks.run import halt
+from ..scoring.context import Context
+from ..scoring.objective import SourceBatch
+from ..scoring.statistics import RunningSums, batch_statistics
 from .checkpoint import TrainerState
+from .step import StepSums, loss_of, micro_batches_of_source, pieces_of
 
-__all__ = ["Loss", "add", "evaluate", "global_values", "judge", "rises"]
-
-Loss = Callable[[dict[str, Tensor], dict[str, float]], tuple[Tensor, dict[str, Tensor]]]
-
-
-def add(sums: dict[str, Tensor], share: Tensor, metrics: Mapping[str, Tensor]) -> None:
-    """Add a micro-batch's shares to a step's sums."""
-    for name, value in ({"loss": share} | dict(metrics)).items():
-        sums[name] = sums.get(name, 0.0) + value.detach().double()
-
-
-def global_values(sums: Mapping[str, Tensor], world: World) -> dict[str, float]:
-    """Add shares over all ranks, in one exchange; every rank gets all values."""
-    total = world.sum(torch.stack(list(sums.values())))
-    return dict(zip(sums, total.tolist(), strict=True))
+__all__ = ["evaluate", "note_best", "rises"]
 
 
 def evaluate(
-    job: Job,
-    loss: Loss,
-    scorer: nn.Module,
-    examples: Sequence[Example],
-    anchors: Anchors,
-    layout: BatchLayout,
-    world: World,
-    each: Callable[[], bool],
-    statistics: RowStatistics | None = None,
-    seen: Seen = None,
-) -> dict[str, float] | None:
-    """Give the loss and metrics over all held-out rows, named ``eval_*``; None where ``each`` says stop."""
-    size = job.spec.train.per_device_eval_batch_size
-    totals = totals_of(job.plan, examples)
-    sums: dict[str, Tensor] = {}
+    context: Context, batch: SourceBatch, scorer: nn.Module, running: RunningSums = None
+) -> dict[str, float]:
+    """Give the loss and metrics over all held-out rows of one source, named ``eval_*``. A signal interrupts."""
+    size = context.job.spec.train.per_device_eval_batch_size
+    pieces, sums = pieces_of(context, batch, size), StepSums()
     training = scorer.training
     scorer.eval()
     try:
-        mine = micro_batches(range(len(examples)), size, world.rank, world.size)
-        known, plan = NOTHING, job.plan
-        if statistics is not None:
-            known, _ = statistics_of(
-                plan,
-                statistics,
-                examples,
-                mine,
-                scorer,
-                layout,
-                anchors,
-                world,
-                seen,
-                each=each,
-                learning=False,
-            )
-        for rows in mine:
-            if world.agree(not each()):
-                return None
-            taken = [examples[row] for row in rows] or [examples[0]]
-            batch = layout.batch(select_responses(plan, taken, plan.loss_responses))
-            with torch.no_grad(), layout.precision():
-                found = scorer(batch)
-            inputs = loss_inputs(plan, taken, batch, found, anchors, plan.loss_responses)
-            share, metrics = loss(inputs | known.of(rows or [0], batch.mask.device), totals)
-            weight = 1.0 if rows else 0.0  # a rank whose rows ran out goes along with one that counts nothing
-            add(sums, share * weight, {name: value * weight for name, value in metrics.items()})
+        statistics, _ = batch_statistics(context, batch, pieces, scorer, running, update=False)
+        for micro in micro_batches_of_source(context, batch, statistics, size):
+            context.run.pulse.beat()
+            halt(context.run, context.world)
+            with torch.no_grad():
+                sums.add(micro, loss_of(context, micro, scorer))
     finally:
         scorer.train(training)
-    return {f"eval_{name}": value for name, value in global_values(sums, world).items()}
+    return {f"eval_{name}": value for name, value in sums.over_ranks(context.world).items()}
 
 
 def rises(train: Train) -> bool:
@@ -104,7 +59,7 @@ def chosen_value(values: Mapping[str, float], metric: str) -> float:
     return values[name]
 
 
-def judge(state: TrainerState, values: Mapping[str, float], train: Train) -> TrainerState:
+def note_best(state: TrainerState, values: Mapping[str, float], train: Train) -> TrainerState:
     """Note the best evaluation so far, and whether patience is at its end."""
     metric = train.metric_for_best_model
     if metric is None:

@@ -1,4 +1,4 @@
-"""What must hold while a run goes: known values at step 0, and finite numbers before every update."""
+"""Conditions that hold while a run goes on: values that are known of first steps, finite numbers before each update."""
 
 from __future__ import annotations
 
@@ -10,11 +10,24 @@ import torch
 from torch import Tensor
 
 from ...contract.failure import Failure
+from ...contract.job import Job
 from ..data.example import Example
 from ..ranks.world import World
+from ..scoring.context import Context
 from ..scoring.micro import Found
+from ..scoring.objective import SourceBatch
+from .source import Step
 
-__all__ = ["Evidence", "check_finite", "check_step0", "evidence_of", "tolerance"]
+__all__ = [
+    "Evidence",
+    "check_finite",
+    "check_first_step",
+    "check_ratios",
+    "check_step0",
+    "evidence_of",
+    "steady",
+    "tolerance",
+]
 
 NAMED = 8
 
@@ -97,3 +110,44 @@ def check_step0(values: Mapping[str, float], expected: Mapping[str, float], dtyp
             why="before the first update the policy is its own reference, so these values are known",
             help="the reference is another model than the policy: see `model.reference` and `alignc explain`",
         )
+
+
+def check_first_step(
+    context: Context, batches: Sequence[SourceBatch], step: Step, values: Mapping[str, float]
+) -> None:
+    """Compare the values of a first step, of the run or of a rollout, with those that are known of it (Failure E802).
+
+    With dropout they are not known: the policy is then not quite its own reference, or the policy that sampled.
+    """
+    job, dtype = context.job, context.layout.computes_in
+    if step.starts_rollout and steady(job):  # nothing has changed since the policy sampled
+        ratios = [name for batch in batches for name in batch.objective.plan.ratios]
+        check_ratios(values, ratios, step.rollout or 0, step.number, dtype)
+    known = not job.spec.train.dropout if step.rollout is None else steady(job)
+    if step.number == 1 and known:
+        check_step0(values, job.plan.step0, dtype)
+
+
+def check_ratios(
+    values: Mapping[str, float], ratios: Sequence[str], rollout: int, step: int, dtype: torch.dtype
+) -> None:
+    """Stop where a ratio of the policy to the one that sampled is not 1 before the first update (Failure E802).
+
+    The rows of a rollout's first step were scored in the same micro-batches, so that in float64 nothing is left but
+    the rounding of the mean.
+    """
+    limit = 1e-12 if dtype is torch.float64 else tolerance(dtype)
+    off = [f"{name} is {values[name]!r}" for name in ratios if not abs(values[name] - 1.0) <= limit]
+    if off:
+        raise Failure(
+            "E802",
+            f"step {step}, the first of rollout {rollout}: {', '.join(off)}, not 1",
+            why="the policy has not changed since it sampled these responses",
+            help="the model scores a row differently in training than before it: look for randomness in its forward",
+        )
+
+
+def steady(job: Job) -> bool:
+    """Tell whether a row is scored the same way twice: not where dropout is on, the model's or an adapter's."""
+    adapter = job.spec.model.adapter
+    return not job.spec.train.dropout and not (adapter and adapter.dropout)

@@ -25,8 +25,9 @@ from ..base.signals import Interrupted, die_with_parent
 from ..ranks.pulse import Pulse, write_status
 from ..ranks.run import Options, Run
 from .checkpoint import saved
+from .finish import deterministic
 
-__all__ = ["run_job"]
+__all__ = ["Run", "run_job"]
 
 CRASH_LOG = "crash.log"
 
@@ -43,8 +44,8 @@ def run_job(folder: Path, main: Callable[[Run], None], arguments: Sequence[str] 
     try:
         job = read_job(folder / "job.json")
     except Failure as failure:
-        say(told(failure))
-        leave_word(folder, failure)
+        say(format_failure(failure))
+        write_unread(folder, failure)
         return failure.exit_code
     job.output_dir.mkdir(parents=True, exist_ok=True)
     run = Run(job, folder, options, Pulse(job.output_dir, rank))
@@ -56,7 +57,7 @@ def run_job(folder: Path, main: Callable[[Run], None], arguments: Sequence[str] 
     return exit_code
 
 
-def leave_word(folder: Path, failure: Failure) -> None:
+def write_unread(folder: Path, failure: Failure) -> None:
     """Write `status.json` for a job that could not be read, where at least its output folder can."""
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
         output = Path(json.loads((folder / "job.json").read_text(encoding="utf-8"))["spec"]["output_dir"])
@@ -69,7 +70,9 @@ def ending(run: Run, main: Callable[[Run], None]) -> tuple[int, list[dict[str, A
         keep_earlier(run)
         for part in (run.job, *run.job.parts):
             require_supported(dataclasses.asdict(part.spec))
-        main(run)
+        deterministic()
+        with run.resources:
+            main(run)
     except Interrupted as wish:
         if run.pulse.rank == 0:
             say(f"interrupted; {wish.saved or 'no step was done yet'}; go on with --resume")
@@ -112,11 +115,11 @@ def reported(failure: Failure) -> list[dict[str, Any]]:
     """Give a failure's diagnostics; without a launcher that renders them, say them too."""
     if "ALIGNC_LAUNCHED" not in os.environ and os.environ.get("RANK", "0") == "0":
         for cause in (*failure.causes, failure):
-            say(told(cause))
+            say(format_failure(cause))
     return failure.diagnostics()
 
 
-def told(failure: Failure) -> str:
+def format_failure(failure: Failure) -> str:
     """Write a failure as text, in the shape of the compiler's diagnostics."""
     place = f"\n  --> {failure.file}:{failure.line or 1}:{failure.column or 1}" if failure.file else ""
     notes = [("why: ", failure.why), ("help:", failure.help)]

@@ -1,0 +1,150 @@
+"""Make a rollout: the policy answers prompts, the answers are scored, and weighed rows come of them.
+
+All of it leaves the weights as they are, so that a run that ends meanwhile can save what the rollout began with.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ...contract.job import Job
+from ...contract.outputs import OUTPUTS, Quantity
+from ..base.seeds import derive
+from ..data.example import Example
+from ..data.prompts import Prompt
+from ..samplers.sampler import Sampler
+from ..samplers.sampling import Sampling
+from ..scoring.context import Context
+from ..scoring.micro import Anchors
+from ..scoring.objective import OLD_DIVERGENCE, Objective
+from ..scoring.policy import Policy
+from .answers import Answers, sample_answers
+from .kl_controller import next_strength, scale_penalties
+from .log_probs import TokenOutputs, score_on_ranks, with_divergences
+from .metrics import rollout_metrics
+from .record import Record
+from .rollout import records_of
+from .rows import rows_of
+from .scores import AnswerScores, RewardSources, score_answers
+from .token_columns import mask_of, penalties_of, with_token_columns
+
+__all__ = ["Rollout", "RolloutSetup", "roll"]
+
+
+@dataclass(frozen=True, eq=False)
+class RolloutSetup:
+    """All that makes rollouts: the job as if the prompts were its only source, the sampler, the reward sources."""
+
+    job: Job
+    objective: Objective
+    policy: Policy
+    sampler: Sampler
+    sampling: Sampling
+    reward_sources: RewardSources
+
+
+@dataclass(frozen=True, eq=False)
+class Rollout:
+    """The rows of a rollout, their anchors by place, and the values that its steps log beside their own."""
+
+    number: int
+    rows: Sequence[Example]
+    anchors: Anchors
+    metrics: Mapping[str, float]
+    records: Sequence[Record]
+    """The answers, for `rollouts.jsonl`."""
+    strength_after: float
+    """The factor on the KL in the reward of the next rollout."""
+
+
+def roll(
+    context: Context,
+    setup: RolloutSetup,
+    prompts: Sequence[Prompt],
+    pieces: Sequence[Sequence[int]],
+    *,
+    number: int,
+    step: int,
+    strength: float,
+) -> Rollout:
+    """Sample answers to the prompts of a rollout, score them, and weigh them.
+
+    ``pieces`` are the micro-batches of rows (by place) that this rank will first train on: scored in the same ones,
+    the ratios of the first steps are 1 to the last bit. ``step`` counts the steps before the rollout, ``strength`` is
+    the factor on the KL in its reward.
+    """
+    plan = setup.objective.plan
+    answers, scores = answer(context, setup, prompts, derive(setup.job.spec.train.seed, "rollout", number))
+    rows = rows_of(plan, answers, scores)
+    scored, anchors = score(context, setup, rows, pieces)
+    penalties = scale_penalties(penalties_of(plan, setup.objective.penalty, anchors, mask_of(rows)), strength)
+    metrics = rollout_metrics(plan, answers, scores, rows, anchors, penalties)
+    adaptive = plan.advantage and plan.advantage["adaptive"]
+    if adaptive:
+        metrics["objective/kl_coef"] = strength * adaptive["beta"]
+    return Rollout(
+        number,
+        rows=with_token_columns(plan, rows, scored, scores, penalties),
+        anchors=anchors,
+        metrics=metrics,
+        records=list(records_of(number, step, answers, scores)),
+        strength_after=strength_after(setup, strength, metrics, len(rows), adaptive),
+    )
+
+
+def answer(
+    context: Context, setup: RolloutSetup, prompts: Sequence[Prompt], seed: int
+) -> tuple[list[Answers], AnswerScores]:
+    """Sample the answers to the prompts and score them, against a mixture of policy and reference where one plays."""
+    answers = sample_answers(context, setup.sampler, prompts, setup.sampling, seed=seed)
+    opponent, reference = setup.job.spec.data.opponent or {}, setup.policy.reference
+    if opponent.get("kind") != "mixture" or reference is None:
+        return answers, score_answers(context, setup.reward_sources, answers)
+    # The opponent is the geometric mixture of the policy and its reference.
+    against = sample_answers(
+        context,
+        setup.sampler,
+        prompts,
+        setup.sampling,
+        seed=derive(seed, "opponent"),
+        mixture=(reference.model, opponent["weight"]),
+    )
+    return answers, score_answers(context, setup.reward_sources, answers, against)
+
+
+def score(
+    context: Context, setup: RolloutSetup, rows: Sequence[Example], pieces: Sequence[Sequence[int]]
+) -> tuple[list[TokenOutputs], Anchors]:
+    """Score the rows under the policy as it sampled them, and under each model that it is compared with."""
+    policy = setup.policy
+    scored = score_on_ranks(context, policy.scorer, rows, pieces)
+    own = [each["logps"] for each in scored]
+    anchors = {"rollout": own, "previous_iterate": own}
+    if (reference := policy.reference) is not None:
+        others = score_on_ranks(context, reference.scorer, rows, pieces, reference.within)
+        anchors["initial"] = [each["logps"] for each in others]
+    if (average := policy.average) is not None:
+        lend = lambda: average.lent(policy.model)  # noqa: E731 - entered anew around each forward
+        means = score_on_ranks(context, policy.scorer, rows, pieces, lend)
+        anchors["ema"] = [each["logps"] for each in means]
+    if setup.objective.reads_old_divergence and reference is not None:
+        scored = with_divergences(context, policy.model, reference, scored, rows, pieces)
+        stored = OUTPUTS[Quantity.DIVERGENCE].stored
+        anchors[OLD_DIVERGENCE] = [each[stored] for each in scored]
+    return scored, anchors
+
+
+def strength_after(
+    setup: RolloutSetup,
+    strength: float,
+    metrics: Mapping[str, float],
+    rows: int,
+    adaptive: Mapping[str, Any] | None,
+) -> float:
+    """Let the KL controller set the factor of the next rollout, where the KL follows a target."""
+    if not adaptive:
+        return strength
+    responses = rows * setup.job.spec.data.completions_per_prompt
+    return next_strength(strength, metrics["objective/kl"], responses, adaptive)

@@ -1,0 +1,28 @@
+"""What every forward of a run shares: the run, its ranks, its tokenizer, and the layout of its batches."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from ...contract.job import Job
+from ..ranks.run import Run
+from ..ranks.world import World
+from .micro import BatchLayout
+
+__all__ = ["Context"]
+
+
+@dataclass(frozen=True)
+class Context:
+    """One value in the place of four that travel together. It stays the same from the first forward to the last."""
+
+    run: Run
+    world: World
+    tokenizer: Any
+    layout: BatchLayout
+
+    @property
+    def job(self) -> Job:
+        """The job of the run, with all of its sources."""
+        return self.run.job

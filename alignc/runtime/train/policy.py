@@ -1,0 +1,96 @@
+"""The policy of a run: as training began, or as the newest whole checkpoint has it, and the models beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor, nn
+
+from ...contract.job import Job
+from ...contract.outputs import Quantity
+from ..base.console import say
+from ..engines.engine import Engine, build_engine
+from ..models.ema import averaged, read_kept
+from ..models.load import autocast_dtype, initial_model, narrow_for_zero, ready, resumed_model
+from ..ranks.run import Run
+from ..ranks.world import World
+from ..rollout.log_probs import reference_of, same_words
+from ..rollout.rollout import wants_reference
+from ..scoring.context import Context
+from ..scoring.micro import choose_layout
+from ..scoring.policy import Policy
+from ..scoring.rewards import RewardScorer
+from ..scoring.scorer import Reference, Scorer
+from .checkpoint import TrainerState, newest, read_optimizer, read_state
+from .identity import identity_of
+from .source import Source
+from .sources import sampled_among
+
+__all__ = ["last_checkpoint", "load_model", "policy_of", "scorers_of", "start_engine"]
+
+
+def last_checkpoint(run: Run, world: World) -> tuple[Path | None, TrainerState]:
+    """Find the newest whole checkpoint of a run that goes on, and the state that it was saved in."""
+    resumes = run.options.resume and world.main
+    found = newest(run.job.output_dir / "checkpoints", say) if resumes else None
+    saved: Path | None = world.gather(found)[0]
+    state = read_state(saved, identity_of(run.folder)) if saved else TrainerState()
+    run.step = state.step
+    return saved, state
+
+
+def load_model(
+    run: Run, world: World, tokenizer: Any, saved: Path | None
+) -> tuple[nn.Module, Mapping[str, Tensor], Context]:
+    """Load the policy, its weights in full precision, and the context with the layout of its batches."""
+    job = run.job
+    model = resumed_model(job, tokenizer, saved) if saved else initial_model(job, tokenizer)
+    model = ready(model, job, world.device)
+    weights, autocast = narrow_for_zero(job, model, autocast_dtype(job, world.device))
+    layout = choose_layout(job, model, tokenizer, world.device, autocast)
+    return model, weights, Context(run, world, tokenizer, layout)
+
+
+def policy_of(context: Context, sources: Sequence[Source], model: nn.Module, saved: Path | None) -> Policy:
+    """Put beside the model what its sampled rows are compared with: a reference, an average of its weights.
+
+    Failure E607 where a loss compares whole distributions and the reference has other words.
+    """
+    sampled, reference, average = sampled_among(sources), None, None
+    if sampled is not None:
+        objective = sampled.objective
+        reference = reference_of(context, model) if wants_reference(sampled.job) else None
+        whole = Quantity.DIVERGENCE in objective.plan.outputs or objective.reads_old_divergence
+        if whole and reference is not None:
+            same_words(model, reference.model)
+        if "ema" in objective.plan.anchors:
+            average = read_kept(model, saved) if saved else averaged(model)
+    trained, scorer = scorers_of(context.job, model, reference)
+    return Policy(model, scorer, trained, reference, average)
+
+
+def scorers_of(job: Job, model: nn.Module, reference: Reference | None) -> tuple[nn.Module, nn.Module]:
+    """Make the scorer that is trained, and the one that scores rollouts.
+
+    In training the reference runs along where its whole distribution is compared, not the drawn tokens alone.
+    """
+    outputs = job.plan.outputs
+    if Quantity.SCORE in outputs:
+        scorer: nn.Module = RewardScorer(model)
+        return scorer, scorer
+    scorer = Scorer(model, outputs=[name for name in outputs if name != Quantity.DIVERGENCE])
+    if Quantity.DIVERGENCE not in outputs:
+        return scorer, scorer
+    return Scorer(model, outputs=outputs, beside=reference), scorer
+
+
+def start_engine(
+    context: Context, policy: Policy, weights: Mapping[str, Tensor], saved: Path | None
+) -> Engine:
+    """Build the engine, with weights and optimizer as a checkpoint has them where training goes on."""
+    engine = build_engine(context.job, context.run.folder, context.world, policy.trained, policy.model)
+    if saved:
+        engine.restore(weights, read_optimizer(saved))
+    return engine

@@ -1,0 +1,131 @@
+"""The sources of a job: loaded, given their anchors or a policy to sample from, and counted out in steps."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from torch import nn
+
+from ...contract.failure import Failure
+from ..data import Counts
+from ..ranks.run import Run, halt
+from ..ranks.world import World
+from ..scoring.anchors import anchors_of
+from ..scoring.context import Context
+from ..scoring.objective import objectives_of
+from ..scoring.policy import Policy
+from .checkpoint import TrainerState
+from .given import Given, load_given
+from .sampled import Sampled, load_sampled
+from .source import Evaluated, Source, Step
+
+__all__ = [
+    "all_counts",
+    "attached",
+    "evaluate_sources",
+    "load_sources",
+    "sampled_among",
+    "steps_of",
+    "total_steps",
+    "with_anchors",
+]
+
+
+def load_sources(run: Run, world: World, tokenizer: Any, loss: ModuleType) -> list[Source]:
+    """Load the rows or the prompts of every source, each with its own objective of `loss.py`.
+
+    Failure E806 where two sources are sampled: a step follows the rollouts of one.
+    """
+    job, options, sources = run.job, run.options, list[Source]()
+    for part, objective in zip(job.parts or (job,), objectives_of(job, loss), strict=True):
+        if part.spec.data.online:
+            sources.append(load_sampled(run, world, part, objective, tokenizer))
+        else:
+            sources.append(
+                load_given(part, objective, tokenizer, world.size, options.limit, options.max_steps)
+            )
+    if sum(isinstance(source, Sampled) for source in sources) > 1:
+        raise Failure("E806", "a job samples the rows of one source at most; this one has several")
+    halt(run, world)
+    steps = total_steps(sources)
+    return [source.until(steps) if isinstance(source, Given) else source for source in sources]
+
+
+def sampled_among(sources: Sequence[Source]) -> Sampled | None:
+    """Find the source whose rows are sampled."""
+    return next((source for source in sources if isinstance(source, Sampled)), None)
+
+
+def longest(sources: Sequence[Source]) -> Given:
+    """Find the given source with the most rows, the first of them."""
+    given = [source for source in sources if isinstance(source, Given)]
+    return max(given, key=lambda source: (len(source.rows), -source.objective.source))
+
+
+def total_steps(sources: Sequence[Source]) -> int:
+    """Count the steps of the run."""
+    sampled = sampled_among(sources)
+    return sampled.schedule.total_steps if sampled else longest(sources).order.total_steps
+
+
+def steps_of(sources: Sequence[Source], state: TrainerState) -> Iterator[Step]:
+    """Yield the steps that follow a state. Rollouts count them where rows are sampled, else the longest source does.
+
+    The other sources begin a new pass, in a new order, whenever one is through.
+    """
+    sampled = sampled_among(sources)
+    if sampled is not None:
+        yield from sampled.steps(state)
+        return
+    order = longest(sources).order
+    for number in range(state.step + 1, order.total_steps + 1):
+        yield Step(number, order.epoch_after(number), before=number - 1)
+
+
+def with_anchors(
+    context: Context, sources: Sequence[Source], model: nn.Module, saved: Path | None, state: TrainerState
+) -> tuple[list[Source], TrainerState]:
+    """Give the given rows their anchors, computed once or read from the cache; the state keeps the cache's key.
+
+    A run that starts anew is its own reference: ``model`` then scores the rows, before its first update.
+    """
+    anchored = [s for s in sources if isinstance(s, Given) and s.objective.plan.anchors]
+    plans = [source.objective.plan.anchors for source in anchored]
+    names = plans[0] if len(sources) == len(plans) == 1 else sorted({name for own in plans for name in own})
+    parts = [rows.examples for source in anchored for rows in (source.rows, source.held_out)]
+    anchors, key = anchors_of(context, names, parts, None if saved else model, state.reference)
+    pairs = iter(zip(anchors[::2], anchors[1::2], strict=True))
+    filled = [s.with_anchors(*next(pairs)) if isinstance(s, Given) and s in anchored else s for s in sources]
+    return filled, dataclasses.replace(state, reference=key)
+
+
+def attached(context: Context, sources: Sequence[Source], policy: Policy, saved: Path | None) -> list[Source]:
+    """Let the sources that sample their rows sample them from a policy."""
+    return [s.attached(context, policy, saved) if isinstance(s, Sampled) else s for s in sources]
+
+
+def all_counts(sources: Sequence[Source]) -> Counts:
+    """Add up the counts of the rows of all sources."""
+    counts = [dataclasses.astuple(source.counts) for source in sources]
+    return Counts(*(sum(column) for column in zip(*counts, strict=True)))
+
+
+def evaluate_sources(
+    context: Context, sources: Sequence[Evaluated], scorer: nn.Module, state: TrainerState
+) -> dict[str, float]:
+    """Evaluate every source that has held-out rows or prompts. A signal interrupts.
+
+    The loss of several sources is the sum of their losses, and known where every one has held-out rows.
+    """
+    values: dict[str, float] = {}
+    for source in sources:
+        if source.held_out_size:
+            values |= source.evaluate(context, scorer, state)
+    names = [f"eval_{source.objective.name_of_loss()}" for source in sources]
+    if len(sources) > 1 and all(name in values for name in names):
+        values = {"eval_loss": sum(values[name] for name in names), **values}
+    return values
