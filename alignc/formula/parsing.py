@@ -1,6 +1,6 @@
 """Formulas in a spec: a whitelist of arithmetic, parsed and never evaluated as Python.
 
-A preset writes `=1/(2*tau)` where a term's number follows from a parameter.
+A preset writes `=1/(2*tau)` for a number of a term that depends on a parameter.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ OPERATORS: dict[type[ast.AST], Callable[[float, float], float]] = {
 
 
 class FormulaError(ValueError):
-    """A formula that the whitelist refuses; `column` counts from 1 within the formula."""
+    """A formula that the whitelist refuses; `column` counts from 1 in the formula."""
 
     def __init__(self, message: str, column: int = 1) -> None:
         super().__init__(message)
@@ -30,17 +30,19 @@ class FormulaError(ValueError):
 
 
 def parse(text: str, functions: frozenset[str] = frozenset()) -> ast.expr:
-    """Parse a formula and check every node of it against the whitelist.
+    """Parse a formula and check each of its nodes against the whitelist.
 
-    Numbers, names, + − * / **, brackets, and calls of the functions named.
-    Raises FormulaError with the column of the offence.
+    The whitelist has numbers, names, + − * / **, brackets, and calls of the given functions.
+    Raises FormulaError with the column of the error.
     """
     if len(text) > MAX_LENGTH:
         raise FormulaError(f"a formula has at most {MAX_LENGTH} characters")
     try:
         tree = ast.parse(text.strip(), mode="eval").body
     except (SyntaxError, ValueError, MemoryError, RecursionError) as error:
-        raise FormulaError("not a formula", _in_text(text, getattr(error, "offset", 1) or 1)) from None
+        raise FormulaError(
+            "this is not a formula", _in_text(text, getattr(error, "offset", 1) or 1)
+        ) from None
     try:
         _check(tree, functions, 0)
     except FormulaError as error:
@@ -49,12 +51,12 @@ def parse(text: str, functions: frozenset[str] = frozenset()) -> ast.expr:
 
 
 def _in_text(text: str, column: int) -> int:
-    """Count a column from where the text begins, blanks before the formula included."""
+    """Return a column of the formula as a column of the text, which may start with blanks."""
     return column + len(text) - len(text.lstrip())
 
 
 def require(tree: ast.expr, known: Collection[str], what: str) -> None:
-    """Raise FormulaError at the first name that is not known; `what` says what the formula is.
+    """Raise FormulaError at the first unknown name; `what` describes the formula in the message.
 
     Exponents must be whole numbers.
     """
@@ -67,21 +69,19 @@ def require(tree: ast.expr, known: Collection[str], what: str) -> None:
 
 
 def whole(node: ast.expr) -> int:
-    """Read an exponent. Raises FormulaError where it is no whole number of at most 64."""
+    """Read an exponent. Raises FormulaError unless it is a whole number of at most 64."""
     match node:
         case ast.Constant(value=int() as value) if abs(value) <= MAX_EXPONENT:
             return value
         case ast.UnaryOp(op=ast.USub(), operand=ast.Constant(value=int() as value)) if value <= MAX_EXPONENT:
             return -value
-    message = (
-        f"an exponent is a whole number of at most {MAX_EXPONENT}; a root is sqrt(…), a power exp(…·log(…))"
-    )
+    message = f"an exponent must be a whole number of at most {MAX_EXPONENT}; write other powers with sqrt, exp and log"
     raise FormulaError(message, node.col_offset + 1)
 
 
 def _check(node: ast.expr, functions: frozenset[str], depth: int) -> None:
     if depth > 40:
-        raise FormulaError("nested too deeply", node.col_offset + 1)
+        raise FormulaError("the formula is nested too deeply", node.col_offset + 1)
     for inner in _parts(node, functions):
         _check(inner, functions, depth + 1)
 
@@ -102,19 +102,19 @@ def _parts(node: ast.expr, functions: frozenset[str]) -> list[ast.expr]:
 
 
 def names(tree: ast.expr) -> set[str]:
-    """Collect the names that a parsed formula uses, its functions left out."""
+    """Collect the names in a parsed formula, without its functions."""
     called = {id(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
     return {node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and id(node) not in called}
 
 
 def value_of(tree: ast.expr, values: Mapping[str, float]) -> float:
-    """Evaluate a parsed arithmetic formula. Raises FormulaError on an unknown name or no finite value."""
+    """Evaluate a parsed arithmetic formula. Raises FormulaError for an unknown name or a value that is not finite."""
     try:
         return _value(tree, values)
     except KeyError as error:
         raise FormulaError(f"unknown name `{error.args[0]}`") from None
     except (ArithmeticError, ValueError):
-        raise FormulaError("has no finite value") from None
+        raise FormulaError("the formula has no finite value") from None
 
 
 def _value(node: ast.expr, values: Mapping[str, float]) -> float:
@@ -128,4 +128,4 @@ def _value(node: ast.expr, values: Mapping[str, float]) -> float:
             return -inner if isinstance(op, ast.USub) else inner
         case ast.BinOp(left=left, op=op, right=right):
             return OPERATORS[type(op)](_value(left, values), _value(right, values))
-    raise FormulaError(f"`{ast.unparse(node)}` has no value of its own", node.col_offset + 1)
+    raise FormulaError(f"`{ast.unparse(node)}` has no value", node.col_offset + 1)

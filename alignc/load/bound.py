@@ -1,4 +1,4 @@
-"""The parameters of presets: where a preset is found, and the values that a spec gives its parameters."""
+"""The search for presets, and the values of their parameters in a spec."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ __all__ = ["Bound", "Files", "Places", "bind", "find"]
 
 OBJECTIVE: NodePath = ("objective",)
 Places = Mapping[NodePath, Origin]
-"""Where the values of a user's own preset file stand."""
+"""The origins of the values in a preset file of the user."""
 
 
 Files = tuple[FilePath, ...]
-"""The preset files that led here."""
+"""The chain of preset files that led to this preset."""
 
 
 @dataclass(frozen=True)
 class Bound:
-    """A preset's parameter with the value that it has in this spec."""
+    """A parameter of a preset with its value in this spec."""
 
     name: str
     value: float | int | bool | str | dict[str, Any] | None
@@ -36,7 +36,7 @@ class Bound:
     origin: Origin
 
     def unit(self, others: dict[str, Bound]) -> str | None:
-        """Look up the unit, which another choice may decide."""
+        """Return the unit, which may depend on the choice of another parameter."""
         if not isinstance(self.parameter.unit, dict):
             return self.parameter.unit
         for condition, unit in self.parameter.unit.items():
@@ -49,7 +49,10 @@ class Bound:
 def find(
     document: Document, name: Any, before: Files
 ) -> tuple[Preset, Places, dict[str, str], tuple[FilePath, ...]]:
-    """Find a preset, where its values stand, its text, and the files that led to it; alignc's own are only named."""
+    """Find a preset; return it with the origins of its values, its texts by file, and the chain of its files.
+
+    A built-in preset has no origins and no texts.
+    """
     span = document.span((*OBJECTIVE, "preset"))
     if not isinstance(name, str):
         raise DiagnosticError([Diagnostic("E003", "`preset` must be a text", span)])
@@ -60,18 +63,24 @@ def find(
     path = FilePath(span.file).parent / name
     if not is_file(path):
         raise DiagnosticError(
-            [Diagnostic("E008", f"no file `{name}`", span, help="paths start at the spec's folder")]
+            [
+                Diagnostic(
+                    "E008", f"there is no file `{name}`", span, help="paths start at the folder of the spec"
+                )
+            ]
         )
     if real(path) in before:
-        raise DiagnosticError([Diagnostic("E001", f"`preset: {name}` comes back to this file", span)])
+        raise DiagnosticError([Diagnostic("E001", f"`preset: {name}` leads back to this file", span)])
     preset, source = load_preset(path)
     return preset, of_source(source).origins, {source.file: source.text}, (*before, real(path))
 
 
 def bind(document: Document, preset: Preset, places: Places, also: tuple[str, ...]) -> dict[str, Bound]:
-    """Give a preset's parameters the objective's values, or their defaults. Raises DiagnosticError with all errors.
+    """Bind the parameters of a preset to the values of the objective or to their defaults.
 
-    `also`: fields that may stand beside the parameters.
+    Raises DiagnosticError with all errors.
+
+    `also` lists further fields that are allowed beside the parameters.
     """
     given = document.data["objective"]
     known = [*preset.parameters, "terms", "preset", *also]
@@ -94,14 +103,14 @@ def bind(document: Document, preset: Preset, places: Places, also: tuple[str, ..
 
 
 def _unknown(key: str, known: list[str], document: Document) -> Diagnostic:
-    """Make the E002 of what is no parameter; the strength of a KL stands in its block."""
+    """Make the E002 for an unknown parameter; for `beta` of a KL, point to the `kl:` block."""
     found = unknown_field((*OBJECTIVE, key), known, document)[0]
     block = ".".join(map(str, (*document.written(OBJECTIVE), "kl", "beta")))
-    return replace(found, help=f"here: `{block}`") if key == "beta" and "kl" in known else found
+    return replace(found, help=f"use `{block}`") if key == "beta" and "kl" in known else found
 
 
 def _over(default: Any, given: Any) -> Any:
-    """Lay a part of a term over its default, unless it is another kind of part."""
+    """Merge a given part of a term into its default, unless the kinds of both differ."""
     same = isinstance(default, dict) and isinstance(given, dict) and given.get("kind") == default.get("kind")
     return {**default, **given} if same else given
 

@@ -1,4 +1,4 @@
-"""From pydantic's errors to diagnostics at the user's own line."""
+"""Conversion of pydantic's errors to diagnostics at the line of the user."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ FORMS = {
     URL: "`http://HOST/PATH`, without a user",
     NAME: "a name of lower-case letters, digits and _",
 }
-"""What the patterns of fields stand for."""
+"""The patterns of fields, in words."""
 TYPES = {
     "float_type": "a number",
     "int_type": "a whole number",
@@ -50,9 +50,9 @@ TYPES = {
 def diagnose(
     error: ValidationError, document: Document, model: type[BaseModel], *, skip: str | None = None
 ) -> list[Diagnostic]:
-    """Turn a validation error into diagnostics, one a cause, in the order of the file.
+    """Turn a validation error into diagnostics in the order of the file, one for each cause.
 
-    `skip` names a section whose errors are known already.
+    `skip` names a section whose errors are reported already.
     """
     found: dict[tuple[str, NodePath], Diagnostic] = {}
     forgiven: set[NodePath] = set()
@@ -70,9 +70,9 @@ def diagnose(
 
 
 def data_path(location: Sequence[str | int], document: Document, kind: str) -> NodePath:
-    """Strip the union tags of a pydantic location, so that it is a path in the data.
+    """Remove the union tags of a pydantic location; the result is a path in the data.
 
-    A tag may be a key as well, as `sources` is: then the unknown field that was found shows which it was.
+    A tag may also be a key, such as `sources`. Then the unknown field decides whether the step is a tag or a key.
     """
     path = _walked(location, document)
     if kind == "extra_forbidden" and path[-1:] != tuple(location[-1:]):
@@ -110,7 +110,7 @@ def _one(
 
 
 def unknown_field(path: NodePath, known: Sequence[str], document: Document) -> tuple[Diagnostic, str | None]:
-    """Make the E002 of an unknown field; also returns the field that was probably meant."""
+    """Make the E002 of an unknown field; also return the field that was probably meant."""
     name = str(path[-1])
     guess = did_you_mean(name, known)
     renamed = RENAMED.get(name)
@@ -120,13 +120,13 @@ def unknown_field(path: NodePath, known: Sequence[str], document: Document) -> t
     elif renamed:
         way_out = renamed
     else:
-        way_out = f"fields of {where}: {', '.join(known)}"
+        way_out = f"the fields of {where} are: {', '.join(known)}"
     span = document.span(path, of_key=True)
     return Diagnostic("E002", f"unknown field `{name}`", span, help=way_out), guess
 
 
 def missing_field(path: NodePath, document: Document) -> Diagnostic:
-    """Make the E006 of a missing field; it points at its parent's key."""
+    """Make the E006 of a missing field, at the key of its parent."""
     where = _dotted(document.written(path[:-1]))
     inside = f" in `{where}`" if where else ""
     span = document.span(path[:-1], of_key=True) if path[:-1] else _top(document)
@@ -138,7 +138,7 @@ def _dotted(path: Iterable[str | int]) -> str:
 
 
 def _top(document: Document) -> Span:
-    """Point at the file's start, or at that of the stage that a document is in a pipeline."""
+    """Return the start of the file, or the start of the stage if the document is a stage of a pipeline."""
     origin = document.origins.get(())
     return origin.key if origin and origin.key else Span.at(document.span(()).file)
 
@@ -170,9 +170,11 @@ def _wrong_value(kind: str, item: Any, path: NodePath, document: Document) -> Di
         return Diagnostic("E004", f"`{name}` must be {words} {item['ctx'][key]}, found {given}", span)
     if kind == "string_pattern_mismatch":
         pattern = str(item["ctx"]["pattern"])
-        seen = "" if pattern == URL else f", found {shown(given)}"  # an address may hold a password
+        seen = (
+            "" if pattern == URL else f", found {shown(given)}"
+        )  # an address may contain a password, so it is not shown
         return Diagnostic(
-            "E004", f"`{name}` must be {FORMS.get(pattern, f'what `{pattern}` matches')}{seen}", span
+            "E004", f"`{name}` must be {FORMS.get(pattern, f'a text that matches `{pattern}`')}{seen}", span
         )
     if kind == "too_short":
         return Diagnostic("E004", f"`{name}` must not be empty", span)
@@ -189,7 +191,7 @@ def _wrong_value(kind: str, item: Any, path: NodePath, document: Document) -> Di
 def _wrong_choice(
     name: str, given: str, expected: str, span: Any, absent: tuple[str, str] | None
 ) -> Diagnostic:
-    """Make the E003 of a choice that is not offered; `absent`: the reason and the way out, where these are known."""
+    """Make the E003 of an unknown choice; `absent` holds its reason and its help, if they are known."""
     if absent is not None:
         return Diagnostic("E003", f"`{name}: {given}` is not supported", span, why=absent[0], help=absent[1])
     choices = [c.strip("' ") for c in expected.replace(" or ", ", ").split(",")]

@@ -1,4 +1,4 @@
-"""Look for files under names that a person wrote: no name, however odd, is an exception."""
+"""File look-ups that raise no exception for strange names."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ __all__ = ["exists", "is_file", "real"]
 
 
 def exists(path: str | Path) -> bool:
-    """Tell whether there is anything at a path."""
+    """Return whether a file or folder exists at a path."""
     return os.path.exists(path)
 
 
 def is_file(path: str | Path) -> bool:
-    """Tell whether there is a file at a path."""
+    """Return whether a file exists at a path."""
     return os.path.isfile(path)
 
 
 def real(path: str | Path) -> Path:
-    """Follow links to what a path stands for; a name that cannot be one stays as it is."""
+    """Resolve the links of a path; an invalid path is returned unchanged."""
     try:
         return Path(os.path.realpath(path))
     except (OSError, ValueError):

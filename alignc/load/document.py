@@ -1,4 +1,4 @@
-"""A spec as plain data with the origin of every value: what layers merge into, before types are checked."""
+"""A spec as plain data with the origin of each value, merged from its layers before types are checked."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ __all__ = ["Document", "Origin", "laid_over", "leaves", "merge", "of_source"]
 
 @dataclass(frozen=True)
 class Origin:
-    """Where a value was written: a place in a file, a preset, the command line."""
+    """The origin of a value: a place in a file, a preset, or the command line."""
 
     label: str
-    """What a person is shown, such as `spec.yaml:6:24` or `preset:dpo`."""
+    """The text for the user, such as `spec.yaml:6:24` or `preset:dpo`."""
     key: Span | None = None
     value: Span | None = None
     at: NodePath | None = field(default=None, compare=False)
-    """The path under which it was written there, which presets and names of terms move elsewhere."""
+    """The path of the value in the file; presets and names of terms move the value to another path."""
 
     @property
     def span(self) -> Span | None:
-        """The value's place, or its key's."""
+        """The span of the value, or of its key."""
         return self.value or self.key
 
 
 @dataclass(frozen=True)
 class Document:
-    """Nested data and, by path, the origin of each node. `bindings` holds formulas over a preset's parameters."""
+    """Nested data, and the origin of each node by its path; `bindings` holds formulas over preset parameters."""
 
     data: dict[str, Any]
     origins: Mapping[NodePath, Origin]
@@ -40,14 +40,14 @@ class Document:
     bindings: Mapping[NodePath, str] = field(default_factory=dict)
 
     def origin(self, path: NodePath) -> Origin | None:
-        """Find the origin of a path, or of its nearest parent that has one."""
+        """Return the origin of a path, or of its nearest parent with an origin."""
         for end in range(len(path), -1, -1):
             if found := self.origins.get(path[:end]):
                 return found
         return None
 
     def written(self, path: NodePath) -> NodePath:
-        """Turn a path of the data into the one under which its user wrote it; as it is where nobody did."""
+        """Return the path under which the user wrote a value; without an origin, return the path itself."""
         for end in range(len(path), 0, -1):
             if origin := self.origins.get(path[:end]):
                 return path if origin.at is None else (*origin.at, *path[end:])
@@ -64,7 +64,7 @@ class Document:
         return node
 
     def span(self, path: NodePath, *, of_key: bool = False) -> Span:
-        """Find the place to point at for a path: the value's (or its key's), else the nearest parent's."""
+        """Return the span for a finding at a path: of the value, of its key, or of the nearest parent."""
         for end in range(len(path), -1, -1):
             origin = self.origins.get(path[:end])
             if origin is None:
@@ -75,7 +75,7 @@ class Document:
         return Span(self.file, 1, 1, 1, 1)
 
     def _nearer(self, parent: Span, path: NodePath) -> Span:
-        """Choose for what a preset gave the preset's own line, where its parent stands in a file that is extended."""
+        """Return the span of `preset:` for a value of the preset whose parent comes from an extended file."""
         top, preset = self.origins.get(()), self.origins.get(("objective", "preset"))
         given = self.origins.get(path)
         if top is None or preset is None or given is None or top.span is None or preset.span is None:
@@ -96,11 +96,10 @@ def _origin(path: NodePath, spans: NodeSpan) -> Origin:
 
 
 def merge(base: Document, over: Document) -> Document:
-    """Lay one document over another: mappings merge key by key, everything else is replaced.
+    """Merge one document into another: mappings merge key by key, and other values are replaced.
 
-    A mapping of another form (`{run: …}` over `{init: …}`) or of another `init`, `preset` or `kind` replaces the one
-    below it as a whole: what it says of its own choice is all there is to say. `--set data.reward.kind=…` changes that
-    key alone.
+    A mapping of another form (`{run: …}` over `{init: …}`), or with another `init`, `preset` or `kind`, replaces the
+    whole mapping below it. `--set data.reward.kind=…` changes only this key.
     """
     origins = dict(base.origins)
     data = _merge(base.data, over.data, (), origins, over.origins, over.file == "--set")
@@ -139,18 +138,18 @@ def _merge(
 
 
 def _choices(flag: bool, whole: bool) -> tuple[str, ...]:
-    """Name the keys whose other value makes another mapping; `whole`: it was written out, not only stepped into."""
+    """List the keys that make another mapping if their values differ; `whole` says that the mapping is written out."""
     return ("init", "preset", "kind") if whole or not flag else ()
 
 
 def laid_over(below: Any, above: Any) -> Any:
-    """Lay a value that is written out over another: of two mappings of one form the upper one's keys win."""
+    """Merge a written value over another; in two mappings of one form, the keys of the upper mapping win."""
     same = isinstance(below, dict) and isinstance(above, dict)
     return {**below, **above} if same and not _another_form(below, above, _choices(True, True)) else above
 
 
 def _another_form(below: dict[str, Any], above: dict[str, Any], choices: tuple[str, ...]) -> bool:
-    """Tell whether one of two mappings is written in a form that the other excludes."""
+    """Return whether two mappings have forms that exclude each other."""
     listed = isinstance(below.get("terms"), list), isinstance(above.get("terms"), list)
     if ("preset" in below and listed[1]) or (listed[0] and "preset" in above):
         return True
@@ -167,7 +166,7 @@ def _meant(name: str, given: dict[str, Any]) -> bool:
 
 
 def leaves(value: Any, path: NodePath = ()) -> Iterator[tuple[NodePath, Any]]:
-    """Walk every scalar of nested data with its path."""
+    """Yield each scalar of nested data with its path."""
     if isinstance(value, dict):
         for key, inner in value.items():
             yield from leaves(inner, (*path, key))

@@ -1,4 +1,4 @@
-"""Expand presets: from `{preset: dpo, beta: 0.1}` to terms, each value with its origin."""
+"""The expansion of presets: from `{preset: dpo, beta: 0.1}` to terms, with the origin of each value."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ OBJECTIVE: NodePath = ("objective",)
 
 @dataclass(frozen=True)
 class Nested:
-    """A preset that stands as a term: its parameters, under a label that tells them from others of their name."""
+    """A preset that is used as a term: its parameters, and a label that makes their names unique."""
 
     preset: Preset
     parameters: dict[str, Bound]
@@ -33,7 +33,7 @@ class Nested:
 
 @dataclass(frozen=True)
 class Expanded:
-    """A document whose objective is terms alone, what its preset was, and by index which terms another one gave."""
+    """A document whose objective has only terms, with its preset, and the nested presets by index of their terms."""
 
     document: Document
     preset: Preset | None
@@ -42,9 +42,10 @@ class Expanded:
 
 
 def expand(document: Document, before: Files = (), also: tuple[str, ...] = ()) -> Expanded:
-    """Expand the objective's presets. Raises DiagnosticError with every error found in the objective.
+    """Expand the presets of the objective. Raises DiagnosticError with all errors of the objective.
 
-    `before`: the preset files that led here, of which none may come back. `also`: fields beside the parameters.
+    `before` lists the chain of preset files, none of which may occur again. `also` lists fields that are allowed
+    beside the parameters.
     """
     objective = document.data.get("objective")
     if not isinstance(objective, dict) or not ({"preset", "terms"} & objective.keys()):
@@ -89,7 +90,7 @@ def _expanded(
 
 
 def _defaults(preset: Preset, document: Document) -> dict[NodePath, dict[str, Any]]:
-    """Collect what a preset sets outside the objective; some of it only where the policy makes its responses."""
+    """Collect the defaults of a preset outside the objective; those of `online` apply only to sampled responses."""
     rows = _sampled_rows(document)
     kind = document.get((*rows, "kind")) if rows else None
     found: dict[NodePath, dict[str, Any]] = {("train",): dict(preset.train)}
@@ -101,7 +102,7 @@ def _defaults(preset: Preset, document: Document) -> dict[NodePath, dict[str, An
 
 
 def _sampled_rows(document: Document) -> NodePath:
-    """Find the section of the rows that the policy samples: `data`, or one of its sources; () where there is none."""
+    """Return the path of the rows that the policy samples: `data`, one of its sources, or () for given rows."""
     data = document.data.get("data")
     if not isinstance(data, dict):
         return ()
@@ -113,7 +114,7 @@ def _sampled_rows(document: Document) -> NodePath:
 
 
 def _laid_under(data: dict[str, Any], path: NodePath, values: dict[str, Any]) -> dict[str, Any]:
-    """Lay defaults under the values of a section; the types refuse what is no section."""
+    """Add defaults to a section; the types later refuse a value that is not a section."""
     if not path:
         return {**values, **data}
     name = str(path[0])
@@ -122,7 +123,7 @@ def _laid_under(data: dict[str, Any], path: NodePath, values: dict[str, Any]) ->
 
 
 def _without_own_preset(document: Document, before: Files) -> Expanded:
-    """Expand what presets stand among the terms of an objective that has none of its own."""
+    """Expand the presets among the terms of an objective without `preset`."""
     terms = document.data["objective"]["terms"]
     path: NodePath = (*OBJECTIVE, "terms")
     if not isinstance(terms, list) or not any(
@@ -139,7 +140,7 @@ def _without_own_preset(document: Document, before: Files) -> Expanded:
 
 
 def _all_of(step: Callable[[Any, Any], None], pairs: Iterable[tuple[Any, Any]]) -> None:
-    """Take a step for each of several pairs. Raises DiagnosticError with what was wrong with any of them."""
+    """Call `step` for each pair. Raises DiagnosticError with the errors of all calls."""
     found: list[Diagnostic] = []
     for one, other in pairs:
         try:
@@ -151,7 +152,7 @@ def _all_of(step: Callable[[Any, Any], None], pairs: Iterable[tuple[Any, Any]]) 
 
 
 def _applying(preset: Preset, parameters: dict[str, Bound]) -> list[tuple[int, dict[str, Any]]]:
-    """Pick the terms whose `when` holds for the parameters, each with its place in the preset."""
+    """Select the terms whose `when` holds for the parameters, with their indexes in the preset."""
     kept = []
     for index, term in enumerate(preset.terms):
         wanted = term.get("when", {})
@@ -161,7 +162,7 @@ def _applying(preset: Preset, parameters: dict[str, Bound]) -> list[tuple[int, d
 
 
 class _Terms:
-    """The terms under construction: a preset's, then what the spec lays over them."""
+    """The terms under construction: first the terms of a preset, then the changes of the spec."""
 
     def __init__(
         self,
@@ -179,10 +180,10 @@ class _Terms:
         self.nested: dict[int, Nested] = {}
         self.texts: dict[str, str] = dict(document.texts)
         self.reserved: set[str] = set()
-        """Names that terms further down have."""
+        """Names of later terms."""
 
     def add(self, index: int, term: dict[str, Any]) -> None:
-        """Add the preset's term of an index, its parameters put in."""
+        """Add a term of the preset, with the values of its parameters."""
         path: NodePath = (*OBJECTIVE, "terms", len(self.terms))
         given = self._substitute(term, path, ("terms", index))
         if not is_preset(given, self.document, path):
@@ -195,12 +196,12 @@ class _Terms:
     def section(
         self, path: NodePath, values: dict[str, Any]
     ) -> tuple[dict[str, Any], dict[NodePath, Origin]]:
-        """Put the parameters into a section's defaults, and say where each comes from."""
+        """Return the defaults of a section with the values of parameters, and their origins."""
         laid = {k: self._substitute(v, (*path, k), (path[0], k)) for k, v in values.items()}
         return laid, {p: o for p, o in self.origins.items() if p[: len(path)] == path}
 
     def take(self, term: Any, source: NodePath) -> None:
-        """Take over a term of the spec as it is, or the terms of the preset that it names."""
+        """Add a term of the spec, or the terms of the preset that it names."""
         if is_preset(term, self.document, source):
             self._lay_in(self.document, term, source)
             return
@@ -221,12 +222,12 @@ class _Terms:
             self._move(inner.document, index)
             at = len(self.terms)
             if self.origins[(*OBJECTIVE, "terms", at)].span is None and (named := document.origin(source)):
-                self.origins[(*OBJECTIVE, "terms", at)] = named  # what it lacks is missed there
+                self.origins[(*OBJECTIVE, "terms", at)] = named  # a missing field is reported there
             self.nested[at] = replace(own, label=label)
             self.terms.append(self._placed(each, place, len(given), at))
 
     def _placed(self, term: dict[str, Any], place: Place, count: int, at: int) -> dict[str, Any]:
-        """Give a term of a nested preset its name among the others, its weight and its source of rows."""
+        """Give a term of a nested preset its unique name, its weight and its source of rows."""
         path: NodePath = (*OBJECTIVE, "terms", at)
         own = str(term.get("name"))
         wanted = own if place.name is None else place.name if count == 1 else f"{place.name}_{own}"
@@ -243,7 +244,7 @@ class _Terms:
         return placed
 
     def _weigh(self, weight: float, origin: Origin, at: int) -> None:
-        """Say where a term's weight comes from: a factor of its own, or one more in a formula of its preset's."""
+        """Record the origin of a weight: a factor of its own, or a further factor in a formula of the preset."""
         path: NodePath = (*OBJECTIVE, "terms", at, "weight")
         if path not in self.bindings:
             self.origins[path] = origin
@@ -258,7 +259,7 @@ class _Terms:
         self.nested[at] = replace(own, parameters={**own.parameters, "weight": bound})
 
     def _move(self, inner: Document, index: int) -> None:
-        """Take over where the values of an inner term come from."""
+        """Copy the origins of the values of an inner term."""
         old: NodePath = (*OBJECTIVE, "terms", index)
         new: NodePath = (*OBJECTIVE, "terms", len(self.terms))
         self.origins |= {(*new, *p[3:]): o for p, o in inner.origins.items() if p[:3] == old}
@@ -289,7 +290,7 @@ class _Terms:
         return value
 
     def _parts(self, name: str, value: dict[str, Any], path: NodePath) -> dict[NodePath, Origin]:
-        """Say of every value in a part of a term where it comes from, as a parameter's and as the term's."""
+        """Record the origin of each value in a part of a term, under the parameter and under the term."""
         given: NodePath = (*OBJECTIVE, name)
         found = {(*given, *p): self.document.origins.get((*given, *p), self.own) for p, _ in leaves(value)}
         return {**found, **{(*path, *p[len(given) :]): origin for p, origin in found.items()}}
@@ -299,7 +300,7 @@ class _Terms:
         return origin.span is not None and origin != self.places.get(("parameters", name, "default"))
 
     def _value(self, text: str, numbers: dict[str, float], path: NodePath) -> tuple[float, list[str]]:
-        """Evaluate a preset's formula; what is wrong with it is pointed at in the preset's own file."""
+        """Evaluate a formula of a preset; an error is reported in the file of the preset."""
         span = self.origins[path].span or self.document.span((*OBJECTIVE, "preset"))
         try:
             tree = formula.parse(text)
@@ -311,8 +312,8 @@ class _Terms:
             code = "E004" if "finite" in str(error) else "E003"
             raise DiagnosticError(Diagnostic(code, f"`={text}`: {error}", span)) from None
         guess = did_you_mean(unknown, numbers)
-        hint = f"did you mean `{guess}`?" if guess else f"parameters: {', '.join(numbers)}"
-        message = f"`={text}` names `{unknown}`, which is no number among the parameters"
+        hint = f"did you mean `{guess}`?" if guess else f"the parameters are: {', '.join(numbers)}"
+        message = f"`={text}` names `{unknown}`, but no parameter with a number has this name"
         raise DiagnosticError(Diagnostic("E002", message, span, help=hint))
 
     def lay_over(self, given: Any) -> None:
@@ -321,7 +322,7 @@ class _Terms:
                 [
                     Diagnostic(
                         "E003",
-                        "`terms` beside a preset must be a mapping from a term's name to what changes in it",
+                        "`terms` together with a preset must be a mapping from the name of a term to its changes",
                         self.document.span((*OBJECTIVE, "terms")),
                     )
                 ]
@@ -335,11 +336,7 @@ class _Terms:
             self._append(name, change, source)
         elif not isinstance(change, dict):
             raise DiagnosticError(
-                [
-                    Diagnostic(
-                        "E003", f"`{name}` must be a mapping of what changes", self.document.span(source)
-                    )
-                ]
+                [Diagnostic("E003", f"`{name}` must be a mapping of changes", self.document.span(source))]
             )
         else:
             self.terms[index] = self._laid(self.terms[index], change, (*OBJECTIVE, "terms", index), source)
@@ -358,7 +355,7 @@ class _Terms:
         self.terms.append({"name": name, **change})
 
     def take_named(self, name: str, term: dict[str, Any], source: NodePath) -> None:
-        """Add the terms of a preset that stands under a name."""
+        """Add the terms of a preset under a given name."""
         named = (*source, "name")
         origins = {**self.document.origins, named: replace(self.document.origins[source], at=None)}
         self._lay_in(replace(self.document, origins=origins), {"name": name, **term}, source)
@@ -380,7 +377,7 @@ class _Terms:
         return laid
 
     def _refuse_misspelt_kind(self, base: Any, change: dict[str, Any], source: NodePath) -> None:
-        """Say only that: what stands beside a misspelt kind would be unknown to the kind below."""
+        """Report only a misspelt kind; its other fields would be unknown to the kind of the base."""
         for key in {"kind", "of"} & base.keys() - change.keys():
             if guess := did_you_mean(key, [k for k in change if k not in base]):
                 raise DiagnosticError(unknown_field((*source, guess), [key], self.document)[0])

@@ -1,4 +1,4 @@
-"""Read a spec: file, what it extends, overrides, presets, types, paths. The one entry to this package."""
+"""Read a spec: its file, the files it extends, overrides, presets, types and paths. This is the entry point."""
 
 from __future__ import annotations
 
@@ -32,33 +32,33 @@ LONGEST_TEXT = 1000
 
 @dataclass(frozen=True)
 class Loaded:
-    """A spec that has been read: typed, with origins, and with what its preset was."""
+    """A loaded spec: the typed job, the document with its origins, and the preset."""
 
     job: Job
     document: Document
     preset: Preset | None
     parameters: dict[str, Bound]
     nested: Mapping[int, Nested] = field(default_factory=dict)
-    """By the index of a term: the preset that gave it, where that stands as a term itself."""
+    """The nested presets by the index of their terms."""
     whole: Loaded | None = None
-    """Of one source's part of a spec: all of it."""
+    """The whole spec, if this is the part of one source."""
     places: tuple[int, ...] = ()
-    """The indexes that a part's terms have in the whole."""
+    """The indexes of the terms of a part in the whole spec."""
 
     def bound_at(self, path: NodePath) -> Nested | None:
-        """Find the preset that a place in the terms comes from, and its parameters."""
+        """Find the preset, with its parameters, that a path in the terms comes from."""
         if path[:2] == ("objective", "terms") and len(path) > 2 and path[2] in self.nested:
             return self.nested[int(path[2])]
         return Nested(self.preset, self.parameters, "") if self.preset else None
 
     def written(self, path: NodePath) -> NodePath:
-        """Turn a path of this part into one of the whole spec."""
+        """Return the path in the whole spec for a path in this part."""
         if self.whole is None or path[:2] != ("objective", "terms") or len(path) < 3:
             return path
         return (*path[:2], self.places[int(path[2])], *path[3:])
 
     def parameter_at(self, path: NodePath) -> Bound | None:
-        """Find a preset's parameter: `objective.NAME`, or `objective.LABEL.NAME` of one among the terms."""
+        """Find the parameter of a preset: `objective.NAME`, or `objective.LABEL.NAME` for a nested preset."""
         match path:
             case ("objective", str(name)):
                 return self.parameters.get(name)
@@ -69,21 +69,21 @@ class Loaded:
 
     @property
     def file(self) -> str:
-        """The file it was read from, as given."""
+        """The file of the spec, as given."""
         return self.document.file
 
     def origin(self, path: NodePath) -> str:
-        """Say where a value comes from: `spec.yaml:6:24`, `preset:dpo`, `--set` or `default`."""
+        """Return the origin of a value: `spec.yaml:6:24`, `preset:dpo`, `--set` or `default`."""
         found = self.document.origins.get(path)
         return found.label if found else "default"
 
 
 def load(path: str | FilePath, overrides: Sequence[str] = (), *, before: tuple[FilePath, ...] = ()) -> Loaded:
-    """Read a spec file. Raises DiagnosticError with every error that its text alone reveals.
+    """Read a spec file. Raises DiagnosticError with all errors that the text alone shows.
 
-    `overrides` are `a.b=c`, parsed and checked like the file; the n-th is line n of the file `--set`.
-    Relative paths start at the spec's folder, `output_dir` at the working directory.
-    `path` may be a stage of a pipeline, `FILE#NAME`. `before`: the specs whose `{run: …}` led here.
+    `overrides` have the form `a.b=c`, and are parsed and checked like the file. The n-th override is line n of the
+    file `--set`. Relative paths start at the folder of the spec; `output_dir` starts at the working directory.
+    `path` may be a stage of a pipeline, `FILE#NAME`. `before` lists the chain of specs whose `{run: …}` led here.
     """
     stage = address(path)
     if stage and not stage[1].inline:
@@ -103,8 +103,8 @@ def _read(path: FilePath, seen: tuple[FilePath, ...]) -> Document:
     document = of_source(load_source(path))
     if "stages" in document.data and "objective" not in document.data:
         message, hint = (
-            "a pipeline of several stages stands where one spec is wanted",
-            f"name one: `{path}#NAME`",
+            "this file is a pipeline of several stages, but one spec is needed",
+            f"name one stage: `{path}#NAME`",
         )
         raise DiagnosticError(
             [Diagnostic("E003", message, document.span(("stages",), of_key=True), help=hint)]
@@ -127,7 +127,7 @@ def _extended(document: Document, path: FilePath, seen: tuple[FilePath, ...]) ->
 
 
 def _refuse_misspelt_extends(document: Document) -> None:
-    """Say only that: without its base a spec lacks nearly everything."""
+    """Report only a misspelt `extends`; without its base, most fields of the spec are missing."""
     known = field_names(Job)
     if guess := did_you_mean("extends", [key for key in document.data if key not in known]):
         raise DiagnosticError(unknown_field((guess,), ["extends"], document)[0])
@@ -141,10 +141,14 @@ def _base(name: str, path: FilePath, seen: tuple[FilePath, ...], span: Span) -> 
         return Document({"objective": {"preset": name.removeprefix("preset:")}}, origins, span.file)
     target = path.parent / name
     if real(target) in seen or len(seen) > MAX_EXTENDS:
-        raise DiagnosticError([Diagnostic("E001", f"`extends: {name}` comes back to this file", span)])
+        raise DiagnosticError([Diagnostic("E001", f"`extends: {name}` leads back to this file", span)])
     if not is_file(target):
         raise DiagnosticError(
-            [Diagnostic("E008", f"no file `{name}`", span, help="paths start at the spec's folder")]
+            [
+                Diagnostic(
+                    "E008", f"there is no file `{name}`", span, help="paths start at the folder of the spec"
+                )
+            ]
         )
     return _read(target, seen)
 
@@ -174,7 +178,7 @@ def _typed(document: Document, before: tuple[FilePath, ...]) -> Loaded:
 
 
 def _kind_of_sources(document: Document) -> Document:
-    """Say of several sources that they are: nobody writes `kind: sources`."""
+    """Add `kind: sources` to a section of several sources; users do not write this kind."""
     data = document.data.get("data")
     if not isinstance(data, dict) or "kind" in data:
         return document
@@ -185,16 +189,16 @@ def _kind_of_sources(document: Document) -> Document:
 
 
 def _impossible(document: Document) -> Iterator[Diagnostic]:
-    """Find what no field of any type takes: `.nan`, `.inf`, and text that is no name of anything."""
+    """Find values that no field accepts: `.nan`, `.inf`, and text with impossible characters or length."""
     for path, value in leaves(document.data):
         if isinstance(value, float) and not math.isfinite(value):
             yield Diagnostic("E004", f"`{path[-1]}` must be finite, found {value}", document.span(path))
         if isinstance(value, str) and re.search("[\0\ud800-\udfff]", value):
-            message = f"`{path[-1]}` holds a character that no text or path can"
+            message = f"`{path[-1]}` contains a character that is not allowed in a text or a path"
             yield Diagnostic("E004", message, document.span(path), help="delete the escape")
         if isinstance(value, str) and len(value) > LONGEST_TEXT:
-            message = f"`{path[-1]}` has {len(value)} characters, more than {LONGEST_TEXT}"
-            yield Diagnostic("E004", message, document.span(path), help="no name or path is that long")
+            message = f"`{path[-1]}` has {len(value)} characters; at most {LONGEST_TEXT} are allowed"
+            yield Diagnostic("E004", message, document.span(path), help="write a shorter name or path")
 
 
 def _ordered(diagnostics: list[Diagnostic]) -> list[Diagnostic]:

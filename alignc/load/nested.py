@@ -1,4 +1,4 @@
-"""A preset as one term among others: made an objective of its own, read as such, and laid back in."""
+"""A preset as one term among others: it is expanded as an objective of its own, and its terms are inserted."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ __all__ = ["OWN", "Place", "as_objective", "is_preset", "listed", "numbered", "o
 
 OBJECTIVE: NodePath = ("objective",)
 OWN = ("name", "weight", "data")
-"""What such a term has beside the parameters of its preset."""
+"""The fields of such a term in addition to the parameters of its preset."""
 
 
 @dataclass(frozen=True)
 class Place:
-    """What a preset's terms take over from the term that names it."""
+    """The values that the terms of a preset take from the term that names the preset."""
 
     name: Any
     weight: float | int | None
@@ -29,7 +29,7 @@ class Place:
 
 
 def is_preset(term: Any, document: Document, path: NodePath) -> bool:
-    """Tell whether a term names a preset. Raises DiagnosticError (E002) where it misspells that."""
+    """Return whether a term names a preset. Raises DiagnosticError (E002) if `preset` is misspelt."""
     if not isinstance(term, dict) or "kind" in term:
         return False
     keys = [str(key) for key in term]
@@ -39,7 +39,7 @@ def is_preset(term: Any, document: Document, path: NodePath) -> bool:
 
 
 def as_objective(document: Document, term: Mapping[str, Any], path: NodePath) -> Document:
-    """Make a document whose objective is the preset that a term names, each value at its own place."""
+    """Make a document whose objective is the preset of a term; each value keeps its origin."""
     top = document.origin(path) or Origin(document.file)
     origins: dict[NodePath, Origin] = {(): top, OBJECTIVE: top}
     for old, origin in document.origins.items():
@@ -51,13 +51,15 @@ def as_objective(document: Document, term: Mapping[str, Any], path: NodePath) ->
 
 
 def place_of(document: Document, term: Mapping[str, Any], path: NodePath, taken: Collection[str]) -> Place:
-    """Read what a term says of its preset's place. Raises DiagnosticError (E003).
+    """Read the name, weight and source of a term that names a preset. Raises DiagnosticError (E003).
 
-    `taken`: the parameters of the preset, which must not have these names.
+    `taken` lists the parameters of the preset, which must not have these names.
     """
     for key in OWN:
         if key in taken:
-            message = f"a preset with a parameter `{key}` stands alone: as a term it has a `{key}` already"
+            message = (
+                f"a preset with a parameter `{key}` cannot be a term, because each term has a field `{key}`"
+            )
             raise DiagnosticError(Diagnostic("E003", message, document.span((*path, "preset"))))
     weight = term.get("weight")
     if isinstance(weight, bool) or not isinstance(weight, int | float | None):
@@ -68,7 +70,7 @@ def place_of(document: Document, term: Mapping[str, Any], path: NodePath, taken:
 
 
 def numbered(name: str, taken: Collection[str]) -> str:
-    """Number a name where it is taken: `pref`, `pref_2`, …"""
+    """Return a free name by numbering: `pref`, `pref_2`, …"""
     count = 1
     while (shown := name if count == 1 else f"{name}_{count}") in taken:
         count += 1
@@ -76,7 +78,7 @@ def numbered(name: str, taken: Collection[str]) -> str:
 
 
 def listed(document: Document) -> Document:
-    """Give the terms of a spec without a preset, which may be a mapping by name, their list form."""
+    """Turn the terms of a spec without a preset from a mapping by name into a list."""
     terms = document.data["objective"]["terms"]
     if not isinstance(terms, dict):
         return document
@@ -92,6 +94,6 @@ def listed(document: Document) -> Document:
 
 
 def outside_terms(document: Document) -> dict[NodePath, Origin]:
-    """Collect the origins of everything but the terms."""
+    """Collect the origins of all values outside the terms."""
     inside = (*OBJECTIVE, "terms")
     return {p: o for p, o in document.origins.items() if p[:2] != inside or p == inside}

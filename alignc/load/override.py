@@ -1,4 +1,4 @@
-"""Overrides of the command line: `--set a.b=c` as a document of its own, parsed like a file."""
+"""Overrides of the command line: `--set a.b=c` becomes a document, parsed like a file."""
 
 from __future__ import annotations
 
@@ -17,16 +17,19 @@ HEAD = "value: "
 
 
 def override(text: str, line: int, document: Document) -> Document:
-    """Read one override, `a.b=c`, as the document that is laid over `document`; steps into lists are indexes.
+    """Read one override `a.b=c` as a document to merge over `document`; steps into lists are indexes.
 
-    Its places are in the file `--set`, where it stands on `line`. Raises DiagnosticError (E001, E004, E005).
+    Its spans are on `line` of the file `--set`. Raises DiagnosticError (E001, E004, E005).
     """
     key, equals, value = text.partition("=")
     steps = key.strip().split(".")
     origin = Origin(FILE, _span(line, 1, len(key) + 1), _span(line, len(key) + 2, len(text) + 1))
     if not equals or not all(steps) or "\n" in text:
-        message, help_ = f"`--set {text}` is not of the form a.b=c", "write --set train.learning_rate=1e-6"
-        why = "an override is a path of names with dots between them, `=`, and a value as in the file"
+        message, help_ = (
+            f"`--set {text}` does not have the form a.b=c",
+            "write --set train.learning_rate=1e-6",
+        )
+        why = "an override is a path of names with dots, then `=`, then a value as in the file"
         raise DiagnosticError(Diagnostic("E001", message, _span(line, 1, len(text) + 1), why, help_))
     parsed = _parsed(value, line, len(key) + 1)
     path = _real_path(steps, document)
@@ -37,7 +40,7 @@ def override(text: str, line: int, document: Document) -> Document:
 
 
 def _beside(path: NodePath, document: Document) -> dict[NodePath, Origin]:
-    """Collect the origins of what stays as it is in a list on the way: the list is laid over as a whole."""
+    """Collect the origins of the unchanged values of a list on the path; the list is replaced as a whole."""
     lists = [n for n, step in enumerate(path) if isinstance(step, int)]
     if not lists:
         return {}
@@ -70,7 +73,7 @@ def _real_path(steps: Sequence[str], document: Document) -> NodePath:
 
 
 def _wrapped(path: NodePath, value: Any, document: Document) -> Any:
-    """Wrap a value in the mappings of its path; a list on the way is copied with one element changed."""
+    """Wrap a value in the mappings of its path; a list on the path is copied with one changed element."""
     for end in range(len(path) - 1, -1, -1):
         step = path[end]
         if not isinstance(step, int):
@@ -88,6 +91,6 @@ def _wrapped(path: NodePath, value: Any, document: Document) -> Any:
 
 
 def _paths(value: Any, path: NodePath) -> list[NodePath]:
-    """List the paths of a value and of everything inside it."""
+    """List the paths of a value and of all values inside it."""
     items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     return [path, *(p for step, inner in items for p in _paths(inner, (*path, step)))]

@@ -1,4 +1,4 @@
-"""Several sources of rows: a spec taken apart into one for each, as if it alone were given."""
+"""Several sources of rows: the division of a spec into one part for each source."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ SOURCES: NodePath = ("data", "sources")
 
 
 def parts(spec: Loaded) -> dict[str, Loaded]:
-    """Take a spec apart by the names of its sources; of one with a single source there are none.
+    """Divide a spec into parts by the names of its sources; a spec with a single source has no parts.
 
-    A part has that source for its `data`, and the terms that name it. Raises DiagnosticError: E002 where a term
-    names no source, E006 where it names none of several, E112 where no term names a source, E115 where the policy
-    samples the responses of several.
+    The `data` of a part is its source, and its terms are the terms that name the source. Raises DiagnosticError: E002
+    if a term names an unknown source, E006 if a term names no source, E112 if no term names a source, E115 if the
+    policy samples the responses of several sources.
     """
     check_sources(spec)
     data = spec.job.data
@@ -32,7 +32,7 @@ def parts(spec: Loaded) -> dict[str, Loaded]:
 
 
 def check_sources(spec: Loaded) -> None:
-    """Raise DiagnosticError where terms and sources do not find each other."""
+    """Raise DiagnosticError if the terms and the sources do not match."""
     data, terms = spec.job.data, spec.job.objective.terms
     names = list(data.sources) if isinstance(data, Sources) else []
     found = [*_lost(terms, names, spec.document)] or [*_unused(terms, names, spec.document)]
@@ -46,15 +46,15 @@ def _lost(terms: Sequence[Term], names: Sequence[str], document: Document) -> It
     for index, term in enumerate(terms):
         span = document.span((*TERMS, index, "data"))
         if term.data is None and names:
-            message = f"`{term.name}` does not say which source it takes its rows from"
+            message = f"`{term.name}` names no source of rows"
             yield Diagnostic(
-                "E006", message, span, help=f"add `data: {names[0]}`; sources: {', '.join(names)}"
+                "E006", message, span, help=f"add `data: {names[0]}`; the sources are: {', '.join(names)}"
             )
         elif term.data is not None and term.data not in names:
             guess = did_you_mean(term.data, names)
-            known = f"did you mean `{guess}`?" if guess else f"sources: {', '.join(names)}"
-            alone = "name it in `data: {sources: {…}}`, or leave `data` out of the term"
-            message = f"`{term.name}` takes its rows from `{term.data}`, which is no source"
+            known = f"did you mean `{guess}`?" if guess else f"the sources are: {', '.join(names)}"
+            alone = "add the source to `data: {sources: {…}}`, or delete `data` from the term"
+            message = f"`{term.name}` takes its rows from `{term.data}`, but there is no such source"
             yield Diagnostic("E002", message, span, help=known if names else alone)
 
 
@@ -76,7 +76,7 @@ def _sampled_twice(data: Sources, document: Document) -> Iterator[Diagnostic]:
 
 
 def _part(spec: Loaded, name: str) -> Loaded:
-    """Make the spec of one source: its rows, its terms, and where both were written."""
+    """Make the part of one source: its rows, its terms, and the origins of both."""
     data, objective = spec.job.data, spec.job.objective
     assert isinstance(data, Sources)
     places = tuple(i for i, term in enumerate(objective.terms) if term.data == name)
@@ -88,7 +88,7 @@ def _part(spec: Loaded, name: str) -> Loaded:
 
 
 def _document(document: Document, name: str, places: Sequence[int]) -> Document:
-    """Move what is said of a source and its terms to where a spec of one source has it."""
+    """Move the origins of a source and its terms to the paths of a spec with one source."""
     moves: dict[NodePath, NodePath] = {(*TERMS, old): (*TERMS, new) for new, old in enumerate(places)}
     moves[(*SOURCES, name)] = ("data",)
     fixed = {p: o for p, o in document.origins.items() if p[:2] != TERMS or p == TERMS}

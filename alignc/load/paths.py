@@ -1,4 +1,4 @@
-"""Paths in a spec: made absolute, told apart from hub ids, and looked for."""
+"""Paths in a spec: conversion to absolute paths, distinction from hub ids, and missing files."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["DATA_SUFFIXES", "absolute", "looks_local", "missing_files"]
 
 DATA_SUFFIXES = (".jsonl", ".json", ".parquet", ".csv")
 SOURCES: tuple[NodePath, ...] = (("source",), ("eval", "source"))
-"""Within a section of rows."""
+"""The paths of sources within a section of rows."""
 MODELS: tuple[NodePath, ...] = (
     ("model", "policy"),
     ("model", "reference", "path"),
@@ -29,16 +29,19 @@ FILES: tuple[NodePath, ...] = (("model", "policy", "tokenizer"),)
 
 
 def looks_local(name: str, folder: FilePath) -> bool:
-    """Tell a path from a hub id: `x/y` without a data suffix and not on disk is a hub id, `x/y/z` never is."""
+    """Return whether a name is a local path and not a hub id.
+
+    `x/y` is a hub id if it has no data suffix and is not on the disk; `x/y/z` is never a hub id.
+    """
     if name.startswith((".", "/", "~")) or name.endswith(DATA_SUFFIXES) or name.strip("/").count("/") > 1:
         return True
     return exists(folder / name)
 
 
 def absolute(job: Job, document: Document, before: tuple[FilePath, ...]) -> Job:
-    """Make every path of a job absolute, and `{run: SPEC}` the model folder that spec writes.
+    """Make each path of a job absolute, and replace `{run: SPEC}` by the model folder of that spec.
 
-    `before`: the specs whose `{run: …}` led here, this one included; one that comes back is E001.
+    `before` lists the chain of specs whose `{run: …}` led here, with this spec; a repetition is E001.
     """
     data = job.model_dump()
     models = _models(data)
@@ -56,7 +59,7 @@ def absolute(job: Job, document: Document, before: tuple[FilePath, ...]) -> Job:
 
 
 def _rows(data: dict[str, Any]) -> tuple[list[NodePath], list[NodePath]]:
-    """List the places of rows, and of files, in the section of rows or in each of several."""
+    """List the paths of sources and of files, in the section of rows or in each of several sources."""
     several = data["data"].get("sources", {})
     sections: list[NodePath] = [("data", "sources", name) for name in several] or [("data",)]
     rows = [(*section, *path) for section in sections for path in SOURCES]
@@ -64,7 +67,7 @@ def _rows(data: dict[str, Any]) -> tuple[list[NodePath], list[NodePath]]:
 
 
 def _models(data: dict[str, Any]) -> tuple[NodePath, ...]:
-    """List the places of models: those of the section, and reward models."""
+    """List the paths of models: in the section `model`, reward models, and anchors."""
     terms = enumerate(data["objective"]["terms"])
     anchors = [("objective", "terms", i, *at) for i, _ in terms for at in (("anchor",), ("score", "anchor"))]
     anchors = [path for path in anchors if _is_other(_at(data, path))]
@@ -77,7 +80,7 @@ def _models(data: dict[str, Any]) -> tuple[NodePath, ...]:
 
 
 def _is_other(anchor: Any) -> bool:
-    """Tell the model of a folder, hub id or other spec from the name of one that the job has anyway."""
+    """Return whether an anchor is a folder, a hub id or another spec, and not a name such as `initial`."""
     return isinstance(anchor, dict) or (isinstance(anchor, str) and "/" in anchor)
 
 
@@ -86,7 +89,7 @@ def _full(name: str, base: FilePath) -> str:
 
 
 def _base(document: Document, path: NodePath) -> FilePath:
-    """Find the folder that a relative path starts at: that of the file it was written in."""
+    """Return the folder at which a relative path starts: the folder of its file."""
     span = document.span(path)
     return FilePath.cwd() if span.file == "--set" else FilePath(span.file).parent
 
@@ -110,7 +113,7 @@ def _replace_run(data: Any, path: NodePath, document: Document, before: tuple[Fi
     if isinstance(value, dict) and "run" in value:
         spec = _base(document, (*path, "run")) / value["run"]
         if real(spec) in before:
-            message = f"`run: {value['run']}` comes back to this spec"
+            message = f"`run: {value['run']}` leads back to this spec"
             raise DiagnosticError(Diagnostic("E001", message, document.span((*path, "run"))))
         parent[path[-1]] = os.path.join(_output_dir(spec, before), "model") if is_spec(spec) else value
 
@@ -122,9 +125,9 @@ def _output_dir(spec: FilePath, before: tuple[FilePath, ...]) -> str:
 
 
 def missing_files(job: Job, document: Document) -> list[Diagnostic]:
-    """List the local files that a spec names and that are not there (E008).
+    """List the missing local files of a spec (E008).
 
-    The model that another spec will train is a product, not a file of this spec.
+    A model that another spec will train does not count as a file of this spec.
     """
     found, data = [], job.model_dump()
     for path in (path for paths in _rows(data) for path in paths):
@@ -139,4 +142,6 @@ def missing_files(job: Job, document: Document) -> list[Diagnostic]:
 
 
 def _missing(name: str, span: Span) -> Diagnostic:
-    return Diagnostic("E008", f"no file `{name}`", span, help="relative paths start at the spec's folder")
+    return Diagnostic(
+        "E008", f"there is no file `{name}`", span, help="relative paths start at the folder of the spec"
+    )

@@ -1,6 +1,6 @@
-"""A pipeline: one file that lists the specs of several stages, or holds them.
+"""A pipeline: one file that names or contains the specs of several stages.
 
-`FILE#NAME` stands for the stage NAME of the pipeline FILE wherever a spec may be named.
+`FILE#NAME` is the stage NAME of the pipeline FILE, in each place that accepts a spec.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ MARK = "#"
 
 @dataclass(frozen=True)
 class Stage:
-    """A stage of a pipeline: its name, what `load` takes for it, and where it stands."""
+    """A stage of a pipeline: its name, its argument for `load`, its span and its index."""
 
     name: str
     spec: str
@@ -34,17 +34,16 @@ class Stage:
 
 
 def stages(path: str | FilePath) -> tuple[Stage, ...] | None:
-    """Read the stages of a pipeline in the order written; None where the file is none, or cannot be read.
+    """Read the stages of a pipeline in their order; return None if the file is not a pipeline or is not readable.
 
-    Raises DiagnosticError with everything that is wrong with the list itself; what is wrong with a stage is told
-    when it is loaded.
+    Raises DiagnosticError with all errors of the list itself. The errors of a stage are reported when it is loaded.
     """
     source = _source(path)
     return None if source is None else _stages(source, str(path))
 
 
 def _source(path: str | FilePath) -> Source | None:
-    """Read a file if it is a pipeline; what is no YAML at all is for `load` to tell."""
+    """Read a file if it is a pipeline, else return None; `load` reports a file that is not YAML."""
     if not is_file(path):
         return None
     try:
@@ -58,7 +57,7 @@ def _stages(source: Source, path: str) -> tuple[Stage, ...]:
     found = [*_unknown(source), *_wrong_version(source)]
     entries = source.data["stages"]
     if not isinstance(entries, list) or not entries:
-        message = "`stages` must be a list of specs: paths, or specs written out"
+        message = "`stages` must be a list; each item is the path of a spec or a spec"
         raise DiagnosticError([*found, Diagnostic("E003", message, source.value_span(("stages",)))])
     listed: list[Stage] = []
     for index, entry in enumerate(entries):
@@ -76,7 +75,7 @@ def _unknown(source: Source) -> Iterator[Diagnostic]:
     for key in source.data:
         if key not in KEYS:
             guess = did_you_mean(key, KEYS)
-            hint = f"did you mean `{guess}`?" if guess else f"a pipeline has: {', '.join(KEYS)}"
+            hint = f"did you mean `{guess}`?" if guess else f"the fields of a pipeline are: {', '.join(KEYS)}"
             yield Diagnostic("E002", f"unknown field `{key}`", source.key_span((key,)), help=hint)
 
 
@@ -84,7 +83,7 @@ def _wrong_version(source: Source) -> Iterator[Diagnostic]:
     version = source.data.get("version", 1)
     if version != 1 or isinstance(version, bool):
         message = f"`version` has no choice `{version}`"
-        yield Diagnostic("E003", message, source.value_span(("version",)), help="one of: 1")
+        yield Diagnostic("E003", message, source.value_span(("version",)), help="choose one of: 1")
 
 
 def _stage(entry: Any, index: int, source: Source, path: str) -> Stage:
@@ -102,7 +101,7 @@ def _stage(entry: Any, index: int, source: Source, path: str) -> Stage:
             raise DiagnosticError(
                 Diagnostic("E002", f"unknown field `{guess}`", key, help="did you mean `name`?")
             )
-        why = "other stages take its model by its name"
+        why = "other stages use the model of a stage by its name"
         raise DiagnosticError(Diagnostic("E006", "missing field `name` of a stage", span, why))
     if not isinstance(name, str) or not name:
         raise DiagnosticError(Diagnostic("E003", "`name` must be a text", source.value_span((*at, "name"))))
@@ -113,10 +112,12 @@ def _listed(entry: str, index: int, span: Span, folder: FilePath) -> Stage:
     target = folder / os.path.expanduser(entry)
     if not is_file(target):
         raise DiagnosticError(
-            Diagnostic("E008", f"no file `{entry}`", span, help="paths start at the pipeline's folder")
+            Diagnostic(
+                "E008", f"there is no file `{entry}`", span, help="paths start at the folder of the pipeline"
+            )
         )
     if _source(target) is not None:
-        message = f"`{entry}` is a pipeline itself"
+        message = f"`{entry}` is a pipeline and not a spec"
         raise DiagnosticError(Diagnostic("E003", message, span, help="list its stages here"))
     return Stage(target.stem, str(target), span, index, inline=False)
 
@@ -126,12 +127,12 @@ def _twice(listed: list[Stage]) -> Iterator[Diagnostic]:
     for stage in listed:
         first = seen.setdefault(stage.name, stage)
         if first is not stage:
-            message = f"two stages are called `{stage.name}`"
+            message = f"two stages have the name `{stage.name}`"
             yield Diagnostic("E005", message, stage.span, help=f"the first is on line {first.span.line}")
 
 
 def address(path: str | FilePath) -> tuple[FilePath, Stage] | None:
-    """Find the pipeline and the stage that `FILE#NAME` stands for; None where it is no such address."""
+    """Return the pipeline and the stage of an address `FILE#NAME`, or None for another path."""
     file, mark, name = str(path).rpartition(MARK)
     if not mark or is_file(path):
         return None
@@ -140,7 +141,7 @@ def address(path: str | FilePath) -> tuple[FilePath, Stage] | None:
 
 
 def is_spec(path: str | FilePath) -> bool:
-    """Tell whether there is a spec at a path: a file, or a stage of a pipeline."""
+    """Return whether a path is a spec: a file, or a stage of a pipeline."""
     try:
         return is_file(path) or address(path) is not None
     except DiagnosticError:
@@ -148,7 +149,7 @@ def is_spec(path: str | FilePath) -> bool:
 
 
 def stage_document(file: FilePath, stage: Stage) -> Document:
-    """Cut the document of a stage out of its pipeline; every value keeps its place in the file."""
+    """Return the document of a stage of a pipeline; each value keeps its span in the file."""
     whole = of_source(load_source(file))
     at: NodePath = ("stages", stage.index)
     origins = {p[2:]: replace(o, at=p[2:]) for p, o in whole.origins.items() if p[:2] == at}
@@ -159,9 +160,9 @@ def stage_document(file: FilePath, stage: Stage) -> Document:
 
 
 def linked(document: Document, file: FilePath) -> dict[str, Any]:
-    """Put addresses in place of the names of stages in every `{run: NAME}` of a stage's data.
+    """Replace the name of a stage by its address in each `{run: NAME}` of the data.
 
-    Raises DiagnosticError (E008) for a name that is neither a stage nor a spec file.
+    Raises DiagnosticError (E008) for a name that is not a stage and not a spec file.
     """
     known = {stage.name: os.path.abspath(stage.spec) for stage in stages(file) or ()}
 
@@ -171,8 +172,8 @@ def linked(document: Document, file: FilePath) -> dict[str, Any]:
         if value in known or is_spec(folder / value):
             return known.get(value, value)
         guess = did_you_mean(value, known)
-        hint = f"did you mean `{guess}`?" if guess else f"stages: {', '.join(known)}"
-        raise DiagnosticError(Diagnostic("E008", f"no stage and no spec `{value}`", span, help=hint))
+        hint = f"did you mean `{guess}`?" if guess else f"the stages are: {', '.join(known)}"
+        raise DiagnosticError(Diagnostic("E008", f"there is no stage and no spec `{value}`", span, help=hint))
 
     data: dict[str, Any] = _mapped(document.data, (), named)
     return data
@@ -193,7 +194,7 @@ def _is_run(value: Mapping[str, Any]) -> bool:
 
 
 def producers(document: Document) -> dict[NodePath, str]:
-    """List the specs whose trained models a spec starts from, by the place of their `{run: SPEC}`."""
+    """Map the path of each `{run: SPEC}` to the spec whose model is used."""
     found: dict[NodePath, str] = {}
 
     def note(value: str, path: NodePath) -> str:

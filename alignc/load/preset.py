@@ -20,38 +20,39 @@ __all__ = ["Paper", "Parameter", "Preset", "built_in", "defaults_of", "load_pres
 UnitText = Annotated[
     str, StringConstraints(pattern=r"^(1|[a-z]{1,20}(·[a-z]{1,20})*)(/[a-z]{1,20}(·[a-z]{1,20})*)?$")
 ]
-"""`1`, `1/nat`, `nat/token`, `reward·nat`: names of base units alone, for they are shown in emitted source."""
+"""`1`, `1/nat`, `nat/token`, `reward·nat`: only names of base units, because emitted source shows them."""
 
 
 class Parameter(Spec):
-    """A preset's parameter."""
+    """A parameter of a preset."""
 
     type: Literal["number", "integer", "boolean", "choice", "axis"] = field(
         "number",
-        "Type of the value; an `axis` is a part of a term, such as a `kl:` block, and may be left out.",
+        "Type of the value. An `axis` is a part of a term, such as a `kl:` block; it is optional.",
     )
     default: float | int | bool | str | dict[str, Any] | None = field(
-        None, "Value where the spec gives none; what it gives is laid over the default of an `axis`."
+        None, "Value if the spec gives none; the value of an `axis` is merged into its default."
     )
     choices: list[str] = field([], "The values of `type: choice`.")
-    gt: float | None = field(None, "Must be above this.")
-    ge: float | None = field(None, "Must be at least this.")
-    lt: float | None = field(None, "Must be below this.")
-    le: float | None = field(None, "Must be at most this.")
+    gt: float | None = field(None, "The value must be above this number.")
+    ge: float | None = field(None, "The value must be at least this number.")
+    lt: float | None = field(None, "The value must be below this number.")
+    le: float | None = field(None, "The value must be at most this number.")
     symbol: str | None = field(
         None,
-        "The paper's symbol: a letter, Latin or Greek, and what stands below it, such as λ or λ_D. "
-        "Formulas show it, also those in emitted source.",
+        "Symbol of the paper: a Latin or Greek letter with an optional index, such as λ or λ_D. "
+        "Formulas show the symbol, also in emitted source.",
         pattern=r"^[A-Za-zΑ-ωℓ](_[A-Za-z0-9Α-ω]{1,8})?$",
     )
     unit: UnitText | dict[str, UnitText] | None = field(
-        None, "Unit, such as `1/nat`; or by the value of the choice that decides it, `PARAMETER=VALUE`."
+        None,
+        "Unit, such as `1/nat`; or one unit for each `PARAMETER=VALUE` of a choice that decides the unit.",
     )
-    description: str = field("", "What it does.")
+    description: str = field("", "Meaning of the parameter.")
 
 
 class Paper(Spec):
-    """Where a method comes from."""
+    """The paper of a method."""
 
     authors: str = field(..., "Authors, as cited.")
     year: int = field(..., "Year.")
@@ -61,38 +62,40 @@ class Paper(Spec):
 
 
 class Preset(Spec):
-    """A method: parameters, the terms they expand to, and what a reader should know."""
+    """A method: its parameters, their terms, and notes for the reader."""
 
-    preset: str = field(..., "Its name.", pattern="^[a-z][a-z0-9_]*$")
+    preset: str = field(..., "Name of the preset.", pattern="^[a-z][a-z0-9_]*$")
     title: str = field(..., "Full name of the method.")
-    summary: str = field(..., "One sentence: what it does.")
-    when: str = field("", "When to use it.")
-    paper: Paper | None = field(None, "Where it comes from.")
-    data: list[str] = field(..., "Kinds of data it learns from.")
+    summary: str = field(..., "One or two sentences that describe the method.")
+    when: str = field("", "The situation in which the method fits.")
+    paper: Paper | None = field(None, "Paper of the method.")
+    data: list[str] = field(..., "Kinds of data that the method accepts.")
     parameters: dict[str, Parameter] = field({}, "Parameters.")
     terms: list[dict[str, Any]] = field(..., "Terms; `=EXPRESSION` refers to parameters.")
     train: dict[str, Any] = field({}, "Training defaults that differ from transformers'.")
     online: dict[Literal["data", "train"], dict[str, Any]] = field(
-        {}, "Defaults where the policy makes its own responses; `=EXPRESSION` refers to parameters."
+        {}, "Defaults for data whose responses the policy samples; `=EXPRESSION` refers to parameters."
     )
-    deviations: list[str] = field([], "Where this differs from the paper or from libraries of the same name.")
-    healthy: dict[str, str] = field({}, "Metrics and what they look like in a healthy run.")
+    deviations: list[str] = field(
+        [], "Differences to the paper, and to libraries with a method of this name."
+    )
+    healthy: dict[str, str] = field({}, "Metrics, and their behaviour in a healthy run.")
 
 
 def preset_names() -> list[str]:
-    """List the presets that alignc brings along."""
+    """List the names of the built-in presets."""
     return sorted(p.name.removesuffix(".yaml") for p in _folder().iterdir() if p.name.endswith(".yaml"))
 
 
 @cache
 def built_in(name: str) -> Preset:
-    """Load one of alignc's own presets."""
+    """Load a built-in preset."""
     file = f"{name}.yaml"
     return _typed(parse_source(_folder().joinpath(file).read_text("utf-8"), f"preset:{name}"))
 
 
 def load_preset(path: Path) -> tuple[Preset, Source]:
-    """Load a user's own preset and its source. Raises DiagnosticError at the place of what is wrong with it."""
+    """Load a preset file of the user. Raises DiagnosticError with the errors at their places."""
     source = load_source(path)
     return _typed(source), source
 
@@ -112,7 +115,7 @@ def _typed(source: Source) -> Preset:
 
 
 def defaults_of(preset: Preset, name: str) -> list[tuple[str, ...]]:
-    """List the fields outside the objective that a parameter is the default of, as paths of the spec."""
+    """List the paths outside the objective whose default is this parameter."""
     return [
         (section, *path) for section, values in preset.online.items() for path in _places(values, f"={name}")
     ]
@@ -134,5 +137,8 @@ def not_a_preset(name: str, span: Span) -> Diagnostic:
     hint = f"did you mean `{guess}`? " if guess else ""
     known = ", ".join(preset_names())
     return Diagnostic(
-        "E007", f"unknown preset `{name}`", span, help=f"{hint}presets: {known}; or the path of your own"
+        "E007",
+        f"unknown preset `{name}`",
+        span,
+        help=f"{hint}the presets are: {known}; a preset file of your own is named by its path",
     )

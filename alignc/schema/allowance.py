@@ -1,4 +1,4 @@
-"""What `alignc.toml` may say: what the specs around it may run and reach."""
+"""The fields of `alignc.toml`: the functions and hosts that specs may use."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ HOST = r"^[^\s/?#@]+$"
 
 
 class Allow(Spec):
-    """What a person allows specs to run and to reach."""
+    """The functions and hosts that a user allows specs to use."""
 
     functions: list[Annotated[str, Field(pattern=FUNCTION)]] = field(
-        [], "Functions that a reward or an oracle may run, each as `module:function`."
+        [], "Functions that a reward or an oracle may run, written as `module:function`."
     )
     hosts: list[Annotated[str, Field(pattern=HOST)]] = field(
-        [], "Hosts that a reward may send responses to, with their ports: `localhost:8000`."
+        [], "Hosts that a reward may send responses to, with their ports, such as `localhost:8000`."
     )
 
 
 class Allowance(Spec):
-    """`alignc.toml`, beside specs or in a folder above them."""
+    """The file `alignc.toml`, beside the specs or in a folder above them."""
 
-    allow: Allow = field(Allow(), "What the specs here may run and reach.")
+    allow: Allow = field(Allow(), "The functions and hosts that the specs in this folder may use.")
 
 
 def allowance_schema() -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Which columns of given rows play which part: sniffed for a first spec, never taken silently in a run."""
+"""A guess of the columns of given rows, for `alignc init`; a run never guesses columns."""
 
 from __future__ import annotations
 
@@ -30,24 +30,24 @@ KINDS: Mapping[str, tuple[tuple[str, ...], ...]] = {
     "prompts": (("prompt",),),
     "self_play": (("prompt",),),
 }  # fmt: skip
-"""The parts of a row by kind of data: sets of which one must be there."""
+"""The parts of a row by kind of data: one of the sets must be complete."""
 
 
 @dataclass(frozen=True)
 class Guess:
-    """A kind of data, and the column that plays each part."""
+    """A kind of data, and the column of each part."""
 
     kind: str
     columns: Mapping[str, str]
 
     @property
     def renamed(self) -> dict[str, str]:
-        """Keep the parts whose column has another name: what a spec must say."""
+        """Return the parts whose column has another name; a spec must name these columns."""
         return {part: column for part, column in self.columns.items() if part != column}
 
 
 def guess_columns(rows: Sequence[Mapping[str, Any]], kinds: Sequence[str]) -> Guess | None:
-    """Find the first of the kinds whose parts the rows have, by name or by a usual other name."""
+    """Find the first kind whose parts the rows have, by name or by a synonym."""
     there = list(dict.fromkeys(name for row in rows for name in _names(row)))
     for kind in kinds:
         for parts in KINDS.get(kind, ()):
@@ -58,7 +58,7 @@ def guess_columns(rows: Sequence[Mapping[str, Any]], kinds: Sequence[str]) -> Gu
 
 
 def _names(value: Mapping[str, Any], before: str = "") -> list[str]:
-    """List a row's columns, objects inside it by their dotted paths."""
+    """List the columns of a row; values inside objects have dotted paths."""
     found = []
     for name, inner in value.items():
         found.append(before + str(name))
@@ -79,7 +79,7 @@ def _assigned(parts: Sequence[str], there: Sequence[str]) -> dict[str, str] | No
 
 
 def _column(part: str, there: Sequence[str]) -> str | None:
-    """Find a part's column: its own name, a usual other one, a near spelling, or one of these inside an object."""
+    """Find the column of a part by its name, a synonym or a similar name, also inside an object."""
     words = (part, *SYNONYMS.get(part, ()))
     last = {name: name.rpartition(".")[2].lower() for name in there}
     for word in words:

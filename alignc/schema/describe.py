@@ -1,4 +1,4 @@
-"""Say what a field is: read from the same declarations as everything else."""
+"""The texts about fields for `alignc describe` and docs/spec.md, from the declarations of the fields."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["FieldText", "describe", "fields_below", "fields_of", "parameter_text
 
 @dataclass(frozen=True)
 class FieldText:
-    """What is known of a field."""
+    """The texts about a field."""
 
     path: str
     type: str
@@ -33,10 +33,10 @@ class FieldText:
 
 
 def describe(path: str) -> list[FieldText]:
-    """Describe every field that a dotted path names; an empty list where there is none.
+    """Describe each field with this dotted path; the list is empty if there is no such field.
 
-    `objective.beta` finds the parameter of every preset that has it, `objective.dpo.beta` one of them, and
-    `objective.kl.beta` a field of the part of a term that a parameter stands for.
+    `objective.beta` finds this parameter in all presets, `objective.dpo.beta` in the preset `dpo`, and
+    `objective.kl.beta` finds a field inside the parameter `kl`, which is a part of a term.
     """
     steps = [s for s in path.split(".") if s]
     if steps[:1] == ["objective"] and len(steps) > 1:
@@ -45,7 +45,7 @@ def describe(path: str) -> list[FieldText]:
 
 
 def _inside_parameter(steps: list[str], path: str) -> list[FieldText]:
-    """Look below a parameter that is a part of a term: its fields are those of the term's."""
+    """Describe a field inside a parameter that is a part of a term."""
     if steps[0] in preset_names():
         steps = steps[1:]
     axes = {n for p in preset_names() for n, q in built_in(p).parameters.items() if q.type == "axis"}
@@ -64,12 +64,10 @@ def _parameters(steps: list[str]) -> list[FieldText]:
 
 
 def parameter_text(path: str, p: Parameter) -> FieldText:
-    """Describe a preset's parameter."""
+    """Describe a parameter of a preset."""
     kind = " | ".join(p.choices) if p.choices else "part of a term" if p.type == "axis" else p.type
     limits = _range(p.gt, p.ge, p.lt, p.le)
-    unit = (
-        p.unit if isinstance(p.unit, str) else "; ".join(f"{u} where {c}" for c, u in (p.unit or {}).items())
-    )
+    unit = p.unit if isinstance(p.unit, str) else "; ".join(f"{u} if {c}" for c, u in (p.unit or {}).items())
     default = _default_text(p)
     return FieldText(path, kind, default, limits, unit, p.symbol or "", p.description)
 
@@ -129,7 +127,7 @@ def _number(value: float) -> str:
     return str(value) if isinstance(value, int) else f"{value:g}"
 
 
-DERIVED = {"name": "the file's name", "output_dir": "runs/NAME"}
+DERIVED = {"name": "the name of the file", "output_dir": "runs/NAME"}
 NAMES = {float: "number", int: "whole number", bool: "true | false", str: "text"}
 
 
@@ -152,12 +150,12 @@ def _member(member: Any) -> str:
 
 
 def fields_of(model: type[BaseModel], path: str = "") -> list[FieldText]:
-    """Describe the fields of one model that stands at a path."""
+    """Describe the fields of a model at a path."""
     return [_field(f"{path}.{n}" if path else n, info) for n, info in model.model_fields.items()]
 
 
 def fields_below(path: str = "") -> Iterator[FieldText]:
-    """Walk every field of the spec, sections first."""
+    """Yield each field of the spec; a section comes before its fields."""
     yield from _below(Job, path, 0)
 
 

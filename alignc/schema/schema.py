@@ -1,4 +1,4 @@
-"""The JSON Schema of what a person writes: the typed job, with presets in place of expanded terms."""
+"""The JSON Schema of a spec as a user writes it: the typed job, with presets instead of expanded terms."""
 
 from __future__ import annotations
 
@@ -25,16 +25,19 @@ NESTED: dict[str, Any] = {
     "type": "object",
     "description": "The terms of a preset, with its parameters.",
     "properties": {
-        "preset": {"type": "string", "description": "Name of a preset, or the path of one's own."},
-        "name": {"type": "string", "description": "Name of its term, or what their names begin with."},
-        "weight": {"type": "number", "description": "Factor of the weight of each of its terms."},
+        "preset": {"type": "string", "description": "Name of a preset, or path of a preset file."},
+        "name": {
+            "type": "string",
+            "description": "Name of its term, or common prefix of the names of its terms.",
+        },
+        "weight": {"type": "number", "description": "Factor of the weight of each term."},
         "data": {
             "type": "string",
-            "description": "Name of the source of its rows, where `data` has several.",
+            "description": "Name of the source of the rows, if `data` has several sources.",
         },
         "terms": {
             "type": "object",
-            "description": "What changes in its terms, by name; or terms to add.",
+            "description": "Changes of its terms by name, or further terms.",
             "additionalProperties": {"type": "object"},
         },
     },
@@ -43,7 +46,7 @@ NESTED: dict[str, Any] = {
 
 
 def json_schema() -> dict[str, Any]:
-    """Build the schema, draft 2020-12."""
+    """Build the schema of specs, draft 2020-12."""
     schema = without_titles(Job.model_json_schema())
     terms = schema["$defs"]["Objective"]["properties"]["terms"]
     schema["$defs"]["Objective"] = _objective(terms["items"], schema["$defs"])
@@ -55,20 +58,24 @@ def json_schema() -> dict[str, Any]:
 
 
 def pipeline_schema() -> dict[str, Any]:
-    """Build the schema of pipelines, draft 2020-12; a stage's own fields are those of `job.schema.json`."""
-    name = {"type": "string", "minLength": 1, "description": "How other stages name this one: `{run: NAME}`."}
+    """Build the schema of pipelines, draft 2020-12; `job.schema.json` has the fields of a stage."""
+    name = {
+        "type": "string",
+        "minLength": 1,
+        "description": "Name of the stage; other stages use it in `{run: NAME}`.",
+    }
     inline = {
         "type": "object",
-        "description": "A spec written out; with `extends` any part may come from another file.",
+        "description": "A spec; with `extends`, any part may come from another file.",
         "properties": {"name": name, "extends": {"type": "string"}},
         "required": ["name"],
         "anyOf": [{"required": ["extends"]}, {"$ref": "job.schema.json"}],
     }
-    path = {"type": "string", "description": "Path of a spec, from the pipeline's folder."}
+    path = {"type": "string", "description": "Path of a spec, relative to the folder of the pipeline."}
     stages = {
         "type": "array",
         "minItems": 1,
-        "description": "The stages. They run in the order in which they start from one another's models.",
+        "description": "The stages. A stage runs after the stages whose models it starts from.",
         "items": {"anyOf": [path, inline]},
     }
     properties = {
@@ -103,12 +110,12 @@ def _objective(term: dict[str, Any], models: dict[str, Any]) -> dict[str, Any]:
         "type": "object",
         "description": "A preset of your own.",
         "properties": {
-            "preset": {"type": "string", "pattern": r"\.ya?ml$", "description": "Path of its file."}
+            "preset": {"type": "string", "pattern": r"\.ya?ml$", "description": "Path of the preset file."}
         },
         "required": ["preset"],
     }
     return {
-        "description": "What is optimised: a preset with its parameters, or terms.",
+        "description": "The objective: a preset with its parameters, or terms.",
         "anyOf": [*(_preset(built_in(n), named, fields) for n in preset_names()), own, plain],
     }
 
@@ -123,7 +130,7 @@ def _preset(preset: Preset, terms: dict[str, Any], fields: dict[str, Any]) -> di
             **{n: _parameter(p, parts.get(n)) for n, p in preset.parameters.items()},
             "terms": {
                 **terms,
-                "description": "What changes in the preset's terms, by name; or terms to add.",
+                "description": "Changes of the terms of the preset by name, or further terms.",
             },
         },
         "required": [
@@ -135,7 +142,7 @@ def _preset(preset: Preset, terms: dict[str, Any], fields: dict[str, Any]) -> di
 
 
 def _parts(term: dict[str, Any], fields: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Find what parameters stand for a whole field of a term: its schema is theirs."""
+    """Yield each parameter that is a whole field of a term, with the schema of this field."""
     for key, value in term.items():
         if isinstance(value, str) and value.startswith("=") and "anyOf" in fields[key]:
             yield value[1:], {"anyOf": fields[key]["anyOf"]}
@@ -154,7 +161,7 @@ def _parameter(parameter: Parameter, part: dict[str, Any] | None) -> dict[str, A
 
 
 def without_titles(node: Any) -> Any:
-    """Leave pydantic's titles out: they repeat the names."""
+    """Remove the titles of pydantic, which repeat the names."""
     if isinstance(node, dict):
         return {k: without_titles(v) for k, v in node.items() if k != "title" or not isinstance(v, str)}
     return [without_titles(v) for v in node] if isinstance(node, list) else node

@@ -1,4 +1,4 @@
-"""A first spec for a method: for docs, and for `alignc init`."""
+"""A first spec for a method, for the docs and for `alignc init`."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ TINY: Mapping[str, Any] = {
     "num_attention_heads": 4,
     "tokenizer": "bytes",
 }
-"""A model that is made on the spot and trains on a laptop."""
+"""A new model with random weights, which trains on a laptop."""
 
 _PLAIN = re.compile(r"[\w./][\w./-]*")
 
 
 @dataclass(frozen=True)
 class Start:
-    """What a first spec must say: the method, its model and its data."""
+    """The contents of a first spec: the method, its model and its data."""
 
     name: str
     preset: str
@@ -44,7 +44,7 @@ class Start:
 
 
 def starter(start: Start) -> str:
-    """Write a first spec, at most 12 lines."""
+    """Write a first spec of at most 12 lines."""
     data: dict[str, Any] = {"kind": start.kind, "source": start.source}
     if start.columns:
         data["columns"] = dict(start.columns)
@@ -74,7 +74,7 @@ def smallest(preset: Preset) -> str:
 
 
 def judged(preset: Preset, kind: str) -> dict[str, Any]:
-    """Give the policy's own responses a judge: a reward, or an oracle where win rates are wanted."""
+    """Return a reward for sampled responses, or an oracle if the preset needs win rates."""
     if kind not in ONLINE or any(term.get("pairs") == "demonstration" for term in preset.terms):
         return {}
     wins = any("win_rate" in (t.get("reward"), (t.get("target") or {}).get("kind")) for t in preset.terms)
@@ -82,7 +82,7 @@ def judged(preset: Preset, kind: str) -> dict[str, Any]:
 
 
 def flow(value: Any) -> str:
-    """Write a value on one line of YAML, with quotes where the text would mean something else."""
+    """Write a value on one line of YAML; text is quoted if it would have another meaning without quotes."""
     if isinstance(value, Mapping):
         return "{" + ", ".join(f"{flow(k)}: {flow(v)}" for k, v in value.items()) + "}"
     if isinstance(value, list | tuple):
@@ -94,7 +94,7 @@ def flow(value: Any) -> str:
 
 
 def sample_rows(kind: str) -> list[dict[str, Any]]:
-    """Make 64 rows of sums, right against off by one: enough to see a method work."""
+    """Make 64 rows of sums with a correct answer and an answer that is off by one."""
     sums = [(left, right) for left in range(2, 10) for right in range(2, 10)]
     return [_row(kind, f"{left}+{right}=", left + right, index) for index, (left, right) in enumerate(sums)]
 

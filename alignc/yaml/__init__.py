@@ -1,1 +1,1 @@
-"""Strict YAML 1.2 with the place of every key and value."""
+"""Strict YAML 1.2 with the span of each key and value."""

@@ -1,4 +1,4 @@
-"""From events to plain data with spans: what a strict document may hold, and nothing else.
+"""From events to plain data with spans; everything outside strict YAML is refused.
 
 Imports ruamel.yaml; load this module lazily.
 """
@@ -29,7 +29,7 @@ from alignc.yaml.source import NodePath, NodeSpan
 from alignc.yaml.syntax import explain_syntax
 
 MOST_VALUES = 10_000
-"""Keys and values of a document; real specs have some dozens, and the parser takes 25 µs for each."""
+"""The largest number of keys and values; real specs have some dozens, and the parser takes 25 µs for each."""
 
 _MOST_FINDINGS = 100
 _Offsets = tuple[int, int]
@@ -39,7 +39,7 @@ _PROPERTY = re.compile(r"[^\s,\[\]{}]*")
 
 
 def compose(text: str, file: str) -> tuple[dict[str, Any], dict[NodePath, NodeSpan]]:
-    """Compose the one document in `text`; raises DiagnosticError with every finding."""
+    """Compose the only document in `text`; raises DiagnosticError with all findings."""
     composer = _Composer(text, file)
     try:
         data = composer.document()
@@ -86,7 +86,10 @@ class _Composer:
         if not isinstance(event, MappingStartEvent):
             end = min(end, start + len(self.text[start:].split("\n", 1)[0]))
             self.find(
-                "the document is not a mapping of keys to values", start, end, "write `key: value` lines"
+                "the document is not a mapping of keys to values",
+                start,
+                end,
+                "write lines of the form `key: value`",
             )
         return data
 
@@ -94,11 +97,11 @@ class _Composer:
         for event in self.events:
             if isinstance(event, DocumentStartEvent):
                 start = event.start_mark.index
-                help_ = "keep one spec a file, and delete this `---`"
+                help_ = "keep one spec per file, and delete this `---`"
                 raise NotAllowedError("a second document starts here", help_, start, start + 3)
 
     def _value(self, event: Event, path: NodePath, key: _Offsets | None, depth: int) -> tuple[Any, int]:
-        """Return (data, end) of the node that starts with `event`, and note its span."""
+        """Return (data, end) of the node that starts with `event`, and record its span."""
         self._count(event, depth)
         self._refuse_properties(event)
         data: Any
@@ -116,7 +119,7 @@ class _Composer:
         return data, end
 
     def _after_colon(self, key_end: int) -> int:
-        """Return where a value that was left out would start: the parser's mark is that of what follows."""
+        """Return the offset at which a missing value would start; the mark of the parser is at the next token."""
         found = _COLON.match(self.text, key_end)
         return found.end() if found else key_end
 
@@ -146,13 +149,13 @@ class _Composer:
         return data, item.end_mark.index if event.flow_style else end
 
     def _key(self, event: Event, path: NodePath, depth: int) -> tuple[str, int]:
-        """Return (name, end) of a key; what cannot be a key is noted and stands as its own text."""
+        """Return (name, end) of a key; an invalid key is reported, and its text becomes its name."""
         start = event.start_mark.index
         if not isinstance(event, ScalarEvent):
             _, end = self._value(event, (*path, "?"), None, depth)
             if not isinstance(event, AliasEvent):
-                help_ = "a key is a word; put quotes around text in braces or brackets"
-                self.find("a list or a mapping stands as a key", start, min(end, start + 1), help_)
+                help_ = "write a word as the key; put quotes around text in braces or brackets"
+                self.find("a list or a mapping is used as a key", start, min(end, start + 1), help_)
             return self.text[start:end], end
         self._count(event, depth)
         self._refuse_properties(event)
@@ -165,10 +168,10 @@ class _Composer:
             return
         if word == "<<":
             self.find(
-                "`<<` merges mappings, which a spec may not",
+                "`<<` merges mappings, which is not allowed in a spec",
                 start,
                 end,
-                "write the keys out, or use `extends`",
+                "write out the keys, or use `extends`",
             )
         elif not word:
             self.find("a key is missing before `:`", start, max(end, start + 1), "write the key")
@@ -177,13 +180,15 @@ class _Composer:
             self.find(message, start, end, f'put quotes around it: "{_shorten(word)}"')
 
     def _refuse_properties(self, event: Any) -> None:
-        """Note an anchor, a tag or an alias: each would make the text mean more than it shows."""
+        """Report an anchor, a tag or an alias; each of them would give the text a hidden meaning."""
         start = event.start_mark.index
         if isinstance(event, AliasEvent):
-            self.find(*self._property("*", start), "write the value out, or put quotes around it")
+            self.find(*self._property("*", start), "write out the value, or put quotes around it")
             return
         if event.anchor is not None:
-            self.find(*self._property("&", start), "delete it; to share settings between specs use `extends`")
+            self.find(
+                *self._property("&", start), "delete it, and use `extends` to share settings between specs"
+            )
         if event.tag is not None:
             self.find(
                 *self._property("!", start), "delete it, or put quotes around text that starts with `!`"
@@ -196,13 +201,13 @@ class _Composer:
         end = found.end() if found else start + 1
         article = "a" if kind == "tag" else "an"
         return (
-            f"`{_shorten(self.text[start:end])}` is {article} {kind}, which a spec may not hold",
+            f"`{_shorten(self.text[start:end])}` is {article} {kind}, which is not allowed in a spec",
             start,
             end,
         )
 
     def _sign(self, sign: str, start: int) -> int:
-        """Find where a tag or an anchor begins; the parser's mark is that of the later of the two."""
+        """Return the offset of a tag or an anchor; the mark of the parser is at the later of the two."""
         if self.text[start] == sign:
             return start
         after = _SECOND.match(self.text, start)
@@ -214,7 +219,7 @@ class _Composer:
         return at
 
     def _refuse_duplicate(self, name: str, key: _Offsets, line: int) -> None:
-        help_ = f"first set on line {line}; keep one of the two"
+        help_ = f"it is first set on line {line}; keep one of the two"
         self.find(f"`{_shorten(name)}` is set twice", *key, help_, code="E005")
 
     def _scalar(self, event: Any) -> Any:
@@ -231,7 +236,7 @@ class _Composer:
             return None
 
     def _end(self, event: Any) -> int:
-        """Return where a scalar ends; a block of text without the blank lines after it."""
+        """Return the end of a scalar; a block of text ends before its last blank lines."""
         start, end = event.start_mark.index, event.end_mark.index
         if getattr(event, "style", None) in ("|", ">"):
             return int(start) + len(self.text[start:end].rstrip())
@@ -241,14 +246,19 @@ class _Composer:
         start = event.start_mark.index
         if len(self.findings) >= _MOST_FINDINGS:
             raise NotAllowedError(
-                "so many errors that reading stopped here", "mend those above first", start, start + 1
+                "reading stopped here because of too many errors",
+                "correct the errors above first",
+                start,
+                start + 1,
             )
         if depth >= DEEPEST and not isinstance(event, (ScalarEvent, AliasEvent)):
             raise too_deep(start)
         self._left -= 1
         if self._left < 0:
-            help_ = "keep data in a file of its own and name it in `data.source`"
-            raise NotAllowedError(f"more than {MOST_VALUES:,} keys and values", help_, start, start + 1)
+            help_ = "put data into a separate file, and name the file in `data.source`"
+            raise NotAllowedError(
+                f"the spec has more than {MOST_VALUES:,} keys and values", help_, start, start + 1
+            )
 
 
 def _is_plain(event: Any) -> bool:

@@ -1,4 +1,4 @@
-"""From a file to text that may be parsed: its size, its encoding, its characters."""
+"""From a file to checked text: its size, its encoding and its characters."""
 
 from __future__ import annotations
 
@@ -10,26 +10,26 @@ from alignc.diagnostics.lines import Positions
 from alignc.diagnostics.model import Diagnostic, DiagnosticError, Span
 
 LARGEST = 1 << 20
-"""Bytes of a spec."""
+"""The largest number of bytes of a spec."""
 
 _SHOWN = 20
 _BOM = "\ufeff"
-# What YAML 1.2 calls printable (production c-printable), less the byte order mark inside a text.
+# The complement of the printable characters of YAML 1.2 (production c-printable), plus the byte order mark.
 _FORBIDDEN = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
 
 
 def read_text(path: str | Path) -> str:
     """Read a spec as text without its byte order mark.
 
-    Raises DiagnosticError: E008 where there is no such file, E001 where it cannot be read.
+    Raises DiagnosticError: E008 if the file does not exist, E001 if it cannot be read.
     """
     return decode(_read_bytes(path), str(path))
 
 
 def decode(data: bytes, file: str) -> str:
-    """Decode UTF-8; raises DiagnosticError (E001) at the first byte that is not."""
+    """Decode UTF-8; raises DiagnosticError (E001) at the first invalid byte."""
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
-        raise _unreadable(Span.at(file), "the file is UTF-16, not UTF-8", "save it as UTF-8")
+        raise _unreadable(Span.at(file), "the file is UTF-16, not UTF-8", "save the file as UTF-8")
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -62,23 +62,23 @@ def _read_bytes(path: str | Path) -> bytes:
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         message = f"`{file}` cannot be opened: {reason}"
-        raise _unreadable(Span.at(file), message, "check its name and its permissions") from None
+        raise _unreadable(Span.at(file), message, "check the name and the permissions of the file") from None
     _check_size(len(data.removeprefix(_BOM.encode())), file)
     return data
 
 
 def _check_size(size: int, file: str) -> None:
     if size > LARGEST:
-        help_ = "a spec is at most 1 MiB; keep data in a file of its own and name it in `data.source`"
+        help_ = "a spec has at most 1 MiB; put data into a separate file, and name the file in `data.source`"
         raise _unreadable(Span.at(file), "the spec is larger than 1 MiB", help_)
 
 
 def _character(span: Span, character: str) -> Diagnostic:
     if character == _BOM:
-        message = "a byte order mark (U+FEFF) stands inside the text"
+        message = "a byte order mark (U+FEFF) is inside the text"
     else:
         message = f"the character U+{ord(character):04X} is not allowed in YAML"
-    help_ = 'delete it, or write it as an escape in double quotes, such as "\\u0007"'
+    help_ = 'delete the character, or write it as an escape in double quotes, such as "\\u0007"'
     return Diagnostic("E001", message, span, help=help_)
 
 

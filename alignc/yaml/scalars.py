@@ -20,11 +20,14 @@ _HEXADECIMAL = re.compile(r"0x[0-9a-fA-F]+")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 
 LONGEST_INTEGER = 40
-"""Characters of an integer. Longer ones overflow a float and, from 4,300 digits on, Python's `int`."""
+"""The largest number of characters of an integer.
+
+Longer integers overflow a float, and from 4,300 digits on also Python's `int`.
+"""
 
 
 def resolve_scalar(text: str) -> Scalar:
-    """Return what a plain scalar means: None, a bool, a number, else the text itself.
+    """Return the value of a plain scalar: None, a bool, a number, or the text itself.
 
     Raises OverflowError for an integer of more than LONGEST_INTEGER characters.
     """
@@ -37,7 +40,7 @@ def resolve_scalar(text: str) -> Scalar:
 
 
 def scalar_text(value: object) -> str:
-    """Write a value as YAML has it where that differs from Python: `true`, `false` and `null`."""
+    """Write a value as in YAML; `true`, `false` and `null` differ from Python."""
     if isinstance(value, bool):
         return "true" if value else "false"
     return "null" if value is None else str(value)

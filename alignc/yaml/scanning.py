@@ -1,6 +1,6 @@
-"""Events of ruamel.yaml's parser in pure Python, with limits, so that no text is slow or fatal.
+"""Events of ruamel.yaml's parser in pure Python, with limits that keep each text fast and safe.
 
-The C parser is never used: it dies of deep nesting. Imports ruamel.yaml; load this module lazily.
+The C parser is not used, because deep nesting crashes it. Imports ruamel.yaml; load this module lazily.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from ruamel.yaml.scanner import Scanner
 from ruamel.yaml.tokens import TagToken
 
 DEEPEST = 64
-"""Levels of nesting."""
+"""The largest number of levels of nesting."""
 
 MOST_PIECES = 100_000
-"""Words of plain text and lines of quoted or block text; the scanner takes 3 µs for each."""
+"""The largest number of words of plain text and of lines of other text; the scanner takes 3 µs for each."""
 
 _TAG_ENDS = "\0 \t\r\n,[]{}"
 
 
 class NotAllowedError(Exception):
-    """Text that is YAML, or might be, but not what a spec may hold."""
+    """Text that may be YAML but is not allowed in a spec."""
 
     def __init__(self, message: str, help_: str, start: int, end: int) -> None:
         super().__init__(message)
@@ -32,14 +32,17 @@ class NotAllowedError(Exception):
 
 
 def too_deep(start: int) -> NotAllowedError:
-    """Return the refusal of one level too many, opened at the offset `start`."""
+    """Return the error for a level that is too deep and starts at the offset `start`."""
     return NotAllowedError(
-        f"nested more than {DEEPEST} levels deep", "a spec needs fewer than ten", start, start + 1
+        f"the spec has more than {DEEPEST} levels of nesting",
+        "a spec needs fewer than ten levels",
+        start,
+        start + 1,
     )
 
 
 class _StrictScanner(Scanner):
-    """The scanner, stopped where it would take long."""
+    """The scanner with limits on its work."""
 
     pieces = 0
 
@@ -57,7 +60,7 @@ class _StrictScanner(Scanner):
         super().fetch_directive()
 
     def scan_tag(self) -> TagToken:
-        """Take a tag as it stands: it will be refused, and decoding it is quadratic."""
+        """Return a tag without decoding it: tags are refused later, and decoding takes quadratic time."""
         start, length = self.reader.get_mark(), 1
         while self.reader.peek(length) not in _TAG_ENDS:
             length += 1
@@ -81,16 +84,16 @@ class _StrictScanner(Scanner):
         self.pieces += 1
         if self.pieces > MOST_PIECES:
             start = self.reader.index
-            help_ = "keep long text in a file of its own"
+            help_ = "put long text into a separate file"
             raise NotAllowedError(
-                f"more than {MOST_PIECES:,} words or lines of text", help_, start, start + 1
+                f"the spec has more than {MOST_PIECES:,} words or lines of text", help_, start, start + 1
             )
 
 
 def events(text: str) -> Iterator[Event]:
     """Yield the parser's events; their marks' `index` is an offset in `text`.
 
-    Raises NotAllowedError for what a spec may not hold and MarkedYAMLError for what is no YAML.
+    Raises NotAllowedError for text that is not allowed in a spec, and MarkedYAMLError for text that is not YAML.
     """
     yaml = YAML(typ="safe", pure=True)
     yaml.Scanner = _StrictScanner
@@ -102,7 +105,7 @@ def events(text: str) -> Iterator[Event]:
     except (NotAllowedError, MarkedYAMLError):
         raise
     except Exception as error:
-        # The library lets a few exceptions of Python's own escape (a code point beyond Unicode, say).
+        # The library lets a few Python exceptions escape, for example for a code point beyond Unicode.
         raise MarkedYAMLError(problem=type(error).__name__, problem_mark=last) from error
 
 

@@ -1,4 +1,4 @@
-"""Strict YAML 1.2 with positions: from a file to plain data and the span of every value."""
+"""Strict YAML 1.2 with positions: from a file to plain data and the span of each value."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ NodePath = tuple[str | int, ...]
 
 @dataclass(frozen=True)
 class NodeSpan:
-    """Where a value stands, and its key where it has one (list items and the document have none)."""
+    """The spans of a value and of its key; list items and the document have no key."""
 
     key: Span | None
     value: Span
@@ -24,7 +24,7 @@ class NodeSpan:
 
 @dataclass(frozen=True)
 class Source:
-    """A document as plain data, with the span of every value by its path; `spans[()]` is the whole."""
+    """A document as plain data, with the span of each value by its path; `spans[()]` is the whole document."""
 
     data: dict[str, Any]
     spans: Mapping[NodePath, NodeSpan]
@@ -36,7 +36,7 @@ class Source:
         return self.spans[self._known(path)].value
 
     def key_span(self, path: NodePath) -> Span:
-        """Return the span of the key at `path`; without one that of the nearest key above, else 1:1."""
+        """Return the span of the key at `path`, else of the nearest key above, else 1:1."""
         known = self._known(path)
         for length in range(len(known), 0, -1):
             key = self.spans[known[:length]].key
@@ -53,15 +53,15 @@ class Source:
 def load_source(path: str | Path) -> Source:
     """Read and parse a spec file.
 
-    Raises DiagnosticError with E001 (not readable as strict YAML), E004 (an integer beyond reason),
-    E005 (duplicate keys) or E008 (no such file), and nothing else.
+    Raises only DiagnosticError with E001 (not strict YAML), E004 (an integer that is too long), E005 (a duplicate
+    key) or E008 (a missing file).
     """
     return parse_source(read_text(path), str(path))
 
 
 def parse_source(text: str, file: str) -> Source:
     """Parse the text of a spec; `file` names it in spans. Raises DiagnosticError as `load_source` does."""
-    from alignc.yaml.composing import compose  # ruamel.yaml is loaded by those who parse
+    from alignc.yaml.composing import compose  # ruamel.yaml is loaded only for parsing
 
     text = checked(text, file)
     data, spans = compose(text, file)

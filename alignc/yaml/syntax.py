@@ -1,4 +1,4 @@
-"""What a parser's complaint means to the person who wrote the line."""
+"""Messages for the syntax errors of the YAML parser."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 
 class Complaint(NamedTuple):
-    """A syntax error in our words, at an offset of the text."""
+    """A syntax error: its message, its help and its offset in the text."""
 
     message: str
     help: str
@@ -21,18 +21,29 @@ class _Rule(NamedTuple):
     at_context: bool = False
 
 
-_CLOSE = "close it with the same quote"
+_CLOSE = "close the text with the same quote"
 _BACKSLASH = r"write `\\`, or use single quotes"
 _QUOTE = "put quotes around the value"
 _RULES = (
-    _Rule("", "character '\\t'", "a tab stands where indentation or a value should", "indent with spaces"),
+    _Rule(
+        "",
+        "character '\\t'",
+        "a tab is used for indentation or at the start of a value",
+        "indent with spaces",
+    ),
     _Rule("", "that cannot start any token", "this character cannot start a value", _QUOTE),
-    _Rule("quoted scalar", "end of stream", "this quote is never closed", _CLOSE, True),
-    _Rule("quoted scalar", "document separator", "this quote is never closed", "close it before `---`", True),
+    _Rule("quoted scalar", "end of stream", "this quote is not closed", _CLOSE, True),
+    _Rule(
+        "quoted scalar",
+        "document separator",
+        "this quote is not closed",
+        "close the quote before `---`",
+        True,
+    ),
     _Rule(
         "double-quoted",
         "unknown escape",
-        "no such escape in double quotes",
+        "this escape does not exist in double quotes",
         r"write `\\`, or use single quotes",
     ),
     _Rule(
@@ -66,17 +77,17 @@ _RULES = (
     _Rule(
         "block scalar",
         "",
-        "this is no way to open a block of text",
+        "a block of text cannot start like this",
         "end the line after `|` or `>`, and indent the text below it",
     ),
     _Rule(
-        "simple key", "", "this line is neither `key: value` nor a list item", "add `:` after the key", True
+        "simple key", "", "this line is not `key: value` and not a list item", "add `:` after the key", True
     ),
     _Rule(
         "",
         "mapping values are not allowed",
-        "a `:` stands where no key can",
-        "put quotes around a value that holds `: `; otherwise check the indentation of this line",
+        "a `:` is at a place where no key is allowed",
+        "put quotes around a value that contains `: `, or check the indentation of this line",
     ),
     _Rule("", "sequence entries", "a list item cannot start here", "put `-` on its own line below the key"),
     _Rule("", "mapping keys", "a key cannot start here", _QUOTE),
@@ -84,22 +95,24 @@ _RULES = (
         "block",
         "expected <block end>",
         "this line does not fit the lines above it",
-        "give keys of one level the same indentation, and quote a value that goes on after its closing quote",
+        "give the keys of one level the same indentation; put the whole value in quotes if it continues after a quote",
     ),
     _Rule(
         "",
         "<document start>",
-        "this line does not belong to what stands above it",
-        "the document is one mapping: start its keys in the first column, each with `:`",
+        "this line does not belong to the lines above it",
+        "write the document as one mapping: its keys start in the first column, and a `:` follows each key",
     ),
     _Rule("", "YAML directive", "a directive is not allowed twice", "delete this line"),
-    _Rule("", "document end marker", "text stands after the end of the document (`...`)", "delete it"),
+    _Rule(
+        "", "document end marker", "there is text after the end of the document (`...`)", "delete this text"
+    ),
 )
-_OTHERWISE = _Rule("", "", "this is not YAML", "put quotes around a value that holds special characters")
+_OTHERWISE = _Rule("", "", "this is not YAML", "put quotes around a value with special characters")
 
 
 def explain_syntax(error: Any) -> Complaint:
-    """Put a ruamel.yaml MarkedYAMLError into words and say where to look."""
+    """Return message, help and offset for a MarkedYAMLError of ruamel.yaml."""
     rule = next((rule for rule in _RULES if _fits(rule, error)), _OTHERWISE)
     marks = [error.problem_mark, error.context_mark]
     if rule.at_context:

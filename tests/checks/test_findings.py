@@ -216,6 +216,6 @@ def test_words_of_a_misspelt_form(tmp_path: Path) -> None:
     (secret,) = found(DPO + SAMPLED.replace("http://h", "http://me:secret@h"), tmp_path)
     assert "secret" not in secret.message
     (strength,) = found("objective: {preset: rloo, beta: 0.1}\n" + SAMPLED, tmp_path)
-    assert strength.help == "here: `objective.kl.beta`"
+    assert strength.help == "use `objective.kl.beta`"
     (empty,) = found("objective: {terms: []}\n" + SAMPLED, tmp_path)
     assert empty.message == "`terms` must not be empty"

@@ -116,7 +116,7 @@ def test_a_folder_without_a_models_files_is_none(here: Path):
     Path("b.yaml").write_text(DPO.replace("{run: sft.yaml}", "./empty"))
     Path("empty").mkdir()
     [found] = api.validate("b.yaml").diagnostics
-    assert "neither of its files `config.json`" in (found.why or "")
+    assert "the folder has no file `config.json`" in (found.why or "")
     Path("empty/adapter_config.json").write_text("{}")
     assert not api.validate("b.yaml").diagnostics
 

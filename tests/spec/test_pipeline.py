@@ -103,7 +103,7 @@ def test_another_spec_may_start_from_a_stage(here: Path):
         ("version: 2\nstages: [sft.yaml]\n", "E003", (1, 10), "version"),
         ("stages: [sft.yaml]\nnmae: x\n", "E002", (2, 1), "nmae"),
         ("stages: [absent.yaml]\n", "E008", (1, 10), "absent.yaml"),
-        ("stages: [pipe.yaml]\n", "E003", (1, 10), "pipeline itself"),
+        ("stages: [pipe.yaml]\n", "E003", (1, 10), "is a pipeline and not a spec"),
         ("stages: [3]\n", "E003", (1, 10), "stage"),
         ("stages:\n  - {objective: {preset: sft}}\n", "E006", (2, 5), "name"),
         ("stages:\n  - {nmae: a, objective: {preset: sft}}\n", "E002", (2, 6), "nmae"),

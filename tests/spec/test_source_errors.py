@@ -40,8 +40,8 @@ def only(text):
         ("a: {true: 1}\n", (1, 5, 1, 9), "the key `true` is not text", '"true"'),
         ("null: 1\n", (1, 1, 1, 5), "the key `null` is not text", '"null"'),
         (": 1\n", (1, 1, 1, 2), "a key is missing", "write the key"),
-        ("? [a, b]\n: 1\n", (1, 3, 1, 4), "stands as a key", "quotes"),
-        ("a: {{ x }}\n", (1, 5, 1, 6), "stands as a key", "quotes"),
+        ("? [a, b]\n: 1\n", (1, 3, 1, 4), "is used as a key", "quotes"),
+        ("a: {{ x }}\n", (1, 5, 1, 6), "is used as a key", "quotes"),
         ("a: 1\n---\nb: 2\n", (2, 1, 2, 4), "second document", "---"),
         ("%YAML 1.1\n---\na: 1\n", (1, 1, 1, 2), "directive", "delete"),
         ("%TAG ! x\n---\na: 1\n", (1, 1, 1, 2), "directive", "delete"),
@@ -51,13 +51,13 @@ def only(text):
         ("a:\n\tb: 1\n", (2, 1, 2, 2), "a tab", "spaces"),
         ("a: @x\n", (1, 4, 1, 5), "cannot start a value", "quotes"),
         ("a: `x`\n", (1, 4, 1, 5), "cannot start a value", "quotes"),
-        ("a: 'x\nb: 1\n", (1, 4, 1, 5), "quote is never closed", "quote"),
+        ("a: 'x\nb: 1\n", (1, 4, 1, 5), "quote is not closed", "quote"),
         ("a: [1,\n 2\nb: 3\n", (1, 4, 1, 5), "`[` is not closed", "]"),
         ("a: {b: 1\n", (1, 4, 1, 5), "`{` is not closed", "}"),
         ('a: "\\q"\n', (1, 6, 1, 7), "escape", "single quotes"),
         ('a: "\\x4"\n', (1, 7, 1, 8), "escape", "single quotes"),
         ("a: b: c\n", (1, 5, 1, 6), "`:`", "quotes"),
-        ("a: 1\nb\n", (2, 1, 2, 2), "neither", "`:`"),
+        ("a: 1\nb\n", (2, 1, 2, 2), "not `key: value`", "`:`"),
         ("a:\n  b: 1\n c: 2\n", (3, 2, 3, 3), "does not fit", "indentation"),
         ("a: - b\n", (1, 4, 1, 5), "list item", "line"),
         ("a: *\n", (1, 4, 1, 5), "`*`", "quotes"),
@@ -109,10 +109,10 @@ def test_duplicates_name_the_first():
     text = "beta: 1\nx:\n  beta: 1\n  'beta': 2\nbeta: {c: 1, c: 2}\nbeta: 3\n"
     found = findings(text)
     assert [(f.code, f.span, f.help.split(";")[0]) for f in found] == [
-        ("E005", Span("s", 4, 3, 4, 9), "first set on line 3"),
-        ("E005", Span("s", 5, 1, 5, 5), "first set on line 1"),
-        ("E005", Span("s", 5, 14, 5, 15), "first set on line 5"),
-        ("E005", Span("s", 6, 1, 6, 5), "first set on line 1"),
+        ("E005", Span("s", 4, 3, 4, 9), "it is first set on line 3"),
+        ("E005", Span("s", 5, 1, 5, 5), "it is first set on line 1"),
+        ("E005", Span("s", 5, 14, 5, 15), "it is first set on line 5"),
+        ("E005", Span("s", 6, 1, 6, 5), "it is first set on line 1"),
     ]
     assert found[0].message == "`beta` is set twice"
 
