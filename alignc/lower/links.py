@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import assert_never
+
 from alignc.graph import build as b
 from alignc.graph.nodes import Node
 from alignc.graph.types import GraphTypeError, Unit
@@ -33,7 +35,8 @@ def linked(link: axes.Link, z: Node, scope: Scope) -> Node:
             return _discopop(z, scope.number("tau", tau, "τ", Unit()))
         case axes.FormulaLink(formula=text):
             return _formula(text, z, scope)
-    raise TypeError(type(link).__name__)
+        case _:
+            assert_never(link)
 
 
 def _logistic(z: Node, smoothing: float, scope: Scope) -> Node:

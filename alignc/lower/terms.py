@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import assert_never
+
 from alignc.contract.outputs import Quantity
 from alignc.graph import build as b
 from alignc.graph.nodes import (
@@ -69,7 +71,8 @@ def lower_term(term: Term, scope: Scope, seen: View) -> Lowered:
             return value(term, scope)
         case Entropy():
             return entropy(term, scope)
-    raise TypeError(type(term).__name__)
+        case _:
+            assert_never(term)
 
 
 def _finished(
@@ -140,7 +143,10 @@ def _margin(term: Preference, unit: Unit, beta: Node, scope: Scope) -> Node:
         case axes.DropMargin(weight=weight):
             drop = b.apply("relu", b.negate(log_ratio(term.score, "chosen", scope)))
             return b.multiply(beta, scope.number("weight", weight, "λ", Unit()), drop)
-    return b.ZERO
+        case axes.NoMargin():
+            return b.ZERO
+        case _:
+            assert_never(term.margin)
 
 
 def _group_preference(term: Preference, scope: Scope) -> Lowered:
@@ -221,7 +227,10 @@ def _reference_point(term: Pointwise, raw: dict[str, Node], beta: Node, scope: S
             mine = b.multiply(b.constant(1 / len(raw)), b.add(*(b.multiply(beta, s) for s in raw.values())))
             words = "reference point: mean of all scores seen"
             return scope.names.value("z0", "δ", words, Running(mine), NamedRole.REFERENCE_POINT)
-    return None
+        case targets.NoPoint():
+            return None
+        case _:
+            assert_never(term.reference_point)
 
 
 def _target(term: Pointwise, response: str, unit: Unit, scope: Scope) -> Node:
@@ -229,14 +238,14 @@ def _target(term: Pointwise, response: str, unit: Unit, scope: Scope) -> Node:
     match term.target:
         case targets.ConstantTarget(value=value):
             return inner.number("value", value, "m", unit)
-        case targets.RewardTarget(scale=scale, baseline=baseline):
+        case targets.RewardTarget() as target:
             reward: Node = Column("reward", response, REWARD)
-            if baseline == "value":
+            if target.baseline == "value":
                 learned = Output(Quantity.VALUE, "policy", response)
                 reward = b.subtract(
                     reward, scope.names.value("v", "V", "learned value of the prompt", learned)
                 )
-            return b.multiply(inner.number("scale", scale, "κ", unit / REWARD), reward)
+            return b.multiply(inner.number("scale", target.scale, "κ", unit / REWARD), reward)
         case targets.WinRateTarget(eta=eta, baseline=baseline, outcome=outcome):
             average = _average(baseline, inner)
             known = {"won": b.ONE, "lost": b.ZERO}.get(outcome)
@@ -245,7 +254,10 @@ def _target(term: Pointwise, response: str, unit: Unit, scope: Scope) -> Node:
             )
             ahead = b.subtract(rate, average)
             return b.multiply(inner.number("eta", eta, "η", unit / PROBABILITY), ahead)
-    return b.ZERO
+        case targets.NoTarget():
+            return b.ZERO
+        case _:
+            assert_never(term.target)
 
 
 def _average(baseline: float | str, scope: Scope) -> Node:
