@@ -243,8 +243,8 @@ def test_what_is_said_of_the_methods_as_published(preset: str, expected: list[st
 @pytest.mark.parametrize(
     ("where", "words"),
     [
-        ("placement: loss", "in the loss it is fixed"),
-        ("anchor: previous_iterate", "the reference, which stands still"),
+        ("placement: loss", "in the loss, `beta` is fixed"),
+        ("anchor: previous_iterate", "the initial reference, which is fixed"),
     ],
 )
 def test_an_adaptive_strength_follows_what_is_measured(where: str, words: str, tmp_path: Path) -> None:
