@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import get_args
 
 import pytest
+import torch
 
 import alignc
+from alignc.contract.baselines import BASELINES, PARTITIONS
 from alignc.contract.engines import ENGINES
 from alignc.contract.failure import Failure
 from alignc.contract.rewards import BRADLEY_TERRY, REWARDS
@@ -22,8 +24,10 @@ from alignc.runtime.engines.engine import BUILDERS
 from alignc.runtime.reward.build import BUILDERS as REWARD_BUILDERS
 from alignc.runtime.reward.build import build_reward
 from alignc.runtime.reward.oracle import build_oracle
+from alignc.runtime.rollout.advantage import LEVELS, advantages
 from alignc.runtime.samplers.sampler import OPENERS
 from alignc.spec.base import Spec
+from alignc.spec.policy import Baseline
 from alignc.spec.rewards import Oracle, Source
 
 PACKAGE = Path(alignc.__file__).parent
@@ -46,6 +50,15 @@ class Table:
 
 TABLES = {
     "samplers": Table(SAMPLERS, ("contract/samplers.py",), words=SAMPLERS),
+    "baselines": Table(
+        BASELINES,
+        ("contract/baselines.py", "spec/policy.py"),
+        words={"none", "constant", "value", "other", "batch_mean", "group_mean"},
+        subject=r"(?<!target\.)baseline",
+    ),
+    "partitions": Table(
+        PARTITIONS, ("contract/baselines.py",), words={"batch_mean"}, subject="baseline|column"
+    ),
     "engines": Table(ENGINES, ("contract/engines.py",), words=ENGINES),
     "rewards": Table(
         REWARDS,
@@ -141,8 +154,13 @@ def test_a_key_without_a_row_is_refused() -> None:
 
 @pytest.mark.parametrize(
     ("table", "interpreter"),
-    [(SAMPLERS, OPENERS), (ENGINES, BUILDERS), (set(REWARDS) - {BRADLEY_TERRY.name}, REWARD_BUILDERS)],
-    ids=["samplers", "engines", "rewards"],
+    [
+        ({n for n, row in BASELINES.items() if row.levels}, LEVELS),
+        (SAMPLERS, OPENERS),
+        (ENGINES, BUILDERS),
+        (set(REWARDS) - {BRADLEY_TERRY.name}, REWARD_BUILDERS),
+    ],
+    ids=["baselines", "samplers", "engines", "rewards"],
 )
 def test_the_runtime_knows_every_row(table: Collection[str], interpreter: Collection[str]) -> None:
     assert set(interpreter) == set(table)
@@ -158,9 +176,37 @@ def kinds(union: object) -> set[str]:
 def test_a_spec_offers_the_kinds_that_have_a_row() -> None:
     assert kinds(Oracle) == set(REWARDS)
     assert kinds(Source) == set(REWARDS) - {BRADLEY_TERRY.name}
+    assert kinds(Baseline) == set(BASELINES)
 
 
 def test_an_unknown_source_of_reward_is_refused_and_is_no_reward_model() -> None:
     for build in (build_reward, build_oracle):
         with pytest.raises(Failure, match=r"E806.*`telepathy`"):
             build({"kind": "telepathy", "path": "x"}, allowed=[], device=None)
+
+
+TOTALS = [1.0, 0.0, 5.0, 2.0]
+FIELDS = {"value": 0.75}
+
+
+@pytest.mark.parametrize("name", [name for name, row in BASELINES.items() if row.levels])
+def test_the_runtime_subtracts_what_the_row_of_a_baseline_means(name: str) -> None:
+    row, totals = BASELINES[name], TOTALS[:2] if BASELINES[name].pair else TOTALS
+    assert row.levels is not None
+    found = advantages(
+        {"baseline": {"kind": name, **FIELDS}},
+        reward=torch.tensor([totals]),
+        penalty=None,
+        value=None,
+        mask=torch.ones(1, len(totals), 3),
+    )["advantage"]
+    wanted = [total - level for total, level in zip(totals, row.levels(totals, FIELDS), strict=True)]
+    assert found[0, :, 0].tolist() == pytest.approx(wanted, abs=1e-15)
+
+
+def test_an_unknown_baseline_is_refused_and_is_not_none() -> None:
+    ones = torch.ones(1, 2)
+    with pytest.raises(Failure, match=r"E806.*`median`"):
+        advantages(
+            {"baseline": {"kind": "median"}}, reward=ones, penalty=None, value=None, mask=ones[..., None]
+        )

@@ -6,11 +6,12 @@ from collections.abc import Iterator
 
 from alignc.checks.kl import PLACES, SAID
 from alignc.checks.rule import Checked, term_path
+from alignc.contract.baselines import BASELINES, LEAVE_ONE_OUT, Reads
 from alignc.contract.rewards import REWARDS
 from alignc.diagnostics import Diagnostic
 from alignc.lower.policy import held
 from alignc.spec.objective import Pointwise, PolicyGradient, Preference, Value
-from alignc.spec.policy import Cispo, Clipped, GroupMean, LeaveOneOut, Other, Reinforce, ValueBaseline
+from alignc.spec.policy import Cispo, Clipped, GroupMean, Reinforce
 from alignc.spec.rows import ONLINE, Prompts, SelfPlay
 from alignc.spec.targets import WinRateTarget
 from alignc.theory.divergence import meaning
@@ -111,15 +112,15 @@ def baselines(checked: Checked) -> Iterator[Diagnostic]:
         baseline = term.baseline
         path = (*term_path(index), "baseline")
         count = data.completions_per_prompt if data is not None else None
-        grouped = isinstance(baseline, LeaveOneOut | Other | GroupMean)
-        if grouped and count is not None and count < 2:
+        row = BASELINES[baseline.kind]
+        if row.grouped and count is not None and count < 2:
             message = f"`baseline: {baseline.kind}` needs other responses to the prompt, but there is only one response"
             yield checked.finding(
                 "E105", message, path, help="set `data.completions_per_prompt` to 2 or more"
             )
-        if isinstance(baseline, Other) and count is not None and count > 2:
-            message = f"`baseline: other` needs exactly two responses to a prompt, but there are {count}"
-            yield checked.finding("E105", message, path, help="set `baseline: leave_one_out`")
+        if row.pair and count is not None and count > 2:
+            message = f"`baseline: {row.name}` needs exactly two responses to a prompt, but there are {count}"
+            yield checked.finding("E105", message, path, help=f"set `baseline: {LEAVE_ONE_OUT.name}`")
 
 
 def compared(checked: Checked) -> Iterator[Diagnostic]:
@@ -135,7 +136,7 @@ def compared(checked: Checked) -> Iterator[Diagnostic]:
         message = "the objective compares responses to a prompt, but there is only one response"
         path = ("data", "completions_per_prompt")
         yield checked.finding("E105", message, path, help="set `completions_per_prompt` to 2 or more")
-    grouped = any(isinstance(t.baseline, LeaveOneOut | Other | GroupMean) for _, t in _terms(checked))
+    grouped = any(BASELINES[t.baseline.kind].grouped for _, t in _terms(checked))
     if data.temperature == 0 and (pairs or grouped or ranked):
         message = (
             "at temperature 0, all responses to a prompt are the same, so a comparison gives no information"
@@ -146,7 +147,7 @@ def compared(checked: Checked) -> Iterator[Diagnostic]:
 def critic(checked: Checked) -> Iterator[Diagnostic]:
     """E106 and W114: a critic that no term trains, or a critic that no term reads."""
     terms = checked.spec.job.objective.terms
-    valued = [i for i, t in _terms(checked) if isinstance(t.baseline, ValueBaseline)]
+    valued = [i for i, t in _terms(checked) if BASELINES[t.baseline.kind].reads is Reads.CRITIC]
     trained = [i for i, t in enumerate(terms) if isinstance(t, Value)]
     if valued and not trained:
         message = "`baseline: value` reads a critic that no term trains"
@@ -208,17 +209,18 @@ def group_normalisation(checked: Checked) -> Iterator[Diagnostic]:
     data = _data(checked)
     for index, term in _terms(checked):
         baseline, path = term.baseline, (*term_path(index), "baseline")
-        if not isinstance(baseline, GroupMean) or data is None or data.completions_per_prompt < 2:
+        within = BASELINES[baseline.kind].reads is Reads.GROUP
+        if not within or data is None or data.completions_per_prompt < 2:
             continue
-        k = data.completions_per_prompt
-        scale = f"the gradient by ({k} − 1)/{k}" + (" and by 1/σ of the prompt" if baseline.std else "")
+        k, std = data.completions_per_prompt, isinstance(baseline, GroupMean) and baseline.std
+        scale = f"the gradient by ({k} − 1)/{k}" + (" and by 1/σ of the prompt" if std else "")
         yield checked.finding("W307", f"a group mean that includes the response itself scales {scale}", path)
-        if baseline.std and held(term, "loss") is not None:
+        if std and held(term, "loss") is not None:
             message = (
                 "advantages are divided by the standard deviation of the prompt's rewards, but the KL is not"
             )
             yield checked.finding("W308", message, (*term_path(index), "kl"))
-        if baseline.std and k == 2:
+        if std and k == 2:
             yield checked.finding(
                 "W309",
                 "of two responses, one gets the advantage +1/√2 and the other −1/√2, for any rewards",
@@ -259,7 +261,7 @@ def silent_groups(checked: Checked) -> Iterator[Diagnostic]:
         yield checked.finding("W311", message, ("data", "reward"), help=help_)
     binary = all(REWARDS[source.kind].binary for source in sources)
     for _, term in _terms(checked):
-        grouped = isinstance(term.baseline, LeaveOneOut | Other | GroupMean) and held(term, "reward") is None
+        grouped = BASELINES[term.baseline.kind].grouped and held(term, "reward") is None
         if grouped and binary and 2 <= data.completions_per_prompt <= FEW:
             message = (
                 f"a verifier often gives the same reward to all {data.completions_per_prompt} responses to a prompt, "

@@ -7,12 +7,13 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from alignc.checks.rule import Checked, term_path
+from alignc.contract.baselines import BASELINES, Reads
 from alignc.diagnostics import Diagnostic
 from alignc.load.bound import Bound
 from alignc.load.preset import Preset, defaults_of
 from alignc.lower.policy import held
 from alignc.spec.objective import PolicyGradient, Value
-from alignc.spec.policy import Reinforce, ValueBaseline
+from alignc.spec.policy import Reinforce
 from alignc.spec.rows import ONLINE, Sampled, SelfPlay
 from alignc.yaml.scalars import scalar_text
 from alignc.yaml.source import NodePath
@@ -71,7 +72,7 @@ def unread_data(checked: Checked) -> Iterator[Diagnostic]:
 
 
 def _valued(term: object) -> bool:
-    return isinstance(term, PolicyGradient) and isinstance(term.baseline, ValueBaseline)
+    return isinstance(term, PolicyGradient) and BASELINES[term.baseline.kind].reads is Reads.CRITIC
 
 
 def unread_fields(checked: Checked) -> Iterator[Diagnostic]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from alignc.checks.kl import SAID
+from alignc.contract.baselines import LOG_PARTITION
 from alignc.load.load import Loaded
 from alignc.spec.axes import ExponentialLink, LogisticLink
 from alignc.spec.kl import KLPlacement
@@ -131,7 +132,7 @@ def optimum_lines(spec: Loaded) -> tuple[str, ...]:
 
 def _win_rates(name: str, target: WinRateTarget) -> Iterator[str]:
     """Describe the optimum of a regression on win rates for each replacement of the log-partition."""
-    if target.baseline == "log_partition":
+    if target.baseline == LOG_PARTITION.name:
         yield f"{name}: π = anchor·exp(η·P)/Z, a step of multiplicative weights, up to the error in the estimate of Z"
         return
     b = "the mean win rate" if isinstance(target.baseline, str) else f"{target.baseline:g}"

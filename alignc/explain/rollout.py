@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from alignc.contract.baselines import BASELINES, PARTITIONS, Reads
 from alignc.graph import build as b
 from alignc.graph.nodes import Column, Named, walk
 from alignc.load.load import Loaded
@@ -54,10 +55,9 @@ def _worth(data: Sampled, needs: Needs) -> Iterator[str]:
         yield f"P(y ≻ ·) = mean over {among} of {_named(data.oracle)}"
     if data.missing_eos_reward is not None:
         yield f"R = {data.missing_eos_reward:g} if a response ends without EOS"
-    if needs.baseline is not None and needs.baseline["kind"] == "log_partition":
-        yield "log_partition = log mean_j exp(η·P_j) / η, over the responses to the prompt"
-    if needs.baseline is not None and needs.baseline["kind"] == "batch_mean":
-        yield "batch_mean = mean win rate of the rollout"
+    if needs.baseline is not None:
+        partition = PARTITIONS[needs.baseline["kind"]]
+        yield f"{partition.name} = {partition.text}"
 
 
 def counted(number: int, one: str, many: str | None = None) -> str:
@@ -92,22 +92,15 @@ def _advantage(loss: Loss) -> Iterator[str]:
             " where KL is objective/kl"
         )
     gamma = f"{found.discount:g}·" if found.discount != 1 else ""
-    if found.baseline["kind"] == "value":
+    baseline = BASELINES[found.baseline["kind"]]
+    if baseline.reads is Reads.CRITIC:
         decay = found.discount * found.gae_lambda
         yield f"δ_t = R_t + {gamma}V_(t+1) − V_t;  A_t = δ_t + {decay:g}·A_(t+1);  G_t = A_t + V_t"
     else:
-        yield f"G_t = R_t + {gamma}G_(t+1);  A_t = G_t{BASELINES.get(found.baseline['kind'], '')}"
+        less = f" − {baseline.text}" if baseline.text else ""
+        yield f"G_t = R_t + {gamma}G_(t+1);  A_t = G_t{less}"
     if found.whiten:
         yield "A is whitened to mean 0 and variance 1 over the tokens of the rollout"
-
-
-BASELINES = {
-    "constant": " − b",
-    "batch_mean": " − mean of G_1 over the rollout",
-    "leave_one_out": " − mean of G_1 over the other responses to the prompt",
-    "other": " − G_1 of the other response",
-    "group_mean": " − mean of G_1 over the responses to the prompt",
-}
 
 
 def _inner(spec: Loaded) -> Iterator[str]:

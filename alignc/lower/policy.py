@@ -6,6 +6,8 @@ provides; every other advantage is made here, of nodes.
 
 from __future__ import annotations
 
+from typing import assert_never
+
 from alignc.contract.outputs import OUTPUTS, Quantity
 from alignc.graph import build as b
 from alignc.graph.nodes import (
@@ -55,7 +57,7 @@ def sequential(term: PolicyGradient) -> bool:
     by_token = term.discount < 1 or (
         kl is not None and (kl.granularity == "token" or kl.adaptive is not None)
     )
-    return by_token or term.whiten or isinstance(term.baseline, axes.ValueBaseline | axes.BatchMean)
+    return by_token or term.whiten or isinstance(term.baseline, axes.RolloutBaseline)
 
 
 def policy_gradient(term: PolicyGradient, scope: Scope, seen: View) -> Lowered:
@@ -154,6 +156,8 @@ def _advantage(term: PolicyGradient, penalty: Node | None, scope: Scope) -> Node
 def _above_baseline(baseline: axes.Baseline, reward: Node, scope: Scope) -> Node:
     total = b.sum_over("group", reward)
     match baseline:
+        case axes.NoBaseline():
+            return reward
         case axes.ConstantBaseline(value=value):
             return b.subtract(reward, scope.number("value", value, "b", REWARD))
         case axes.LeaveOneOut() | axes.Other():
@@ -162,7 +166,10 @@ def _above_baseline(baseline: axes.Baseline, reward: Node, scope: Scope) -> Node
         case axes.GroupMean():
             above = b.subtract(reward, b.divide(total, GroupSize()))
             return b.divide(b.bare(above), _spread(baseline, reward, scope)) if baseline.std else above
-    return reward
+        case axes.RolloutBaseline():
+            raise TypeError(f"the rollout computes the baseline {baseline.kind}")
+        case _:
+            assert_never(baseline)
 
 
 def _spread(baseline: axes.GroupMean, reward: Node, scope: Scope) -> Node:

@@ -20,10 +20,15 @@ __all__ = [
     "NoBaseline",
     "Other",
     "Reinforce",
+    "RolloutBaseline",
     "Soft",
     "Surrogate",
     "ValueBaseline",
 ]
+
+
+class RolloutBaseline(Spec):
+    """A baseline that the rollout computes, because it is made of more than the rewards of one prompt's responses."""
 
 
 class NoBaseline(Spec):
@@ -39,7 +44,7 @@ class ConstantBaseline(Spec):
     value: float = field(..., "The number that is subtracted from each reward.", symbol="b", unit="reward")
 
 
-class BatchMean(Spec):
+class BatchMean(RolloutBaseline):
     """The mean reward over all responses of the rollout."""
 
     kind: Literal["batch_mean"] = field(..., "Mean reward of the rollout, over all processes.")
@@ -66,7 +71,7 @@ class GroupMean(Spec):
     epsilon: float = field(1e-4, "Added to the standard deviation.", symbol="ε", ge=0)
 
 
-class ValueBaseline(Spec):
+class ValueBaseline(RolloutBaseline):
     """A learned value of each state (generalised advantage estimation, Schulman et al. 2016)."""
 
     kind: Literal["value"] = field(

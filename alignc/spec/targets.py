@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from alignc.contract.baselines import PartitionName
 from alignc.spec.base import Spec, field
 
 __all__ = [
@@ -49,7 +50,7 @@ class WinRateTarget(Spec):
 
     kind: Literal["win_rate"] = field(..., "eta · (P − baseline).")
     eta: float = field(..., "Step size of the multiplicative-weights update.", symbol="η", gt=0)
-    baseline: float | Literal["batch_mean", "log_partition"] = field(
+    baseline: float | PartitionName = field(
         0.5,
         "Replacement of the log-partition: a constant; `batch_mean`, the mean win rate of the rollout; or "
         "`log_partition`, an estimate from the responses to the prompt. Only self-play has the last two.",

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from alignc.contract.baselines import BASELINES, Reads
 from alignc.lower.policy import sequential
 from alignc.spec.kl import KLPlacement
 from alignc.spec.objective import PolicyGradient
-from alignc.spec.policy import Cispo, Reinforce, ValueBaseline
+from alignc.spec.policy import Cispo, Reinforce
 
 __all__ = ["length_power", "strong", "varies", "whole_ratio"]
 
@@ -34,7 +35,7 @@ def varies(term: PolicyGradient) -> bool:
     """Tell whether the tokens of a response have different advantages."""
     kl = strong(term)
     paid = kl is not None and kl.placement == "reward" and kl.granularity == "token"
-    return paid or term.discount < 1 or isinstance(term.baseline, ValueBaseline)
+    return paid or term.discount < 1 or BASELINES[term.baseline.kind].reads is Reads.CRITIC
 
 
 def strong(term: PolicyGradient) -> KLPlacement | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
+from alignc.contract.baselines import BASELINES
 from alignc.graph.build import constant
 from alignc.graph.evaluate import evaluate
 from alignc.lower.kl import kappa
@@ -87,10 +88,6 @@ def placed(term: KLTerm, data: str) -> tuple[str, Placement, Sampling]:
     return term.gradient or term.estimator, place, unweighted if term.correction == "none" else "weighted"
 
 
-UNBIASED = ("none", "constant", "leave_one_out", "other")
-"""Baselines that leave the advantage's scale alone."""
-
-
 def whole_by_both(terms: Sequence[Term]) -> bool:
     """Tell whether `full` stands in the reward and, as strong, in a `kl` term: each has what the other misses.
 
@@ -103,7 +100,7 @@ def whole_by_both(terms: Sequence[Term]) -> bool:
     [term], [pull] = held, pulls
     assert term.kl is not None
     plain = term.aggregation == "sequence_mean" and term.discount == 1 and not term.whiten
-    plain = plain and term.baseline.kind in UNBIASED and term.kl.placement == "reward"
+    plain = plain and BASELINES[term.baseline.kind].unbiased and term.kl.placement == "reward"
     return plain and term.weight * term.kl.beta == pull.weight
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from alignc.contract.baselines import BASELINES, Reads
 from alignc.graph.build import constant
 from alignc.graph.evaluate import evaluate
 from alignc.load.load import Loaded
@@ -17,7 +18,7 @@ from alignc.lower.kl import kappa
 from alignc.lower.loss import Loss
 from alignc.lower.policy import sequential
 from alignc.spec.kl import KLPlacement
-from alignc.spec.policy import Importance, Reinforce, ValueBaseline
+from alignc.spec.policy import Importance, Reinforce
 from alignc.theory.divergence import meaning
 from alignc.theory.kinds import Kind
 from alignc.verify.policy_optimum import policy_optimum
@@ -195,7 +196,7 @@ def _range(values: Array) -> str:
 def _critics(setting: Setting) -> Iterator[Claim]:
     """Let the critic be wrong: with λ = 1 nothing follows, with λ < 1 a bias does."""
     term = setting.term
-    if not isinstance(term.baseline, ValueBaseline) or setting.words.longest == 1:
+    if BASELINES[term.baseline.kind].reads is not Reads.CRITIC or setting.words.longest == 1:
         return
     plain = setting.term.model_copy(update={"whiten": False})
     for weight in (1.0, min(term.gae_lambda, 0.95)):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from alignc.contract.baselines import BASELINES
 from alignc.lower.loss import Advantage
 
 __all__ = ["group_advantages", "paid"]
@@ -39,7 +40,7 @@ def gae(amounts: Sequence[float], values: Sequence[float], discount: float, weig
 
 def group_advantages(how: Advantage, amounts: Tokens, values: Tokens | None) -> Tokens:
     """Compute the advantage of every word of a rollout of one group."""
-    if how.baseline["kind"] == "value":
+    if BASELINES[str(how.baseline["kind"])].levels is None:
         assert values is not None
         found = [gae(a, v, how.discount, how.gae_lambda) for a, v in zip(amounts, values, strict=True)]
     else:
@@ -50,20 +51,14 @@ def group_advantages(how: Advantage, amounts: Tokens, values: Tokens | None) -> 
 
 
 def _levels(baseline: dict[str, object], totals: list[float]) -> tuple[list[float], float]:
-    kind, k = baseline["kind"], len(totals)
-    mean = math.fsum(totals) / k
-    if kind == "constant":
-        return [float(str(baseline["value"]))] * k, 1.0
-    if kind in ("leave_one_out", "other"):
-        return [math.fsum(totals[:i] + totals[i + 1 :]) / (k - 1) for i in range(k)], 1.0
-    if kind == "batch_mean":
-        return [mean] * k, 1.0
-    if kind == "group_mean":
-        free = k - int(str(baseline.get("ddof", 1)))
-        spread = math.sqrt(math.fsum((x - mean) ** 2 for x in totals) / free)
-        scale = spread + float(str(baseline["epsilon"])) if spread > 0 else math.inf
-        return [mean] * k, scale if baseline.get("std") else 1.0
-    return [0.0] * k, 1.0
+    levels, k = BASELINES[str(baseline["kind"])].levels, len(totals)
+    assert levels is not None
+    if not baseline.get("std"):
+        return levels(totals, baseline), 1.0
+    mean, free = math.fsum(totals) / k, k - int(str(baseline.get("ddof", 1)))
+    spread = math.sqrt(math.fsum((x - mean) ** 2 for x in totals) / free)
+    scale = spread + float(str(baseline["epsilon"])) if spread > 0 else math.inf
+    return levels(totals, baseline), scale
 
 
 def _whitened(found: Tokens) -> Tokens:

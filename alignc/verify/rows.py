@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
+from alignc.contract.baselines import MEAN_WIN_RATE, PARTITIONS
 from alignc.graph.nodes import Column, walk
 from alignc.lower.loss import Loss
 from alignc.spec.views import View
@@ -39,7 +40,7 @@ def average_rate(toy: Toy, eta: float, baseline: float | str) -> float:
     if not isinstance(baseline, str):
         return baseline
     law, rates = np.exp(toy.sampler), win_rates(toy)
-    if baseline == "batch_mean":
+    if baseline == MEAN_WIN_RATE.name:
         return float(law @ rates)
     top = float(rates.max())
     return top + float(np.log(law @ np.exp(eta * (rates - top)))) / eta
@@ -65,7 +66,7 @@ def rows_of_data(loss: Loss, toy: Toy, *, noise: str = "noisy", flips: float = 0
 def _of_rollouts(loss: Loss, toy: Toy, wanted: set[str]) -> dict[str, float]:
     """Give the columns that a rollout makes of all responses to a prompt."""
     eta = next((p.value for p in loss.parameters if p.name == "eta" or p.symbol == "η"), 1.0)
-    return {n: average_rate(toy, eta, n) for n in ("batch_mean", "log_partition") if n in wanted}
+    return {n: average_rate(toy, eta, n) for n in PARTITIONS if n in wanted}
 
 
 def _with_mismatched(row: Row, member: int, probability: float) -> Row:

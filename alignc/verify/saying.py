@@ -7,11 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from alignc.contract.baselines import BASELINES, Reads
 from alignc.load.load import Loaded
 from alignc.lower.loss import Loss, TermLoss
 from alignc.spec.kl import KLPlacement
 from alignc.spec.objective import PolicyGradient
-from alignc.spec.policy import BatchMean, GroupMean
+from alignc.spec.policy import GroupMean
 from alignc.theory.divergence import meaning
 from alignc.theory.kinds import Kind
 from alignc.theory.lengths import length_power, strong, varies, whole_ratio
@@ -58,7 +59,8 @@ def settings(spec: Loaded, loss: Loss) -> Iterator[Setting]:
     longest = getattr(spec.job.data, "max_new_tokens", None)
     for term, lowered in zip(spec.job.objective.terms, loss.terms, strict=True):
         if isinstance(term, PolicyGradient):
-            several = term.whiten or term.discount < 1 or isinstance(term.baseline, BatchMean)
+            reads = BASELINES[term.baseline.kind].reads
+            several = term.whiten or term.discount < 1 or reads is Reads.ROLLOUT
             size = MOST if several else max(1, min(MOST, asked))
             for words in (BANDIT, TOKENS):
                 yield Setting(term, lowered, words, size, longest)
@@ -115,7 +117,7 @@ def factors(setting: Setting, policy: Policy) -> tuple[float, float]:
         shared = 1 / float(policy.law @ lengths)
     if term.aggregation == "fixed_length" and setting.longest:
         shared = 1 / setting.longest
-    own = (k - 1) / k if isinstance(term.baseline, GroupMean | BatchMean) else 1.0
+    own = (k - 1) / k if BASELINES[term.baseline.kind].includes_itself else 1.0
     if kl is None:
         return own * shared, 0.0
     found = meaning(kl.estimator, kl.placement)

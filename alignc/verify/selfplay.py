@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from alignc.contract.baselines import LOG_PARTITION, MEAN_WIN_RATE
 from alignc.load.load import Loaded
 from alignc.lower.loss import Loss
 from alignc.spec.objective import Pointwise
@@ -89,7 +90,7 @@ def self_play(spec: Loaded, loss: Loss) -> Iterator[Claim]:
     if (step := played(spec, loss)) is None:
         return
     for game in GAMES:
-        if step.column != "log_partition":
+        if step.column != LOG_PARTITION.name:
             yield _iterated(loss, step, game)
         yield _partition_exact(loss, step, game)
     yield from _searched(loss, step)
@@ -161,7 +162,7 @@ def _searched(loss: Loss, step: Step) -> Iterator[Claim]:
     eta = min(step.eta, MODERATE)
     for game in GAMES:
         ahead = game.ahead(game.start) * eta / step.eta
-        exact, average = step.column == "log_partition", step.constant
+        exact, average = step.column == LOG_PARTITION.name, step.constant
         if exact:
             average = 0.5 + float(np.log(np.exp(game.start) @ np.exp(step.eta * ahead))) / step.eta
         elif step.constant != 0.5:
@@ -193,7 +194,7 @@ def _sampled(loss: Loss, step: Step) -> Claim:
     expected = Expected(loss, toy, rows)
     ended = fixed_point(lambda x: _logits(expected, x), game.start, game.size)
     ahead = eta * (k - 1) / k * game.ahead(game.start)
-    exact = step.column == "log_partition"
+    exact = step.column == LOG_PARTITION.name
     shift = eta * (0.5 - step.constant)
     wanted = multiplicative(game.start, ahead) if exact else tilted(shift)(game.start, ahead)
     gap = float(np.abs(np.exp(log_softmax(ended.theta)) - np.exp(wanted)).max())
@@ -212,7 +213,7 @@ def _groups(game: Game, k: int, step: Step, eta: float) -> Iterator[Row]:
         constant = 0.5 + (step.constant - 0.5) * times
         rates = ahead + 0.5 - constant + step.constant
         columns: dict[str, float] = {}
-        if step.column == "batch_mean":
+        if step.column == MEAN_WIN_RATE.name:
             columns = {step.column: 0.5}
         elif step.column is not None:
             columns = {step.column: 0.5 + float(np.log(np.exp(step.eta * ahead).mean())) / step.eta}

@@ -12,15 +12,26 @@ token. Places without a token hold 0, count nowhere and change nothing.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from ...contract.baselines import (
+    BASELINES,
+    BATCH_MEAN,
+    CONSTANT,
+    GROUP_MEAN,
+    LEAVE_ONE_OUT,
+    NO_BASELINE,
+    OTHER,
+    Reads,
+)
+from ...contract.tables import look_up
 from ..ranks.world import World
 
-__all__ = ["advantages", "gae", "group_baseline", "reward_to_go", "token_rewards", "whitened"]
+__all__ = ["advantages", "gae", "reward_to_go", "token_rewards", "whitened"]
 
 
 def advantages(
@@ -41,7 +52,7 @@ def advantages(
     mask = mask.bool()
     discount, baseline = float(plan.get("discount", 1.0)), plan["baseline"]
     rewards = token_rewards(reward, penalty, mask)
-    if baseline["kind"] == "value":
+    if look_up(BASELINES, baseline["kind"], "baseline").reads is Reads.CRITIC:
         if value is None:
             raise ValueError("the baseline `value` needs the critic's values")
         value = value.double() * mask
@@ -89,34 +100,41 @@ def running(values: Tensor, decay: float) -> Tensor:
 
 def minus_baseline(baseline: Mapping[str, Any], returns: Tensor, mask: Tensor, world: World | None) -> Tensor:
     """Take a baseline off the returns, and divide by the group's deviation where it is asked for."""
-    kind, totals, there = baseline["kind"], returns[..., 0], mask[..., 0]
-    scale: Tensor | None = None
-    if kind == "none":
-        level = torch.zeros_like(totals)
-    elif kind == "constant":
-        level = torch.full_like(totals, float(baseline["value"]))
-    elif kind == "batch_mean":
-        level = mean_of(totals, there, world).expand_as(totals)
-    else:
-        level = group_baseline(kind, totals, there)
-        if baseline.get("std"):
-            scale = inverse_deviation(totals, there, baseline.get("ddof", 1), baseline.get("epsilon", 0.0))
+    totals, there = returns[..., 0], mask[..., 0]
+    level = look_up(LEVELS, baseline["kind"], "baseline")(totals, there, baseline, world)
     centered = torch.where(mask, returns - level[..., None], 0.0)
-    return centered if scale is None else centered * scale[..., None]
+    if not baseline.get("std"):
+        return centered
+    scale = inverse_deviation(totals, there, baseline.get("ddof", 1), baseline.get("epsilon", 0.0))
+    return centered * scale[..., None]
 
 
-def group_baseline(kind: str, totals: Tensor, there: Tensor) -> Tensor:
-    """Average the totals of a prompt's responses ``[rows, k]``: of all, or of the others (0 where none is)."""
+def mean_of_group(totals: Tensor, there: Tensor) -> Tensor:
+    """Average the totals of a prompt's responses ``[rows, k]``."""
     whole, count = (totals * there).sum(-1, keepdim=True), there.sum(-1, keepdim=True)
-    if kind == "group_mean":
-        return (whole / count.clamp(min=1)).expand_as(totals)
-    if kind not in ("leave_one_out", "other"):
-        raise ValueError(f"no such baseline: {kind}")
+    return (whole / count.clamp(min=1)).expand_as(totals)
+
+
+def mean_of_others(totals: Tensor, there: Tensor) -> Tensor:
+    """Average the totals of a prompt's other responses ``[rows, k]``; 0 where there is no other."""
+    count = there.sum(-1, keepdim=True)
     # Summed without the one that is left out: what is equal stays so to the last bit.
     others = totals[..., None, :] * (
         there[..., None, :] & ~torch.eye(totals.shape[-1], dtype=torch.bool, device=totals.device)
     )
     return others.sum(-1) / (count - 1).clamp(min=1)
+
+
+Level = Callable[[Tensor, Tensor, Mapping[str, Any], World | None], Tensor]
+LEVELS: Mapping[str, Level] = {
+    NO_BASELINE.name: lambda totals, there, fields, world: torch.zeros_like(totals),
+    CONSTANT.name: lambda totals, there, fields, world: torch.full_like(totals, float(fields["value"])),
+    BATCH_MEAN.name: lambda totals, there, fields, world: mean_of(totals, there, world).expand_as(totals),
+    LEAVE_ONE_OUT.name: lambda totals, there, fields, world: mean_of_others(totals, there),
+    OTHER.name: lambda totals, there, fields, world: mean_of_others(totals, there),
+    GROUP_MEAN.name: lambda totals, there, fields, world: mean_of_group(totals, there),
+}
+"""What the totals of responses ``[rows, k]`` are compared with, by the kind of baseline; `there` marks responses."""
 
 
 def inverse_deviation(totals: Tensor, there: Tensor, ddof: int, epsilon: float) -> Tensor:

@@ -7,8 +7,10 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ...contract.baselines import MEAN_WIN_RATE, PARTITIONS
 from ...contract.failure import Failure
 from ...contract.job import Plan
+from ...contract.tables import look_up
 from ..data.example import Column, Example, Tokens
 from .answers import Answers
 from .scores import AnswerScores, Numbers
@@ -73,7 +75,7 @@ def with_columns(plan: Plan, row: Example, place: int, answers: Answers, scores:
     picked = dict(zip(plan.responses, chosen(plan, place, scores), strict=False))
     for column in set(plan.columns) - set(plan.token_columns):
         kind, _, response = column.partition("/")
-        if kind in ("batch_mean", "log_partition"):
+        if kind in PARTITIONS:
             columns[column] = average(plan, place, scores)
         elif kind in ("reward", "win_rate"):
             numbers = scores.of(kind)[place]
@@ -86,7 +88,7 @@ def with_columns(plan: Plan, row: Example, place: int, answers: Answers, scores:
 def average(plan: Plan, place: int, scores: AnswerScores) -> float:
     """Estimate what an average answer wins, as `plan.baseline` has it: by the rollout, or by one prompt's answers."""
     baseline: Mapping[str, Any] = plan.baseline or {}
-    if baseline["kind"] == "batch_mean":
+    if look_up(PARTITIONS, baseline["kind"], "estimate of a log-partition") is MEAN_WIN_RATE:
         return math.fsum(map(math.fsum, scores.win_rates)) / sum(map(len, scores.win_rates))
     return soft_mean(scores.win_rates[place][: baseline["samples"]], float(baseline["eta"]))
 
