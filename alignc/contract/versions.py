@@ -56,25 +56,25 @@ PACKAGES = {
     package.name: package
     for package in (
         Package("pydantic", ">=2.11.4,<3", "2.14.3"),
-        Package("ruamel.yaml", ">=0.18,<0.20", "0.19.1"),
-        Package("click", ">=8.1,<9", "8.5.1"),
-        Package("rich", ">=13.9,<16", "15.0.0"),
+        Package("ruamel.yaml", ">=0.17.21,<0.20", "0.19.1"),
+        Package("click", ">=8.0,<9", "8.5.1"),
+        Package("rich", ">=13.0,<16", "15.0.0"),
         Package("jinja2", ">=3.1.6,<4", "3.1.6"),
         Package("sympy", ">=1.13.3,<2", "1.14.0"),
-        Package("latex2mathml", ">=3.77,<4", "3.81.1"),
+        Package("latex2mathml", ">=3.74,<4", "3.81.1"),
         Package("torch", ">=2.8,<3", "2.13.0"),
         Package("transformers", ">=5.4,<6", "5.23.0"),
-        Package("accelerate", ">=1.12,<2", "1.15.0"),
+        Package("accelerate", ">=1.1,<2", "1.15.0"),
         Package("deepspeed", ">=0.19,<0.20", "0.19.8", "platform_system == 'Linux'", LOST_GRADIENTS),
-        Package("datasets", ">=4.0,<6", "5.2.0"),
-        Package("peft", ">=0.18,<1", "0.21.2"),
-        Package("safetensors", ">=0.5,<1", "0.8.0"),
+        Package("datasets", ">=3.0,<6", "5.2.0"),
+        Package("peft", ">=0.19,<1", "0.21.2"),
+        Package("safetensors", ">=0.4.3,<1", "0.8.0"),
         Package("tokenizers", ">=0.22.1,<1", "0.23.3"),
-        Package("ninja", ">=1.11", "1.13.2"),
-        Package("tensorboard", ">=2.18,<3", "2.21.0"),
+        Package("ninja", ">=1.11.1", "1.13.2"),
+        Package("tensorboard", ">=2.14,<3", "2.21.0"),
     )
 }
-"""What alignc always installs. The range of each was run at both ends: `docs/compatibility.md` has the runs."""
+"""The packages that alignc always installs. `docs/compatibility.md` has the runs at both ends of the ranges."""
 EXTRAS = {
     package.name: package for package in (Package("vllm", ">=0.31,<0.33"), Package("wandb", ">=0.19,<1"))
 }
