@@ -24,11 +24,11 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from alignc.contract.versions import PACKAGES
 
+ROOT = Path(__file__).resolve().parents[1]
 RECORD = ROOT / "alignc" / "docs" / "compatibility.json"
 ENDS = ("oldest", "newest")
 TOOLS = ("pytest>=8.3,<10", "hypothesis>=6.120,<7", "jsonschema>=4.23,<5")
