@@ -16,6 +16,7 @@ from ...contract.engines import ENGINES
 from ...contract.failure import Failure
 from ...contract.job import Adapter, Job, Model
 from ...contract.outputs import Quantity
+from ...contract.support import ABSENT
 from ..base.hub import offline_unless_reachable
 from ..base.seeds import derive
 from ..kernels.attention import causal_lm
@@ -323,8 +324,14 @@ def save_model(model: nn.Module, weights: Mapping[str, Tensor], tokenizer: Any, 
 
 
 def autocast_dtype(job: Job, device: torch.device) -> torch.dtype | None:
-    """Give the type that matrix products are computed in, where that is not the weights' own."""
+    """Give the type that matrix products are computed in, where that is not the weights' own.
+
+    Failure E605 for a type that no job trains in.
+    """
     asked = job.spec.launch.mixed_precision
+    if absent := ABSENT.get(("launch.mixed_precision", str(asked))):
+        why, help_ = absent
+        raise Failure("E605", f"`mixed_precision: {asked}` is not supported", why=why, help=help_)
     if asked is not None:
         return torch.bfloat16 if asked == "bf16" else None
     if job.spec.train.bf16 is not None:
