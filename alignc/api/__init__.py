@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from alignc.api.compiled import Compiled, Mixture, Report, Spec, built, lowered, specs_of, validate
-from alignc.api.running import Ran, run, run_stages, staged
+from alignc.api.running import Ran, resources_of, run, run_stages, staged
 from alignc.diagnostics import Diagnostic
 from alignc.emit import JobFolder, write
 from alignc.explain import Explanation
@@ -116,7 +116,7 @@ def plan(
 ) -> Plan:
     """Plan a spec: what it will take, before a model is loaded. `memory`: bytes that a process may use.
 
-    Of a spec of several sources, `source` says which one is planned, as if it stood alone.
+    Of a spec of several sources, `source` takes one, which is planned as if it stood alone; without it all are planned.
     """
     return planned(path, overrides, memory=memory, source=source).plan
 
@@ -131,14 +131,15 @@ def planned(
     source: str | None = None,
 ) -> Planned:
     """Plan a spec, and refuse what cannot fit. `parameters`: the size of models that are not here."""
-    from alignc.launch.planning import plan_of
     from alignc.plan.fit import refusal
     from alignc.plan.machine import Memory, of_machine
 
-    compiled = lowered(path, overrides, files=False, source=source)
+    compiled = built(path, overrides, files=False)
+    if source is not None:
+        compiled = lowered(path, overrides, files=False, source=source)
     processes = compiled.spec.job.launch.num_processes
     given = of_machine(processes) if memory is None else Memory(memory, "as given")
-    found = plan_of(compiled.whole, read_data=read_data, given=parameters, memory=given)
+    found = resources_of(compiled, read_data=read_data, given=parameters, memory=given)
     document = compiled.spec.document
     return Planned(
         found, compiled.warnings, refusal(found, document.span(("model", "policy"))), document.texts

@@ -72,13 +72,18 @@ class Mixture:
     warnings: tuple[Diagnostic, ...]
 
     @property
+    def whole(self) -> tuple[Loaded, Mapping[str, PartOfJob], Mixed]:
+        """All that a job is emitted from."""
+        return self.spec, self.parts, self.explanation
+
+    @property
     def losses(self) -> dict[str, Loss]:
         """The loss of each source."""
         return {name: part.loss for name, part in self.parts.items()}
 
     def folder(self, *, standalone: bool = False) -> JobFolder:
         """Emit the job folder."""
-        return mixed_folder(self.spec, self.parts, self.explanation, standalone=standalone)
+        return mixed_folder(*self.whole, standalone=standalone)
 
 
 def specs_of(path: Spec) -> list[str]:

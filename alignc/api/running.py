@@ -6,14 +6,16 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from alignc.api.compiled import Compiled, Spec, built, specs_of
+from alignc.api.compiled import Compiled, Mixture, Spec, built, specs_of
 from alignc.diagnostics import Diagnostic, DiagnosticError, in_reading_order
 from alignc.load.pipeline import producers
 
 if TYPE_CHECKING:
     from alignc.launch import Assessment, Options, Stage
+    from alignc.plan.build import Plan
+    from alignc.plan.machine import Memory
 
-__all__ = ["Ran", "run", "run_stages", "staged"]
+__all__ = ["Ran", "resources_of", "run", "run_stages", "staged"]
 
 
 @dataclass(frozen=True)
@@ -140,8 +142,19 @@ def _stage(spec: str, overrides: Sequence[str], options: Options) -> Stage:
 
     found = built(spec, overrides)
     document = found.spec.document
-    refused = unfit(found.whole) if isinstance(found, Compiled) else None  # a mixture is not planned
+    refused = unfit(found.spec, lambda: resources_of(found, read_data=False))
     return Stage(spec, document, found.folder(), options, producers(document), refused)
+
+
+def resources_of(
+    found: Compiled | Mixture, *, read_data: bool, given: int | None = None, memory: Memory | None = None
+) -> Plan:
+    """Plan what a compiled spec takes. `given`: the parameters of models that are not here."""
+    from alignc.launch.planning import plan_of, plan_of_mixture
+
+    if isinstance(found, Mixture):
+        return plan_of_mixture(found.whole, read_data=read_data, given=given, memory=memory)
+    return plan_of(found.whole, read_data=read_data, given=given, memory=memory)
 
 
 def _makers(compiled: Sequence[Stage], options: Options) -> list[Stage]:

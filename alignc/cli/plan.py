@@ -94,4 +94,6 @@ def _data(plan: Plan) -> dict[str, Any]:
     data = dataclasses.asdict(plan)
     for phase, one in zip(data["phases"], plan.phases, strict=True):
         phase |= {"total": one.total, "least": one.least}
-    return {**data, "peak": {"phase": plan.peak.name, "bytes": plan.peak.total, "least": plan.peak.least}}
+    data["sources"] = {name: _data(own) for name, own in plan.sources.items()}
+    peak = {"phase": plan.peak.name, "bytes": plan.peak.total, "least": plan.peak.least}
+    return {**{k: v for k, v in data.items() if v or k != "sources"}, "peak": peak}

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from alignc.api import Compiled, Planned, built, planned
+from alignc.api import Planned, built, planned
 from alignc.contract.engines import ENGINES
 from alignc.contract.samplers import IN_PROCESS, SAMPLERS, SamplerRow
 from alignc.diagnostics import Diagnostic
@@ -29,10 +29,10 @@ SLOTS = {"adamw_torch_fused": 8, "adamw_torch": 8, "rmsprop": 4, "sgd": 0}
 
 @dataclass(frozen=True)
 class Demands:
-    """A compiled spec: its stage, its plan or None, and findings about its missing local files."""
+    """A compiled spec: its stage, its plan, and findings about its missing local files."""
 
     stage: Stage
-    plan: Planned | None
+    plan: Planned
     missing: tuple[Diagnostic, ...]
 
     @property
@@ -47,7 +47,7 @@ def demands(path: str, overrides: Sequence[str] = ()) -> Demands:
     compiled = built(path, overrides, files=False)
     document = compiled.spec.document
     stage = Stage(path, document, compiled.folder(), Options(), producers(document))
-    plan = planned(path, overrides, read_data=False) if isinstance(compiled, Compiled) else None
+    plan = planned(path, overrides, read_data=False)
     return Demands(stage, plan, tuple(missing_files(compiled.spec.job, document)))
 
 
@@ -140,10 +140,7 @@ def _precision(group: str, spec: Mapping[str, Any], torch: Torch) -> Iterator[Fi
         )
 
 
-def _memory(group: str, found: Planned | None) -> Iterator[Finding]:
-    if found is None:
-        yield Finding(group, "memory", "note", "not estimated: the spec has several sources of rows")
-        return
+def _memory(group: str, found: Planned) -> Iterator[Finding]:
     plan, peak = found.plan, found.plan.peak
     if found.refusal is not None:
         yield Finding(group, "memory", "lacks", found.refusal.message, found.refusal.help)
@@ -160,7 +157,7 @@ def _memory(group: str, found: Planned | None) -> Iterator[Finding]:
 
 def _room(group: str, each: Demands) -> Finding:
     spec = each.spec
-    wanted = room(spec, each.plan.plan) if each.plan else 0
+    wanted = room(spec, each.plan.plan)
     help_ = "choose a writable `output_dir`"
     return place(group, "output_dir", Path(spec["output_dir"]), help_, wanted)
 

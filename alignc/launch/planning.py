@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from alignc.diagnostics import Diagnostic
 from alignc.emit.job_json import job_data
+from alignc.emit.mixture import PartOfJob, mixed_data
 from alignc.explain import Explanation
+from alignc.explain.mixture import Mixed
 from alignc.launch.command import command
 from alignc.load.load import Loaded
 from alignc.lower.loss import Loss
@@ -14,10 +17,12 @@ from alignc.plan import Needs
 from alignc.plan.build import Plan, build, makers
 from alignc.plan.fit import hopeless
 from alignc.plan.machine import Memory, most_of_machine
+from alignc.plan.mixture import build_mixture
 
-__all__ = ["plan_of", "unfit"]
+__all__ = ["plan_of", "plan_of_mixture", "unfit"]
 
 Compiled = tuple[Loaded, Loss, Needs, Explanation]
+CompiledMixture = tuple[Loaded, Mapping[str, PartOfJob], Mixed]
 
 
 def plan_of(
@@ -36,10 +41,25 @@ def plan_of(
     )
 
 
-def unfit(compiled: Compiled) -> Diagnostic | None:
-    """Refuse (E606) what surely cannot run in this machine's memory."""
-    section, document = compiled[0].job.launch, compiled[0].document
+def plan_of_mixture(
+    compiled: CompiledMixture, *, read_data: bool, given: int | None = None, memory: Memory | None = None
+) -> Plan:
+    """Plan a compiled spec of several sources. `given`: the parameters of models that are not here."""
+    loaded, parts, _ = compiled
+    spec = mixed_data(*compiled)["spec"]
+    return build_mixture(
+        spec,
+        {name: part.needs for name, part in parts.items()},
+        launch=tuple(command(Path(spec["output_dir"]) / "job", spec["launch"])),
+        made_from=makers(loaded),
+        read_data=read_data,
+        given=given,
+        memory=memory,
+    )
+
+
+def unfit(spec: Loaded, plan: Callable[[], Plan]) -> Diagnostic | None:
+    """Refuse (E606) what surely cannot run in this machine's memory; `plan` makes the plan of the spec."""
+    section = spec.job.launch
     most = most_of_machine(section.num_processes, section.num_machines)
-    if most is None:
-        return None
-    return hopeless(plan_of(compiled, read_data=False), most, document.span(("model", "policy")))
+    return None if most is None else hopeless(plan(), most, spec.document.span(("model", "policy")))

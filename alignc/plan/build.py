@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from alignc.plan.shapes import BYTES_VOCABULARY, count
 from alignc.plan.weights import WIDTH, Weights, adapter_shapes, of_source
 from alignc.plan.work import Work, work
 
-__all__ = ["Forwards", "Plan", "Size", "build", "makers", "models_of"]
+__all__ = ["Forwards", "Plan", "Size", "build", "fits", "makers", "models_of", "of_models"]
 
 
 @dataclass(frozen=True)
@@ -70,6 +70,8 @@ class Plan:
     memory: Memory | None
     fits: str
     factor: float = FACTOR
+    sources: Mapping[str, Plan] = field(default_factory=dict)
+    """Of several sources of rows: what a step of each takes. The memory beside its activations is that of the job."""
 
     @property
     def peak(self) -> Phase:
@@ -92,11 +94,29 @@ def build(
     `made_from`: what the models that other specs will make begin as; `given`: the size of a model that is not here.
     """
     models = models_of(spec, needs, made_from or {}, given)
+    return of_models(spec, needs, models, launch=launch, read_data=read_data, memory=memory)
+
+
+def of_models(
+    spec: Mapping[str, Any],
+    needs: Needs,
+    models: Models,
+    *,
+    launch: tuple[str, ...] = (),
+    read_data: bool = True,
+    memory: Memory | None = None,
+    beside: tuple[Item, ...] | None = None,
+) -> Plan:
+    """Plan a resolved spec of one source, whose models are known.
+
+    `beside`: what stays in memory beside the policy, if another source of the job decides that too.
+    """
     lengths = _lengths(spec, models) if read_data else Lengths(note="not asked for")
     layout = models.policy.layout
     row = tokens(spec, lengths, len(needs.responses), layout.positions if layout else None)
     steps = schedule(spec, lengths)
-    laid = phases(spec, models, row, None if lengths.rows is None else lengths.rows * row.longest_backbone)
+    everything = None if lengths.rows is None else lengths.rows * row.longest_backbone
+    laid = phases(spec, models, row, everything, beside)
     return Plan(
         name=str(spec["name"]),
         launch=launch,
@@ -112,7 +132,7 @@ def build(
         work=work(spec, models, row, steps),
         cached=_cached(spec, models),
         memory=memory,
-        fits=_fits(laid, memory),
+        fits=fits(laid, memory),
     )
 
 
@@ -123,8 +143,6 @@ def _engine(spec: Mapping[str, Any]) -> str:
 
 
 def _lengths(spec: Mapping[str, Any], models: Models) -> Lengths:
-    if "source" not in spec["data"]:
-        return Lengths(note="several sources: not read")
     layout = models.policy.layout
     return measure(spec["data"], bytes_a_token=layout is not None and layout.vocabulary == BYTES_VOCABULARY)
 
@@ -263,7 +281,8 @@ def _cached(spec: Mapping[str, Any], models: Models) -> tuple[str, ...]:
     )
 
 
-def _fits(laid: tuple[Phase, ...], memory: Memory | None) -> str:
+def fits(laid: tuple[Phase, ...], memory: Memory | None) -> str:
+    """Tell whether the phases fit the memory: yes, no, maybe or unknown."""
     if any(item.sure == "unknown" and item.what == "weights" for phase in laid for item in phase.items):
         return "unknown"
     if memory is None:

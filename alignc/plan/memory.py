@@ -11,7 +11,7 @@ from alignc.plan.schedule import Tokens
 from alignc.plan.shapes import Layout
 from alignc.plan.weights import Weights
 
-__all__ = ["Item", "Models", "Phase", "layer_bytes", "phases", "training_bytes"]
+__all__ = ["Item", "Models", "Phase", "beside_policy", "layer_bytes", "phases", "training_bytes"]
 
 KEPT = 256 << 20
 """Most bytes of logits that are kept for a backward."""
@@ -116,13 +116,20 @@ def working_bytes(layout: Layout, tokens: int, scored: int, width: int) -> int:
 
 
 def phases(
-    spec: Mapping[str, Any], models: Models, tokens: Tokens, all_tokens: int | None = None
+    spec: Mapping[str, Any],
+    models: Models,
+    tokens: Tokens,
+    all_tokens: int | None = None,
+    beside: tuple[Item, ...] | None = None,
 ) -> tuple[Phase, ...]:
-    """Lay out the phases of a run, in their order. `all_tokens`: of the data, which a small set has few of."""
+    """Lay out the phases of a run, in their order. `all_tokens`: of the data, which a small set has few of.
+
+    `beside`: the models beside the policy, where they are not those of `models` alone.
+    """
     train = spec["train"]
     resident = tuple(_resident(spec, models))
     state = tuple(_state(spec, models))
-    beside = tuple(_beside(models))
+    beside = tuple(beside_policy(models)) if beside is None else beside
     rows, held = train["per_device_train_batch_size"], train["per_device_eval_batch_size"]
     found = [Phase("load", (*resident, *beside))]
     if models.reference is not None and not models.reference_stays:
@@ -193,7 +200,8 @@ def _resident(spec: Mapping[str, Any], models: Models) -> Iterator[Item]:
         yield Item("critic", "weights", _split(spec, own, 3), models.critic.sure)
 
 
-def _beside(models: Models) -> Iterator[Item]:
+def beside_policy(models: Models) -> Iterator[Item]:
+    """List the models that stay in memory beside the policy."""
     if models.reference is not None and models.reference_stays:
         yield Item("reference", "weights", models.reference.bytes, models.reference.sure)
     for reward in models.rewards:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from alignc.plan.build import Forwards, Plan, Size
 from alignc.plan.memory import Item
@@ -30,6 +30,14 @@ def _line(label: str, text: str) -> str:
     return f"{label:<12} {text}"
 
 
+def _each(plan: Plan, label: str, text: Callable[[Plan], str]) -> Iterator[str]:
+    """Write a line about the rows, or one for each of several sources under its name."""
+    if not plan.sources:
+        yield _line(label, text(plan))
+    for place, (name, own) in enumerate(plan.sources.items()):
+        yield _line("" if place else label, f"{name}: {text(own)}")
+
+
 def _models(plan: Plan) -> Iterator[str]:
     yield (
         f"{plan.name}: {plan.processes} × {plan.engine}"
@@ -38,7 +46,7 @@ def _models(plan: Plan) -> Iterator[str]:
     )
     for size in plan.sizes:
         yield _line(size.role, _size(size))
-    yield _line("forwards", ", ".join(map(_forward, plan.forwards)))
+    yield from _each(plan, "forwards", lambda own: ", ".join(map(_forward, own.forwards)))
     for text in plan.cached:
         yield _line("cached", text)
 
@@ -60,20 +68,29 @@ def _forward(forwards: Forwards) -> str:
 
 
 def _steps(plan: Plan) -> Iterator[str]:
-    found, lengths = plan.schedule, plan.lengths
-    if found.rows is not None:
-        yield _line("rows", f"{found.rows:,}{MARKS.get(found.sure, '')}")
-    else:
-        yield _line("rows", f"not known ({lengths.note})")
+    found = plan.schedule
+    yield from _each(plan, "rows", _rows)
     counted = "not known" if found.steps is None else f"{found.steps:,}{MARKS.get(found.sure, '')}"
     extra = [f"{found.evaluations} evaluation(s)"] if found.evaluations else []
     extra += [f"{found.checkpoints} checkpoint(s) kept"] if found.checkpoints else []
-    yield _line("steps", ", ".join([f"{counted} of {found.rows_a_step} rows", *extra]))
+    taken = f"{found.rows_a_step} rows{' of each source' if plan.sources else ''}"
+    yield _line("steps", ", ".join([f"{counted} of {taken}", *extra]))
+    yield from _each(plan, "tokens", _row)
+    row, mark = plan.tokens, MARKS[plan.tokens.sure]
+    yield _line("", f"{plan.tokens_a_step:,.0f}{mark} a step; longest row {row.longest_backbone:,}")
+
+
+def _rows(plan: Plan) -> str:
+    found = plan.schedule
+    if found.rows is None:
+        return f"not known ({plan.lengths.note})"
+    return f"{found.rows:,}{MARKS.get(found.sure, '')}"
+
+
+def _row(plan: Plan) -> str:
     row = plan.tokens
     layout = "prompt shared by its responses" if row.packed else "padded"
-    mark = MARKS[row.sure]
-    yield _line("tokens", f"{row.backbone:,.0f}{mark} a row ({row.scored:,.0f} of responses; {layout})")
-    yield _line("", f"{plan.tokens_a_step:,.0f}{mark} a step; longest row {row.longest_backbone:,}")
+    return f"{row.backbone:,.0f}{MARKS[row.sure]} a row ({row.scored:,.0f} of responses; {layout})"
 
 
 def _rollouts(plan: Plan) -> Iterator[str]:

@@ -64,13 +64,26 @@ def test_every_format_shows_every_part(alignc: Any, tmp_path: Path, form: str) -
         assert told.out.count("flowchart") == 2
 
 
-@pytest.mark.parametrize("command", [("verify",), ("plan",), ("diff", "spec")])
+@pytest.mark.parametrize("command", [("verify",), ("diff", "spec")])
 def test_a_command_about_one_source_says_so(alignc: Any, tmp_path: Path, command: tuple[str, ...]) -> None:
     path = spec(tmp_path)
     told = alignc(command[0], path, *([path] * (len(command) - 1)))
     assert told.code == 1
     assert "error[E113]" in told.err
     assert "name one: --source pairs" in told.err
+
+
+def test_all_sources_are_planned_together(alignc: Any, tmp_path: Path) -> None:
+    told = alignc("plan", spec(tmp_path), "--memory", "999GiB")
+    assert told.code == 0, told.err
+    for line in ("rows         pairs: 1", "             shown: 1", "steps        3 of 8 rows of each source"):
+        assert line in told.out
+    found = json.loads(alignc("plan", spec(tmp_path), "--memory", "999GiB", "--format", "json").out)
+    assert list(found["sources"]) == ["pairs", "shown"]
+    assert found["peak"]["bytes"] == max(phase["total"] for phase in found["phases"])
+    named = alignc("plan", spec(tmp_path), "--source", "shown", "--memory", "999GiB", "--format", "json")
+    assert "sources" not in json.loads(named.out)
+    assert "error[E606]" in alignc("plan", spec(tmp_path), "--memory", "1KiB").err
 
 
 @pytest.mark.parametrize("command", [("verify",), ("plan",), ("diff", "spec")])

@@ -18,7 +18,7 @@ GIVEN = {
 }
 SAMPLED = "data: {kind: prompts, source: x/y, reward: {kind: function, name: 'judges:mark'}}\n"
 ELSEWHERE = ("E113", "E305")
-"""E113 is said by `diff`, `verify` and `plan`; before E305 comes E004: `beta` must be above 0."""
+"""E113 is said by `diff` and `verify`; before E305 comes E004: `beta` must be above 0."""
 
 
 def completed(example: str) -> str:

@@ -86,8 +86,8 @@ DATA_AND_TYPES = (
     Code(
         "E113",
         "the command needs one source of rows, but the spec has several",
-        "`diff`, `verify` and `plan` work with rows of one kind: `diff` compares two losses on the same "
-        "rows, `verify` enumerates the responses, and `plan` computes memory from the size of a row",
+        "`diff` and `verify` work with rows of one kind: `diff` compares two losses on the same rows, and `verify` "
+        "enumerates the responses",
         "name one source with `--source` (for `diff`, with `--source-a` and `--source-b`)",
         "data: {sources: {pairs: {kind: pairwise, source: p.jsonl}, marks: {kind: pointwise, source: m.jsonl}}}",
     ),
