@@ -20,14 +20,16 @@ from alignc.contract.failure import Failure
 from alignc.contract.rewards import BRADLEY_TERRY, REWARDS
 from alignc.contract.samplers import SAMPLERS
 from alignc.contract.tables import look_up
+from alignc.lower.surrogates import SURROGATES
 from alignc.runtime.engines.engine import BUILDERS
 from alignc.runtime.reward.build import BUILDERS as REWARD_BUILDERS
 from alignc.runtime.reward.build import build_reward
 from alignc.runtime.reward.oracle import build_oracle
 from alignc.runtime.rollout.advantage import LEVELS, advantages
 from alignc.runtime.samplers.sampler import OPENERS
+from alignc.spec.aggregations import AGGREGATIONS, AggregationName
 from alignc.spec.base import Spec
-from alignc.spec.policy import Baseline
+from alignc.spec.policy import Baseline, Surrogate
 from alignc.spec.rewards import Oracle, Source
 
 PACKAGE = Path(alignc.__file__).parent
@@ -55,6 +57,18 @@ TABLES = {
         ("contract/baselines.py", "spec/policy.py"),
         words={"none", "constant", "value", "other", "batch_mean", "group_mean"},
         subject=r"(?<!target\.)baseline",
+    ),
+    "surrogates": Table(
+        SURROGATES,
+        ("lower/surrogates.py", "spec/policy.py"),
+        words={"importance", "clipped", "soft"},
+        subject="surrogate",
+    ),
+    "aggregations": Table(
+        AGGREGATIONS,
+        ("spec/aggregations.py", "spec/objective.py"),
+        words={"token_mean", "sequence_mean", "global_token_mean"},
+        subject="aggregation|how",
     ),
     "partitions": Table(
         PARTITIONS, ("contract/baselines.py",), words={"batch_mean"}, subject="baseline|column"
@@ -177,6 +191,8 @@ def test_a_spec_offers_the_kinds_that_have_a_row() -> None:
     assert kinds(Oracle) == set(REWARDS)
     assert kinds(Source) == set(REWARDS) - {BRADLEY_TERRY.name}
     assert kinds(Baseline) == set(BASELINES)
+    assert kinds(Surrogate) == set(SURROGATES)
+    assert get_args(AggregationName) == tuple(AGGREGATIONS)
 
 
 def test_an_unknown_source_of_reward_is_refused_and_is_no_reward_model() -> None:

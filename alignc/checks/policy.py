@@ -10,8 +10,9 @@ from alignc.contract.baselines import BASELINES, LEAVE_ONE_OUT, Reads
 from alignc.contract.rewards import REWARDS
 from alignc.diagnostics import Diagnostic
 from alignc.lower.policy import held
+from alignc.lower.surrogates import SURROGATES
 from alignc.spec.objective import Pointwise, PolicyGradient, Preference, Value
-from alignc.spec.policy import Cispo, Clipped, GroupMean, Reinforce
+from alignc.spec.policy import GroupMean
 from alignc.spec.rows import ONLINE, Prompts, SelfPlay
 from alignc.spec.targets import WinRateTarget
 from alignc.theory.divergence import meaning
@@ -67,7 +68,7 @@ def given_data(checked: Checked) -> Iterator[Diagnostic]:
     if checked.spec.job.data.kind in ONLINE:
         return
     for _, term in _terms(checked):
-        if isinstance(term.surrogate, Reinforce):
+        if not SURROGATES[term.surrogate.kind].reads_ratio:
             message = f"`{term.name}` treats given responses as samples of the policy"
             yield checked.finding("E301", message, ("data", "kind"))
         else:
@@ -177,7 +178,7 @@ def stale(checked: Checked) -> Iterator[Diagnostic]:
     """W313: log π times the advantage without a ratio, and several updates per rollout."""
     updates = _updates(checked)
     for index, term in _terms(checked):
-        if isinstance(term.surrogate, Reinforce) and _data(checked) and updates > 1:
+        if not SURROGATES[term.surrogate.kind].reads_ratio and _data(checked) and updates > 1:
             message = (
                 f"only the first of the {updates} updates of a rollout has samples of the current policy"
             )
@@ -188,7 +189,7 @@ def long_ratios(checked: Checked) -> Iterator[Diagnostic]:
     """W303: a ratio of whole responses, together with long responses."""
     data = _data(checked)
     for index, term in _terms(checked):
-        moved = not isinstance(term.surrogate, Reinforce) and term.ratio == "sequence"
+        moved = SURROGATES[term.surrogate.kind].reads_ratio and term.ratio == "sequence"
         if moved and data is not None and data.max_new_tokens > LONG and _updates(checked) > 1:
             message = (
                 f"the ratio of a response of up to {data.max_new_tokens} tokens leaves the range of any clip"
@@ -199,7 +200,7 @@ def long_ratios(checked: Checked) -> Iterator[Diagnostic]:
 def idle_clip(checked: Checked) -> Iterator[Diagnostic]:
     """W304: a clip, together with one update per rollout."""
     for index, term in _terms(checked):
-        if isinstance(term.surrogate, Clipped | Cispo) and _data(checked) and _updates(checked) == 1:
+        if SURROGATES[term.surrogate.kind].clips and _data(checked) and _updates(checked) == 1:
             message = "with one update per rollout, the ratio is 1: the clip has no effect"
             yield checked.finding("W304", message, (*term_path(index), "surrogate"))
 

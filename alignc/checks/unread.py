@@ -12,8 +12,8 @@ from alignc.diagnostics import Diagnostic
 from alignc.load.bound import Bound
 from alignc.load.preset import Preset, defaults_of
 from alignc.lower.policy import held
+from alignc.lower.surrogates import SURROGATES
 from alignc.spec.objective import PolicyGradient, Value
-from alignc.spec.policy import Reinforce
 from alignc.spec.rows import ONLINE, Sampled, SelfPlay
 from alignc.yaml.scalars import scalar_text
 from alignc.yaml.source import NodePath
@@ -82,11 +82,13 @@ def unread_fields(checked: Checked) -> Iterator[Diagnostic]:
             continue
         path = term_path(index)
         if (
-            isinstance(term.surrogate, Reinforce)
+            not SURROGATES[term.surrogate.kind].reads_ratio
             and not _ratio_in_kl(term)
             and _written(checked, (*path, "ratio"))
         ):
-            yield checked.finding("W114", "`surrogate: reinforce` uses no ratio", (*path, "ratio"))
+            yield checked.finding(
+                "W114", f"`surrogate: {term.surrogate.kind}` uses no ratio", (*path, "ratio")
+            )
         if not _valued(term) and _written(checked, (*path, "gae_lambda")):
             message = "`gae_lambda` needs the values of a critic, but the baseline is not `value`"
             yield checked.finding("W114", message, (*path, "gae_lambda"))

@@ -10,6 +10,7 @@ from alignc.graph.nodes import Column, Named, walk
 from alignc.load.load import Loaded
 from alignc.lower.loss import Loss
 from alignc.lower.policy import held
+from alignc.lower.surrogates import SURROGATES
 from alignc.plan import Needs
 from alignc.printers.formula import text
 from alignc.spec.objective import PolicyGradient
@@ -122,5 +123,5 @@ def _inner(spec: Loaded) -> Iterator[str]:
         yield "the penalty is computed under the rollout policy, and stays the same in later updates"
     elif kl is not None:
         yield "the first update ascends J = E[R] − β·KL(π‖ref); later updates follow ∇J + β·∇KL(π‖old), as u is fixed"
-    elif policy.surrogate.kind == "reinforce":
+    elif not SURROGATES[policy.surrogate.kind].reads_ratio:
         yield "from the second update on, samples come from an older policy; without a ratio, the gradient is biased"

@@ -29,7 +29,9 @@ from alignc.lower.kl import divergence, kappa
 from alignc.lower.loss import Advantage, Metric, TermLoss
 from alignc.lower.policy_metrics import policy_metrics, value_metrics
 from alignc.lower.scope import Scope
+from alignc.lower.surrogates import SURROGATES, clipped_ratio, surrogate_of
 from alignc.spec import policy as axes
+from alignc.spec.aggregations import AGGREGATIONS, Divides
 from alignc.spec.kl import KLPlacement
 from alignc.spec.objective import Entropy, PolicyGradient, Value
 from alignc.spec.views import View
@@ -67,17 +69,18 @@ def policy_gradient(term: PolicyGradient, scope: Scope, seen: View) -> Lowered:
     _check_adaptive(term.kl)
     penalty = _penalty(term, scope)
     advantage = _given(term, scope) if sequential(term) else _advantage(term, penalty, scope)
-    ratio, surrogate = _surrogate(term, advantage, scope)
+    ratio = _ratio(term, scope) if SURROGATES[term.surrogate.kind].reads_ratio else None
+    surrogate = surrogate_of(term.surrogate, ratio, advantage, scope.inside("surrogate"))
     held_by = _kl_loss(term, ratio, scope)
     parts = [b.negate(b.bare(surrogate)), *([] if held_by is None else [b.bare(held_by)])]
-    rows, value = _together(parts, term.aggregation, scope)
+    rows, value = _together(parts, AGGREGATIONS[term.aggregation].divides, scope)
     rows = scope.names.row_loss(rows)
     value = value if value is not None else b.mean_over("batch", rows)
     weight = scope.weight(term.weight, value.type.unit)
     named = tuple(n for n in (advantage, ratio) if isinstance(n, Named))
     descriptor = _descriptor(term, penalty) if sequential(term) else None
     lowered = TermLoss(term.name, term.kind, weight, value, rows, named, (Y,), descriptor)
-    clipped = _held(term, ratio, scope)
+    clipped = clipped_ratio(term.surrogate, ratio, scope.inside("surrogate"))
     return lowered, policy_metrics(
         advantage, ratio, clipped, _kl_value(term, scope), value if scope.many else None
     )
@@ -194,26 +197,7 @@ def _descriptor(term: PolicyGradient, penalty: Node | None) -> Advantage:
     )
 
 
-# ---- ratio and surrogate --------------------------------------------------------------------------------------
-
-
-def _surrogate(term: PolicyGradient, advantage: Node, scope: Scope) -> tuple[Node | None, Node]:
-    """Lower the ratio and what carries the gradient, by token or by response."""
-    surrogate, inner = term.surrogate, scope.inside("surrogate")
-    if isinstance(surrogate, axes.Reinforce):
-        return None, b.multiply(advantage, b.bare(Logp("policy", Y)))
-    rho = _ratio(term, scope)
-    match surrogate:
-        case axes.Clipped():
-            return rho, _clipped(surrogate, rho, advantage, inner)
-        case axes.Soft(temperature=temperature):
-            tau = inner.number("temperature", temperature, "τ", Unit())
-            gate = b.apply("sigmoid", b.multiply(tau, b.subtract(rho, b.ONE)))
-            return rho, b.multiply(b.divide(b.constant(4), tau), gate, advantage)
-        case axes.Cispo():
-            weight = b.stop(_clip(surrogate, rho, inner))
-            return rho, b.multiply(weight, advantage, b.bare(Logp("policy", Y)))
-    return rho, b.multiply(rho, advantage)
+# ---- ratio ----------------------------------------------------------------------------------------------------
 
 
 def _ratio(term: PolicyGradient, scope: Scope) -> Node:
@@ -225,30 +209,6 @@ def _ratio(term: PolicyGradient, scope: Scope) -> Node:
         moved, what = b.divide(moved, Length(Y)), "an average token"
     words = f"probability ratio of {what} to the rollout policy"
     return scope.names.value("rho", symbol, words, b.apply("exp", b.bare(moved)))
-
-
-def _clip(surrogate: axes.Clipped | axes.Cispo, rho: Node, scope: Scope) -> Node:
-    low = scope.number("low", surrogate.low, "ε_l" if surrogate.low != surrogate.high else "ε", Unit())
-    high = low
-    if surrogate.low != surrogate.high:
-        high = scope.number("high", surrogate.high, "ε_h", Unit())
-    return b.apply("clip", rho, b.subtract(b.ONE, low), b.add(b.ONE, high))
-
-
-def _held(term: PolicyGradient, rho: Node | None, scope: Scope) -> Node | None:
-    """Give the ratio as it is held, where that takes the gradient away."""
-    clipped = term.surrogate if isinstance(term.surrogate, axes.Clipped) else None
-    return None if rho is None or clipped is None else _clip(clipped, rho, scope.inside("surrogate"))
-
-
-def _clipped(surrogate: axes.Clipped, rho: Node, advantage: Node, scope: Scope) -> Node:
-    smaller = b.apply("min", b.multiply(rho, advantage), b.multiply(_clip(surrogate, rho, scope), advantage))
-    if surrogate.dual is None:
-        return smaller
-    c = scope.number("dual", surrogate.dual, "c", Unit())
-    negative = b.apply("step", b.negate(advantage))
-    bounded = b.apply("max", smaller, b.multiply(c, advantage))
-    return b.add(b.multiply(negative, bounded), b.multiply(b.subtract(b.ONE, negative), smaller))
 
 
 # ---- KL in the loss -------------------------------------------------------------------------------------------
@@ -293,38 +253,51 @@ def _kl_value(term: PolicyGradient, scope: Scope) -> Node | None:
 # ---- from tokens to one number --------------------------------------------------------------------------------
 
 
-def _together(parts: list[Node], how: str, scope: Scope) -> tuple[Node, Node | None]:
+def _together(parts: list[Node], by: Divides, scope: Scope) -> tuple[Node, Node | None]:
     """Reduce surrogate and KL as one; each by itself where one is of tokens and the other of whole responses."""
     if len({p.type.axis for p in parts}) == 1:
-        return aggregated(b.add(*parts), how, scope)
-    return b.add(*(aggregated(p, how, scope)[0] for p in parts)), None
+        return aggregated(b.add(*parts), by, scope)
+    return b.add(*(aggregated(p, by, scope)[0] for p in parts)), None
 
 
-def aggregated(loss: Node, how: str, scope: Scope) -> tuple[Node, Node | None]:
+def aggregated(loss: Node, by: Divides, scope: Scope) -> tuple[Node, Node | None]:
     """Reduce a loss by token or by response to rows, and to one number where rows are not averaged.
 
     Raises GraphTypeError for a mean over the batch's tokens of what is one number a response.
     """
+    if by is Divides.BATCH_TOKENS:
+        return _over_batch(loss)
     by_token = loss.type.axis.by_token
-    if how == "global_token_mean":
-        if not by_token:
-            message = "a loss with one number per response has no mean over tokens; set `aggregation: sequence_mean`"
-            raise GraphTypeError(message)
-        rows = b.sum_over("group", b.sum_over("token", loss))
-        return rows, b.divide(b.sum_over("batch", rows), b.sum_over("batch", tokens_of(Y)))
-    if by_token:
-        loss = b.sum_over("token", loss)
-        if how == "token_mean":
-            loss = b.divide(loss, token_count(Y))
-    if how == "fixed_length":
-        longest = getattr(scope.spec.job.data, "max_new_tokens", None)
-        if longest is None:
-            raise GraphTypeError(
-                "`aggregation: fixed_length` divides by `data.max_new_tokens`, which is missing"
-            )
-        words = "`data.max_new_tokens`"
-        loss = b.divide(loss, scope.names.value("longest", "T_max", words, b.constant(longest)))
+    loss = b.sum_over("token", loss) if by_token else loss
+    match by:
+        case Divides.NOTHING:
+            pass
+        case Divides.OWN_TOKENS:
+            loss = b.divide(loss, token_count(Y)) if by_token else loss
+        case Divides.LONGEST:
+            loss = b.divide(loss, _longest(scope))
+        case _:
+            assert_never(by)
     return b.divide(b.sum_over("group", loss), GroupSize()), None
+
+
+def _over_batch(loss: Node) -> tuple[Node, Node]:
+    """Sum a loss by token to rows, and divide their sum by the tokens of the global batch."""
+    if not loss.type.axis.by_token:
+        message = (
+            "a loss with one number per response has no mean over tokens; set `aggregation: sequence_mean`"
+        )
+        raise GraphTypeError(message)
+    rows = b.sum_over("group", b.sum_over("token", loss))
+    return rows, b.divide(b.sum_over("batch", rows), b.sum_over("batch", tokens_of(Y)))
+
+
+def _longest(scope: Scope) -> Node:
+    """Give the tokens that a response may have."""
+    longest = getattr(scope.spec.job.data, "max_new_tokens", None)
+    if longest is None:
+        raise GraphTypeError("`aggregation: fixed_length` divides by `data.max_new_tokens`, which is missing")
+    return scope.names.value("longest", "T_max", "`data.max_new_tokens`", b.constant(longest))
 
 
 def tokens_of(response: str) -> Node:
@@ -354,7 +327,7 @@ def value(term: Value, scope: Scope) -> Lowered:
         other = b.power(b.subtract(clipped, target), 2)
         squared = b.apply("max", squared, other)
     loss = b.multiply(b.constant(0.5), b.bare(squared))
-    rows, mean = aggregated(loss, "global_token_mean", scope)
+    rows, mean = aggregated(loss, Divides.BATCH_TOKENS, scope)
     rows = scope.names.row_loss(rows)
     assert mean is not None
     lowered = TermLoss(term.name, term.kind, scope.weight(term.weight, Unit()), mean, rows, (v,), (Y,))
@@ -366,7 +339,7 @@ def entropy(term: Entropy, scope: Scope) -> Lowered:
     h = scope.names.value(
         "entropy", "H_i,t", "entropy of the next token", Output(Quantity.ENTROPY, "policy", Y)
     )
-    rows, mean = aggregated(b.negate(b.bare(h)), "global_token_mean", scope)
+    rows, mean = aggregated(b.negate(b.bare(h)), Divides.BATCH_TOKENS, scope)
     assert mean is not None
     rows = scope.names.row_loss(rows)
     lowered = TermLoss(term.name, term.kind, scope.weight(term.weight, Unit()), mean, rows, (h,), (Y,))

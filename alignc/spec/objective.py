@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from alignc.spec.aggregations import AggregationName
 from alignc.spec.axes import Link, LogisticLink, Margin, NoMargin, Score, UtilityLink
 from alignc.spec.base import Spec, field
 from alignc.spec.kl import KLPlacement
@@ -144,7 +145,7 @@ class PolicyGradient(TermBase):
         "Probability ratio ρ of the policy to the rollout policy. `token`: of each token; `sequence`: of the response; "
         "`sequence_mean`: geometric mean over the tokens of the response.",
     )
-    aggregation: Literal["token_mean", "sequence_mean", "global_token_mean", "fixed_length"] = field(
+    aggregation: AggregationName = field(
         "sequence_mean",
         "`token_mean`: mean over the tokens of a response, then mean over responses; `sequence_mean`: sum over tokens, "
         "then mean over responses; `global_token_mean`: mean over all tokens of the global batch; `fixed_length`: sum "

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from alignc.contract.baselines import BASELINES, Reads
 from alignc.lower.policy import sequential
+from alignc.lower.surrogates import SURROGATES
+from alignc.spec.aggregations import AGGREGATIONS, Divides
 from alignc.spec.kl import KLPlacement
 from alignc.spec.objective import PolicyGradient
-from alignc.spec.policy import Cispo, Reinforce
 
 __all__ = ["length_power", "strong", "varies", "whole_ratio"]
 
@@ -19,16 +20,17 @@ def length_power(term: PolicyGradient) -> int:
     """
     kl = strong(term)
     in_loss = kl is not None and kl.placement != "reward" and kl.granularity == "token"
+    averaged = AGGREGATIONS[term.aggregation].divides is Divides.OWN_TOKENS
     if not whole_ratio(term):
-        return -1 if term.aggregation == "token_mean" else 0
-    summed = 1 if sequential(term) and term.aggregation != "token_mean" else 0
+        return -1 if averaged else 0
+    summed = 1 if sequential(term) and not averaged else 0
     power = summed - (1 if term.ratio == "sequence_mean" else 0)
-    return -1 if power == 0 and in_loss and term.aggregation == "token_mean" else power
+    return -1 if power == 0 and in_loss and averaged else power
 
 
 def whole_ratio(term: PolicyGradient) -> bool:
     """Tell whether the gradient passes through one ratio a response."""
-    return not isinstance(term.surrogate, Reinforce | Cispo) and term.ratio != "token"
+    return SURROGATES[term.surrogate.kind].through_ratio and term.ratio != "token"
 
 
 def varies(term: PolicyGradient) -> bool:

@@ -9,6 +9,7 @@ from alignc.contract.baselines import BASELINES
 from alignc.graph.build import constant
 from alignc.graph.evaluate import evaluate
 from alignc.lower.kl import kappa
+from alignc.spec.aggregations import AGGREGATIONS, Divides
 from alignc.spec.kl import KLPlacement
 from alignc.spec.objective import KLTerm, PolicyGradient, Term
 from alignc.spec.rows import ONLINE
@@ -99,7 +100,8 @@ def whole_by_both(terms: Sequence[Term]) -> bool:
         return False
     [term], [pull] = held, pulls
     assert term.kl is not None
-    plain = term.aggregation == "sequence_mean" and term.discount == 1 and not term.whiten
+    summed = AGGREGATIONS[term.aggregation].divides is Divides.NOTHING
+    plain = summed and term.discount == 1 and not term.whiten
     plain = plain and BASELINES[term.baseline.kind].unbiased and term.kl.placement == "reward"
     return plain and term.weight * term.kl.beta == pull.weight
 

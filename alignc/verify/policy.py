@@ -17,8 +17,9 @@ from alignc.load.load import Loaded
 from alignc.lower.kl import kappa
 from alignc.lower.loss import Loss
 from alignc.lower.policy import sequential
+from alignc.lower.surrogates import SURROGATES
+from alignc.spec.aggregations import AGGREGATIONS, Divides
 from alignc.spec.kl import KLPlacement
-from alignc.spec.policy import Importance, Reinforce
 from alignc.theory.divergence import meaning
 from alignc.theory.kinds import Kind
 from alignc.verify.policy_optimum import policy_optimum
@@ -247,18 +248,21 @@ def _exact_later(setting: Setting) -> bool:
     """Tell whether an unclipped ratio of the whole response makes later steps exact; on one action any ratio does."""
     term, kl = setting.term, setting.kl
     whole = term.ratio == "sequence" or setting.words.longest == 1
-    if not isinstance(term.surrogate, Importance) or not whole or no_objective(setting):
+    row = SURROGATES[term.surrogate.kind]
+    if not row.through_ratio or row.bounded or not whole or no_objective(setting):
         return False
     plain = not sequential(term) or setting.words.longest == 1
     held = kl is None or (kl.placement == "reward" and meaning(kl.estimator, "reward").kind == Kind.KL)
-    return plain and held and term.reward == "reward" and term.aggregation in ("sequence_mean", "token_mean")
+    divides = AGGREGATIONS[term.aggregation].divides
+    return plain and held and term.reward == "reward" and divides in (Divides.NOTHING, Divides.OWN_TOKENS)
 
 
 def _later(setting: Setting) -> str:
     term = setting.term
-    if isinstance(term.surrogate, Reinforce):
+    row = SURROGATES[term.surrogate.kind]
+    if not row.reads_ratio:
         return "no ratio: right on the sampler's own policy alone"
-    bound = "" if isinstance(term.surrogate, Importance) else "; the ratio is bounded"
+    bound = "; the ratio is bounded" if row.bounded else ""
     states = (
         "; states as the sampler reached them" if term.ratio == "token" and setting.words.longest > 1 else ""
     )

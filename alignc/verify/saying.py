@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import assert_never
 
 import numpy as np
 
 from alignc.contract.baselines import BASELINES, Reads
 from alignc.load.load import Loaded
 from alignc.lower.loss import Loss, TermLoss
+from alignc.spec.aggregations import AGGREGATIONS, Divides
 from alignc.spec.kl import KLPlacement
 from alignc.spec.objective import PolicyGradient
 from alignc.spec.policy import GroupMean
@@ -111,15 +113,25 @@ def no_objective(setting: Setting) -> str:
 def factors(setting: Setting, policy: Policy) -> tuple[float, float]:
     """Say the factors of ∇E[R] and of the divergence's gradient."""
     term, kl, k = setting.term, setting.kl, setting.size
-    shared = 1.0
-    lengths = np.array([len(s) for s in setting.words.sentences], float)
-    if term.aggregation == "global_token_mean":
-        shared = 1 / float(policy.law @ lengths)
-    if term.aggregation == "fixed_length" and setting.longest:
-        shared = 1 / setting.longest
+    shared = _shared(setting, policy)
     own = (k - 1) / k if BASELINES[term.baseline.kind].includes_itself else 1.0
     if kl is None:
         return own * shared, 0.0
     found = meaning(kl.estimator, kl.placement)
     scale = 0.0 if _absent(found.kind, setting) else kl.beta * found.scale
     return own * shared, scale * shared * (own if kl.placement == "reward" else 1.0)
+
+
+def _shared(setting: Setting, policy: Policy) -> float:
+    """Say by how much an aggregation scales the whole gradient."""
+    lengths = np.array([len(s) for s in setting.words.sentences], float)
+    divides = AGGREGATIONS[setting.term.aggregation].divides
+    match divides:
+        case Divides.BATCH_TOKENS:
+            return 1 / float(policy.law @ lengths)
+        case Divides.LONGEST:
+            return 1 / setting.longest if setting.longest else 1.0
+        case Divides.NOTHING | Divides.OWN_TOKENS:
+            return 1.0
+        case _:
+            assert_never(divides)
