@@ -35,13 +35,13 @@ def loss_source(loss: Loss, explained: Explanation) -> str:
 
 
 def header(explained: Explanation, after: str = "") -> str:
-    """Write the formula and the losses of its terms for the head of a file; `after` follows the formula."""
+    """Write the formula and the losses of its terms for the docstring of a file. `after` follows the formula."""
     lines = [explained.formula + after, *explained.losses]
     return "\n".join(part for line in lines for part in folded(line, "", " " * 4))
 
 
 def _formula(explained: Explanation) -> list[str]:
-    """Write the formula, the losses of its terms and what its symbols are."""
+    """Write the formula, the losses of its terms and its symbols."""
     where = (f"{w.symbol} = {w.definition}   ({w.note})" for w in explained.where)
     return _indented([explained.formula, *explained.losses, *where])
 

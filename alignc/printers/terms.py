@@ -1,4 +1,4 @@
-"""The terms of a loss by name: L = L_policy + c_v·L_value, where there are several."""
+"""The losses of the terms by name, if there are several: L = L_policy + c_v·L_value."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from alignc.lower.loss import Loss, TermLoss
 __all__ = ["objective", "term_label", "term_losses"]
 
 LABELS = {"policy_gradient": "policy", "likelihood": "nll"}
-"""What a term's loss is called, where not by the term's kind; metrics have the same names."""
+"""Names of terms that differ from their kind. The metrics have the same names."""
 
 
 def term_label(term: TermLoss) -> str:
-    """Name a term by its kind as its metrics do, and one that judges one response of a pair by the response."""
+    """Name a term by its kind, as its metrics do, or by its response: a pointwise term on one response of a pair."""
     one = term.responses[0] if len(term.responses) == 1 else ""
     if term.kind == "pointwise" and one in ("chosen", "rejected"):
         return one
@@ -21,7 +21,7 @@ def term_label(term: TermLoss) -> str:
 
 
 def term_losses(loss: Loss) -> tuple[Named, ...]:
-    """Name the loss of each term, where there are several; the names are the compiler's, never the spec's."""
+    """Name the loss of each term, if there are several. The names are the compiler's; no text of a spec is in them."""
     if len(loss.terms) < 2:
         return ()
     labels = [term_label(term) for term in loss.terms]
@@ -34,7 +34,7 @@ def term_losses(loss: Loss) -> tuple[Named, ...]:
 
 
 def objective(loss: Loss) -> Node:
-    """Write the loss as the weighted sum of its terms' losses; of one term, the loss itself."""
+    """Write the loss as the weighted sum of the losses of its terms, or as it is if there is one term."""
     named = term_losses(loss)
     weighted = (multiply(term.weight, value) for term, value in zip(loss.terms, named, strict=False))
     return add(*weighted) if named else loss.root

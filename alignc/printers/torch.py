@@ -51,15 +51,15 @@ class Printer:
         self.tools: set[str] = set()
         self.names: dict[Parameter, str] = {}
         self.values: dict[Node, str] = {}
-        """Values that have a line of their own, by their name."""
+        """The names of values that have a line of their own."""
         self.same: dict[Node, str] = {}
-        """What such a line computes, by the name it gets there."""
+        """The names of expressions that such a line computes."""
         self.late = False
-        """Whether no gradient passes any more: what is trained then has its name wherever it stands."""
+        """Whether metrics are printed. No gradient passes there, so that any expression can be printed by its name."""
         self.masks: dict[str, str] = {}
-        """The responses whose mask has a line of its own."""
+        """The names of masks that have a line of their own, by response."""
         self.trace: list[tuple[Node, str]] = []
-        """What was shown since the trace was last emptied."""
+        """The values that were printed since the trace was last emptied."""
 
     def parameter(self, node: Parameter) -> str:
         """Choose a Python name: the field's, numbered where two share it."""
@@ -105,17 +105,20 @@ class Printer:
         return shown
 
     def named_as(self, node: Node) -> str | None:
-        """Find the name of a value. What the loss computes twice it differentiates twice, so that it stays so."""
+        """Find the name of a value.
+
+        A trained expression that the loss computes twice stays written out: one name would sum its two gradients first.
+        """
         shared = self.late or not node.type.trained or isinstance(node, Logp | Output)
         return self.values.get(node) or (self.same.get(node) if shared else None)
 
     def defined(self, node: Node) -> str:
-        """Print what a value is that has a line of its own."""
+        """Print the expression of a value that has a line of its own."""
         made = node.argument if isinstance(node, Named) else node
         return (self.show(made) if isinstance(made, Named) else self.written(made))[0]
 
     def written(self, node: Node) -> Shown:
-        """Print what a node is made of."""
+        """Print a node as an expression over its arguments."""
         if node in self.statistics:
             return f'batch["statistic/{self.statistics[node]}"]', ATOM
         match node:

@@ -1,7 +1,10 @@
 """Lay out the body of a function of `loss.py`: which values have a line of their own, and in which order.
 
-What the graph names has a line. So has an input that is read twice, what the loss and a metric share, and as much of
-a line that is too long as makes it fit.
+A value that the graph names has a line. An input of a group has a line, and so has a long expression that the loss and
+a metric share. If a line is longer than 110 columns, a part of it gets a line of its own.
+
+For example, GRPO's `row_loss = group_mean(token_mean(A, mask), mask)` is too long with its A written out. A is what the
+term averages over tokens, so that its line is `token_loss = A`. That line may be too long again.
 """
 
 from __future__ import annotations
@@ -34,14 +37,14 @@ from alignc.printers.torch_names import Names
 __all__ = ["Body", "Result", "body", "shape"]
 
 SHARED, WORTH = 24, 12
-"""How long what stands twice must be to have a name, and a part that is to make a line shorter."""
+"""The shortest expression that has a name because it is printed twice, or because its line is too long."""
 GIVEN = (Column, GroupSize, Logp, Output)
 MASK = re.compile(r"\bmask\b(?!/)")
 
 
 @dataclass(frozen=True)
 class Result:
-    """What a function gives back: the text around it; `late` where it is logged, without gradient."""
+    """A value that a function returns, and the text around it. A `late` result is a metric: it has no gradient."""
 
     node: Node
     around: str
@@ -51,7 +54,7 @@ class Result:
 
 @dataclass(frozen=True)
 class Body:
-    """The lines above a function's results, those that only metrics read apart, and the results."""
+    """The lines of a function: values that the loss needs, values that only metrics need, and results."""
 
     lines: list[str]
     late: list[str]
@@ -60,7 +63,7 @@ class Body:
 
 @dataclass(frozen=True)
 class Printed:
-    """A line or a result: its expression, and what was shown in it."""
+    """The expression of a line or a result, and the values that were printed inside it."""
 
     expression: str
     parts: list[tuple[Node, str]]
@@ -69,19 +72,19 @@ class Printed:
 
 @dataclass
 class Draft:
-    """Everything printed in one way: the values that have lines, and the results."""
+    """A whole function, printed with the names that are chosen so far."""
 
     lines: dict[Node, Printed] = field(default_factory=dict)
     results: list[Printed] = field(default_factory=list)
 
     def count(self, *, late: bool) -> Counter[Node]:
-        """Count how often each value is shown, metrics included or left out."""
+        """Count how often each value is printed, with or without the metrics."""
         printed = [p for p in (*self.lines.values(), *self.results) if late or not p.late]
         return Counter(node for p in printed for node, _ in p.parts)
 
 
 def body(printer: Printer, names: Names, results: Sequence[Result], roots: Sequence[Node]) -> Body:
-    """Print results over as many named values as make them read well."""
+    """Print a function: choose names until no line is too long and nothing long is printed twice."""
     layout = Layout(printer, names, results, roots)
     while chosen := layout.next():
         for node in chosen:
@@ -91,7 +94,7 @@ def body(printer: Printer, names: Names, results: Sequence[Result], roots: Seque
 
 
 class Layout:
-    """Which values of a function have a line, while that is being decided."""
+    """Chooses the values of a function that have a line."""
 
     def __init__(
         self, printer: Printer, names: Names, results: Sequence[Result], roots: Sequence[Node]
@@ -99,7 +102,7 @@ class Layout:
         self.printer, self.names, self.results = printer, names, results
         self.place = {node: i for i, node in enumerate(walk(*roots))}
         self.owner: dict[Node, Node] = {}
-        """The value whose line a name is given by: a named value's own, whatever it is reached through."""
+        """For each value that has a name, the value whose line defines the name."""
         reached = printer.reached(*roots)
         for node in [n for n in self.place if isinstance(n, Named) and n in reached]:
             self.owner[node] = node
@@ -114,7 +117,7 @@ class Layout:
         self.printer.values[node] = self.names.choose(node, self.printer.values)
 
     def renumber(self) -> None:
-        """Number the parts that have no name in the field in the order of their lines."""
+        """Number the parts without a natural name in the order of their lines."""
         parts = [n for n in self.place if self.owner.get(n) is n and not isinstance(n, Named)]
         parts = [n for n in parts if not self.names.natural(n, self.printer.values)]
         self.names.taken -= {self.printer.values[n] for n in parts}
@@ -133,7 +136,7 @@ class Layout:
         return draft
 
     def printed(self, show: Callable[[Node], str], node: Node, late: bool) -> Printed:
-        """Print, and note what is shown."""
+        """Print a value, and keep what is printed inside it."""
         self.printer.trace, self.printer.late = [], late
         return Printed(show(node), self.printer.trace, late)
 
@@ -145,23 +148,23 @@ class Layout:
                 self.add_lines(draft, draft.lines[node].parts, late)
 
     def line(self, node: Node, printed: Printed) -> str:
-        """Write a value's line, as far as it has to fit."""
+        """Write the line of a value."""
         return f"{'        ' if printed.late else '    '}{self.printer.values[node]} = {printed.expression}"
 
     # ---- choosing -----------------------------------------------------------------------------------------
 
     def next(self) -> list[Node]:
-        """Choose what is to have a line too; nothing where all is well."""
+        """Choose the next values to name; nothing if the function reads well."""
         draft = self.draft()
         return self.given(draft) or self.shared(draft) or self.too_long(draft)
 
     def free(self, node: Node) -> bool:
-        """Tell a value that may have a line, and has none."""
+        """Tell whether a value may get a line: it is in the graph and has no line yet."""
         named = node in self.printer.values or node in self.owner or isinstance(node, Constant | Parameter)
         return node in self.place and not named
 
     def given(self, draft: Draft) -> list[Node]:
-        """Choose inputs, and ratios that are held near 1."""
+        """Choose inputs, and ratios that are clipped."""
         counted = draft.count(late=True)
         read = [n for n in counted if isinstance(n, GIVEN) and counted[n] >= _often(n.type.axis)]
         held = [n for n in counted if isinstance(n, Apply) and n.function == "clip"]
@@ -169,7 +172,10 @@ class Layout:
         return [n for n in (*read, *ratios) if self.free(n)]
 
     def shared(self, draft: Draft) -> list[Node]:
-        """Choose the longest that is printed twice. What the loss itself reads twice keeps its two gradients."""
+        """Choose the longest expression that is printed twice.
+
+        A trained value that the loss itself computes twice stays as it is: one name would sum its two gradients first.
+        """
         lengths = {n: len(s) for p in (*draft.lines.values(), *draft.results) for n, s in p.parts}
         every, early = draft.count(late=True), draft.count(late=False)
         found = [
@@ -185,15 +191,15 @@ class Layout:
         return sorted(found, key=lambda n: -lengths[n])[:1]
 
     def too_long(self, draft: Draft) -> list[Node]:
-        """Choose what makes the first line that is too long shorter."""
+        """Choose a part of the first line that is too long."""
         lines = [(stacked(self.line(n, p)), p) for n, p in draft.lines.items()]
-        ends = [(self.ended(r, p), p) for r, p in zip(self.ordered(), draft.results, strict=True)]
+        ends = [(self.result_lines(r, p), p) for r, p in zip(self.ordered(), draft.results, strict=True)]
         for shown, printed in (*lines, *ends):
             if max(map(len, shown)) > WIDTH and (chosen := self.shorter(printed)):
                 return chosen
         return []
 
-    def ended(self, result: Result, printed: Printed) -> list[str]:
+    def result_lines(self, result: Result, printed: Printed) -> list[str]:
         """Write a result."""
         *above, line = result.around.format(printed.expression).split("\n")
         return [*above, *([line] if result.late else stacked(line))]
@@ -203,9 +209,9 @@ class Layout:
         return [r for late in (False, True) for r in self.results if r.late is late]
 
     def shorter(self, printed: Printed) -> list[Node]:
-        """Choose the longest part that fits, one that has a name in the field before others.
+        """Choose the longest part that fits into a line; a part with a natural name comes first.
 
-        Of a sum that is in the way, every long term.
+        If the part is a term of a sum, the other long terms of this sum get lines too.
         """
         parts = {n: len(s) for n, s in printed.parts if self.free(n) and len(s) >= WORTH}
         parts = {n: size for n, size in parts.items() if size < len(printed.expression) and not negative(n)}
@@ -225,26 +231,26 @@ class Layout:
         given = [self.input_line(n, p) for n, p in lines if not p.late and _is_given(n)]
         made = [line for n, p in lines if not p.late and not _is_given(n) for line in self.lines(n, p)]
         late = [line for n, p in lines if p.late for line in self.lines(n, p)]
-        ends = [self.ended(r, p) for r, p in zip(self.ordered(), draft.results, strict=True)]
+        ends = [self.result_lines(r, p) for r, p in zip(self.ordered(), draft.results, strict=True)]
         shown = ["\n".join(lines) for lines in ends]
         if MASK.search("\n".join((*given, *made, *late, *shown))):
             given.insert(0, '    mask = batch["mask/completions"]  # [rows, k, time]')
         return Body([*given, *([""] if given and made else []), *made], late, shown)
 
     def input_line(self, node: Node, printed: Printed) -> str:
-        """Write an input's line, with what it is behind it."""
+        """Write the line of an input, with its comment at the end."""
         line = self.line(node, printed)
-        said = f"{line}  # {self.said(node)}"
-        return said if len(said) <= WIDTH else line
+        commented = f"{line}  # {self.comment(node)}"
+        return commented if len(commented) <= WIDTH else line
 
     def lines(self, node: Node, printed: Printed) -> list[str]:
-        """Write a value's line, below what it is."""
+        """Write the line of a value below its comment."""
         line = self.line(node, printed)
         indent = line[: len(line) - len(line.lstrip())]
-        return [*folded(self.said(node), f"{indent}# ", f"{indent}#     "), *stacked(line)]
+        return [*folded(self.comment(node), f"{indent}# ", f"{indent}#     "), *stacked(line)]
 
-    def said(self, node: Node) -> str:
-        """Say what a value is, and of which shape and unit."""
+    def comment(self, node: Node) -> str:
+        """Write the comment of a value: its formula, shape and unit."""
         formula = text(node)
         if isinstance(node, Named):
             formula = f"{TEXT.symbol(node.symbol)} = {text(node.argument)}"
@@ -254,7 +260,7 @@ class Layout:
 
 
 def stacked(line: str) -> list[str]:
-    """Lay an assignment that is too long out over its terms, each on a line, where there are three or more."""
+    """Break an assignment that is too long before the signs of its sum, if the sum has three or more terms."""
     name, _, expression = line.partition(" = ")
     indent = name[: len(name) - len(name.lstrip())]
     terms = _terms(expression)
@@ -276,7 +282,7 @@ def _terms(expression: str) -> list[str]:
 
 
 def _often(axis: Axis) -> int:
-    """Say how often an input must be read to have a line; of pairs and single responses it stands where it is read."""
+    """Say how often an input must be read to have a line. Tokens of pairs and single responses never have one."""
     return 1 if axis.grouped else 1000 if axis.by_token else 2
 
 

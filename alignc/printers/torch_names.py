@@ -32,9 +32,9 @@ TOOLS = {
 MODULE = {"F", "Tensor", "annotations", "loss", "penalty", "statistics", "torch"}
 LOCAL = {"batch", "mask", "max", "metrics", "share", "totals"}
 RESERVED = frozenset({*TOOLS, *MODULE, *LOCAL, *keyword.kwlist})
-"""What no value may be called."""
+"""The names that no value may have."""
 MODELS = {"policy": "", "initial": "reference_"}
-"""How a model's log-probabilities begin, where not with the model's own name."""
+"""The first part of the names of log-probabilities, if it is not the name of the model."""
 
 
 class Names:
@@ -44,7 +44,7 @@ class Names:
         self.taken, self.roles = {*RESERVED, *taken}, known
 
     def choose(self, node: Node, values: Mapping[Node, str]) -> str:
-        """Name a value by what it is; one that is nothing in particular is a numbered part."""
+        """Choose the natural name of a value, or else `part_1`, `part_2`, …; for one response of a pair `part_w`."""
         name = self.natural(node, values) or f"part_{_suffix(node) or 1}"
         base = name.removesuffix("_1")
         tries = (name, *(f"{base}_{i}" for i in range(2, 1000)))
@@ -53,12 +53,12 @@ class Names:
         return found
 
     def natural(self, node: Node, values: Mapping[Node, str]) -> str | None:
-        """Name a value that has a name of its own in the field, or a part in the loss."""
+        """Find the name that the field has for a value; None if there is none."""
         return _input(node) or self.roles.get(node) or _made(node, values)
 
 
 def _suffix(node: Node) -> str | None:
-    """Find the one response of a pair that a value is made of, or lies along."""
+    """Find the response of a pair that a value depends on, if there is only one."""
     along = node.type.axis.response
     read = {along} if along else {getattr(n, "response", None) for n in inputs(node)} - {None}
     only = read.pop() if len(read) == 1 else None
@@ -66,7 +66,7 @@ def _suffix(node: Node) -> str | None:
 
 
 def _input(node: Node) -> str | None:
-    """Name what a batch gives, by model and response."""
+    """Name an input by its model and response."""
     match node:
         case Logp(model=model, response=response):
             return f"{MODELS.get(model, f'{model}_')}logp{_of(response)}"
@@ -86,7 +86,7 @@ def _of(response: str | None) -> str:
 
 
 def _made(node: Node, values: Mapping[Node, str]) -> str | None:
-    """Name what is often made of inputs."""
+    """Name a value that many losses compute from inputs."""
     match node:
         case Reduce(kind="sum", over="token", argument=Logp() as tokens):
             return (_input(tokens) or "").replace("logp", "logps")
@@ -100,7 +100,7 @@ def _made(node: Node, values: Mapping[Node, str]) -> str | None:
 
 
 def roles(loss: Loss) -> dict[Node, str]:
-    """Name what terms and metrics are averages of."""
+    """Name the values that terms and metrics average."""
     found: dict[Node, str] = {}
     many = len(loss.terms) > 1
     for term in loss.terms:
@@ -120,7 +120,7 @@ def _named_as(metric: str) -> str:
 
 
 def averaged(node: Node) -> Node:
-    """Find what a value is an average of, over tokens, responses and rows."""
+    """Find the value that is averaged over tokens, responses and rows."""
     match node:
         case Named(argument=argument) | Reduce(argument=argument):
             return averaged(argument)

@@ -28,7 +28,7 @@ class TorchSource:
     loss: Body
     statistics: Body | None
     penalty: Body | None
-    """What a rollout takes off its rewards, where it does."""
+    """The KL penalty that a rollout subtracts from its rewards, if there is one."""
     tools: frozenset[str]
 
 
@@ -37,8 +37,8 @@ def torch_source(loss: Loss) -> TorchSource:
     known = {node: f"s{i + 1}" for i, node in enumerate(statistics(loss))}
     source = Source(loss)
     parameters = source.parameters()
-    share = source.loss(known)
-    coupled = source.statistics(known) if known else None
+    share = source.share(known)
+    coupled = source.row_values(known) if known else None
     penalty = source.penalty() if loss.penalties else None
     return TorchSource(parameters, share, coupled, penalty, frozenset(source.tools))
 
@@ -46,15 +46,15 @@ def torch_source(loss: Loss) -> TorchSource:
 class Source:
     """Prints the functions of one module, which share the names of hyper-parameters."""
 
-    def __init__(self, main: Loss) -> None:
-        self.main, self.roles = main, roles(main)
-        self.nodes = list(walk(objective(main), *main.outputs, *main.penalties))
+    def __init__(self, loss: Loss) -> None:
+        self.loss, self.roles = loss, roles(loss)
+        self.nodes = list(walk(objective(loss), *loss.outputs, *loss.penalties))
         self.named = {n.name for n in self.nodes if isinstance(n, Named)}
         self.names: dict[Parameter, str] = {}
         self.tools: set[str] = set()
 
     def parameters(self) -> list[str]:
-        """Assign each hyper-parameter, the one home of its value."""
+        """Assign each hyper-parameter. Its value stands nowhere else in the file."""
         printer, lines = self.printer({}), []
         for p in self.nodes:
             if isinstance(p, Parameter):
@@ -75,27 +75,27 @@ class Source:
         names = Names({*self.named, *self.names.values()}, self.roles)
         return body(printer, names, results, list(roots))
 
-    def loss(self, known: Mapping[Node, str]) -> Body:
+    def share(self, known: Mapping[Node, str]) -> Body:
         """Print the loss and its metrics."""
-        printer, root = self.printer(known), without_unit(objective(self.main))
+        printer, root = self.printer(known), without_unit(objective(self.loss))
         metrics = [
             Result(m.value, f'            "{m.name}": {{}},', printer.metric, late=True)
-            for m in self.main.metrics[1:]
+            for m in self.loss.metrics[1:]
         ]
         printer.values[root] = "share"
-        said = "".join(f"{line}\n" for line in folded(f"L = {text(root)}", "    # ", "    #     "))
-        said = said if len(self.main.terms) > 1 else ""
-        share = Result(root, f"{said}    share = {{}}", lambda node: printer.written(node)[0])
+        comment = folded(f"L = {text(root)}", "    # ", "    #     ") if len(self.loss.terms) > 1 else []
+        around = "\n".join([*comment, "    share = {}"])
+        share = Result(root, around, lambda node: printer.written(node)[0])
         return self.laid_out(printer, [share, *metrics], [root, *(m.node for m in metrics)])
 
-    def statistics(self, known: Mapping[Node, str]) -> Body:
+    def row_values(self, known: Mapping[Node, str]) -> Body:
         """Print the row values of each statistic."""
         printer = self.printer({})
         results = [Result(n, f'        "{key}": {{}},', printer.stacked) for n, key in known.items()]
         return self.laid_out(printer, results, [row for node in known for row in rows_of(node)])
 
     def penalty(self) -> Body:
-        """Print what rewards lose."""
+        """Print the penalty that a rollout subtracts from its rewards."""
         printer = self.printer({})
-        results = [Result(n, "    return {}", lambda n: printer.show(n)[0]) for n in self.main.penalties]
-        return self.laid_out(printer, results, self.main.penalties)
+        results = [Result(n, "    return {}", lambda n: printer.show(n)[0]) for n in self.loss.penalties]
+        return self.laid_out(printer, results, self.loss.penalties)

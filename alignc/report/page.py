@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from typing import Any
@@ -154,12 +155,15 @@ def _formulas(runs: Sequence[Run]) -> Iterator[str]:
 
 
 def _formula(formula: Mapping[str, Any]) -> str:
-    text = str(formula.get("text") or "")
+    lines = str(formula.get("text") or "").split("\n")
     try:
-        drawn = mathml(str(formula["latex"]), block=True)
+        latex = str(formula["latex"]).split(
+            r" \\ "
+        )  # one line for the loss, and one for the loss of each term
+        drawn = "".join(mathml(line, block=True) for line in latex)
     except Exception:  # what a converter raises for a text that is not its own
         drawn = ""
-    rest = text.split("\n")[1:] if drawn else text.split("\n")
+    rest = [line for line in lines if not re.match(r"L\S* = ", line)] if drawn else lines
     return drawn + f'<pre class="quiet">{escape(chr(10).join(rest))}</pre>'
 
 

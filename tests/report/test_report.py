@@ -162,3 +162,16 @@ def test_the_summary_names_first_last_and_held_out(tmp_path: Path):
     told = summary([read_run(run_folder(tmp_path / "one"))])
     assert "one: finished, 3 steps" in told
     assert re.search(r"loss +0\.5 → 0\.1667, held out 0\.25", told)
+
+
+def test_the_losses_of_several_terms_are_drawn_below_one_another(tmp_path: Path):
+    folder = run_folder(tmp_path / "one")
+    job = json.loads((folder / "job" / "job.json").read_text())
+    job["formula"] = {
+        "text": "L = L_a + L_b\nL_a = x\nL_b = y\nx = 1",
+        "latex": r"L = L_a + L_b \\ L_a = x \\ L_b = y",
+    }
+    (folder / "job" / "job.json").write_text(json.dumps(job))
+    shown = page([read_run(folder)])
+    assert shown.count('display="block"') == 3
+    assert '<pre class="quiet">x = 1</pre>' in shown
