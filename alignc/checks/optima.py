@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from alignc.checks.rule import Checked, term_path
+from alignc.contract.models import POLICY
+from alignc.contract.responses import COMPLETIONS
 from alignc.diagnostics import Diagnostic
 from alignc.graph import build as b
 from alignc.graph.evaluate import evaluate
@@ -54,8 +56,8 @@ def linear(checked: Checked) -> Iterator[Diagnostic]:
 
 def _pushed_down(lowered: TermLoss, response: str) -> bool:
     """Return whether the coefficient on ∇log π does not depend on the policy, and is positive for some label."""
-    slope = b.multiply(lowered.weight, gradient(alone(lowered.rows), Logp("policy", response)))
-    if response == "completions" or any(isinstance(n, Logp) for n in inputs(slope)):
+    slope = b.multiply(lowered.weight, gradient(alone(lowered.rows), Logp(POLICY, response)))
+    if response == COMPLETIONS or any(isinstance(n, Logp) for n in inputs(slope)):
         return False
     return any(_value(slope, label) > 1e-12 for label in (0.0, 1.0))
 

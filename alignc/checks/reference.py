@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from alignc.checks.rule import Checked, term_path
+from alignc.contract.models import POLICY, PREVIOUS_ITERATE, ROLLOUT, is_other
 from alignc.diagnostics import Diagnostic
 from alignc.lower.loss import Loss
-from alignc.spec.anchors import is_other
 from alignc.spec.axes import ConstantMargin, NoMargin, SquaredLink
 from alignc.spec.objective import KLTerm, Preference
 from alignc.spec.rows import ONLINE, Sampled
@@ -15,7 +15,7 @@ from alignc.spec.rows import ONLINE, Sampled
 __all__ = ["anchor_of_its_own", "anchor_without_reference", "no_anchor", "references", "unread_reference"]
 
 
-SAMPLER = ("rollout", "previous_iterate")
+SAMPLER = (ROLLOUT, PREVIOUS_ITERATE)
 """The anchors that are the rollout policy; a rollout stores their log-probabilities."""
 
 
@@ -41,7 +41,7 @@ def unread_reference(checked: Checked) -> Iterator[Diagnostic]:
 
 def references(loss: Loss) -> set[str]:
     """Collect the references that a loss on given rows reads, without the models of single terms."""
-    return {name for name in loss.models if name != "policy" and not is_other(name)}
+    return {name for name in loss.models if name != POLICY and not is_other(name)}
 
 
 def anchor_of_its_own(checked: Checked) -> Iterator[Diagnostic]:
@@ -61,12 +61,12 @@ def anchor_of_its_own(checked: Checked) -> Iterator[Diagnostic]:
 
 def _read(checked: Checked, data: Sampled) -> bool:
     """Return whether the loss, the reward, a mixture opponent or the KL of an evaluation reads the reference."""
-    anchors = set(checked.loss.models) - {"policy", *SAMPLER}
+    anchors = set(checked.loss.models) - {POLICY, *SAMPLER}
     reference = checked.spec.job.model.reference
     moved = (
         reference is not None
         and reference.kind == "previous_iterate"
-        and "previous_iterate" in checked.loss.models
+        and PREVIOUS_ITERATE in checked.loss.models
     )
     return bool(anchors) or moved or data.eval is not None or data.opponent.kind == "mixture"
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from alignc.checks.rule import Checked, term_path
+from alignc.contract.models import POLICY
 from alignc.contract.outputs import Quantity
+from alignc.contract.responses import CHOSEN, REJECTED, Response
 from alignc.diagnostics import Diagnostic
 from alignc.graph.evaluate import evaluate
 from alignc.graph.gradient import gradient
@@ -59,16 +61,16 @@ def _slopes(root: Node, point: tuple[float, ...]) -> tuple[float, float]:
 
 
 def _values(point: tuple[float, ...]) -> dict[str, tuple[float, float]]:
-    return {"chosen": (point[0], point[1]), "rejected": (point[2], point[3])}
+    return {CHOSEN: (point[0], point[1]), REJECTED: (point[2], point[3])}
 
 
 def _ranks(root: Node, point: tuple[float, ...]) -> bool:
     """Return whether the loss never rises, and falls overall, as the policy ranks the pair more correctly."""
     losses = []
     for nats in DISTANCES:
-        moved = {"chosen": (point[0] + nats, point[1]), "rejected": (point[2] - nats, point[3])}
+        moved = _values((point[0] + nats, point[1], point[2] - nats, point[3]))
         given = {
-            n: [_given(n, moved if isinstance(n, Logp) and n.model == "policy" else _values(point))]
+            n: [_given(n, moved if isinstance(n, Logp) and n.model == POLICY else _values(point))]
             for n in inputs(root)
         }
         losses.append(_number(evaluate(root, given)))
@@ -77,8 +79,8 @@ def _ranks(root: Node, point: tuple[float, ...]) -> bool:
 
 def trained_output(root: Node, response: str) -> Node:
     """Return the trained output of a response: its log-probability, or the score of a reward model."""
-    score = Output(Quantity.SCORE, "policy", response)
-    return score if score in inputs(root) else Logp("policy", response)
+    score = Output(Quantity.SCORE, POLICY, response)
+    return score if score in inputs(root) else Logp(POLICY, response)
 
 
 def _given(node: Node, values: dict[str, tuple[float, float]]) -> object:
@@ -91,7 +93,7 @@ def _given(node: Node, values: dict[str, tuple[float, float]]) -> object:
             return [1.0]
         case Output(quantity=Quantity.LOG_SUM_SQUARES, response=response):
             return [2 * values[response][0]]
-        case Column(name="margin") | Output(quantity=Quantity.SCORE) | Column(response="rejected"):
+        case Column(name="margin") | Output(quantity=Quantity.SCORE) | Column(response=Response.REJECTED):
             return 0.0
     return 1.0
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from alignc.checks.rule import Checked, term_path
 from alignc.contract.baselines import BASELINES, Reads
+from alignc.contract.models import PREVIOUS_ITERATE
 from alignc.diagnostics import Diagnostic
 from alignc.load.bound import Bound
 from alignc.load.preset import Preset, defaults_of
@@ -103,7 +104,7 @@ def unread_fields(checked: Checked) -> Iterator[Diagnostic]:
 def _still(term: PolicyGradient) -> bool:
     """Return whether the KL in the reward compares the rollout policy with itself."""
     kl = held(term, "reward")
-    return kl is not None and kl.anchor == "previous_iterate"
+    return kl is not None and kl.anchor == PREVIOUS_ITERATE
 
 
 def _ratio_in_kl(term: PolicyGradient) -> bool:

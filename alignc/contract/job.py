@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from .failure import Failure
+from .models import anchors
 from .outputs import OUTPUTS
 
 __all__ = [
@@ -163,8 +164,6 @@ class Spec:
 
 
 STATISTICS = {"matched", "mean", "running"}
-ANCHORS = {"ema", "initial", "previous_iterate", "rollout"}
-"""On given data all are the policy as training began."""
 ONLINE = {"prompts", "self_play"}
 
 
@@ -198,7 +197,7 @@ class Plan:
     def __post_init__(self) -> None:
         """Refuse what this runtime does not compute, rather than leave it out."""
         asked = [*(set(self.outputs) - OUTPUTS.keys()), *(set(self.statistics.values()) - STATISTICS)]
-        asked += set(self.anchors) - ANCHORS - self.others.keys()
+        asked += set(self.anchors) - set(anchors()) - self.others.keys()
         if asked:
             raise Failure(
                 "E806", f"this runtime does not compute what the objective needs: {', '.join(asked)}"

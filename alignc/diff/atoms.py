@@ -6,13 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 
+from alignc.contract.models import MODELS
 from alignc.contract.outputs import OUTPUTS, Per
+from alignc.contract.responses import RESPONSES
 from alignc.graph.nodes import Column, GroupSize, Length, Logp, Node, Output, Position
 
 __all__ = ["SUFFIX", "Bond", "Bonds", "atom_name", "exact", "model_letter"]
 
-SUFFIX = {"chosen": "w", "rejected": "l", "completion": "y", "completions": "i", "mismatched": "m"}
-LETTERS = {"policy": "l", "initial": "r", "rollout": "o", "previous_iterate": "q"}
+SUFFIX = {name: row.suffix for name, row in RESPONSES.items()}
 COLUMNS = {"reward": "R", "win_rate": "P"}
 
 
@@ -31,7 +32,7 @@ Bonds = Mapping[str, Bond]
 
 def model_letter(model: str) -> str:
     """Name the log-probabilities of a model."""
-    return LETTERS.get(model, model)
+    return MODELS[model].letter if model in MODELS else model
 
 
 def atom_name(node: Node) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 
+from alignc.contract.responses import PAIR
 from alignc.diff.changes import changes
 from alignc.diff.conditions import Condition, applied, candidates, combined
 from alignc.diff.decide import Proof, decide, decide_gradient, is_coupled
@@ -145,7 +146,7 @@ def _labelled(left: Side, right: Side, best: int) -> Iterator[Conditional]:
     """Yield equality in expectation over labelled pairs, where one of the two reads rewards or win rates."""
     law = LAWS[1]
     names = {n.name for n in inputs(left.root, right.root) if isinstance(n, Column)}
-    if best < VERDICTS.index("different") or left.responses != ("chosen", "rejected"):
+    if best < VERDICTS.index("different") or left.responses != PAIR:
         return
     if not names & {"reward", "win_rate"}:
         return

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 
+from alignc.contract.models import POLICY
 from alignc.diff.atoms import Bond, atom_name, exact
 from alignc.diff.sides import Side
 from alignc.graph.build import constant
@@ -106,7 +107,7 @@ def _references(read: dict[str, Node]) -> Iterator[Condition]:
 
 
 def _anchor(node: Node) -> bool:
-    return isinstance(node, Logp) and node.model != "policy"
+    return isinstance(node, Logp) and node.model != POLICY
 
 
 def _lengths(read: dict[str, Node], numbers: Sequence[Fraction]) -> Iterator[Condition]:

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from alignc.contract.outputs import OUTPUTS, Per
+from alignc.contract.responses import GROUP, SINGLE
 from alignc.diff.atoms import atom_name
 from alignc.diff.decide import rows as without_mean
 from alignc.diff.decide import trained_leaves
@@ -102,11 +103,11 @@ Sample = tuple[float, tuple[tuple[str, int], ...], dict[str, float]]
 def samples(at: Table, responses: tuple[str, ...], size: int) -> Iterator[Sample]:
     """Enumerate rows: single responses with a label, labelled pairs, or groups of a size."""
     arms = range(len(at.sampler))
-    if responses == ("completion",):
+    if responses == SINGLE:
         for i in arms:
             for label, chance in ((1.0, at.good[i]), (0.0, 1 - at.good[i])):
                 yield at.sampler[i] * chance, (("y", i),), {"label": label}
-    elif responses == ("completions",):
+    elif responses == GROUP:
         for group in itertools.product(arms, repeat=size):
             yield (
                 math.prod(at.sampler[i] for i in group),
@@ -179,7 +180,7 @@ def expected_ratio(a: Side, b: Side, law: Law) -> float | None:
 
 def of_any_group(a: Side, b: Side, law: Law, factor: float) -> bool:
     """Tell whether the factor is the same for groups of two responses as for those of three."""
-    other = expected_ratio(a, b, replace(law, group=2)) if a.responses == ("completions",) else factor
+    other = expected_ratio(a, b, replace(law, group=2)) if a.responses == GROUP else factor
     return other is not None and math.isclose(other, factor, rel_tol=1e-9)
 
 

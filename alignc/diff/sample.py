@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from alignc.contract.outputs import OUTPUTS
+from alignc.contract.responses import COMPLETIONS
 from alignc.diff.atoms import SUFFIX, Bonds, atom_name
 from alignc.graph.evaluate import evaluate
 from alignc.graph.nodes import Column, GroupSize, Logp, Node, Output, Position
@@ -52,7 +53,7 @@ def _names(node: Node, k: int) -> list[str]:
         return names
     if isinstance(node, Logp | Output | Position):
         names = [f"n_{SUFFIX[node.response]}", *([] if isinstance(node, Position) else names)]
-    if getattr(node, "response", None) == "completions":
+    if getattr(node, "response", None) == COMPLETIONS:
         return [f"{n}#{i}" for n in names for i in range(k)]
     return names
 
@@ -92,7 +93,7 @@ def values(roots: Sequence[Node], at: Batch) -> dict[Node, Any]:
 def _input(node: Node, row: Row, k: int) -> Any:
     if isinstance(node, GroupSize):
         return float(k)
-    if getattr(node, "response", None) == "completions" and atom_name(node) != "V":
+    if getattr(node, "response", None) == COMPLETIONS and atom_name(node) != "V":
         return [_one(node, row, f"#{i}") for i in range(k)]
     return _one(node, row, "")
 

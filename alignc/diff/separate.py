@@ -11,6 +11,7 @@ from statistics import median
 from typing import Any
 
 from alignc.contract.outputs import OUTPUTS, Per, by_token
+from alignc.contract.responses import CHOSEN, COMPLETION, COMPLETIONS, GROUP, REJECTED, SINGLE
 from alignc.diff.atoms import Bonds, atom_name
 from alignc.diff.decide import trained_leaves
 from alignc.diff.model import Witness
@@ -178,18 +179,18 @@ def _examples(row: Row, k: int, side: Side, own: tuple[str, ...], tokens: bool) 
     def response(suffix: str, member: str = "") -> dict[str, Any]:
         return _response(row, suffix, member, side, tokens)
 
-    if own == ("completions",):
+    if own == GROUP:
         members = (
             [response("i", f"#{i}") for i in range(k)] if own == side.responses else [*map(response, "wl")]
         )
-        return [{"completions": members}]
-    if own == side.responses == ("completion",):
-        return [{"completion": response("y"), **_row_values(row)}]
-    if own == ("completion",) and side.responses == ("completions",):
-        return [{"completion": response("i", f"#{i}")} for i in range(k)]
-    if own == ("completion",):
-        return [{"completion": response(y), "label": y == "w"} for y in "wl"]
-    return [{"chosen": response("w"), "rejected": response("l"), **_row_values(row)}]
+        return [{COMPLETIONS: members}]
+    if own == side.responses == SINGLE:
+        return [{COMPLETION: response("y"), **_row_values(row)}]
+    if own == SINGLE and side.responses == GROUP:
+        return [{COMPLETION: response("i", f"#{i}")} for i in range(k)]
+    if own == SINGLE:
+        return [{COMPLETION: response(y), "label": y == "w"} for y in "wl"]
+    return [{CHOSEN: response("w"), REJECTED: response("l"), **_row_values(row)}]
 
 
 def _row_values(row: Row) -> dict[str, Any]:

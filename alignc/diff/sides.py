@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
+from alignc.contract.responses import CHOSEN, COMPLETION, COMPLETIONS, GROUP, PAIR, REJECTED, SINGLE
 from alignc.graph import build as b
 from alignc.graph.nodes import (
     Column,
@@ -21,7 +22,7 @@ from alignc.graph.nodes import (
     walk,
 )
 from alignc.graph.rewrite import rebuilt, substitute
-from alignc.graph.types import GROUP, GraphTypeError
+from alignc.graph.types import AxisKind, GraphTypeError
 from alignc.load.load import Loaded
 from alignc.lower.loss import Loss
 from alignc.spec.anchors import other_models
@@ -29,7 +30,6 @@ from alignc.spec.anchors import other_models
 __all__ = ["Side", "aligned", "by_row", "reference_point", "replaced_leaves", "side_of"]
 
 Replace = Callable[[Node], Node | None]
-PAIR = ("chosen", "rejected")
 
 
 @dataclass(frozen=True)
@@ -88,12 +88,12 @@ def aligned(a: Side, b_side: Side) -> tuple[Side, Side, tuple[str, ...]] | None:
     if a.responses == b_side.responses:
         return a, b_side, ()
     shapes = {a.responses, b_side.responses}
-    if shapes == {("completions",), ("chosen", "rejected")}:
+    if shapes == {GROUP, (CHOSEN, REJECTED)}:
         return _group_as_pair(a), _group_as_pair(b_side), ("groups of two responses, the first as chosen",)
-    if shapes == {("completion",), ("chosen", "rejected")}:
+    if shapes == {SINGLE, (CHOSEN, REJECTED)}:
         words = "a pair as two rows, the chosen response marked 1 and the rejected one 0"
         return _point_as_pair(a), _point_as_pair(b_side), (words,)
-    if shapes == {("completion",), ("completions",)}:
+    if shapes == {SINGLE, GROUP}:
         words = "the responses of a group as rows, all groups of one size"
         return _point_as_group(a), _point_as_group(b_side), (words,)
     return None
@@ -109,54 +109,54 @@ def _renamed(node: Node, old: str, new: str) -> Node | None:
 
 
 def _group_as_pair(side: Side) -> Side:
-    if side.responses != ("completions",):
+    if side.responses != GROUP:
         return side
-    return replace(side, root=_opened(side.root, "chosen"), responses=PAIR)
+    return replace(side, root=_opened(side.root, CHOSEN), responses=PAIR)
 
 
 def _opened(node: Node, member: str) -> Node:
     """Write reductions over a group out for its two members."""
     if isinstance(node, Reduce) and node.over == "group":
-        first, second = (_opened(node.argument, y) for y in ("chosen", "rejected"))
+        first, second = (_opened(node.argument, y) for y in (CHOSEN, REJECTED))
         if node.kind == "pairs":
             return b.power(b.subtract(first, second), 2)
         total = b.add(first, second)
         return total if node.kind == "sum" else b.multiply(b.constant(0.5), total)
     if isinstance(node, GroupSize):
         return b.constant(2)
-    if (new := _renamed(node, "completions", member)) is not None:
+    if (new := _renamed(node, COMPLETIONS, member)) is not None:
         return new
     return rebuilt(node, {c: _opened(c, member) for c in children(node)})
 
 
 def _point_as_pair(side: Side) -> Side:
-    if side.responses != ("completion",):
+    if side.responses != SINGLE:
         return side
     halves = []
-    for response, label in (("chosen", 1.0), ("rejected", 0.0)):
+    for response, label in ((CHOSEN, 1.0), (REJECTED, 0.0)):
 
         def marked(node: Node, response: str = response, label: float = label) -> Node | None:
             if isinstance(node, Column) and node.response is None and node.name == "label":
                 return b.constant(label)
-            return _renamed(node, "completion", response)
+            return _renamed(node, COMPLETION, response)
 
         halves.append(replaced_leaves(side.root, marked))
     return replace(side, root=b.multiply(b.constant(0.5), b.add(*halves)), responses=PAIR)
 
 
 def _point_as_group(side: Side) -> Side:
-    if side.responses != ("completion",):
+    if side.responses != SINGLE:
         return side
 
     def grouped(node: Node) -> Node | None:
         if isinstance(node, Reduce) and node.over == "batch" and node.kind == "mean":
-            inner = replaced_leaves(node.argument, lambda n: _renamed(n, "completion", "completions"))
-            if inner.type.axis != GROUP:
+            inner = replaced_leaves(node.argument, lambda n: _renamed(n, COMPLETION, COMPLETIONS))
+            if inner.type.axis.kind != AxisKind.GROUP:
                 raise GraphTypeError("a row without a response")
             return b.mean_over("batch", b.divide(b.sum_over("group", inner), GroupSize()))
         return None
 
-    return replace(side, root=replaced_leaves(side.root, grouped), responses=("completions",))
+    return replace(side, root=replaced_leaves(side.root, grouped), responses=GROUP)
 
 
 def by_row(node: Node, rows: int) -> Node:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from alignc.contract.models import POLICY
 from alignc.contract.outputs import OUTPUTS, Quantity
+from alignc.contract.responses import MISMATCHED, RESPONSES
 from alignc.explain.model import Coefficient, Explanation, Given, Where
 from alignc.explain.optimum import kl_lines, optimum_lines
 from alignc.explain.rollout import rollout_lines
@@ -27,13 +29,6 @@ from alignc.spec.rows import ONLINE
 from alignc.yaml.scalars import scalar_text
 
 __all__ = ["explanation"]
-
-RESPONSES = {
-    "chosen": "chosen y_w",
-    "rejected": "rejected y_l",
-    "completion": "completion y",
-    "completions": "completions y_i",
-}
 
 
 def explanation(spec: Loaded, loss: Loss, needs: Needs) -> Explanation:
@@ -217,13 +212,13 @@ def other_outputs(loss: Loss) -> list[Output]:
 
 def trained_output(loss: Loss, response: str) -> Node:
     """Return the trained output of a response: its log-probability, or the score of a reward model."""
-    score = Output(Quantity.SCORE, "policy", response)
-    return score if score in inputs(loss.root) else Logp("policy", response)
+    score = Output(Quantity.SCORE, POLICY, response)
+    return score if score in inputs(loss.root) else Logp(POLICY, response)
 
 
 def _pushes(own: Node, start: Node, response: str) -> str:
     """Return in words how a step moves a response, from the sign of the coefficient or of its start value."""
-    name = RESPONSES[response]
+    name = f"{response} {RESPONSES[response].text}"
     label = Column("label", None, Unit())
     if label in inputs(own):
         wanted, unwanted = (WAYS[sign(substitute(own, {label: b.constant(c)}))] for c in (1, 0))
@@ -246,7 +241,7 @@ def _gauge(loss: Loss) -> str:
     root = alone(loss.root)
     if any(isinstance(n, Output) and n.quantity == Quantity.SCORE for n in inputs(root)):
         return ""
-    coefficients = [gradient(root, Logp("policy", y)) for y in loss.view.responses]
+    coefficients = [gradient(root, Logp(POLICY, y)) for y in loss.view.responses]
     if any(c.type.axis.by_token for c in coefficients):
         return "the coefficients differ between tokens"
     total: Node = b.add(*coefficients)
@@ -272,7 +267,7 @@ def _data(kind: str, needs: Needs) -> str:
     """List the columns of a row; the mismatched completion belongs to another row and is left out."""
     if kind in ONLINE:
         return _sampled(kind, needs)
-    given = [r for r in needs.responses if r != "mismatched"]
+    given = [r for r in needs.responses if r != MISMATCHED]
     columns = [c.removesuffix("/completion").replace("/", " of ") for c in needs.columns]
     best = "; the best and the worst response of each group" if needs.convert == "best_worst" else ""
     return f"{kind}: {', '.join(('prompt', *given, *columns))}{best}"

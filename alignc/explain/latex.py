@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from alignc.contract.outputs import OUTPUTS
+from alignc.contract.responses import RESPONSES
 from alignc.explain.build import other_outputs, trained_output
 from alignc.explain.model import Explanation
 from alignc.explain.show import gradient_words, sections, shown_value
@@ -55,7 +56,7 @@ def _other(loss: Loss, node: Output) -> str:
 def _slope(loss: Loss, response: str) -> str:
     trained = trained_output(loss, response)
     score = r"\log \pi_\theta" if isinstance(trained, Logp) else "r"
-    of = {"chosen": "y_w", "rejected": "y_l", "completion": "y", "completions": "y_i"}[response]
+    of = RESPONSES[response].latex
     return rf"\frac{{\partial L}}{{\partial {score}({of})}} = {printed(gradient(alone(loss.root), trained))}"
 
 

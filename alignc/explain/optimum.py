@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from alignc.checks.kl import SAID
 from alignc.contract.baselines import LOG_PARTITION
+from alignc.contract.models import INITIAL, ROLLOUT
 from alignc.load.load import Loaded
 from alignc.spec.axes import ExponentialLink, LogisticLink
 from alignc.spec.kl import KLPlacement
@@ -43,7 +44,7 @@ def _estimator(term: Term) -> str | None:
 def _both() -> Iterator[str]:
     """Describe the estimator `full` in the reward and in the loss together."""
     yield "full in the reward and, with equal strength, in the loss: both together descend KL(π‖ref) of whole responses"
-    yield from _ends(meaning("full", "loss"), "initial")
+    yield from _ends(meaning("full", "loss"), INITIAL)
 
 
 def _block(name: str, kl: KLPlacement) -> Iterator[str]:
@@ -65,7 +66,7 @@ def _kl(term: KLTerm, data: str) -> Iterator[str]:
         yield f"{term.name}: {estimator} {PLACES[place]} descends {_not_kl(found)}"
     if sampling == "weighted":
         yield "ρ is the ratio to the policy that sampled the responses; for given data, this is the initial policy"
-    yield from _ends(found, term.anchor if isinstance(term.anchor, str) else "initial")
+    yield from _ends(found, term.anchor if isinstance(term.anchor, str) else INITIAL)
     if "W209" in kl_codes(estimator, place, term.granularity, sampling):
         yield "token by token: each token is pulled given its prefix, but is not charged for later prefixes"
 
@@ -83,7 +84,7 @@ def _ends(found: Meaning, anchor: str) -> Iterator[str]:
 MOVES = {
     "ema": "the moving average of the policy's weights",
     "previous_iterate": "the policy at the start of a rollout",
-    "rollout": "the rollout policy",
+    ROLLOUT: "the rollout policy",
 }
 
 

@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import Any, assert_never
 from weakref import WeakValueDictionary
 
+from alignc.contract.models import POLICY
 from alignc.contract.outputs import OUTPUTS, Per, Quantity
 from alignc.graph.functions import FUNCTIONS
 from alignc.graph.types import (
@@ -136,7 +137,8 @@ class Column(Node):
     def _infer(self) -> Type:
         if self.token and self.response:
             return Type(token_axis(self.response), self.unit, False)
-        return Type(response_axis(self.response or ""), self.unit, False)
+        axis = response_axis(self.response) if self.response else SEQUENCE
+        return Type(axis, self.unit, False)
 
 
 @dataclass(frozen=True, eq=False)
@@ -209,7 +211,7 @@ class Logp(Node):
     response: str
 
     def _infer(self) -> Type:
-        return Type(token_axis(self.response), NAT, self.model == "policy")
+        return Type(token_axis(self.response), NAT, self.model == POLICY)
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from fractions import Fraction
 
+from alignc.contract.responses import RESPONSES
+
 __all__ = [
     "BATCH",
     "CONSTANT",
@@ -21,8 +23,6 @@ __all__ = [
     "response_axis",
     "token_axis",
 ]
-
-GROUPED = "completions"
 
 
 class AxisKind(StrEnum):
@@ -55,7 +55,7 @@ class Axis:
     @property
     def grouped(self) -> bool:
         """Whether a row has several responses along this axis."""
-        return self.kind is AxisKind.GROUP or self.response == GROUPED
+        return self.kind is AxisKind.GROUP or (self.by_token and RESPONSES[self.response].grouped)
 
     @property
     def single(self) -> bool:
@@ -91,7 +91,7 @@ def token_axis(response: str) -> Axis:
 
 def response_axis(response: str) -> Axis:
     """Find the axis of one number for a response: a row has one such response, or a group of them."""
-    return GROUP if response == GROUPED else SEQUENCE
+    return GROUP if RESPONSES[response].grouped else SEQUENCE
 
 
 @dataclass(frozen=True)

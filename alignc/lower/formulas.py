@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 
+from alignc.contract.models import POLICY
 from alignc.contract.outputs import Quantity
+from alignc.contract.responses import COMPLETION
 from alignc.formula import parsing as formula
 from alignc.graph.evaluate import evaluate
 from alignc.graph.functions import FUNCTIONS
@@ -38,7 +40,7 @@ def own_formula(text: str, names: dict[str, Node], what: str, over: str | None =
 
 def _check_line(text: str, names: dict[str, Node], over: str) -> None:
     """Try a formula where training starts, with its slope, and on either side; large numbers may overflow there."""
-    probe = Output(Quantity.SCORE, "policy", "completion")
+    probe = Output(Quantity.SCORE, POLICY, COMPLETION)
     built = from_formula(text, {**names, over: probe})
     slope = gradient(built, probe)
     tries = ((built, 0.0, "value"), (slope, 0.0, "slope"), (built, -1.0, "value"), (built, 1.0, "value"))

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from alignc.contract.models import INITIAL, POLICY, ROLLOUT
 from alignc.contract.outputs import OUTPUTS, Quantity
+from alignc.contract.responses import COMPLETIONS
 from alignc.graph import build as b
 from alignc.graph.nodes import NAT, Column, Logp, Node, Output
 from alignc.graph.types import GraphTypeError, Unit
@@ -49,12 +51,12 @@ def divergence(model: str, response: str, granularity: str, anchor: str, scope: 
 
     Raises GraphTypeError E004 where a job does not have both models at hand for the whole vocabulary.
     """
-    if response != "completions":
+    if response != COMPLETIONS:
         message = "`estimator: full` needs the reference beside the policy at every step, and given data"
         raise GraphTypeError(
             f"{message} has it read once, a number a token; k2 has the same expected gradient", "E004"
         )
-    if anchor != "initial":
+    if anchor != INITIAL:
         message = f"`estimator: full` takes the initial policy as its reference, not `{anchor}`"
         raise GraphTypeError(f"{message}: of the others one number a token is kept", "E004")
     words = "KL(π‖ref) of the next token, over the whole vocabulary"
@@ -94,8 +96,8 @@ def _full(term: KLTerm, response: str, scope: Scope) -> Estimate:
     if term.gradient is not None or term.clamp is not None:
         part = "gradient" if term.gradient is not None else "clamp"
         raise GraphTypeError(f"`estimator: full` has no log-ratio for `{part}`", "E004")
-    anchor = scope.model(term.anchor or "initial")
-    found = divergence("policy", response, term.granularity, anchor, scope)
+    anchor = scope.model(term.anchor or INITIAL)
+    found = divergence(POLICY, response, term.granularity, anchor, scope)
     rho = _importance(term, response, scope) if term.correction != "none" else None
     loss = weighted(found, rho, term.correction)
     return Estimate(_summed(loss, term), _summed(found, term), (found,) if rho is None else (found, rho))
@@ -106,16 +108,16 @@ def _summed(node: Node, term: KLTerm) -> Node:
 
 
 def _named_ratio(term: KLTerm, response: str, scope: Scope) -> Node:
-    anchor = scope.model(term.anchor or "initial")
+    anchor = scope.model(term.anchor or INITIAL)
     if term.granularity == "sequence":
-        return log_ratio(Score(of="log_ratio", anchor=term.anchor or "initial"), response, scope)
-    tokens = b.subtract(Logp("policy", response), Logp(anchor, response))
+        return log_ratio(Score(of="log_ratio", anchor=term.anchor or INITIAL), response, scope)
+    tokens = b.subtract(Logp(POLICY, response), Logp(anchor, response))
     suffix = SUFFIX[response]
     return scope.names.value(f"ut_{suffix}", f"u_{suffix},t", "log-ratio of a token", tokens)
 
 
 def _importance(term: KLTerm, response: str, scope: Scope) -> Node:
-    moved: Node = b.subtract(Logp("policy", response), Logp("rollout", response))
+    moved: Node = b.subtract(Logp(POLICY, response), Logp(ROLLOUT, response))
     whole = term.granularity == "sequence"
     rho = b.apply("exp", b.bare(b.sum_over("token", moved) if whole else moved))
     suffix = SUFFIX[response] if whole else f"{SUFFIX[response]},t"

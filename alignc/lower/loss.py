@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from alignc.contract.models import INITIAL, POLICY, is_other
 from alignc.graph.build import add, multiply
 from alignc.graph.nodes import (
     Add,
@@ -21,7 +22,6 @@ from alignc.graph.nodes import (
     walk,
 )
 from alignc.graph.rewrite import inputs, rebuilt, substitute, without_names
-from alignc.spec.anchors import is_other
 from alignc.spec.views import View
 
 __all__ = ["Loss", "Metric", "TermLoss", "alone", "at_reference"]
@@ -78,8 +78,8 @@ class Loss:
         """The models whose log-probabilities the loss reads, the policy first."""
         read = tuple(walk(*self.outputs, *self.penalties))
         found = {n.model for n in read if isinstance(n, Logp)}
-        found |= {"initial" for n in read if is_divergence(n)}
-        return tuple(sorted(found, key=lambda m: (m != "policy", m)))
+        found |= {INITIAL for n in read if is_divergence(n)}
+        return tuple(sorted(found, key=lambda m: (m != POLICY, m)))
 
     @property
     def named(self) -> tuple[Named, ...]:
@@ -134,7 +134,7 @@ def at_reference(node: Node) -> Node:
     An anchor that is another model stays: nothing is known of it.
     """
     known = [n for n in inputs(node) if isinstance(n, Logp) and not is_other(n.model)]
-    models: dict[Node, Node] = {n: Logp("policy", n.response) for n in known}
+    models: dict[Node, Node] = {n: Logp(POLICY, n.response) for n in known}
     models |= {n: multiply(Constant(0.0), n) for n in inputs(node) if is_divergence(n)}
     placed, done = substitute(without_names(node), models), dict[Node, Node]()
     for inner in walk(placed):

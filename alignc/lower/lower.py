@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from alignc.contract.responses import COMPLETION, GROUP, PAIR
 from alignc.diagnostics import Diagnostic, DiagnosticError, Span
 from alignc.graph import build as b
 from alignc.graph.nodes import Multiply, Node, Reduce, UnitFactor
@@ -57,7 +58,7 @@ def _misfit(term: object, responses: tuple[str, ...], spec: Loaded, path: NodePa
         if term.score.of == "scalar_head" and kind in ONLINE:
             message = f"`{term.name}` trains a reward model, which makes no responses of its own"
             return Diagnostic("E101", message, at)
-        if responses in (("chosen", "rejected"), ("completions",)):
+        if responses in (PAIR, GROUP):
             return None
         message = f"`{term.name}` compares a chosen with a rejected response, but `data.kind` is `{kind}`"
         return Diagnostic("E101", message, at)
@@ -65,14 +66,14 @@ def _misfit(term: object, responses: tuple[str, ...], spec: Loaded, path: NodePa
         return None
     if isinstance(term, PolicyGradient | Value | Entropy):
         message = f"`{term.name}` takes the rewards of several responses, and rows of kind `{kind}` have none"
-        return None if responses == ("completions",) else Diagnostic("E103", message, at)
+        return None if responses == GROUP else Diagnostic("E103", message, at)
     if isinstance(term, Pointwise):
         labelled = (
             kind in ("pointwise", "pairwise") or term.direction != "label" or term.target.kind != "none"
         )
         message = f"`{term.name}` takes a label, but rows of kind `{kind}` have none"
         return None if labelled else Diagnostic("E102", message, at)
-    on = getattr(term, "on", "completion")
+    on = getattr(term, "on", COMPLETION)
     if on in responses:
         return None
     place = (*path, "on")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from alignc.contract.models import POLICY
+from alignc.contract.responses import CHOSEN, COMPLETION, COMPLETIONS, PAIR, REJECTED
 from alignc.graph import build as b
 from alignc.graph.nodes import Column, GroupSize, Logp, Node
 from alignc.graph.types import Unit
@@ -12,8 +14,6 @@ from alignc.spec.objective import Likelihood, Pointwise, Preference
 from alignc.spec.views import View
 
 __all__ = ["group_metrics", "kl_metrics", "likelihood_metrics", "pointwise_metrics", "preference_metrics"]
-
-PAIR = ("chosen", "rejected")
 
 
 def _mean(name: str, rows: Node) -> Metric:
@@ -29,18 +29,18 @@ def preference_metrics(
     ratio = term.score.of in ("log_ratio", "f_ratio")
     worth = {y: log_ratio(term.score, y, scope) if ratio else raw[y] for y in PAIR}
     rewards = {y: b.multiply(beta, worth[y]) for y in PAIR}
-    gap = b.subtract(worth["chosen"], worth["rejected"])
+    gap = b.subtract(worth[CHOSEN], worth[REJECTED])
     return [
         *own_loss(term.kind, value),
         *(_mean(f"rewards/{y}", rewards[y]) for y in PAIR),
-        _mean("rewards/margins", b.subtract(rewards["chosen"], rewards["rejected"])),
+        _mean("rewards/margins", b.subtract(rewards[CHOSEN], rewards[REJECTED])),
         _mean("rewards/accuracies", b.apply("step", gap)),
-        *(_mean(f"logps/{y}", b.sum_over("token", Logp("policy", y))) for y in PAIR),
+        *(_mean(f"logps/{y}", b.sum_over("token", Logp(POLICY, y))) for y in PAIR),
     ]
 
 
 def _reward_model_metrics(raw: dict[str, Node]) -> list[Metric]:
-    gap = b.subtract(raw["chosen"], raw["rejected"])
+    gap = b.subtract(raw[CHOSEN], raw[REJECTED])
     mean = b.multiply(b.constant(0.5), b.add(*raw.values()))
     return [_mean("accuracy", b.apply("step", gap)), _mean("margin", gap), _mean("mean_reward", mean)]
 
@@ -53,31 +53,31 @@ def pointwise_metrics(
     if point is not None:
         found.append(Metric("kl" if term.reference_point.kind == "batch_kl" else "delta", point))
     if seen.group:
-        return [*found, *group_metrics(beta, raw["completions"], term.kind, None)]
+        return [*found, *group_metrics(beta, raw[COMPLETIONS], term.kind, None)]
     if seen.pair:
         return [
             *found,
             *(_mean(f"rewards/{y}", b.multiply(beta, s)) for y, s in raw.items()),
             *_pair_gap(raw, beta),
         ]
-    score = b.multiply(beta, raw["completion"])
+    score = b.multiply(beta, raw[COMPLETION])
     if term.direction == "label" and term.target.kind == "none":
         return [
             *found,
             *_by_label(score),
-            _mean("logps/completion", b.sum_over("token", Logp("policy", "completion"))),
+            _mean("logps/completion", b.sum_over("token", Logp(POLICY, COMPLETION))),
         ]
-    return [*found, _mean("rewards/mean", score), _mean("logps/completion", _logp("completion"))]
+    return [*found, _mean("rewards/mean", score), _mean("logps/completion", _logp(COMPLETION))]
 
 
 def _logp(response: str) -> Node:
-    return b.sum_over("token", Logp("policy", response))
+    return b.sum_over("token", Logp(POLICY, response))
 
 
 def _pair_gap(raw: dict[str, Node], beta: Node) -> list[Metric]:
     if set(raw) != set(PAIR):
         return []
-    gap = b.subtract(raw["chosen"], raw["rejected"])
+    gap = b.subtract(raw[CHOSEN], raw[REJECTED])
     return [
         _mean("rewards/margins", b.multiply(beta, gap)),
         _mean("rewards/accuracies", b.apply("step", gap)),
@@ -88,7 +88,7 @@ def _pair_gap(raw: dict[str, Node], beta: Node) -> list[Metric]:
 def _by_label(score: Node) -> list[Metric]:
     """Average a score over the rows of each label."""
     label = Column("label", None, Unit())
-    groups = {"chosen": label, "rejected": b.subtract(b.ONE, label)}
+    groups = {CHOSEN: label, REJECTED: b.subtract(b.ONE, label)}
     return [
         Metric(
             f"rewards/{name}",
@@ -100,7 +100,7 @@ def _by_label(score: Node) -> list[Metric]:
 
 def group_metrics(beta: Node, raw: Node, kind: str, value: Node | None) -> list[Metric]:
     """List a group's mean implicit reward and mean log-probability."""
-    rows = {"rewards/mean": b.multiply(beta, raw), "logps/completions": _logp("completions")}
+    rows = {"rewards/mean": b.multiply(beta, raw), "logps/completions": _logp(COMPLETIONS)}
     means = [_mean(n, b.divide(b.sum_over("group", r), GroupSize())) for n, r in rows.items()]
     return [*own_loss(kind, value), *means]
 

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from typing import assert_never
 
+from alignc.contract.models import INITIAL, POLICY, ROLLOUT
 from alignc.contract.outputs import OUTPUTS, Quantity
+from alignc.contract.responses import COMPLETIONS
 from alignc.graph import build as b
 from alignc.graph.nodes import (
     NAT,
@@ -39,7 +41,7 @@ from alignc.spec.views import View
 __all__ = ["Lowered", "entropy", "policy_gradient", "sequential", "value"]
 
 Lowered = tuple[TermLoss, list[Metric]]
-Y = "completions"
+Y = COMPLETIONS
 PROBABILITY = Unit.of("probability")
 
 
@@ -94,7 +96,7 @@ def _check_adaptive(kl: KLPlacement | None) -> None:
         raise GraphTypeError(
             "an adaptive KL controller needs the KL in the reward; in the loss, `beta` is fixed", "E003"
         )
-    if kl.anchor != "initial":
+    if kl.anchor != INITIAL:
         raise GraphTypeError(
             "an adaptive KL controller needs the KL to the initial reference, which is fixed", "E003"
         )
@@ -115,9 +117,9 @@ def _penalty(term: PolicyGradient, scope: Scope) -> Node | None:
         return None
     inner = scope.inside("kl")
     if kl.estimator == "full":
-        found = divergence("rollout", Y, kl.granularity, kl.anchor, scope)
+        found = divergence(ROLLOUT, Y, kl.granularity, kl.anchor, scope)
         return b.multiply(inner.number("beta", kl.beta, "β", REWARD / NAT), found)
-    tokens: Node = b.subtract(Logp("rollout", Y), Logp(kl.anchor, Y))
+    tokens: Node = b.subtract(Logp(ROLLOUT, Y), Logp(kl.anchor, Y))
     if kl.granularity == "sequence":
         u = scope.names.value(
             "u_old",
@@ -201,7 +203,7 @@ def _descriptor(term: PolicyGradient, penalty: Node | None) -> Advantage:
 
 
 def _ratio(term: PolicyGradient, scope: Scope) -> Node:
-    moved: Node = b.subtract(Logp("policy", Y), Logp("rollout", Y))
+    moved: Node = b.subtract(Logp(POLICY, Y), Logp(ROLLOUT, Y))
     symbol, what = "ρ_i,t", "the token"
     if term.ratio != "token":
         moved, symbol, what = b.sum_over("token", moved), "ρ_i", "the response"
@@ -221,7 +223,7 @@ def _kl_loss(term: PolicyGradient, ratio: Node | None, scope: Scope) -> Node | N
         return None
     estimate = _estimate(kl, scope)
     if kl.placement == "ratio":
-        moved: Node = b.subtract(Logp("policy", Y), Logp("rollout", Y))
+        moved: Node = b.subtract(Logp(POLICY, Y), Logp(ROLLOUT, Y))
         rho = b.apply("exp", b.bare(b.sum_over("token", moved) if kl.granularity == "sequence" else moved))
         whole = kl.granularity == "sequence"
         symbol = "ρ_i" if whole else "ρ_i,t"
@@ -232,8 +234,8 @@ def _kl_loss(term: PolicyGradient, ratio: Node | None, scope: Scope) -> Node | N
 
 def _estimate(kl: KLPlacement, scope: Scope) -> Node:
     if kl.estimator == "full":
-        return b.bare(divergence("policy", Y, kl.granularity, kl.anchor, scope))
-    tokens: Node = b.subtract(Logp("policy", Y), Logp(kl.anchor, Y))
+        return b.bare(divergence(POLICY, Y, kl.granularity, kl.anchor, scope))
+    tokens: Node = b.subtract(Logp(POLICY, Y), Logp(kl.anchor, Y))
     if kl.granularity == "sequence":
         u = scope.names.value("u", "u_i", "log-ratio, sum over tokens, nat", b.sum_over("token", tokens))
     else:
@@ -311,7 +313,7 @@ def tokens_of(response: str) -> Node:
 def value(term: Value, scope: Scope) -> Lowered:
     """Lower ½·(V − G)², or the larger of it and that of the clipped value (PPO)."""
     v: Node = scope.names.value(
-        "v", "V_i,t", "value of the state before a token", Output(Quantity.TOKEN_VALUE, "policy", Y)
+        "v", "V_i,t", "value of the state before a token", Output(Quantity.TOKEN_VALUE, POLICY, Y)
     )
     target = scope.names.value(
         "target", "G_i,t", "return from this token on", Column("return", Y, REWARD, token=True)
@@ -337,7 +339,7 @@ def value(term: Value, scope: Scope) -> Lowered:
 def entropy(term: Entropy, scope: Scope) -> Lowered:
     """Lower −H, averaged over the tokens of the global batch."""
     h = scope.names.value(
-        "entropy", "H_i,t", "entropy of the next token", Output(Quantity.ENTROPY, "policy", Y)
+        "entropy", "H_i,t", "entropy of the next token", Output(Quantity.ENTROPY, POLICY, Y)
     )
     rows, mean = aggregated(b.negate(b.bare(h)), Divides.BATCH_TOKENS, scope)
     assert mean is not None

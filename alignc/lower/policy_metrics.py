@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from alignc.contract.models import POLICY, ROLLOUT
+from alignc.contract.responses import COMPLETIONS
 from alignc.graph import build as b
 from alignc.graph.nodes import GroupSize, Logp, Node
 from alignc.graph.rewrite import token_count
@@ -9,7 +11,7 @@ from alignc.lower.loss import Metric
 
 __all__ = ["RATIOS", "policy_metrics", "value_metrics"]
 
-Y = "completions"
+Y = COMPLETIONS
 RATIOS = ("val/ratio",)
 """What is 1 before the first update of a rollout."""
 
@@ -24,13 +26,13 @@ def policy_metrics(
     found = [] if value is None else [Metric("loss/policy_avg", value)]
     if ratio is not None:
         found.append(Metric("val/ratio", averaged(ratio)))
-        moved = b.bare(b.subtract(Logp("policy", Y), Logp("rollout", Y)))
+        moved = b.bare(b.subtract(Logp(POLICY, Y), Logp(ROLLOUT, Y)))
         found.append(Metric("policy/approxkl_avg", averaged(b.multiply(b.constant(0.5), b.power(moved, 2)))))
     if ratio is not None and held is not None:
         found.append(Metric("policy/clipfrac_avg", averaged(_clipped(ratio, held, advantage))))
     if kl is not None:
         found.append(Metric("kl", averaged(kl)))
-    return [*found, Metric("logps/completions", averaged(b.sum_over("token", Logp("policy", Y))))]
+    return [*found, Metric("logps/completions", averaged(b.sum_over("token", Logp(POLICY, Y))))]
 
 
 def _clipped(ratio: Node, held: Node, advantage: Node) -> Node:

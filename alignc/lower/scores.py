@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from alignc.contract.models import INITIAL, POLICY
 from alignc.contract.outputs import Quantity
+from alignc.contract.responses import CHOSEN, PAIR, REJECTED, RESPONSES
 from alignc.graph import build as b
 from alignc.graph.nodes import Length, Logp, Node, Output, Position
 from alignc.graph.types import GraphTypeError, Unit
@@ -14,13 +16,13 @@ from alignc.spec.objective import Preference
 
 __all__ = ["SUFFIX", "anchor_of", "log_ratio", "raw_score"]
 
-SUFFIX = {"chosen": "w", "rejected": "l", "completion": "y", "completions": "i", "mismatched": "m"}
+SUFFIX = {name: row.suffix for name, row in RESPONSES.items()}
 RATIOS = ("log_ratio", "f_ratio")
 
 
 def anchor_of(score: Score) -> str | RunPolicy:
     """Find the model that a score is taken relative to; `none` for a score of the policy alone."""
-    return score.anchor or ("initial" if score.of in RATIOS else "none")
+    return score.anchor or (INITIAL if score.of in RATIOS else "none")
 
 
 def raw_score(score: Score, response: str, scope: Scope) -> Node:
@@ -29,7 +31,7 @@ def raw_score(score: Score, response: str, scope: Scope) -> Node:
     Raises GraphTypeError: E402 for log-odds of a sum, E403 for log-odds of a ratio.
     """
     if score.of == "scalar_head":
-        node: Node = Output(Quantity.SCORE, "policy", response)
+        node: Node = Output(Quantity.SCORE, POLICY, response)
         return scope.names.value(
             f"s_{SUFFIX[response]}", f"s_{SUFFIX[response]}", "score of the reward model", node
         )
@@ -62,7 +64,7 @@ def _reduced(score: Score, response: str, scope: Scope) -> Node:
 
 
 def _tokens(score: Score, response: str, anchor: str | None, scope: Scope) -> Node:
-    policy: Node = Logp("policy", response)
+    policy: Node = Logp(POLICY, response)
     reference: Node | None = Logp(anchor, response) if anchor else None
     if score.tail_weight == 1:
         return policy if reference is None else b.subtract(policy, reference)
@@ -75,11 +77,11 @@ def _tokens(score: Score, response: str, anchor: str | None, scope: Scope) -> No
 
 def _tail(score: Score, response: str, scope: Scope) -> Node:
     """Weigh tokens beyond the shorter response's length by α, the others by 1 (Liu et al. 2024, LD-DPO)."""
-    if response not in ("chosen", "rejected"):
+    if response not in PAIR:
         raise GraphTypeError(
             "`tail_weight` compares the two lengths of a pair, and needs a chosen and a rejected response"
         )
-    shorter = b.apply("min", Length("chosen"), Length("rejected"))
+    shorter = b.apply("min", Length(CHOSEN), Length(REJECTED))
     inside = b.apply("at_most", Position(response), shorter)
     alpha = scope.number("tail_weight", score.tail_weight, "α", Unit())
     return b.add(alpha, b.multiply(b.subtract(b.ONE, alpha), inside))
@@ -128,8 +130,8 @@ def _transformed(formula: str, reduced: Node, response: str, scope: Scope) -> No
 def likelihood_weight(term: Preference, scope: Scope) -> Node:
     """Weigh a pair by the policy's own likelihood of both responses, without gradient (Zhou et al. 2024, WPO)."""
     logs = []
-    for response in ("chosen", "rejected"):
-        tokens = b.subtract(Logp("policy", response), Output(Quantity.LOG_SUM_SQUARES, "policy", response))
+    for response in PAIR:
+        tokens = b.subtract(Logp(POLICY, response), Output(Quantity.LOG_SUM_SQUARES, POLICY, response))
         logs.append(b.divide(b.sum_over("token", tokens), Length(response)))
     weight = b.stop(b.apply("exp", b.bare(b.add(*logs))))
     return scope.names.value(

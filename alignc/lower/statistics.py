@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from alignc.contract.responses import in_order
 from alignc.graph.nodes import Logp, Matched, Node, Output, Reduce, Running, children, walk
 from alignc.graph.rewrite import inputs
 from alignc.lower.loss import Loss
@@ -51,6 +52,4 @@ def loss_responses(loss: Loss) -> tuple[str, ...]:
 
 def _responses(nodes: list[Node], *, deep: bool = True) -> tuple[str, ...]:
     leaves = inputs(*nodes) if deep else nodes
-    order = ("chosen", "rejected", "completion", "completions", "mismatched")
-    found = {n.response for n in leaves if isinstance(n, Logp | Output)}
-    return tuple(r for r in order if r in found)
+    return in_order(n.response for n in leaves if isinstance(n, Logp | Output))

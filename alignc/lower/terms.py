@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import assert_never
 
+from alignc.contract.models import POLICY
 from alignc.contract.outputs import Quantity
+from alignc.contract.responses import CHOSEN, COMPLETION, COMPLETIONS, GROUP, MISMATCHED, PAIR, REJECTED
 from alignc.graph import build as b
 from alignc.graph.nodes import (
     Column,
@@ -48,7 +50,6 @@ from alignc.spec.views import View
 __all__ = ["Lowered", "lower_term"]
 
 Lowered = tuple[TermLoss, list[Metric]]
-PAIR = ("chosen", "rejected")
 REWARD, PROBABILITY, TOKEN = Unit.of("reward"), Unit.of("probability"), Unit.of("token")
 
 
@@ -86,9 +87,9 @@ def _finished(
 
 
 def _preference(term: Preference, scope: Scope) -> Lowered:
-    raw = {y: raw_score(term.score, y, scope) for y in PAIR}
-    beta = _beta(term.score, term.link, raw["chosen"].type.unit, scope)
-    difference = b.subtract(raw["chosen"], raw["rejected"]) if term.order == "row" else _sorted(term, scope)
+    raw: dict[str, Node] = {y: raw_score(term.score, y, scope) for y in PAIR}
+    beta = _beta(term.score, term.link, raw[CHOSEN].type.unit, scope)
+    difference = b.subtract(raw[CHOSEN], raw[REJECTED]) if term.order == "row" else _sorted(term, scope)
     contrast = b.multiply(beta, difference)
     margin = _margin(term, contrast.type.unit, beta, scope.inside("margin"))
     z = scope.names.value("z", "z", "margin", b.subtract(contrast, margin), NamedRole.DISTANCE)
@@ -121,7 +122,7 @@ def _sorted(term: Preference, scope: Scope) -> Node:
     if anchor == "none" or term.score.of != "log_ratio" or term.score.reduce != "sum":
         raise GraphTypeError("`order: sorted` compares summed log-ratios to an anchor")
     policy, reference = (
-        b.subtract(*(b.sum_over("token", Logp(model, y)) for y in PAIR)) for model in ("policy", anchor)
+        b.subtract(*(b.sum_over("token", Logp(model, y)) for y in PAIR)) for model in (POLICY, anchor)
     )
     policy = scope.names.value("d_policy", "Δ_π", "log π(y_w) − log π(y_l)", policy)
     reference = scope.names.value("d_reference", "Δ_r", "the same gap under the reference", reference)
@@ -133,7 +134,7 @@ def _margin(term: Preference, unit: Unit, beta: Node, scope: Scope) -> Node:
         case axes.ConstantMargin(value=value):
             return scope.number("value", value, "γ", unit)
         case axes.LengthMargin(alpha=alpha):
-            longer = b.subtract(Length("chosen"), Length("rejected"))
+            longer = b.subtract(Length(CHOSEN), Length(REJECTED))
             return b.negate(b.multiply(scope.number("alpha", alpha, "α", unit / TOKEN), longer))
         case axes.RewardGapMargin(scale=scale):
             gap = b.subtract(*(Column("reward", y, REWARD) for y in PAIR))
@@ -141,7 +142,7 @@ def _margin(term: Preference, unit: Unit, beta: Node, scope: Scope) -> Node:
         case axes.ColumnMargin():
             return Column("margin", None, unit)
         case axes.DropMargin(weight=weight):
-            drop = b.apply("relu", b.negate(log_ratio(term.score, "chosen", scope)))
+            drop = b.apply("relu", b.negate(log_ratio(term.score, CHOSEN, scope)))
             return b.multiply(beta, scope.number("weight", weight, "λ", Unit()), drop)
         case axes.NoMargin():
             return b.ZERO
@@ -153,12 +154,12 @@ def _group_preference(term: Preference, scope: Scope) -> Lowered:
     """Compare every pair of a group: Σ_{i>j} (x_i − x_j)² / (k − 1)."""
     if not isinstance(term.link, axes.SquaredLink):
         raise GraphTypeError("`pairs: all` needs the squared link; set `pairs: best_worst` for this link")
-    raw = raw_score(term.score, "completions", scope)
+    raw = raw_score(term.score, COMPLETIONS, scope)
     beta = _beta(term.score, term.link, raw.type.unit, scope)
     x = b.multiply(beta, raw)
     if isinstance(term.margin, axes.RewardGapMargin):
         scale = scope.inside("margin").number("scale", term.margin.scale, "κ", x.type.unit / REWARD)
-        x = b.subtract(x, b.multiply(scale, Column("reward", "completions", REWARD)))
+        x = b.subtract(x, b.multiply(scale, Column("reward", COMPLETIONS, REWARD)))
     elif not isinstance(term.margin, axes.NoMargin):
         raise GraphTypeError(
             f"`margin: {term.margin.kind}` compares two responses; a group allows only `reward_gap` or `none`"
@@ -166,7 +167,7 @@ def _group_preference(term: Preference, scope: Scope) -> Lowered:
     x = scope.names.value("x", "x_i", "value of the response that pairs compare", x)
     pairs = Reduce("pairs", "group", x)
     rows = scope.names.row_loss(b.divide(pairs, b.subtract(GroupSize(), b.ONE)))
-    lowered = _finished(term, scope, rows, (raw, x), ("completions",))
+    lowered = _finished(term, scope, rows, (raw, x), GROUP)
     return lowered, group_metrics(beta, raw, term.kind, lowered.value if scope.many else None)
 
 
@@ -191,7 +192,7 @@ def _pointwise(term: Pointwise, scope: Scope, seen: View) -> Lowered:
         term.target.kind != "none"
     ):  # targets are regressed on one by one; a marked pair is one loss, the sum of both
         loss = b.multiply(b.constant(1 / len(parts)), loss)
-    if over == ("completions",):
+    if over == GROUP:
         loss = b.divide(b.sum_over("group", loss), GroupSize())
     rows = scope.names.row_loss(loss)
     lowered = _finished(term, scope, rows, (*raw.values(), *distance.values()), over)
@@ -209,7 +210,7 @@ def _placed(raw: Node, beta: Node, point: Node | None) -> Node:
 
 def _responses(term: Pointwise | KLTerm, seen: View) -> tuple[str, ...]:
     """Find the responses that a term judges; of a pair, `completion` means both."""
-    if term.on == "completion":
+    if term.on == COMPLETION:
         return seen.responses
     if term.on not in seen.responses:
         raise GraphTypeError(f"rows have {', '.join(seen.responses)}, not `{term.on}`", "E106")
@@ -219,7 +220,7 @@ def _responses(term: Pointwise | KLTerm, seen: View) -> tuple[str, ...]:
 def _reference_point(term: Pointwise, raw: dict[str, Node], beta: Node, scope: Scope) -> Node | None:
     match term.reference_point:
         case targets.BatchKL():
-            ratio = log_ratio(term.score, "mismatched", scope)
+            ratio = log_ratio(term.score, MISMATCHED, scope)
             mean = b.stop(b.apply("relu", b.mean_over("batch", ratio)))
             words = "reference point: mean log-ratio of mismatched rows, at least 0"
             return scope.names.value("z0", "z₀", words, mean, NamedRole.REFERENCE_POINT)
@@ -241,7 +242,7 @@ def _target(term: Pointwise, response: str, unit: Unit, scope: Scope) -> Node:
         case targets.RewardTarget() as target:
             reward: Node = Column("reward", response, REWARD)
             if target.baseline == "value":
-                learned = Output(Quantity.VALUE, "policy", response)
+                learned = Output(Quantity.VALUE, POLICY, response)
                 reward = b.subtract(
                     reward, scope.names.value("v", "V", "learned value of the prompt", learned)
                 )
@@ -276,10 +277,10 @@ def _judged(term: Pointwise, z: Node, response: str, scope: Scope) -> Node:
     down = _weighted(below, "undesirable_weight", term.undesirable_weight, "λ_U", scope)
     direction = term.direction
     if direction == "label" and response in PAIR:
-        direction = "up" if response == "chosen" else "down"
+        direction = "up" if response == CHOSEN else "down"
     if direction != "label" or term.target.kind != "none":
         return down if direction == "down" else up
-    label = Column("label", response if response == "completions" else None, Unit())
+    label = Column("label", response if response == COMPLETIONS else None, Unit())
     return b.add(b.multiply(label, up), b.multiply(b.subtract(b.ONE, label), down))
 
 
@@ -326,5 +327,5 @@ def _likelihood(term: Likelihood, scope: Scope) -> Lowered:
 def log_prob(response: str, scope: Scope) -> Node:
     """Lower the policy's summed log-probability of a response."""
     name = f"l_{SUFFIX[response]}"
-    total = b.sum_over("token", Logp("policy", response))
+    total = b.sum_over("token", Logp(POLICY, response))
     return scope.names.value(name, name, "log-probability, sum over tokens", total)

@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from alignc.contract.models import EMA, INITIAL, POLICY, PREVIOUS_ITERATE, ROLLOUT
 from alignc.contract.outputs import Quantity
+from alignc.contract.responses import GROUP, MISMATCHED
 from alignc.graph.build import split_number
 from alignc.graph.evaluate import evaluate
 from alignc.graph.nodes import (
@@ -80,8 +82,8 @@ def needs(loss: Loss, job: Job, whole: Job | None = None) -> Needs:
     """Read the needs off a loss; ``whole`` is the job of several sources that this one is a source of."""
     read = inputs(*loss.outputs)
     seen = loss.view
-    responses = (*seen.responses, *(("mismatched",) if seen.mismatched else ()))
-    anchors = tuple(m for m in loss.models if m != "policy")
+    responses = (*seen.responses, *((MISMATCHED,) if seen.mismatched else ()))
+    anchors = tuple(m for m in loss.models if m != POLICY)
     others = {name: path for path, name in other_models(whole or job).items() if name in anchors}
     reference = reference_kind(job, tuple(a for a in anchors if a not in others))
     return Needs(
@@ -163,7 +165,7 @@ def online(job: Job) -> bool:
 
 def reference_kind(job: Job, anchors: tuple[str, ...]) -> str:
     """Derive where reference log-probabilities come from: an adapter switched off, a frozen copy, or nowhere."""
-    if not set(anchors) - {"rollout"} if online(job) else not anchors:
+    if not set(anchors) - {ROLLOUT} if online(job) else not anchors:
         return "none"
     if job.model.reference is not None:
         return job.model.reference.kind
@@ -184,24 +186,24 @@ def _roles(
     job: Job,
 ) -> tuple[Role, ...]:
     weights = "all weights" if job.model.adapter is None else f"LoRA, rank {job.model.adapter.r}"
-    silent = responses.count("mismatched")
-    many, grouped = len(responses), responses == ("completions",)
+    silent = responses.count(MISMATCHED)
+    many, grouped = len(responses), responses == GROUP
     roles = [Role("policy", weights, True, many - silent, False, silent, grouped)]
-    if "initial" in anchors or (set(anchors) - others.keys() and not online(job)):
+    if INITIAL in anchors or (set(anchors) - others.keys() and not online(job)):
         beside = any(is_divergence(n) and isinstance(n, Output) for n in walk(loss.root))
         source = SOURCES[reference] + (", beside the policy at every update" if beside else "")
         roles.append(Role("reference", source, False, many, not online(job), grouped=grouped))
     for name, path in others.items():
         roles.append(Role(name, f"{path}, frozen", False, many, True, grouped=grouped))
-    if "ema" in anchors and online(job):
-        name = "average" if "initial" in anchors else "reference"
+    if EMA in anchors and online(job):
+        name = "average" if INITIAL in anchors else "reference"
         roles.append(Role(name, SOURCES["ema"], False, many, False, grouped=grouped))
     if online(job):
         roles += _online_roles(anchors, loss, job)
     return tuple(roles)
 
 
-SAMPLER = {"rollout", "previous_iterate"}
+SAMPLER = {ROLLOUT, PREVIOUS_ITERATE}
 """The anchors that are the policy as it sampled: numbers that are stored, no model."""
 SOURCES = {
     "initial": "the policy at the start, frozen",

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from alignc.contract.responses import GROUP, PAIR, SINGLE
+
 __all__ = ["Lengths", "measure"]
 
 LARGEST = 1 << 26
@@ -18,10 +20,10 @@ CHARACTERS = 4.0
 MARKS = 8
 """Tokens that a chat template puts around a message."""
 RESPONSES = {
-    "pairwise": ("chosen", "rejected"),
-    "pointwise": ("completion",),
-    "demonstrations": ("completion",),
-    "scored": ("completions",),
+    "pairwise": PAIR,
+    "pointwise": SINGLE,
+    "demonstrations": SINGLE,
+    "scored": GROUP,
 }
 
 

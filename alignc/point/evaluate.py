@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from alignc.contract.outputs import OUTPUTS
+from alignc.contract.responses import COMPLETIONS
 from alignc.graph.build import constant, in_unit
 from alignc.graph.evaluate import evaluate
 from alignc.graph.gradient import gradient
@@ -60,7 +61,7 @@ def _check_finite(found: Mapping[str, Any], example: Mapping[str, Any], path: st
     """Refuse what JSON cannot say: E105 for a group of one, which has no others to be compared with, else E004."""
     if all(map(math.isfinite, _numbers(found))):
         return
-    if len(example.get("completions", "..")) < 2:
+    if len(example.get(COMPLETIONS, "..")) < 2:
         check_groups([example])
     raise PointError("E004", "the loss or its gradient has no finite value here", path)
 
@@ -107,12 +108,12 @@ def _with_point(own: Node, z0: float) -> Node:
 
 def _with_advantages(own: Node, examples: list[Mapping[str, Any]]) -> Node:
     """Take the advantages as given, where every response gives one, in the place of what would be computed."""
-    members = [r for example in examples for r in example.get("completions", ()) if isinstance(r, dict)]
+    members = [r for example in examples for r in example.get(COMPLETIONS, ()) if isinstance(r, dict)]
     if not members or any("advantage" not in r for r in members):
         return own
     token = any(isinstance(r["advantage"], list) for r in members)
     given: dict[Node, Node] = {
-        n: Column("advantage", "completions", n.type.unit, token=token)
+        n: Column("advantage", COMPLETIONS, n.type.unit, token=token)
         for n in walk(own)
         if isinstance(n, Named) and n.role is NamedRole.ADVANTAGE and not isinstance(n.argument, Column)
     }
@@ -146,7 +147,7 @@ def _lay(found: dict[str, Any], node: Node, slope: Any, example: Mapping[str, An
     assert isinstance(node, Logp | Output)
     key = "logp" if isinstance(node, Logp) else OUTPUTS[node.quantity].at
     name = node.response
-    if name != "completions":
+    if name != COMPLETIONS:
         found.setdefault(name, {})[key] = _mirrored(slope, example[name][key])
         return
     members = example[name]

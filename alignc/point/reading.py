@@ -6,7 +6,9 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from alignc.contract.models import MODELS, is_other
 from alignc.contract.outputs import OUTPUTS, ModelOutput, Per, Quantity
+from alignc.contract.responses import COMPLETIONS
 from alignc.graph.nodes import (
     Apply,
     Column,
@@ -22,7 +24,6 @@ from alignc.graph.nodes import (
 )
 from alignc.graph.rewrite import inputs
 from alignc.load.check import shown
-from alignc.spec.anchors import is_other
 
 __all__ = [
     "UNEVEN",
@@ -39,8 +40,9 @@ __all__ = [
     "values_of",
 ]
 
+LOGARITHMS = tuple(dict.fromkeys(row.at for row in MODELS.values()))
 BY_RESPONSE = (
-    "logp", "ref_logp", "old_logp", "length", "reward", "win_rate", OUTPUTS[Quantity.VALUE].at, "advantage",
+    *LOGARITHMS, "length", "reward", "win_rate", OUTPUTS[Quantity.VALUE].at, "advantage",
     OUTPUTS[Quantity.SCORE].at, "return", OUTPUTS[Quantity.TOKEN_VALUE].stored,
 )  # fmt: skip
 KEYS = tuple(
@@ -53,7 +55,6 @@ KEYS = tuple(
     )
 )
 """What a response of an example may give: sums over tokens in nat, or lists by token."""
-LOGARITHMS = ("logp", "ref_logp", "old_logp")
 UNEVEN = "the lists of a response do not have one number for each of its tokens"
 OTHER = re.compile(r"other\d*_logp")
 ROW_KEYS = ("label", "margin")
@@ -61,9 +62,7 @@ ROW_KEYS = ("label", "margin")
 
 def logp_key(model: str) -> str:
     """Name a model's log-probabilities as an example of `--at` gives them."""
-    if is_other(model):
-        return f"{model}_logp"
-    return {"policy": "logp", "rollout": "old_logp"}.get(model, "ref_logp")
+    return f"{model}_logp" if is_other(model) else MODELS[model].at
 
 
 class PointError(ValueError):
@@ -144,7 +143,7 @@ def _each(response: Mapping[str, Any], key: str, path: str) -> list[tuple[Any, s
 def check_groups(examples: list[Mapping[str, Any]]) -> None:
     """Refuse groups of one response, where responses are compared: PointError E105."""
     for index, example in enumerate(examples):
-        if len(example["completions"]) < 2:
+        if len(example[COMPLETIONS]) < 2:
             message = "a response is compared with the others of its group: give two or more"
             raise PointError("E105", message, f"examples[{index}].completions")
 
@@ -169,7 +168,7 @@ def check_lists(examples: list[Mapping[str, Any]], responses: tuple[str, ...]) -
 
 def members_of(value: Any, response: str, path: str) -> list[tuple[Any, str]]:
     """List the responses that stand under a name, each with its path: one, or those of a group."""
-    if response != "completions":
+    if response != COMPLETIONS:
         return [(value, path)]
     if not isinstance(value, list) or not value:
         raise PointError("E003", "`completions` must be a list that is not empty", path)
@@ -187,7 +186,7 @@ def values_of(roots: list[Node], example: Mapping[str, Any], path: str) -> Itera
     """Find each input of the graphs in an example, as a batch of one row; raises PointError."""
     for node in inputs(*roots):
         if isinstance(node, GroupSize):
-            yield node, [float(len(example["completions"]))]
+            yield node, [float(len(example[COMPLETIONS]))]
         elif isinstance(node, Column) and node.response is None:
             yield node, [_row_value(example, node.name, path)]
         else:
@@ -203,7 +202,7 @@ def _of_response(node: Any, example: Mapping[str, Any], path: str) -> Any:
     name = node.response
     members = members_of(example[name], name, f"{path}.{name}")
     values = [_read(node, response, at) for response, at in members]
-    return values if name == "completions" else values[0]
+    return values if name == COMPLETIONS else values[0]
 
 
 def _read(node: Node, response: Mapping[str, Any], path: str) -> Any:

@@ -6,6 +6,8 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from alignc.contract.models import MODELS
+from alignc.contract.responses import RESPONSES
 from alignc.graph.functions import FUNCTIONS
 
 __all__ = ["LATEX", "TEXT", "Dialect", "number"]
@@ -78,15 +80,9 @@ TEXT = Dialect(
     name="text",
     number=number,
     symbol=_subscript,
-    response={
-        "chosen": "y_w",
-        "rejected": "y_l",
-        "completion": "y",
-        "completions": "y_i",
-        "mismatched": "y′",
-    },
+    response={name: row.text for name, row in RESPONSES.items()},
     place=lambda response, place: f"{response},{place}",
-    model=lambda m: {"policy": "π", "initial": "π_ref"}.get(m, f"π_{m}"),
+    model=lambda m: MODELS[m].text if m in MODELS else f"π_{m}",
     logp="log {}({}|x)",
     token_logp="log {}({})",
     function=lambda f, x: FUNCTIONS[f].text.format(x),
@@ -127,9 +123,7 @@ def _latex_word(part: str) -> str:
 
 
 def _latex_model(model: str) -> str:
-    return {"policy": r"\pi_\theta", "initial": r"\pi_{\mathrm{ref}}"}.get(
-        model, rf"\pi_{{\mathrm{{{model}}}}}"
-    )
+    return MODELS[model].latex if model in MODELS else rf"\pi_{{\mathrm{{{model}}}}}"
 
 
 def _latex_place(response: str, place: str) -> str:
@@ -141,13 +135,7 @@ LATEX = Dialect(
     name="latex",
     number=_latex_number,
     symbol=_latex_symbol,
-    response={
-        "chosen": "y_w",
-        "rejected": "y_l",
-        "completion": "y",
-        "completions": "y_i",
-        "mismatched": "y'",
-    },
+    response={name: row.latex for name, row in RESPONSES.items()},
     place=_latex_place,
     model=_latex_model,
     logp=r"\log {}({} \mid x)",

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Container
 
+from alignc.contract.models import INITIAL, ROLLOUT
 from alignc.contract.outputs import OUTPUTS, Quantity
 from alignc.graph.build import add, is_unit_factor, negate
 from alignc.graph.nodes import (
@@ -73,7 +74,7 @@ class Printer:
             case UnitFactor():
                 return "1", ATOM
             case Column(response=response) if is_divergence(node):
-                return self.output(Quantity.DIVERGENCE, "rollout", str(response))
+                return self.output(Quantity.DIVERGENCE, ROLLOUT, str(response))
             case Column(name=name, response=response, token=True):
                 return spell.token_column.format(spell.symbol(name), self.token(str(response), "t")), ATOM
             case Column(name=name, response=response):
@@ -100,7 +101,7 @@ class Printer:
             response=spell.response[response],
             before=self.token(response, "<t"),
             model=spell.model(model),
-            reference=spell.model("initial"),
+            reference=spell.model(INITIAL),
         )
         return shown, ATOM
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from alignc.contract.outputs import OUTPUTS
+from alignc.contract.responses import RESPONSES
 from alignc.graph.nodes import Column, Length, Logp, Named, Node, Output, Reduce, Stop, children
 from alignc.lower.loss import Loss
 from alignc.printers.dialect import TEXT
@@ -15,13 +16,6 @@ from alignc.printers.terms import objective
 __all__ = ["Edge", "Outline", "Vertex", "outline"]
 
 INPUTS = (Column, Length, Logp, Output)
-RESPONSES = {
-    "chosen": "y_w",
-    "rejected": "y_l",
-    "completion": "y",
-    "completions": "y_i",
-    "mismatched": "y′",
-}
 
 
 @dataclass(frozen=True)
@@ -94,7 +88,7 @@ def _vertex(node: Node, number: int) -> Vertex:
         case Logp(model=model, response=response):
             whole = Reduce("sum", "token", node)
             kind = "policy" if model == "policy" else "reference"
-            return Vertex(key, kind, text(whole), "", f"log-probability of {RESPONSES[response]}")
+            return Vertex(key, kind, text(whole), "", f"log-probability of {RESPONSES[response].text}")
         case Output(quantity=quantity):
             return Vertex(key, "policy", text(node), "", OUTPUTS[quantity].words)
         case Length():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from alignc.contract.responses import PAIR
 from alignc.graph.build import add, multiply
 from alignc.graph.nodes import Named, Node
 from alignc.lower.loss import Loss, TermLoss
@@ -15,7 +16,7 @@ LABELS = {"policy_gradient": "policy", "likelihood": "nll"}
 def term_label(term: TermLoss) -> str:
     """Name a term by its kind, as its metrics do, or by its response: a pointwise term on one response of a pair."""
     one = term.responses[0] if len(term.responses) == 1 else ""
-    if term.kind == "pointwise" and one in ("chosen", "rejected"):
+    if term.kind == "pointwise" and one in PAIR:
         return one
     return LABELS.get(term.kind, term.kind)
 

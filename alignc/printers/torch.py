@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Container, Mapping
 
 from alignc.contract.outputs import OUTPUTS, Per
+from alignc.contract.responses import COMPLETIONS
 from alignc.graph.build import is_unit_factor, negate
 from alignc.graph.functions import FUNCTIONS
 from alignc.graph.nodes import (
@@ -144,7 +145,7 @@ class Printer:
             case Position(response=response):
                 return self.tool("position", response), ATOM
             case GroupSize():
-                return self.tool("group_size", "completions"), ATOM
+                return self.tool("group_size", COMPLETIONS), ATOM
             case Logp(model=model, response=response):
                 return f'batch["{model}/{response}"]', ATOM
             case Output(quantity=quantity, response=response):
@@ -267,7 +268,7 @@ class Printer:
             case [Reduce(over="token", argument=argument), Power(base=Length(), exponent=-1)]:
                 return self.tool("token_mean", argument.type.axis.response, self.show(argument)[0])
             case [Reduce(kind="sum", over="group", argument=argument), Power(base=GroupSize(), exponent=-1)]:
-                return self.tool("group_mean", "completions", self.show(argument)[0])
+                return self.tool("group_mean", COMPLETIONS, self.show(argument)[0])
             case [
                 Reduce(
                     kind="sum", over="batch", argument=Reduce(kind="sum", argument=Reduce() as tokens) as rows
@@ -289,7 +290,7 @@ class Printer:
             return self.tool("token_sum", response, self.show(argument)[0]), ATOM
         if over == "group":
             name = "pair_sum" if kind == "pairs" else "group_sum"
-            return self.tool(name, "completions", self.show(argument)[0]), ATOM
+            return self.tool(name, COMPLETIONS, self.show(argument)[0]), ATOM
         if not argument.type.trained and (total := self.total(argument)):
             return total
         if kind == "mean":

@@ -5,6 +5,8 @@ from __future__ import annotations
 import keyword
 from collections.abc import Iterable, Mapping
 
+from alignc.contract.models import INITIAL, POLICY
+from alignc.contract.responses import CHOSEN, MISMATCHED, PAIR, REJECTED
 from alignc.graph.nodes import (
     Apply,
     Column,
@@ -62,7 +64,7 @@ def _suffix(node: Node) -> str | None:
     along = node.type.axis.response
     read = {along} if along else {getattr(n, "response", None) for n in inputs(node)} - {None}
     only = read.pop() if len(read) == 1 else None
-    return SUFFIX[only] if only in ("chosen", "rejected") else None
+    return SUFFIX[only] if only in PAIR else None
 
 
 def _input(node: Node) -> str | None:
@@ -82,7 +84,7 @@ def _input(node: Node) -> str | None:
 
 
 def _of(response: str | None) -> str:
-    return f"_{SUFFIX[response]}" if response in ("chosen", "rejected", "mismatched") else ""
+    return f"_{SUFFIX[response]}" if response in (CHOSEN, REJECTED, MISMATCHED) else ""
 
 
 def _made(node: Node, values: Mapping[Node, str]) -> str | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from alignc.contract.responses import COMPLETIONS
 from alignc.graph.nodes import Named, Node, Parameter, walk
 from alignc.graph.types import token_axis
 from alignc.lower.loss import Loss
@@ -66,8 +67,8 @@ class Source:
         """Make a printer for one function."""
         printer = Printer(known, self.named)
         printer.names, printer.tools = self.names, self.tools
-        if any(n.type.axis == token_axis("completions") for n in self.nodes):
-            printer.masks["completions"] = "mask"
+        if any(n.type.axis == token_axis(COMPLETIONS) for n in self.nodes):
+            printer.masks[COMPLETIONS] = "mask"
         return printer
 
     def laid_out(self, printer: Printer, results: Sequence[Result], roots: Iterable[Node]) -> Body:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from alignc.contract.models import INITIAL, MODELS, other_name
 from alignc.spec.job import Job
 from alignc.spec.objective import KLTerm, Pointwise, PolicyGradient, Preference
 from alignc.spec.rows import ONLINE, Data, Sources
 
-__all__ = ["MOVING", "anchored", "is_other", "other_models"]
+__all__ = ["MOVING", "anchored", "other_models"]
 
-MOVING = ("previous_iterate", "ema")
+MOVING = tuple(row.name for row in MODELS.values() if row.moving)
 """References that follow the policy after each rollout or each step."""
 
 
@@ -35,9 +36,9 @@ def _kind_of_rows(term: Any, data: Data) -> str:
 
 
 def _moved(term: Any, kind: str) -> Any:
-    if isinstance(term, PolicyGradient) and term.kl is not None and term.kl.anchor == "initial":
+    if isinstance(term, PolicyGradient) and term.kl is not None and term.kl.anchor == INITIAL:
         return term.model_copy(update={"kl": term.kl.model_copy(update={"anchor": kind})})
-    if isinstance(term, KLTerm) and term.anchor in (None, "initial"):
+    if isinstance(term, KLTerm) and term.anchor in (None, INITIAL):
         return term.model_copy(update={"anchor": kind})
     if isinstance(term, Preference | Pointwise) and _held(term.score):
         return term.model_copy(update={"score": term.score.model_copy(update={"anchor": kind})})
@@ -48,12 +49,7 @@ def other_models(job: Job) -> dict[str, str]:
     """Map the folder or hub id of each term's own anchor to its name: `other`, `other2`, …"""
     anchors = [_written(term) for term in job.objective.terms]
     paths = dict.fromkeys(anchor for anchor in anchors if isinstance(anchor, str) and "/" in anchor)
-    return {path: f"other{number if number > 1 else ''}" for number, path in enumerate(paths, 1)}
-
-
-def is_other(model: str) -> bool:
-    """Return whether a model is a term's own anchor, and not another model of the job."""
-    return model.startswith("other")
+    return {path: other_name(number) for number, path in enumerate(paths, 1)}
 
 
 def _written(term: Any) -> Any:
@@ -64,4 +60,4 @@ def _written(term: Any) -> Any:
 
 def _held(score: Any) -> bool:
     """Return whether a score is a ratio to the initial reference."""
-    return score.anchor == "initial" or (score.anchor is None and score.of in ("log_ratio", "f_ratio"))
+    return score.anchor == INITIAL or (score.anchor is None and score.of in ("log_ratio", "f_ratio"))

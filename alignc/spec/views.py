@@ -5,17 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from alignc.contract.responses import GROUP, PAIR, SINGLE
 from alignc.spec.objective import Pointwise, Preference, Term
 
 __all__ = ["View", "view"]
 
 RESPONSES: dict[str, tuple[str, ...]] = {
-    "pairwise": ("chosen", "rejected"),
-    "pointwise": ("completion",),
-    "demonstrations": ("completion",),
-    "scored": ("completions",),
-    "prompts": ("completions",),
-    "self_play": ("completions",),
+    "pairwise": PAIR,
+    "pointwise": SINGLE,
+    "demonstrations": SINGLE,
+    "scored": GROUP,
+    "prompts": GROUP,
+    "self_play": GROUP,
 }
 SEVERAL = ("scored", "prompts", "self_play")
 """The kinds of data that give several responses to a prompt."""
@@ -32,12 +33,12 @@ class View:
     @property
     def group(self) -> bool:
         """Whether a row is a group of responses of any number."""
-        return self.responses == ("completions",)
+        return self.responses == GROUP
 
     @property
     def pair(self) -> bool:
         """Whether a row is a chosen and a rejected response."""
-        return self.responses == ("chosen", "rejected")
+        return self.responses == PAIR
 
 
 def view(kind: str, terms: Sequence[Term]) -> View:
@@ -49,13 +50,13 @@ def view(kind: str, terms: Sequence[Term]) -> View:
     pairs = any(_takes_pairs(t) for t in terms)
     mismatched = any(isinstance(t, Pointwise) and t.reference_point.kind == "batch_kl" for t in terms)
     if kind in SEVERAL and any(isinstance(t, Preference) and t.pairs == "demonstration" for t in terms):
-        return View(("chosen", "rejected"), "demonstration", mismatched)
+        return View(PAIR, "demonstration", mismatched)
     if kind in SEVERAL and pairs:
-        return View(("chosen", "rejected"), "best_worst", mismatched)
+        return View(PAIR, "best_worst", mismatched)
     return View(RESPONSES[kind], None, mismatched)
 
 
 def _takes_pairs(term: Term) -> bool:
     if isinstance(term, Preference):
         return term.pairs in ("best_worst", "demonstration")
-    return getattr(term, "on", "") in ("chosen", "rejected")
+    return getattr(term, "on", "") in PAIR

@@ -10,6 +10,8 @@ from functools import lru_cache
 
 import numpy as np
 
+from alignc.contract.models import INITIAL, POLICY, ROLLOUT
+from alignc.contract.responses import COMPLETION
 from alignc.graph import build as b
 from alignc.graph.evaluate import evaluate
 from alignc.graph.gradient import gradient
@@ -29,12 +31,12 @@ __all__ = [
     "tree_kl_gradient",
 ]
 
-Y = "completion"
+Y = COMPLETION
 
 
 def placed(estimator: str, placement: Placement, sampling: Sampling, *, whole: bool = True) -> Node:
     """Write an estimator at its place as a loss of one response: of the whole, or of each token."""
-    logs = {m: Logp(m, Y) for m in ("policy", "initial", "rollout")}
+    logs = {m: Logp(m, Y) for m in (POLICY, INITIAL, ROLLOUT)}
     l, r, o = (b.bare(b.sum_over("token", n) if whole else n) for n in logs.values())
     value = kappa(estimator, b.subtract(l, r))
     if placement == "reward":
@@ -54,7 +56,7 @@ def placement_gradient(
     """
     policy = log_softmax(logits)
     law = policy if sampling == "policy" else toy.sampler
-    logs = {"policy": policy, "initial": toy.reference, "rollout": law}
+    logs: dict[str, Array] = {POLICY: policy, INITIAL: toy.reference, ROLLOUT: law}
     slope = _slope(estimator, placement, sampling)
     given: dict[Node, object] = {
         n: [[float(v)] for v in logs[n.model]] for n in inputs(slope) if isinstance(n, Logp)
@@ -68,7 +70,7 @@ def placement_gradient(
 
 @lru_cache(maxsize=64)
 def _slope(estimator: str, placement: Placement, sampling: Sampling) -> Node:
-    return gradient(placed(estimator, placement, sampling), Logp("policy", Y))
+    return gradient(placed(estimator, placement, sampling), Logp(POLICY, Y))
 
 
 def divergence_gradient(name: str, logits: Array, reference: Array) -> Array:
@@ -123,11 +125,11 @@ def token_gradient(
         return _full_gradient(placement, policy, base)
     rewarded = placement == "reward" and granularity == "token"
     root = (
-        kappa(estimator, b.bare(b.subtract(Logp("policy", Y), Logp("initial", Y))))
+        kappa(estimator, b.bare(b.subtract(Logp(POLICY, Y), Logp(INITIAL, Y))))
         if rewarded
         else placed(estimator, placement, "weighted", whole=granularity == "sequence")
     )
-    slope = root if rewarded else gradient(_over_tokens(root), Logp("policy", Y))
+    slope = root if rewarded else gradient(_over_tokens(root), Logp(POLICY, Y))
     total = np.zeros(6)
     for path in Tree.PATHS:
         given = {n: [_leaf(n, policy, base, old).tokens(path)] for n in inputs(slope)}
@@ -148,7 +150,8 @@ def _over_tokens(root: Node) -> Node:
 
 def _leaf(node: Node, policy: Tree, base: Tree, old: Tree) -> Tree:
     assert isinstance(node, Logp)
-    return {"policy": policy, "initial": base, "rollout": old}[node.model]
+    models: dict[str, Tree] = {POLICY: policy, INITIAL: base, ROLLOUT: old}
+    return models[node.model]
 
 
 def _full_gradient(placement: Placement, policy: Tree, base: Tree) -> Array:

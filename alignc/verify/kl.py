@@ -6,6 +6,8 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from alignc.contract.models import ROLLOUT
+from alignc.contract.responses import COMPLETIONS
 from alignc.load.load import Loaded
 from alignc.lower.kl import KAPPA
 from alignc.lower.loss import Loss
@@ -39,7 +41,7 @@ def kl_terms(spec: Loaded, loss: Loss, toy: Toy) -> Iterator[Claim]:
         rows = [Row(float(p), _everywhere(i, loss), {}) for i, p in enumerate(np.exp(law))]
         expected = Expected(loss, toy, rows, lowered.value)
         found = expected.gradient(np.concatenate([logits, np.zeros(toy.size + 1)]))[: toy.size]
-        base = toy.sampler if term.anchor == "rollout" else toy.reference
+        base = toy.sampler if term.anchor == ROLLOUT else toy.reference
         about = f"{term.name}: {estimator}, {SAMPLED[sampling]}"
         if sampling == "given":
             yield _anchor_holds(about, term, expected, base, toy)
@@ -49,7 +51,7 @@ def kl_terms(spec: Loaded, loss: Loss, toy: Toy) -> Iterator[Claim]:
 
 def _everywhere(member: int, loss: Loss) -> dict[str, int | tuple[int, ...]]:
     """Put one response in every part of a row."""
-    return {y: (member, member) if y == "completions" else member for y in loss.view.responses}
+    return {y: (member, member) if y == COMPLETIONS else member for y in loss.view.responses}
 
 
 def _descends(

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from alignc.contract.models import INITIAL, POLICY, ROLLOUT
 from alignc.graph import build as b
 from alignc.graph.gradient import gradient
 from alignc.graph.nodes import Logp, walk
@@ -58,7 +59,7 @@ def gauge(loss: Loss, toy: Toy) -> Iterator[Claim]:
     """Check whether the coefficients of a pair cancel, as explain says."""
     if not loss.view.pair:
         return
-    slopes = [gradient(alone(loss.root), Logp("policy", y)) for y in loss.view.responses]
+    slopes = [gradient(alone(loss.root), Logp(POLICY, y)) for y in loss.view.responses]
     if any(s.type.axis.by_token for s in slopes):
         return
     cancel = b.add(*slopes) == b.ZERO
@@ -72,7 +73,7 @@ def gauge(loss: Loss, toy: Toy) -> Iterator[Claim]:
 
 def first_step(loss: Loss, toy: Toy) -> Iterator[Claim]:
     """Look at the coefficients where the policy is the reference."""
-    if not loss.view.pair or not all(Logp("policy", y) in set(walk(loss.root)) for y in loss.view.responses):
+    if not loss.view.pair or not all(Logp(POLICY, y) in set(walk(loss.root)) for y in loss.view.responses):
         return
     expected = Expected(loss, toy, rows_of_data(loss, toy))
     w, l = (expected.coefficients(_theta(toy.reference, toy), y) for y in loss.view.responses)
@@ -88,7 +89,7 @@ def optima(spec: Loaded, loss: Loss, toy: Toy) -> Iterator[Claim]:
         return
     for law, sampler in (("own samples of ref", toy.reference), ("off-policy data", toy.sampler)):
         yield _optimum(spec, loss, replace(toy, sampler=sampler), law)
-    if loss.models == ("policy",):
+    if loss.models == (POLICY,):
         yield _unanchored(loss, toy)
     yield from _certain(spec, loss, toy)
     yield from _policy_gradient(spec, loss, toy)
@@ -114,7 +115,7 @@ def _partition(spec: Loaded, loss: Loss, toy: Toy) -> Iterator[Claim]:
 
 def _anchored(loss: Loss, toy: Toy) -> Toy:
     """Take the sampler for the reference where the score is relative to it."""
-    only = "rollout" in loss.models and "initial" not in loss.models
+    only = ROLLOUT in loss.models and INITIAL not in loss.models
     return replace(toy, reference=toy.sampler) if only else toy
 
 
@@ -190,7 +191,7 @@ def _contrast(spec: Loaded) -> Preference | None:
 def _policy_gradient(spec: Loaded, loss: Loss, toy: Toy) -> Iterator[Claim]:
     """On its own samples a squared contrast descends −J, J = E[R] − β·KL(π‖anchor)."""
     term = _contrast(spec)
-    if term is None or "rollout" in loss.models or not isinstance(term.margin, RewardGapMargin):
+    if term is None or ROLLOUT in loss.models or not isinstance(term.margin, RewardGapMargin):
         return
     found, wanted = [], []
     for seed in range(3):

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from alignc.contract.responses import COMPLETION
 from alignc.lower.scores import anchor_of
 from alignc.spec.axes import (
     ColumnMargin,
@@ -231,7 +232,7 @@ def _lambert(kappa: float, log_scale: Array) -> Array:
 
 
 def _likelihood(term: Likelihood, toy: Toy) -> Stated:
-    if term.weight <= 0 or term.on != "completion":
+    if term.weight <= 0 or term.on != COMPLETION:
         return UNSTATED
     shift = np.log(toy.lengths) if term.reduce == "response_mean" else 0.0
     words = "the law of the data" + (", by 1/n" if term.reduce == "response_mean" else "")

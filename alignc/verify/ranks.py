@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from alignc.contract.models import POLICY
 from alignc.graph.evaluate import evaluate
 from alignc.graph.nodes import Logp, Matched, Node, walk
 from alignc.graph.rewrite import inputs
@@ -50,6 +51,6 @@ def _value(root: Node, toy: Toy, policy: Array, rows: Sequence[Row], places: Seq
     theta = np.concatenate([policy, np.zeros(toy.size + 1)])
     given: dict[Node, object] = {}
     for leaf in inputs(root):
-        own = rows if not isinstance(leaf, Logp) or leaf.model == "policy" else places
+        own = rows if not isinstance(leaf, Logp) or leaf.model == POLICY else places
         given[leaf] = [read_row(toy, theta, leaf, row) for row in own]
     return float(evaluate(root, given))

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 
 from alignc.contract.baselines import MEAN_WIN_RATE, PARTITIONS
+from alignc.contract.responses import CHOSEN, COMPLETION, COMPLETIONS, MISMATCHED, REJECTED
 from alignc.graph.nodes import Column, walk
 from alignc.lower.loss import Loss
 from alignc.spec.views import View
@@ -50,7 +51,7 @@ def rows_of_data(loss: Loss, toy: Toy, *, noise: str = "noisy", flips: float = 0
     """List the rows of a loss's data, responses drawn independently by the sampler."""
     seen, law = loss.view, np.exp(toy.sampler)
     rows = list(_drawn(seen, toy, law, labels_of(toy, noise, flips)))
-    if any(getattr(n, "response", None) == "mismatched" for n in walk(*loss.outputs)):
+    if any(getattr(n, "response", None) == MISMATCHED for n in walk(*loss.outputs)):
         rows = [_with_mismatched(r, m, float(p)) for r in rows for m, p in enumerate(law)]
     wanted = {
         n.name if n.response is None else f"{n.name}/{n.response}"
@@ -70,7 +71,7 @@ def _of_rollouts(loss: Loss, toy: Toy, wanted: set[str]) -> dict[str, float]:
 
 
 def _with_mismatched(row: Row, member: int, probability: float) -> Row:
-    return Row(row.weight * probability, {**row.parts, "mismatched": member}, row.columns)
+    return Row(row.weight * probability, {**row.parts, MISMATCHED: member}, row.columns)
 
 
 def _drawn(seen: View, toy: Toy, law: Array, better: Array) -> Iterator[Row]:
@@ -93,7 +94,7 @@ def _demonstrated(toy: Toy, law: Array) -> Iterator[Row]:
     """Draw a demonstration, and a response of the sampler."""
     shown = np.exp(demonstrations(toy))
     for w, l in itertools.product(range(toy.size), repeat=2):
-        yield Row(float(shown[w] * law[l]), {"chosen": w, "rejected": l}, {"margin": 0.0})
+        yield Row(float(shown[w] * law[l]), {CHOSEN: w, REJECTED: l}, {"margin": 0.0})
 
 
 def _pairs(toy: Toy, law: Array, better: Array) -> Iterator[Row]:
@@ -101,9 +102,9 @@ def _pairs(toy: Toy, law: Array, better: Array) -> Iterator[Row]:
     apart = 1 - float(law @ law)
     for w, l in itertools.permutations(range(toy.size), 2):
         weight = 2 * law[w] * law[l] * better[w, l] / apart
-        columns = {"margin": 0.0, **_by_response(toy, {"chosen": w, "rejected": l})}
+        columns = {"margin": 0.0, **_by_response(toy, {CHOSEN: w, REJECTED: l})}
         if weight > 0:
-            yield Row(float(weight), {"chosen": w, "rejected": l}, columns)
+            yield Row(float(weight), {CHOSEN: w, REJECTED: l}, columns)
 
 
 def _by_response(toy: Toy, parts: Mapping[str, int]) -> dict[str, float]:
@@ -125,13 +126,13 @@ def _groups(toy: Toy, law: Array) -> Iterator[Row]:
             "win_rate/completions": tuple(float(rates[i]) for i in group),
             "label/completions": tuple(float(toy.rewards[i] > 0) for i in group),
         }
-        yield Row(orders * float(np.prod(law[list(group)])), {"completions": group}, columns)
+        yield Row(orders * float(np.prod(law[list(group)])), {COMPLETIONS: group}, columns)
 
 
 def _single(toy: Toy, law: Array, better: Array) -> Iterator[Row]:
     """Draw one response and its label, which says that it beats another sample."""
     liked = better @ law
     for member in range(toy.size):
-        columns = _by_response(toy, {"completion": member})
+        columns = _by_response(toy, {COMPLETION: member})
         for label, chance in ((1.0, liked[member]), (0.0, 1 - liked[member])):
-            yield Row(float(law[member] * chance), {"completion": member}, {**columns, "label": label})
+            yield Row(float(law[member] * chance), {COMPLETION: member}, {**columns, "label": label})

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from alignc.contract.baselines import LOG_PARTITION, MEAN_WIN_RATE
+from alignc.contract.responses import COMPLETION, COMPLETIONS
 from alignc.load.load import Loaded
 from alignc.lower.loss import Loss
 from alignc.spec.objective import Pointwise
@@ -117,9 +118,9 @@ def _expected(loss: Loss, step: Step, logps: Array, ahead: Array, average: float
     for y in range(size):
         weight, rate = float(np.exp(logps[y])), float(rates[y])
         if group:
-            rows.append(Row(weight, {"completions": (y,)}, {"win_rate/completions": (rate,), **columns}))
+            rows.append(Row(weight, {COMPLETIONS: (y,)}, {"win_rate/completions": (rate,), **columns}))
         else:
-            rows.append(Row(weight, {"completion": y}, {"win_rate/completion": rate, **columns}))
+            rows.append(Row(weight, {COMPLETION: y}, {"win_rate/completion": rate, **columns}))
     return Expected(loss, Toy((2,) * size, logps, logps, np.zeros(size)), rows)
 
 
@@ -221,7 +222,7 @@ def _groups(game: Game, k: int, step: Step, eta: float) -> Iterator[Row]:
             **columns,
             "win_rate/completions": tuple(map(float, rates)),
         }
-        yield Row(orders * float(np.prod(law[list(group)])), {"completions": group}, each)
+        yield Row(orders * float(np.prod(law[list(group)])), {COMPLETIONS: group}, each)
 
 
 # ---- what iterating it comes to -------------------------------------------------------------------------------

@@ -13,7 +13,9 @@ from typing import Any
 
 import numpy as np
 
+from alignc.contract.models import ROLLOUT, ModelName
 from alignc.contract.outputs import Quantity
+from alignc.contract.responses import COMPLETIONS
 from alignc.graph.evaluate import evaluate
 from alignc.graph.gradient import gradient
 from alignc.graph.nodes import (
@@ -37,7 +39,10 @@ from alignc.verify.words import Policy, Words
 __all__ = ["Groups", "Surrogate", "win_rates_of"]
 
 Group = tuple[int, ...]
-POLICY, APART = Logp("policy", "completions"), Output(Quantity.DIVERGENCE, "policy", "completions")
+POLICY, APART = (
+    Logp(ModelName.POLICY, COMPLETIONS),
+    Output(Quantity.DIVERGENCE, ModelName.POLICY, COMPLETIONS),
+)
 
 
 def win_rates_of(old: Policy, rewards: tuple[float, ...]) -> list[float]:
@@ -109,7 +114,7 @@ class Surrogate:
         return float(law @ np.array([float(v) for v in _spread(found, len(law))]))
 
     def _given(self, root: Node, policy: Policy, old: Policy, held: Policy) -> dict[Node, Any]:
-        models = {"policy": policy, "rollout": old, "held": held}
+        models = {ModelName.POLICY: policy, ROLLOUT: old, "held": held}
         amounts: list[Tokens] | None = None
         given: dict[Node, Any] = {}
         for node in inputs(root):
@@ -147,7 +152,7 @@ class Surrogate:
     def _shared(self, node: Node, old: Policy) -> float:
         """Take a count over the batch at its expectation, a row's."""
         inner = node.argument  # type: ignore[attr-defined]
-        given = {n: self._leaf(n, {"rollout": old}, old) for n in inputs(inner)}
+        given = {n: self._leaf(n, {ROLLOUT: old}, old) for n in inputs(inner)}
         rows = _spread(evaluate(inner, given), len(self.groups.members))
         return float(self.groups.law(old) @ np.array(rows, float))
 
@@ -172,7 +177,7 @@ class Surrogate:
         worth = list(self.rewards) if how.reward == "reward" else win_rates_of(old, self.rewards)
         penalty: list[Any] = [None] * len(sentences)
         if how.penalty is not None:
-            logs = {"rollout": old.tokens}
+            logs: dict[str, Tokens] = {ROLLOUT: old.tokens}
             given: dict[Node, Any] = {n: [logs.get(n.model, self.words.reference.tokens)] for n in inputs(how.penalty)
                      if isinstance(n, Logp)}  # fmt: skip
             given |= {n: [old.apart(self.words.reference)] for n in inputs(how.penalty) if is_divergence(n)}

@@ -13,7 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from alignc.contract.models import POLICY, ModelName
 from alignc.contract.outputs import Quantity
+from alignc.contract.responses import COMPLETIONS
 from alignc.graph.evaluate import evaluate
 from alignc.graph.gradient import gradient
 from alignc.graph.nodes import (
@@ -108,7 +110,7 @@ class Expected:
 
     def coefficients(self, theta: Array, response: str) -> Array:
         """Compute ∂ℓ/∂log π of a response, row by row: on its first token, the one that varies."""
-        slope = self.slopes.get(Logp("policy", response))
+        slope = self.slopes.get(Logp(POLICY, response))
         if slope is None:
             return np.zeros(len(self.rows))
         found = evaluate(slope, self._inputs(theta, None, [slope]))
@@ -161,7 +163,7 @@ def held_still(root: Node) -> Node:
 
 
 def _still(node: Logp | Output) -> Node:
-    if node.model != "policy":
+    if node.model != POLICY:
         return node
     return (
         Logp("held", node.response)
@@ -188,7 +190,7 @@ class _Reader:
     def row(self, node: Node, row: Row) -> Any:
         """Give a leaf its value in a row."""
         if isinstance(node, GroupSize):
-            return float(len(row.parts["completions"]))  # type: ignore[arg-type]
+            return float(len(row.parts[COMPLETIONS]))  # type: ignore[arg-type]
         if isinstance(node, Column):
             name = node.name if node.response is None else f"{node.name}/{node.response}"
             value = row.columns[name]
@@ -203,11 +205,11 @@ class _Reader:
         toy, size, length = self.toy, self.toy.size, self.toy.lengths[member]
         theta = self.frozen if getattr(node, "model", "") == "held" else self.theta
         match node:
-            case Logp(model="policy"):
+            case Logp(model=ModelName.POLICY):
                 return self.tokens(log_softmax(self.theta[:size])[member], length)
             case Logp(model="held"):
                 return self.tokens(log_softmax(self.frozen[:size])[member], length)
-            case Logp(model="rollout"):
+            case Logp(model=ModelName.ROLLOUT):
                 return self.tokens(toy.sampler[member], length)
             case Logp():
                 return self.tokens(toy.reference[member], length)

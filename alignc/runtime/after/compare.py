@@ -13,6 +13,7 @@ from torch import nn
 
 from ...contract.failure import Failure
 from ...contract.job import Model, Reference
+from ...contract.responses import PAIR
 from ..data.dataset import load_examples
 from ..data.settings import DataSettings
 from ..data.tokenizer import load_tokenizer
@@ -82,7 +83,7 @@ def _name(folder: Path) -> str:
 
 def _logps(model: nn.Module, tokenizer: Any, questions: Questions) -> np.ndarray:
     """Score every pair [rows, 2]: the responses' log-probabilities, summed over tokens in float64."""
-    settings = DataSettings("pairwise", str(questions.pairs), responses=("chosen", "rejected"), max_cut=1.0)
+    settings = DataSettings("pairwise", str(questions.pairs), responses=PAIR, max_cut=1.0)
     examples = load_examples(settings, tokenizer, limit=questions.limit).examples
     return sums(model, examples, tokenizer.pad_token_id or 0)
 

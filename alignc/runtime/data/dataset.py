@@ -11,6 +11,7 @@ from typing import Any, Literal
 import numpy as np
 
 from ...contract.failure import Failure
+from ...contract.responses import MISMATCHED
 from .cut import Cut, cut
 from .example import Example
 from .format import Parsed, parse_row
@@ -81,7 +82,7 @@ def load_examples(
     loaded = load_rows(settings, tokenizer, which, limit)
     settle(loaded, settings, which)
     dataset = _dataset(loaded)
-    if "mismatched" not in settings.responses:
+    if MISMATCHED not in settings.responses:
         return dataset
     return replace(dataset, examples=with_mismatched(dataset.examples, settings.seed, settings.max_length))
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 
 from ...contract.job import Job
+from ...contract.responses import SINGLE
 
 __all__ = ["DataSettings", "EvalSettings", "settings_from_job"]
 
@@ -42,7 +43,7 @@ class DataSettings:
     max_refused: float = 0
     max_cut: float = 0.2
     max_length: int | None = 1024
-    responses: tuple[str, ...] = ("completion",)
+    responses: tuple[str, ...] = SINGLE
     needed: tuple[str, ...] = ()
     seed: int = 42
     quarantine: str | None = None

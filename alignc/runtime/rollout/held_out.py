@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from torch import nn
 
+from ...contract.models import INITIAL, ROLLOUT
 from ..base.seeds import derive
 from ..data.batches import micro_batches
 from ..data.example import Example
@@ -16,6 +17,7 @@ from ..data.prompts import Prompt
 from ..samplers.sampler import Sampler
 from ..samplers.sampling import Sampling
 from ..scoring.context import Context
+from ..scoring.micro import Anchors
 from .answers import Answers, sample_answers
 from .log_probs import Reference, score_on_ranks
 from .metrics import answer_metrics, divergence
@@ -78,5 +80,5 @@ def kl_of(context: Context, scorer: nn.Module, reference: Reference, answers: Se
     pieces = micro_batches(range(len(rows)), size, world.rank, world.size)
     own = score_on_ranks(context, scorer, rows, pieces)
     other = score_on_ranks(context, reference.scorer, rows, pieces, reference.within)
-    anchors = {"rollout": [each["logps"] for each in own], "initial": [each["logps"] for each in other]}
+    anchors: Anchors = {ROLLOUT: [each["logps"] for each in own], INITIAL: [each["logps"] for each in other]}
     return divergence(rows, anchors, [0])

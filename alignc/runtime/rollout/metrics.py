@@ -8,6 +8,7 @@ import numpy as np
 from torch import Tensor
 
 from ...contract.job import Plan
+from ...contract.models import INITIAL, ROLLOUT
 from ..data.example import Example
 from ..scoring.micro import Anchors
 from .answers import Answers
@@ -35,7 +36,7 @@ def rollout_metrics(
         paid = float(np.mean(scores.of(plan.advantage["reward"])))
         found |= {"objective/non_score_reward": lost, "objective/rlhf_reward": paid + lost}
     sampled = sampled_places(plan, len(answers[0].completions))
-    if "initial" in anchors and sampled:
+    if INITIAL in anchors and sampled:
         found["objective/kl"] = divergence(rows, anchors, sampled)
     return found
 
@@ -52,7 +53,7 @@ def sampled_places(plan: Plan, drawn: int) -> list[int]:
 def divergence(rows: Sequence[Example], anchors: Anchors, places: Sequence[int]) -> float:
     """Average log π − log reference over responses, each summed over its tokens, in nat."""
     sums = [
-        float(np.sum(anchors["rollout"][row.row][at].astype(np.float64) - anchors["initial"][row.row][at]))
+        float(np.sum(anchors[ROLLOUT][row.row][at].astype(np.float64) - anchors[INITIAL][row.row][at]))
         for row in rows
         for at in places
     ]

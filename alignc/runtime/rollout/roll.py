@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ...contract.job import Job
+from ...contract.models import EMA, INITIAL, PREVIOUS_ITERATE, ROLLOUT
 from ...contract.outputs import OUTPUTS, Quantity
 from ..base.seeds import derive
 from ..data.example import Example
@@ -121,14 +122,14 @@ def score(
     policy = setup.policy
     scored = score_on_ranks(context, policy.scorer, rows, pieces)
     own = [each["logps"] for each in scored]
-    anchors = {"rollout": own, "previous_iterate": own}
+    anchors = {ROLLOUT: own, PREVIOUS_ITERATE: own}
     if (reference := policy.reference) is not None:
         others = score_on_ranks(context, reference.scorer, rows, pieces, reference.within)
-        anchors["initial"] = [each["logps"] for each in others]
+        anchors[INITIAL] = [each["logps"] for each in others]
     if (average := policy.average) is not None:
         lend = lambda: average.lent(policy.model)  # noqa: E731 - entered anew around each forward
         means = score_on_ranks(context, policy.scorer, rows, pieces, lend)
-        anchors["ema"] = [each["logps"] for each in means]
+        anchors[EMA] = [each["logps"] for each in means]
     if setup.objective.reads_old_divergence and reference is not None:
         scored = with_divergences(context, policy.model, reference, scored, rows, pieces)
         stored = OUTPUTS[Quantity.DIVERGENCE].stored

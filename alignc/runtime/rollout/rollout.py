@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from ...contract.job import Job
+from ...contract.models import INITIAL
 from ..data.batches import micro_batches
 from ..ranks.run import halt
 from ..ranks.world import World
@@ -47,7 +48,7 @@ def open_reward_sources(job: Job, device: torch.device, resources: ExitStack) ->
 def wants_reference(job: Job) -> bool:
     """Tell whether a reference is asked for: by loss or reward, by an opponent, or by evaluation for its KL."""
     mixture = (job.spec.data.opponent or {}).get("kind") == "mixture"
-    return "initial" in job.plan.anchors or mixture or job.spec.data.eval is not None
+    return INITIAL in job.plan.anchors or mixture or job.spec.data.eval is not None
 
 
 def scoring_pieces(schedule: Schedule, rollout: int, size: int, world: World) -> list[list[int]]:

@@ -10,6 +10,7 @@ from typing import Any
 from ...contract.baselines import MEAN_WIN_RATE, PARTITIONS
 from ...contract.failure import Failure
 from ...contract.job import Plan
+from ...contract.responses import COMPLETIONS
 from ...contract.tables import look_up
 from ..data.example import Column, Example, Tokens
 from .answers import Answers
@@ -79,7 +80,7 @@ def with_columns(plan: Plan, row: Example, place: int, answers: Answers, scores:
             columns[column] = average(plan, place, scores)
         elif kind in ("reward", "win_rate"):
             numbers = scores.of(kind)[place]
-            columns[column] = numbers if response == "completions" else numbers[picked[response]]
+            columns[column] = numbers if response == COMPLETIONS else numbers[picked[response]]
         else:
             raise Failure("E806", f"a rollout has no column `{column}`")
     return dataclasses.replace(row, columns=columns)

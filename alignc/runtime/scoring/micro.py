@@ -13,7 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from ...contract.job import Job, Plan
+from ...contract.models import POLICY
 from ...contract.outputs import OUTPUTS, Per, Quantity
+from ...contract.responses import COMPLETIONS
 from ...contract.support import refusal
 from ..data.example import Column, Example
 from ..kernels.attention import takes_packed, use_packed
@@ -102,7 +104,7 @@ def total(plan: Plan, name: str, examples: Sequence[Example]) -> float:
     """Count one total by its name: `rows`, `tokens/RESPONSE` or `column/NAME`."""
     kind, _, of = name.partition("/")
     if kind == "tokens":
-        if of == "completions":
+        if of == COMPLETIONS:
             return sum(len(response) for example in examples for response in example.responses)
         place = plan.responses.index(of)
         return sum(len(example.responses[place]) for example in examples)
@@ -123,7 +125,7 @@ Found = Tensor | Mapping[str, Tensor]
 
 def select_responses(plan: Plan, examples: Sequence[Example], names: Sequence[str]) -> list[Example]:
     """Keep some of the rows' responses, those that a pass has to score."""
-    if list(names) == list(plan.responses) or plan.responses == ["completions"]:
+    if list(names) == list(plan.responses) or plan.responses == [COMPLETIONS]:
         return list(examples)
     places = [plan.responses.index(name) for name in names]
     return [dataclasses.replace(e, responses=tuple(e.responses[p] for p in places)) for e in examples]
@@ -145,14 +147,14 @@ def loss_inputs(
     ``names`` are the responses that the batch holds, all of the plan's where left out.
     """
     outputs = found if isinstance(found, Mapping) else {"logps": found}
-    group = plan.responses == ["completions"]
+    group = plan.responses == [COMPLETIONS]
     device = batch.mask.device
     inputs: dict[str, Tensor] = {name: outputs[name] for name in OF_PROMPTS if name in outputs}
     for at, name in enumerate(names or plan.responses):
         which = slice(None) if group else at
         inputs[f"mask/{name}"] = batch.mask[:, which]
         for quantity in outputs.keys() - OF_PROMPTS:
-            kind = "policy" if quantity == "logps" else quantity
+            kind = POLICY if quantity == "logps" else quantity
             inputs[f"{kind}/{name}"] = outputs[quantity][:, which]
         place = plan.responses.index(name)
         for anchor in plan.anchors:

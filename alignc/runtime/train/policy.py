@@ -9,6 +9,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from ...contract.job import Job
+from ...contract.models import EMA
 from ...contract.outputs import Quantity
 from ..base.console import say
 from ..engines.engine import Engine, build_engine
@@ -65,7 +66,7 @@ def policy_of(context: Context, sources: Sequence[Source], model: nn.Module, sav
         whole = Quantity.DIVERGENCE in objective.plan.outputs or objective.reads_old_divergence
         if whole and reference is not None:
             same_words(model, reference.model)
-        if "ema" in objective.plan.anchors:
+        if EMA in objective.plan.anchors:
             average = read_kept(model, saved) if saved else averaged(model)
     trained, scorer = scorers_of(context.job, model, reference)
     return Policy(model, scorer, trained, reference, average)
