@@ -20,6 +20,7 @@ from ..samplers.sampling import Sampling
 from ..scoring.context import Context
 from ..scoring.micro import Anchors
 from ..scoring.objective import OLD_DIVERGENCE, Objective
+from ..scoring.outputs import Row
 from ..scoring.policy import Policy
 from .answers import Answers, sample_answers
 from .kl_controller import next_strength, scale_penalties
@@ -122,7 +123,7 @@ def score(
     policy = setup.policy
     scored = score_on_ranks(context, policy.scorer, rows, pieces)
     own = [each["logps"] for each in scored]
-    anchors = {ROLLOUT: own, PREVIOUS_ITERATE: own}
+    anchors: dict[str, list[Row]] = {ROLLOUT: own, PREVIOUS_ITERATE: own}
     if (reference := policy.reference) is not None:
         others = score_on_ranks(context, reference.scorer, rows, pieces, reference.within)
         anchors[INITIAL] = [each["logps"] for each in others]
