@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import assert_never
 
+from alignc.contract.models import POLICY
+from alignc.contract.responses import COMPLETIONS
 from alignc.graph import build as b
 from alignc.graph.nodes import Logp, Node
 from alignc.graph.types import Unit
@@ -14,7 +16,7 @@ from alignc.spec import policy as axes
 
 __all__ = ["SURROGATES", "SurrogateRow", "clipped_ratio", "surrogate_of"]
 
-Y = "completions"
+Y = COMPLETIONS
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,7 @@ SURROGATES: Mapping[str, SurrogateRow] = {
 def surrogate_of(surrogate: axes.Surrogate, rho: Node | None, advantage: Node, scope: Scope) -> Node:
     """Lower what carries the gradient, by token or by response; `rho` is None for a surrogate that reads none."""
     if isinstance(surrogate, axes.Reinforce):
-        return b.multiply(advantage, b.bare(Logp("policy", Y)))
+        return b.multiply(advantage, b.bare(Logp(POLICY, Y)))
     assert rho is not None, surrogate.kind
     match surrogate:
         case axes.Importance():
@@ -60,7 +62,7 @@ def surrogate_of(surrogate: axes.Surrogate, rho: Node | None, advantage: Node, s
             return b.multiply(b.divide(b.constant(4), tau), gate, advantage)
         case axes.Cispo():
             weight = b.stop(_clip(surrogate, rho, scope))
-            return b.multiply(weight, advantage, b.bare(Logp("policy", Y)))
+            return b.multiply(weight, advantage, b.bare(Logp(POLICY, Y)))
         case _:
             assert_never(surrogate)
 
