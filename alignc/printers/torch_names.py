@@ -35,7 +35,7 @@ MODULE = {"F", "Tensor", "annotations", "loss", "penalty", "statistics", "torch"
 LOCAL = {"batch", "mask", "max", "metrics", "share", "totals"}
 RESERVED = frozenset({*TOOLS, *MODULE, *LOCAL, *keyword.kwlist})
 """The names that no value may have."""
-MODELS = {POLICY: "", INITIAL: "reference_"}
+MODELS: Mapping[str, str] = {POLICY: "", INITIAL: "reference_"}
 """The first part of the names of log-probabilities, if it is not the name of the model."""
 
 
