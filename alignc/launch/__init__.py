@@ -1,4 +1,4 @@
-"""Launch: the command line and environment of a job, its process, its signals, its end."""
+"""Launch: the command line, the environment, the process and the end of a job."""
 
 from alignc.launch.functions import unloadable
 from alignc.launch.outputs import Decision, Existing, clear, decide, fingerprint, inspect, settings

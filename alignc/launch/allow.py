@@ -1,4 +1,4 @@
-"""What specs may run or reach: functions and hosts that a person allowed, in `alignc.toml` or by a flag."""
+"""Permissions of specs: the functions and hosts that a user allows in `alignc.toml` or by a flag."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ FILE = "alignc.toml"
 USUAL = {"http": 80, "https": 443}
 ALLOWED = "ALIGNC_ALLOW"
 FOLDERS = "ALIGNC_FUNCTIONS"
-"""The names under which the job's runtime reads what is handed to it."""
+"""The environment variables that pass permissions to the runtime of the job."""
 
 
 @dataclass(frozen=True)
 class Permissions:
-    """Names of functions and of hosts with their ports, and the file that gave them or should give more."""
+    """The allowed functions and hosts with ports, and the file of the permissions."""
 
     functions: tuple[str, ...]
     hosts: tuple[str, ...]
@@ -40,10 +40,11 @@ class Permissions:
 
 
 def permissions(spec: str | Path, functions: Sequence[str] = (), hosts: Sequence[str] = ()) -> Permissions:
-    """Read what a spec is allowed: by the nearest `alignc.toml`, and by the flags given.
+    """Read the permissions of a spec from the nearest `alignc.toml` and from the flags.
 
-    The file is looked for beside the spec and in the folders above, up to the root of the git checkout or the
-    working directory; where the spec is in neither, beside it alone. Raises DiagnosticError (E001, E002, E003).
+    The file is searched in the folder of the spec and in the folders above, up to the root of the git checkout or the
+    working directory. Outside of both, only the folder of the spec is searched. Raises DiagnosticError (E001, E002,
+    E003).
     """
     folders = list(_folders(Path(os.path.abspath(spec)).parent))
     file = next((folder / FILE for folder in folders if (folder / FILE).is_file()), None)
@@ -68,10 +69,10 @@ def _read(file: Path) -> Allow:
         place = re.search(r"line (\d+), column (\d+)", str(error))
         line, column = (int(place[1]), int(place[2])) if place else (1, 1)
         span = Span(str(file), line, column, line, column + 1)
-        raise DiagnosticError(Diagnostic("E001", f"not TOML: {error}", span, *TOML)) from None
+        raise DiagnosticError(Diagnostic("E001", f"the file is not TOML: {error}", span, *TOML)) from None
     except (OSError, UnicodeDecodeError) as error:
         raise DiagnosticError(
-            Diagnostic("E001", f"cannot be read: {error}", Span.at(str(file)), *TOML)
+            Diagnostic("E001", f"the file cannot be read: {error}", Span.at(str(file)), *TOML)
         ) from None
     try:
         return Allowance.model_validate(found).allow
@@ -80,8 +81,8 @@ def _read(file: Path) -> Allow:
 
 
 TOML = (
-    "permissions are read from this file before a job is started",
-    'write it as `[allow]`, then `functions = ["module:function"]` and `hosts = ["localhost:8000"]`',
+    "alignc reads the permissions of a job from this file",
+    'write `[allow]`, then `functions = ["module:function"]` and `hosts = ["localhost:8000"]`',
 )
 
 
@@ -89,17 +90,17 @@ TYPES = {"list_type": "must be a list of texts", "string_type": "must be a list 
 
 
 def _wrong(error: Mapping[str, Any], file: Path) -> Diagnostic:
-    """Tell what pydantic found."""
+    """Turn an error of pydantic into a diagnostic."""
     place = [str(step) for step in error["loc"] if isinstance(step, str)]
     span = _at(place[-1], file)
     if error["type"] == "extra_forbidden":
         known = list((Allowance if len(place) == 1 else Allow).model_fields)
         guess = did_you_mean(place[-1], known)
-        hint = f"did you mean `{guess}`?" if guess else f"known here: {', '.join(known)}"
+        hint = f"did you mean `{guess}`?" if guess else f"the known fields are: {', '.join(known)}"
         return Diagnostic("E002", f"unknown field `{place[-1]}`", span, help=hint)
     if error["type"] == "string_pattern_mismatch":
         form = "module:function" if place[-1] == "functions" else "host:port"
-        message = f"`{'.'.join(place)}` holds `{error['input']}`, which is no `{form}`"
+        message = f"`{'.'.join(place)}` holds `{error['input']}`, which does not have the form `{form}`"
         return Diagnostic("E003", message, span, *TOML)
     return Diagnostic(
         "E003", f"`{'.'.join(place)}` {TYPES.get(error['type'], 'must be a table')}", span, *TOML
@@ -107,7 +108,7 @@ def _wrong(error: Mapping[str, Any], file: Path) -> Diagnostic:
 
 
 def _at(key: str, file: Path) -> Span:
-    """Find the line that sets a key: one that begins with it, else one that has it, as in `allow.hosts = …`."""
+    """Return the span of a key: a line that begins with it, else a line that contains it (`allow.hosts = …`)."""
     lines = list(enumerate(file.read_text("utf-8").splitlines(), 1))
     for before in (r"\s*\[?\s*", r"[^#]*[\s.{,\"']"):
         for number, line in lines:
@@ -117,7 +118,7 @@ def _at(key: str, file: Path) -> Span:
 
 
 def forbidden(spec: Mapping[str, Any], document: Document, allowed: Permissions) -> list[Diagnostic]:
-    """List the functions (E610) and hosts (E611) that a resolved spec names and that nobody allowed."""
+    """List the functions (E610) and hosts (E611) of a resolved spec that are not allowed."""
     found = []
     for path, source in sources(spec):
         place = (*path, REWARDS[source["kind"]].field)
@@ -139,7 +140,7 @@ def forbidden(spec: Mapping[str, Any], document: Document, allowed: Permissions)
 
 
 def _spellings(url: str) -> set[str]:
-    """Write a URL's host with its port, and without it where it is the usual one."""
+    """Return the host of a URL with its port, and also without the port if it is the default port."""
     place = urlsplit(url)
     host, usual = place.netloc.lower(), f":{USUAL[place.scheme]}"
     whole = host if place.port else host + usual
@@ -154,7 +155,7 @@ def _way_out(key: str, name: str, allowed: Permissions) -> str:
 
 
 def environment(spec: Mapping[str, Any], document: Document, allowed: Permissions) -> dict[str, str]:
-    """Write what a job is allowed, of what it asks for, as variables of its environment."""
+    """Return the environment variables with the allowed functions and hosts of a job."""
     functions, urls = (
         [name for _, source in sources(spec) if (name := asked(source, permission)) is not None]
         for permission in (Permission.FUNCTION, Permission.HOST)
@@ -167,12 +168,12 @@ def environment(spec: Mapping[str, Any], document: Document, allowed: Permission
 
 
 def _places(document: Document) -> list[Path]:
-    """List the folders where a spec's functions are looked for: its own."""
+    """List the folders in which the functions of a spec are searched: the folder of the spec."""
     return [Path(os.path.abspath(document.file)).parent]
 
 
 def modules(spec: Mapping[str, Any], document: Document) -> dict[str, str]:
-    """Hash the source files of a spec's functions, by dotted name; what is installed stands for itself."""
+    """Hash the source files of the functions of a spec, by dotted name; installed modules are not hashed."""
     found = {}
     for path, source in sources(spec):
         function = asked(source, Permission.FUNCTION)

@@ -1,4 +1,4 @@
-"""The command line and the environment of a job: explicit, whatever this machine's defaults are."""
+"""The command line and the environment of a job; both are explicit and ignore the defaults of the machine."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def command(
     limit: int | None = None,
     port: int | None = None,
 ) -> list[str]:
-    """Build the `accelerate launch` line of a job folder. A config file given keeps ambient ones out."""
+    """Build the `accelerate launch` line of a job folder; the explicit config file replaces the user's own."""
     line = [sys.executable, "-m", "accelerate.commands.launch"]
     line += ["--config_file", str(job / "accelerate.yaml")]
     if spawns(launch) and port is not None:
@@ -38,16 +38,16 @@ def command(
 
 
 def spawns(launch: Mapping[str, Any]) -> bool:
-    """Tell whether the launcher starts the ranks through torch's agent, which needs a port."""
+    """Return whether the launcher starts the ranks through the agent of torch, which needs a port."""
     return int(launch["num_processes"]) > 1 or not ENGINES[launch["engine"]].alone
 
 
 def environment(
     base: Mapping[str, str], launch: Mapping[str, Any], cores: int
 ) -> tuple[dict[str, str], dict[str, str]]:
-    """Build a job's environment from the caller's; the second value is what was left out of it.
+    """Build the environment of a job from that of the caller; the second value lists the removed variables.
 
-    Threads are shared out among the ranks unless the caller pins them: left alone, every rank takes all cores.
+    The cores are divided among the ranks, unless the caller sets the number of threads.
     """
     dropped = {
         key: value
@@ -70,7 +70,7 @@ def usable_cores() -> int:
 
 
 def free_port() -> int:
-    """Find a port that nobody listens on."""
+    """Return a free port."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

@@ -1,4 +1,4 @@
-"""Functions of users, tried before a job starts: what cannot be loaded is told while nothing has been done yet."""
+"""A test load of user functions before a job starts, so that errors appear before any work."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ __all__ = ["unloadable"]
 
 
 def unloadable(found: Sequence[Assessment]) -> list[Diagnostic]:
-    """List the functions of the stages that will run and that a process like the job's cannot load (E612).
+    """List the functions of the stages to run that a process like the job's cannot load (E612).
 
-    Call it for stages whose functions were allowed: modules are imported, each function in a process of its own,
-    with the deadline that the job gives it.
+    Call this only for stages whose functions are allowed, because it imports modules. Each function is loaded in a
+    process of its own, with the same time limit as in the job.
     """
     return [d for each in found if each.runs for d in _unloadable(each.stage)]
 

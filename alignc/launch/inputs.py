@@ -1,4 +1,4 @@
-"""What a run reads of the local disk, by content: a stage is up to date only while these are what they were."""
+"""The local inputs of a run by content: a stage is up to date only while its inputs are unchanged."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Stat = tuple[str, int, int]
 
 
 def digests(spec: Mapping[str, Any]) -> dict[str, str]:
-    """Hash every local file or folder that a resolved spec names. Hub ids stand for themselves."""
+    """Hash each local file or folder of a resolved spec; hub ids are not hashed."""
     return {name: digest(Path(path)) for name, path in local(spec).items()}
 
 
@@ -28,7 +28,7 @@ def digest(path: Path) -> str:
 
 @lru_cache(maxsize=256)
 def _digest(name: str, stats: tuple[Stat, ...]) -> str:
-    """Hash a file's or a folder's content, once as long as sizes and times (`stats`) stay the same."""
+    """Hash the content of a file or folder; the result is cached while sizes and times (`stats`) are unchanged."""
     digest, path = hashlib.sha256(), Path(name)
     for file, _, _ in stats:
         digest.update(file.encode() + b"\0")
@@ -45,7 +45,7 @@ def _stats(path: Path) -> Iterator[Stat]:
 
 
 def _files(path: Path) -> Iterator[Path]:
-    """List the files of a folder in order; a model card tells of a run, and is not what is read."""
+    """List the files of a folder in order, without the model card, which no run reads."""
     if path.is_file():
         yield path
     elif path.is_dir():

@@ -1,4 +1,4 @@
-"""What to do about an output folder that already holds a run (a pure function), and how to clear one."""
+"""The decision about an output folder that already holds a run (a pure function), and its removal."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ STARTED = ("checkpoints", "metrics.jsonl", RUN, STATUS)
 
 @dataclass(frozen=True)
 class Existing:
-    """What an output folder holds: whose run, whether it came to its end, its settings and its inputs' digests."""
+    """The run in an output folder: its identity, whether it finished, its settings and the digests of its inputs."""
 
     fingerprint: str | None
     finished: bool
@@ -48,7 +48,7 @@ class Existing:
 
 @dataclass(frozen=True)
 class Decision:
-    """What to do: start, resume, nothing ("up_to_date"), or refuse with a code, a message and a way out."""
+    """The decision: start, resume, do nothing ("up_to_date"), or refuse with a code, a message and a help text."""
 
     action: Literal["start", "resume", "up_to_date", "refuse"]
     code: str | None = None
@@ -65,9 +65,9 @@ def fingerprint(
     limit: int | None = None,
     inputs: Mapping[str, str] | None = None,
 ) -> str:
-    """Hash what makes a run this run: resolved spec, plan, loss, local inputs by content, a smoke run's bounds.
+    """Hash the identity of a run: resolved spec, plan, loss, content of local inputs, and bounds of a smoke run.
 
-    Where a value was written (its origin) does not count. `inputs`: the digests, where they are known already.
+    The origins of values do not count. `inputs` gives the digests, if they are known already.
     """
     spec = job.get("spec") or {}
     read_by_it = digests(spec) if inputs is None else dict(inputs)
@@ -76,7 +76,7 @@ def fingerprint(
 
 
 def inspect(output_dir: Path) -> Existing | None:
-    """Look at an output folder; None where no run was started in it, or one that ended before its first step."""
+    """Inspect an output folder; return None if it holds no run, or a run that ended before its first step."""
     if not any((output_dir / name).exists() for name in STARTED):
         return None
     status, run = read(output_dir / STATUS), read(output_dir / RUN)
@@ -88,14 +88,14 @@ def inspect(output_dir: Path) -> Existing | None:
 
 
 def trained(output_dir: Path) -> bool:
-    """Tell whether a run left anything to lose: a checkpoint, a step's metrics or a model."""
+    """Return whether a run left results: a checkpoint, the metrics of a step, or a model."""
     metrics = output_dir / "metrics.jsonl"
     left = any((output_dir / "checkpoints").glob("step-*")) or (output_dir / "model").exists()
     return left or (metrics.exists() and metrics.stat().st_size > 0)
 
 
 def read(path: Path) -> dict[str, Any]:
-    """Read a JSON object; a missing or torn file is empty."""
+    """Read a JSON object; a missing or damaged file counts as empty."""
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -113,9 +113,9 @@ def decide(
     settings: Mapping[str, Any] | None = None,
     inputs: Mapping[str, str] | None = None,
 ) -> Decision:
-    """Decide by whose run is there and how far it came; `settings` and `inputs` are the wanted run's.
+    """Decide by the existing run and its progress; `settings` and `inputs` belong to the wanted run.
 
-    `keep`: --overwrite is for runs that are out of date alone, as one stage among several has it.
+    `keep` limits --overwrite to runs that are out of date; this is the rule for several stages.
     """
     if existing is None:
         return Decision("start")
@@ -128,16 +128,16 @@ def decide(
     if overwrite:
         return Decision("start", why=why)
     if not same:
-        help_ = "name another `output_dir`, or start over with --overwrite"
+        help_ = "choose another `output_dir`, or start again with --overwrite"
         return Decision("refuse", "E603", "`output_dir` holds another run", help_, why)
-    help_ = "go on with --resume, or start over with --overwrite"
+    help_ = "continue with --resume, or start again with --overwrite"
     return Decision("refuse", "E604", "`output_dir` holds an unfinished run of this spec", help_)
 
 
 def settings(
     job: Mapping[str, Any], max_steps: int | None = None, limit: int | None = None
 ) -> dict[str, Any]:
-    """List a run's settings by dotted name: the spec's, the version, a smoke run's bounds. Empty without a job."""
+    """Map dotted names to the settings of a run: the spec, the version and the bounds; empty without a job."""
     if not job.get("spec"):
         return {}
     bounds = {"--max-steps": max_steps, "--limit": limit}
@@ -155,7 +155,7 @@ def _leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
 def differences(
     existing: Existing, settings: Mapping[str, Any], inputs: Mapping[str, str] | None = None
 ) -> str | None:
-    """Name the first few settings and inputs that differ, `key: before → after`; None where a side is unknown."""
+    """Describe the first differing settings (`key: before → after`) and inputs; None if one side is unknown."""
     before = existing.settings
     if not before or not settings:
         return None
@@ -164,12 +164,12 @@ def differences(
     more = f" and {len(keys) - NAMED} more" if len(keys) > NAMED else ""
     changed = [f"the content of `{key}`" for key in changed_inputs(existing, inputs or {}) if key not in keys]
     if shown or changed:
-        return f"what differs from it is {', '.join([*shown, *changed])}{more}"
-    return "its settings are the same; an input file or the emitted loss is not"
+        return f"the differences are: {', '.join([*shown, *changed])}{more}"
+    return "the settings are the same, but an input file or the emitted loss differs"
 
 
 def changed_inputs(existing: Existing, inputs: Mapping[str, str]) -> list[str]:
-    """List the inputs whose content is not what it was when the run began."""
+    """List the inputs whose content has changed since the start of the run."""
     known = existing.inputs
     return sorted(key for key, digest in inputs.items() if key in known and known[key] != digest)
 
@@ -180,7 +180,7 @@ def _told(value: Any) -> str:
 
 
 def clear(output_dir: Path) -> None:
-    """Remove what a run wrote, and nothing else."""
+    """Remove the files of a run, and no other file."""
     for name in OURS:
         path = output_dir / name
         if path.is_dir() and not path.is_symlink():

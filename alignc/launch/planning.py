@@ -1,4 +1,4 @@
-"""The plan of a compiled spec, with the line that launches it, and whether it can run on this machine at all."""
+"""The plan of a compiled spec with its launch command, and the check that it can run on this machine."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ CompiledMixture = tuple[Loaded, Mapping[str, PartOfJob], Mixed]
 def plan_of(
     compiled: Compiled, *, read_data: bool, given: int | None = None, memory: Memory | None = None
 ) -> Plan:
-    """Plan a compiled spec. `given`: the parameters of models that are not here."""
+    """Plan a compiled spec. `given` is the number of parameters of models that are not on this machine."""
     spec = job_data(*compiled)["spec"]
     return build(
         spec,
@@ -44,7 +44,7 @@ def plan_of(
 def plan_of_mixture(
     compiled: CompiledMixture, *, read_data: bool, given: int | None = None, memory: Memory | None = None
 ) -> Plan:
-    """Plan a compiled spec of several sources. `given`: the parameters of models that are not here."""
+    """Plan a compiled spec of several sources; `given` is the size of models that are not on this machine."""
     loaded, parts, _ = compiled
     spec = mixed_data(*compiled)["spec"]
     return build_mixture(
@@ -59,7 +59,7 @@ def plan_of_mixture(
 
 
 def unfit(spec: Loaded, plan: Callable[[], Plan]) -> Diagnostic | None:
-    """Refuse (E606) what surely cannot run in this machine's memory; `plan` makes the plan of the spec."""
+    """Return E606 for a job that surely cannot run in the memory of this machine; `plan` makes its plan."""
     section = spec.job.launch
     most = most_of_machine(section.num_processes, section.num_machines)
     return None if most is None else hopeless(plan(), most, spec.document.span(("model", "policy")))

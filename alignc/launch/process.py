@@ -1,4 +1,4 @@
-"""The running job: its output, the signals passed on to it, and the watch over its ranks."""
+"""The running job: its output, its signals, and the supervision of its ranks."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ LINGER = 20.0  # seconds that a job has to leave, once each rank has recorded it
 
 @dataclass
 class Watch:
-    """What has been seen of a running job."""
+    """The observed state of a running job."""
 
     signum: int = 0
     passed_on: int = 0
@@ -56,11 +56,11 @@ def launch(
     inputs: Mapping[str, str] | None = None,
     permitted: Mapping[str, str] | None = None,
 ) -> Outcome:
-    """Run an emitted job folder to its end, and say how it ended.
+    """Run an emitted job folder to its end, and return its outcome.
 
-    ``show`` gets the lines that are meant for people; everything else goes to `OUTPUT/run.log`. SIGINT and
-    SIGTERM are passed on to the ranks. No process of the job outlives this call. ``permitted`` are variables of its
-    environment that say what it may run and reach.
+    ``show`` gets the lines for the user; all other lines go to `OUTPUT/run.log`. SIGINT and SIGTERM are passed on to
+    the ranks. No process of the job outlives this call. ``permitted`` holds the environment variables with the
+    permissions of the job.
     """
     spec = json.loads((job / "job.json").read_text(encoding="utf-8"))["spec"]
     section, output = spec["launch"], Path(spec["output_dir"])
@@ -96,7 +96,7 @@ def launch(
 
 
 def forget(output: Path) -> None:
-    """Remove what an earlier attempt said about itself."""
+    """Remove the records of an earlier attempt."""
     (output / STATUS).unlink(missing_ok=True)
     if (output / RANKS).is_dir():
         for path in (output / RANKS).iterdir():
@@ -104,7 +104,7 @@ def forget(output: Path) -> None:
 
 
 def start(line: list[str], variables: dict[str, str]) -> subprocess.Popen[bytes]:
-    """Start the launcher of the ranks in a session of its own, so that the terminal's Ctrl-C reaches only us."""
+    """Start the launcher in a session of its own, so that Ctrl-C in the terminal reaches only this process."""
     return subprocess.Popen(
         line,
         env=variables,
@@ -121,13 +121,13 @@ PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
 
 
 def die_with_parent() -> None:
-    """Ask Linux to end the launcher of the ranks, and through it the ranks, when this process is killed."""
+    """Ask Linux to end the launcher, and with it the ranks, if this process is killed."""
     if LIBC is not None:
         LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def forward(source: IO[bytes] | None, log: IO[bytes], show: Callable[[str], None]) -> None:
-    """Keep every line of output in the log, and show those that are marked for people."""
+    """Write each line of output to the log, and show the lines that are marked for the user."""
     if source is None:
         return
     for line in source:
@@ -141,7 +141,7 @@ def forward(source: IO[bytes] | None, log: IO[bytes], show: Callable[[str], None
 
 @contextlib.contextmanager
 def catching(watch: Watch) -> Iterator[None]:
-    """Note SIGINT and SIGTERM instead of dying of them. Only the main thread can; others leave them alone."""
+    """Record SIGINT and SIGTERM instead of ending; only the main thread can install such handlers."""
 
     def note(signum: int, frame: FrameType | None) -> None:
         watch.signals.append(signum)
@@ -158,7 +158,7 @@ def catching(watch: Watch) -> Iterator[None]:
 
 
 def follow(process: subprocess.Popen[bytes], folder: Path, watch: Watch, section: Mapping[str, Any]) -> None:
-    """Stay with a job until it ends, until a dead or hung rank ends it, or until it does not leave after its end."""
+    """Watch a job until it ends, a rank dies or hangs, or the launcher does not exit after the end."""
     while process.poll() is None:
         time.sleep(POLL)
         ranks = read_ranks(folder)
@@ -171,9 +171,9 @@ def follow(process: subprocess.Popen[bytes], folder: Path, watch: Watch, section
 
 
 def pass_on(watch: Watch, process: subprocess.Popen[bytes], ranks: list[Rank]) -> None:
-    """Pass signals on to the ranks themselves: the launcher between would give them too little time.
+    """Pass signals on to the ranks directly, because the launcher would give them too little time.
 
-    Before a rank has a handler its launcher is told, and all end at once: there is nothing to save yet.
+    Before a rank has a handler, the signal goes to the launcher, and all processes end: there is nothing to save yet.
     """
     while len(watch.signals) > watch.passed_on:
         watch.signum = watch.signals[watch.passed_on]
@@ -185,7 +185,7 @@ def pass_on(watch: Watch, process: subprocess.Popen[bytes], ranks: list[Rank]) -
 
 
 def note_dead(watch: Watch, ranks: list[Rank]) -> bool:
-    """Note a rank that is gone without a word; True once the others have had their time."""
+    """Record a rank that ended without a record; return True when the time of the other ranks is over."""
     gone = [rank for rank in ranks if rank.exit is None and not alive(rank.pid)]
     if gone and watch.dead is None:
         watch.dead, watch.dead_since = gone[0], time.monotonic()
@@ -193,13 +193,13 @@ def note_dead(watch: Watch, ranks: list[Rank]) -> bool:
 
 
 def note_hung(watch: Watch, ranks: list[Rank], timeout: float) -> bool:
-    """Note a rank that stands still for longer than the job's timeout."""
+    """Record a rank without progress for longer than the timeout of the job."""
     watch.hung = hung(ranks, timeout)
     return watch.hung is not None
 
 
 def note_lingering(watch: Watch, ranks: list[Rank], size: int) -> bool:
-    """Note that all ranks have recorded their end; True once they had the time to leave."""
+    """Record that all ranks have ended; return True when the time to exit is over."""
     if sum(rank.exit is not None for rank in ranks) < size:
         watch.ended_since = None
     elif watch.ended_since is None:
@@ -208,7 +208,7 @@ def note_lingering(watch: Watch, ranks: list[Rank], size: int) -> bool:
 
 
 def end(process: subprocess.Popen[bytes], folder: Path) -> None:
-    """See to it that neither the launcher nor any rank is left."""
+    """End the launcher and all ranks that still live."""
     if process.poll() is None:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
@@ -222,10 +222,10 @@ def end(process: subprocess.Popen[bytes], folder: Path) -> None:
 
 
 def running(folder: Path) -> list[Rank]:
-    """List the ranks whose processes live."""
+    """List the ranks with living processes."""
     return [rank for rank in read_ranks(folder) if alive(rank.pid)]
 
 
 def stuck(ranks: list[Rank]) -> bool:
-    """Tell whether waiting is no use: a stopped process does not end by itself."""
+    """Return whether a process is stopped, and so does not end by itself."""
     return any(rank.stopped for rank in ranks)

@@ -1,4 +1,4 @@
-"""What the ranks of a run leave in `OUTPUT/.ranks`: who lives, how far each is, how each ended."""
+"""The records of the ranks in `OUTPUT/.ranks`: whether they live, their progress, and their end."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["Rank", "alive", "hung", "read_ranks"]
 
 @dataclass(frozen=True)
 class Rank:
-    """One rank: ``exit`` is None while it has not ended by itself; ``quiet`` is seconds since its last beat."""
+    """One rank: ``exit`` is None until the rank ends by itself; ``quiet`` are the seconds since its last beat."""
 
     rank: int
     pid: int
@@ -53,7 +53,7 @@ def read_rank(path: Path) -> Rank | None:
 
 
 def read_beat(path: Path) -> tuple[int, float]:
-    """Read how many places a rank has passed, and how long ago the last was; 0 before the first."""
+    """Return the number of points that a rank has passed, and the seconds since the last point (0 before the first)."""
     try:
         return int(path.read_text(encoding="utf-8") or 0), time.time() - path.stat().st_mtime
     except (OSError, ValueError):
@@ -61,7 +61,7 @@ def read_beat(path: Path) -> tuple[int, float]:
 
 
 def state_of(pid: int) -> str | None:
-    """Give the state letter of a process on Linux (T: stopped, Z: dead and not yet collected), or None."""
+    """Return the state letter of a process on Linux (T: stopped, Z: dead and not yet collected), or None."""
     try:
         return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rsplit(")", 1)[1].split()[0]
     except (OSError, IndexError):
@@ -69,7 +69,7 @@ def state_of(pid: int) -> str | None:
 
 
 def alive(pid: int) -> bool:
-    """Tell whether a process lives; one that is dead and not yet collected does not."""
+    """Return whether a process lives; a dead process that is not yet collected does not."""
     if state_of(pid) == "Z":
         return False
     try:
@@ -82,9 +82,9 @@ def alive(pid: int) -> bool:
 
 
 def hung(ranks: Sequence[Rank], timeout: float) -> Rank | None:
-    """Find the rank that the others wait for, once one has been quiet for too long.
+    """Return the rank that the others wait for, if a rank has been quiet for too long.
 
-    A stopped process is it; else the one that has passed the fewest places, and of those the quietest.
+    This is a stopped process, else the rank that has passed the fewest points, and among these the quietest.
     """
     running = [rank for rank in ranks if rank.exit is None]
     if not any(rank.quiet > timeout for rank in running):

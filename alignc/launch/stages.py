@@ -1,4 +1,4 @@
-"""Several runs as one build: their order, which are out of date and why, and models that are not there yet."""
+"""Several runs as one build: their order, the stages that are out of date, and missing models."""
 
 from __future__ import annotations
 
@@ -38,9 +38,9 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Options:
-    """What the caller wants of a run; `keep`: --overwrite is for what is out of date alone.
+    """The options of a run; `keep` limits --overwrite to stages that are out of date.
 
-    `functions` and `hosts` are allowed beside those of `alignc.toml`.
+    `functions` and `hosts` are allowed in addition to those of `alignc.toml`.
     """
 
     resume: bool = False
@@ -54,9 +54,9 @@ class Options:
 
 @dataclass(frozen=True)
 class Stage:
-    """A compiled spec among others. `makers`: the specs behind its `{run: …}`, by their places.
+    """A compiled spec among others. `makers` maps the path of each `{run: …}` to its spec.
 
-    `unfit` says why it cannot run on this machine (E606), where that is sure.
+    `unfit` is the diagnostic (E606) if the stage surely cannot run on this machine.
     """
 
     spec: str
@@ -68,29 +68,29 @@ class Stage:
 
     @property
     def job(self) -> dict[str, Any]:
-        """The content of its `job.json`."""
+        """The content of the `job.json` of this stage."""
         job: dict[str, Any] = json.loads(self.folder.files["job.json"])
         return job
 
     @property
     def output(self) -> Path:
-        """Its `output_dir`."""
+        """The `output_dir` of this stage."""
         return Path(self.job["spec"]["output_dir"])
 
     @property
     def allowed(self) -> Permissions:
-        """What it may run and reach."""
+        """The permissions of this stage."""
         return permissions(self.document.file, self.options.functions, self.options.hosts)
 
     @property
     def reads(self) -> dict[str, str]:
-        """The local models that it starts from, by setting."""
+        """The local models that this stage starts from, by setting."""
         return model_folders(self.job["spec"])
 
 
 @dataclass(frozen=True)
 class Assessment:
-    """What is to be done about a stage, the identity of its run, and the stages that must run before this is sure."""
+    """The decision about a stage, the identity of its run, and earlier stages that may change the decision."""
 
     stage: Stage
     decision: Decision
@@ -101,14 +101,14 @@ class Assessment:
 
     @property
     def runs(self) -> bool:
-        """Whether it will run, as far as is known before those ahead of it have run."""
+        """Whether the stage will run, as far as is known before the earlier stages have run."""
         return self.decision.action in ("start", "resume") or bool(self.after)
 
 
 def ordered(stages: Sequence[Stage]) -> tuple[Stage, ...]:
-    """Sort stages so that each comes after those whose models it starts from, else as they were named.
+    """Sort stages so that each stage comes after the stages whose models it starts from, else in the given order.
 
-    Raises DiagnosticError: E603 where two write to one `output_dir`, E001 where they wait for one another.
+    Raises DiagnosticError: E603 if two stages write to one `output_dir`, E001 if stages depend on each other.
     """
     _refuse_shared(stages)
     makers = {str(stage.output / "model"): stage for stage in stages}
@@ -118,7 +118,7 @@ def ordered(stages: Sequence[Stage]) -> tuple[Stage, ...]:
         if not ready:
             names = ", ".join(f"`{s.spec}`" for s in left)
             span = left[0].document.span(("model", "policy"))
-            raise DiagnosticError(Diagnostic("E001", f"{names} start from one another's models", span))
+            raise DiagnosticError(Diagnostic("E001", f"{names} depend on each other's models", span))
         done.append(ready[0])
         left.remove(ready[0])
     return tuple(done)
@@ -129,13 +129,15 @@ def _refuse_shared(stages: Sequence[Stage]) -> None:
     for stage in stages:
         first = seen.setdefault(stage.output, stage)
         if first is not stage:
-            message = f"`{first.spec}` and `{stage.spec}` write to one `output_dir`"
+            message = f"`{first.spec}` and `{stage.spec}` write to the same `output_dir`"
             span = stage.document.span(("output_dir",))
-            raise DiagnosticError(Diagnostic("E603", message, span, help="give each stage its own"))
+            raise DiagnosticError(
+                Diagnostic("E603", message, span, help="give each stage its own `output_dir`")
+            )
 
 
 def untrained(stages: Sequence[Stage]) -> list[Diagnostic]:
-    """Find the models that stages start from and that are not there: what another spec makes (E609), else E008."""
+    """List the missing models of stages: E609 if another spec trains the model, else E008."""
     coming = {str(stage.output / "model") for stage in stages}
     absent = [d for stage in stages for d in absent_models(stage.job["spec"], stage.document, coming, "E008")]
     return absent + [
@@ -147,7 +149,7 @@ def untrained(stages: Sequence[Stage]) -> list[Diagnostic]:
 
 
 def disallowed(stages: Sequence[Stage]) -> list[Diagnostic]:
-    """Find the functions and hosts that nobody allowed (E610, E611)."""
+    """List the functions and hosts that are not allowed (E610, E611)."""
     asking = [(stage, stage.job["spec"]) for stage in stages]
     return [d for stage, spec in asking for d in forbidden(spec, stage.document, stage.allowed)]
 
@@ -157,15 +159,13 @@ def _reads_at(stage: Stage, place: NodePath) -> str | None:
 
 
 def _untrained(stage: Stage, place: NodePath, maker: str) -> Diagnostic:
-    help_ = (
-        f"`alignc run {maker}` makes it; `alignc run --with-stages {stage.spec}` runs what is missing first"
-    )
-    message = f"the model that `{maker}` makes is not there yet"
+    help_ = f"run `alignc run {maker}` first, or `alignc run --with-stages {stage.spec}`"
+    message = f"the model of `{maker}` does not exist yet"
     return Diagnostic("E609", message, stage.document.span((*place, "run")), help=help_)
 
 
 def assess(stage: Stage) -> Assessment:
-    """Decide about a stage as its inputs are now."""
+    """Decide about a stage with its present inputs."""
     job, options = stage.job, stage.options
     inputs = digests(job["spec"]) | modules(job["spec"], stage.document)
     bounds = (options.max_steps, options.limit)
@@ -186,7 +186,7 @@ def assess(stage: Stage) -> Assessment:
 
 
 def prospects(stages: Sequence[Stage]) -> tuple[Assessment, ...]:
-    """Assess stages in their order; one that starts from a model yet to be made anew is settled when it is there."""
+    """Assess stages in their order; a stage that needs a model of an earlier stage is decided after that stage."""
     found: list[Assessment] = []
     for stage in stages:
         coming = {str(a.stage.output / "model"): a.stage.spec for a in found if a.runs}
@@ -196,22 +196,22 @@ def prospects(stages: Sequence[Stage]) -> tuple[Assessment, ...]:
 
 
 def refusals(found: Sequence[Assessment]) -> list[Diagnostic]:
-    """List what can be refused before anything runs."""
+    """List the refusals that are known before any stage runs."""
     unfit = [a.stage.unfit for a in found if a.runs and a.stage.unfit]
     return unfit + [refusal(a) for a in found if a.decision.action == "refuse" and not a.after]
 
 
 def refusal(found: Assessment) -> Diagnostic:
-    """Tell of an output folder that holds something else, at the spec's `output_dir`."""
+    """Make the diagnostic about an output folder that holds another run."""
     decision = found.decision
     span = found.stage.document.span(("output_dir",))
-    anew = [f"`{maker}` has made `{key}` anew" for key, maker in _made(found.stage, found.changed)]
+    anew = [f"`{maker}` has written `{key}` again" for key, maker in _made(found.stage, found.changed)]
     why = "; ".join([*([decision.why] if decision.why else []), *anew]) or None
     return Diagnostic(str(decision.code), decision.message, span, why=why, help=decision.help)
 
 
 def run_stage(found: Assessment, show: Callable[[str], None]) -> Outcome:
-    """Do what was decided. Raises DiagnosticError (E603, E604) for what is refused."""
+    """Carry out the decision about a stage. Raises DiagnosticError (E603, E604) if the decision is to refuse."""
     stage, action, options = found.stage, found.decision.action, found.stage.options
     if action == "refuse":
         raise DiagnosticError(refusal(found))
@@ -233,13 +233,13 @@ def run_stage(found: Assessment, show: Callable[[str], None]) -> Outcome:
 
 
 def reason(found: Assessment) -> str:
-    """Say in a few words why a stage is run, or that it is not."""
+    """Return the reason why a stage runs or does not run."""
     decision, stage = found.decision, found.stage
     if decision.action == "up_to_date":
-        return "up to date: its spec, data and models are what they were"
+        return "up to date: its spec, data and models are unchanged"
     if decision.action == "resume":
-        return "unfinished: it goes on from its newest checkpoint"
-    made = [f"`{key}` (made by {maker})" for key, maker in _made(stage, found.changed)]
+        return "unfinished: it continues from its newest checkpoint"
+    made = [f"`{key}` (trained by {maker})" for key, maker in _made(stage, found.changed)]
     others = [
         f"`{key}` ({_short(stage, key)})"
         for key in found.changed
@@ -249,7 +249,7 @@ def reason(found: Assessment) -> str:
         return f"out of date: the content of {', '.join([*made, *others])} has changed"
     if decision.why:
         return f"out of date: {decision.why}"
-    return "to be started over" if stage.options.overwrite and inspect(stage.output) else "not run yet"
+    return "starts again" if stage.options.overwrite and inspect(stage.output) else "not run yet"
 
 
 def _made(stage: Stage, keys: Sequence[str]) -> Iterator[tuple[str, str]]:

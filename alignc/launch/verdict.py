@@ -1,4 +1,4 @@
-"""How a run ended: from what it left behind to one exit code and its diagnostics. Pure."""
+"""The outcome of a run: one exit code and its diagnostics, as a pure function of the records of the run."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Outcome:
 
 
 def diagnostic(code: str, message: str, *, why: str | None = None, help: str | None = None) -> dict[str, Any]:  # noqa: A002
-    """Build a diagnostic without a place in the user's files."""
+    """Build a diagnostic without a span in a file of the user."""
     place = dict.fromkeys(("file", "line", "column", "end_line", "end_column"))
     return {"code": code, "severity": "error", "message": message, "why": why, "help": help, **place}
 
@@ -40,7 +40,7 @@ def verdict(
     hung: Rank | None = None,
     log: str = "run.log",
 ) -> Outcome:
-    """Name the first cause: what followed from it on other ranks is not told."""
+    """Return the outcome for the first cause; consequences on other ranks are not reported."""
     if hung is not None:
         return Outcome(RUN_FAILED, (hanging(hung, size),))
     if status.get("exit") in ENDED_WELL:
@@ -55,25 +55,27 @@ def verdict(
         return Outcome(int(status["exit"]), tuple(status.get("diagnostics", ())))
     if signum:
         return Outcome(130 if signum == signal.SIGINT else 75)
-    ended = diagnostic("E806", f"the job ended with status {returned} and left no reason", why=f"see {log}")
+    ended = diagnostic(
+        "E806", f"the job ended with status {returned} and recorded no reason", why=f"see {log}"
+    )
     return Outcome(RUN_FAILED, (ended,))
 
 
 def dying(rank: Rank, size: int, log: str) -> dict[str, Any]:
-    """Tell of a rank that died."""
+    """Report a rank that died."""
     return diagnostic(
         "E803",
-        f"rank {rank.rank} of {size} died (process {rank.pid}); the others were ended",
-        why=f"it left no reason: often the system killed it for memory; its output is in {log}",
-        help="go on from the last checkpoint with --resume",
+        f"rank {rank.rank} of {size} died (process {rank.pid}); alignc ended the other ranks",
+        why=f"the rank recorded no reason; often the system kills a process for memory; its output is in {log}",
+        help="continue from the last checkpoint with --resume",
     )
 
 
 def hanging(rank: Rank, size: int) -> dict[str, Any]:
-    """Tell of a rank that stands still."""
+    """Report a rank without progress."""
     return diagnostic(
         "E804",
         f"rank {rank.rank} of {size} hangs (process {rank.pid}): no progress for {rank.quiet:.0f} s",
-        why="the others wait for it; all were ended",
-        help="go on with --resume; `launch.timeout` sets how long ranks are waited for",
+        why="the other ranks waited for this rank; alignc ended all ranks",
+        help="continue with --resume; `launch.timeout` sets the time that ranks wait for each other",
     )

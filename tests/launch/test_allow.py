@@ -188,7 +188,10 @@ def test_everything_that_is_wrong_with_a_file_is_told_at_once(here: Path):
     assert found.keys() == {("E002", 1), ("E002", 5), ("E003", 6)}
     assert found["E002", 1].help == "did you mean `allow`?"
     assert found["E002", 5].help == "did you mean `functions`?"
-    assert found["E003", 6].message == "`allow.functions` holds `judge`, which is no `module:function`"
+    assert (
+        found["E003", 6].message
+        == "`allow.functions` holds `judge`, which does not have the form `module:function`"
+    )
 
 
 def test_the_schema_takes_what_the_reader_takes():

@@ -99,7 +99,7 @@ def job(**train: object) -> dict[str, object]:
 def test_a_refusal_says_what_differs(before: tuple, after: tuple, said: str):  # type: ignore[type-arg]
     existing = Existing("b", False, settings(*before))
     decision = decide(existing, "a", resume=True, overwrite=False, settings=settings(*after))
-    assert decision.why == f"what differs from it is {said}"
+    assert decision.why == f"the differences are: {said}"
 
 
 def test_a_refusal_names_five_settings_at_most():

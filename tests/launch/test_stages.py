@@ -88,8 +88,8 @@ def test_what_changed_is_named_with_its_maker(here: Path):
     assert (refused.code, refused.span.file) == ("E603", "dpo.yaml")
     assert refused.why is not None
     assert "`model.policy`" in refused.why
-    assert "`sft.yaml` has made" in refused.why
-    assert "model.policy` (made by sft.yaml) has changed" in reason(found[1])
+    assert "`sft.yaml` has written" in refused.why
+    assert "model.policy` (trained by sft.yaml) has changed" in reason(found[1])
 
 
 def test_a_model_that_is_not_there_names_the_command(here: Path):
@@ -153,14 +153,14 @@ def test_missing_stages_are_taken_in_as_they_are_written(here: Path):
 
 def test_two_stages_cannot_share_a_folder(here: Path):
     Path("other.yaml").write_text(SFT + "output_dir: runs/sft\n")
-    with pytest.raises(DiagnosticError, match="write to one `output_dir`"):
+    with pytest.raises(DiagnosticError, match="write to the same `output_dir`"):
         api.staged(["sft.yaml", "other.yaml"], (), Options())
 
 
 def test_stages_that_start_from_one_another_by_path(here: Path):
     for name, other in (("a", "b"), ("b", "a")):
         Path(f"{name}.yaml").write_text(DPO.replace("{run: sft.yaml}", f"./runs/{other}/model"))
-    with pytest.raises(DiagnosticError, match="one another"):
+    with pytest.raises(DiagnosticError, match="depend on each other"):
         api.staged(["a.yaml", "b.yaml"], (), Options())
 
 
