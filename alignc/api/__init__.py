@@ -18,7 +18,7 @@ from alignc.point.evaluate import at_mixture, at_point
 
 if TYPE_CHECKING:
     from alignc.diff import Difference
-    from alignc.plan.build import Plan
+    from alignc.plan.build import ResourcePlan
     from alignc.verify import Verified
 
 __all__ = [
@@ -105,7 +105,7 @@ def compile(  # noqa: A001
 class Planned:
     """A spec's plan, warnings, and what refuses it (E606), if anything does."""
 
-    plan: Plan
+    plan: ResourcePlan
     warnings: tuple[Diagnostic, ...]
     refusal: Diagnostic | None
     texts: Mapping[str, str]
@@ -113,7 +113,7 @@ class Planned:
 
 def plan(
     path: Spec, overrides: Sequence[str] = (), *, memory: int | None = None, source: str | None = None
-) -> Plan:
+) -> ResourcePlan:
     """Plan a spec: what it will take, before a model is loaded. `memory`: bytes that a process may use.
 
     Of a spec of several sources, `source` takes one, which is planned as if it stood alone; without it all are planned.

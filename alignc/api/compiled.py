@@ -9,9 +9,12 @@ from os import PathLike
 from pathlib import Path
 
 from alignc.checks import check
+from alignc.contract.job import Job
+from alignc.contract.needs import LossNeeds
 from alignc.diagnostics import Diagnostic, DiagnosticError, apply_waivers, did_you_mean, in_reading_order
 from alignc.emit import JobFolder, job_folder
-from alignc.emit.mixture import PartOfJob, mixed_folder
+from alignc.emit.job_json import job_of
+from alignc.emit.mixture import PartOfJob, mixed_folder, mixed_job
 from alignc.explain import Explanation, explanation
 from alignc.explain.mixture import Mixed, mixed
 from alignc.load.load import Loaded, load
@@ -22,7 +25,7 @@ from alignc.load.pipeline import stages
 from alignc.lower.loss import Loss
 from alignc.lower.lower import lower
 from alignc.lower.mixture import lower_parts
-from alignc.plan import Needs, needs
+from alignc.plan import needs
 
 __all__ = ["Compiled", "Mixture", "Report", "Spec", "built", "lowered", "specs_of", "validate"]
 
@@ -48,14 +51,19 @@ class Compiled:
 
     spec: Loaded
     loss: Loss
-    needs: Needs
+    needs: LossNeeds
     explanation: Explanation
     warnings: tuple[Diagnostic, ...]
 
     @property
-    def whole(self) -> tuple[Loaded, Loss, Needs, Explanation]:
+    def whole(self) -> tuple[Loaded, Loss, LossNeeds, Explanation]:
         """All that a job is emitted from."""
         return self.spec, self.loss, self.needs, self.explanation
+
+    @property
+    def job(self) -> Job:
+        """The resolved job, which `job.json` holds."""
+        return job_of(*self.whole)
 
     def folder(self, *, standalone: bool = False) -> JobFolder:
         """Emit the job folder."""
@@ -80,6 +88,11 @@ class Mixture:
     def losses(self) -> dict[str, Loss]:
         """The loss of each source."""
         return {name: part.loss for name, part in self.parts.items()}
+
+    @property
+    def job(self) -> Job:
+        """The resolved job, which `job.json` holds."""
+        return mixed_job(self.spec, self.parts, self.explanation)
 
     def folder(self, *, standalone: bool = False) -> JobFolder:
         """Emit the job folder."""

@@ -12,7 +12,7 @@ from alignc.load.pipeline import producers
 
 if TYPE_CHECKING:
     from alignc.launch import Assessment, Options, Stage
-    from alignc.plan.build import Plan
+    from alignc.plan.build import ResourcePlan
     from alignc.plan.machine import Memory
 
 __all__ = ["Ran", "resources_of", "run", "run_stages", "staged"]
@@ -148,7 +148,7 @@ def _stage(spec: str, overrides: Sequence[str], options: Options) -> Stage:
 
 def resources_of(
     found: Compiled | Mixture, *, read_data: bool, given: int | None = None, memory: Memory | None = None
-) -> Plan:
+) -> ResourcePlan:
     """Plan what a compiled spec takes. `given`: the parameters of models that are not here."""
     from alignc.launch.planning import plan_of, plan_of_mixture
 

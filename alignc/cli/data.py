@@ -13,7 +13,7 @@ from alignc.api import Compiled, Mixture, built
 from alignc.cli.codes import FINDINGS, SOUND
 from alignc.cli.options import overrides, spec_argument
 from alignc.cli.show import colored, diagnostic, show_diagnostics
-from alignc.emit.job_json import job_data
+from alignc.emit.job_json import job_of
 from alignc.emit.mixture import PartOfJob
 
 if TYPE_CHECKING:
@@ -71,13 +71,11 @@ def _told(seen: Preview, stop: Any | None, ids: bool, as_json: bool) -> bool:
 
 
 def _prepared(compiled: PartOfJob) -> tuple[DataSettings, Any]:
-    from alignc.contract.job import job_from
     from alignc.runtime.data import settings_from_job
     from alignc.runtime.data.tokenizer import load_tokenizer
 
-    data = job_data(compiled.spec, compiled.loss, compiled.needs, compiled.explanation)
-    job = job_from(data)
-    return settings_from_job(job), load_tokenizer(job.spec.model, job.spec.data.chat_template)
+    job = job_of(compiled.spec, compiled.loss, compiled.needs, compiled.explanation)
+    return settings_from_job(job), load_tokenizer(job.spec.model, job.rows.chat_template)
 
 
 def _previewed(

@@ -13,7 +13,7 @@ from alignc.api import Planned, planned, specs_of
 from alignc.cli.codes import FINDINGS, SOUND
 from alignc.cli.options import overrides, source, spec_argument
 from alignc.cli.show import show_diagnostics
-from alignc.plan.build import Plan
+from alignc.plan.build import ResourcePlan
 from alignc.plan.machine import parse_size
 from alignc.plan.show import show
 
@@ -90,7 +90,7 @@ def _count(text: str | None) -> int | None:
         raise click.UsageError(f"`{text}` is not a count; write for example 0.5B or 494M") from None
 
 
-def _data(plan: Plan) -> dict[str, Any]:
+def _data(plan: ResourcePlan) -> dict[str, Any]:
     data = dataclasses.asdict(plan)
     for phase, one in zip(data["phases"], plan.phases, strict=True):
         phase |= {"total": one.total, "least": one.least}

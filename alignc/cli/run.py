@@ -11,6 +11,7 @@ from alignc.cli.codes import ENVIRONMENT, SOUND
 from alignc.cli.options import overrides
 from alignc.cli.show import diagnostic, show_diagnostics
 from alignc.launch import Assessment, Options, reason, refusals
+from alignc.plan import roles
 
 __all__ = ["command"]
 
@@ -112,11 +113,12 @@ def _planned(ahead: Sequence[Assessment], overrides: Sequence[str]) -> int:
 def _plan(file: str, overrides: Sequence[str]) -> str:
     compiled = built(file, overrides)
     job, explained = compiled.spec.job, compiled.explanation
-    needs = [p.needs for p in compiled.parts.values()] if isinstance(compiled, Mixture) else [compiled.needs]
+    parts = list(compiled.parts.values()) if isinstance(compiled, Mixture) else [compiled]
     show_diagnostics(compiled.warnings, compiled.spec.document.texts)
-    roles = ", ".join(dict.fromkeys(f"{r.role} ({r.weights})" for each in needs for r in each.roles))
+    held = [role for part in parts for role in roles(part.needs, part.loss, part.spec.job)]
+    models = ", ".join(dict.fromkeys(f"{role.role} ({role.weights})" for role in held))
     return (
-        f"{file}: {explained.formula}\n  models: {roles}\n"
+        f"{file}: {explained.formula}\n  models: {models}\n"
         f"  {job.launch.num_processes} process(es) of {job.launch.engine}; the output folder is {job.output_dir}"
     )
 

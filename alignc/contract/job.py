@@ -1,43 +1,55 @@
-"""The resolved job, read from `job.json` into frozen dataclasses."""
+"""The resolved job: `job.json` as frozen dataclasses, which the compiler writes and the job reads.
+
+`to_json` and `read_job` are the two directions of one form: what the one writes, the other reads as an equal job.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from .failure import Failure
-from .models import anchors
-from .outputs import OUTPUTS
+from .models import ROLLOUT
+from .needs import LossNeeds, needs_from
+from .plain import build, left_out, optional, to_plain
+from .rows import Data, GivenData, SampledData, Sources, data_from
 
 __all__ = [
     "Adapter",
-    "Data",
+    "Critic",
     "Formula",
     "Job",
     "Launch",
     "Model",
-    "Plan",
     "Reference",
     "Spec",
     "Train",
     "job_from",
     "read_job",
+    "spec_from",
+    "to_json",
 ]
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class Reference:
     """Where reference log-probabilities come from: initial, path, adapter_off, previous_iterate, ema or none."""
 
+    path: str | None = field(default=None, kw_only=True)
+    kind: str
+    decay: float | None = left_out()
+
+
+@dataclass(frozen=True)
+class Critic:
+    """What learns the value of a state: a ``head`` on the policy's trunk, or a ``model`` that starts from ``path``."""
+
     kind: str
     path: str | None = None
-    decay: float | None = None
 
 
 @dataclass(frozen=True)
@@ -58,45 +70,11 @@ class Model:
     policy: str | Mapping[str, Any]
     reference: Reference
     adapter: Adapter | None = None
-    critic: Mapping[str, Any] | None = None
+    critic: Critic | None = None
     dtype: str | None = None
     attn_implementation: str | None = None
     revision: str | None = None
     trust_remote_code: bool = False
-
-
-@dataclass(frozen=True)
-class Data:
-    """The rows: where they are, how their columns are called, what becomes of bad ones.
-
-    From ``completions_per_prompt`` on it is about prompts whose responses the policy samples.
-    """
-
-    kind: str
-    source: str
-    split: str
-    columns: Mapping[str, str]
-    chat_template: str | None
-    max_rows: int | None
-    eval: Mapping[str, Any] | None
-    on_bad_row: str
-    max_refused: int
-    max_cut: float
-    completions_per_prompt: int = 1
-    max_new_tokens: int = 64
-    temperature: float = 1.0
-    top_p: float = 1.0
-    sampler: str = "transformers"
-    missing_eos_reward: float | None = None
-    reward: Any = None
-    oracle: Any = None
-    opponent: Mapping[str, Any] | None = None
-    iterations: int = 1
-
-    @property
-    def online(self) -> bool:
-        """Whether the policy makes its own responses."""
-        return self.kind in ONLINE
 
 
 @dataclass(frozen=True)
@@ -111,6 +89,8 @@ class Train:
     gradient_accumulation_steps: int
     num_train_epochs: float
     max_steps: int
+    rollout_epochs: int = field(default=1, kw_only=True)
+    rollout_minibatches: int = field(default=1, kw_only=True)
     max_length: int
     max_grad_norm: float | None
     weight_decay: float
@@ -132,8 +112,6 @@ class Train:
     metric_for_best_model: str | None
     greater_is_better: bool | None
     early_stopping_patience: int | None
-    rollout_epochs: int = 1
-    rollout_minibatches: int = 1
 
 
 @dataclass(frozen=True)
@@ -162,46 +140,14 @@ class Spec:
     launch: Launch
     output_dir: str
 
-
-STATISTICS = {"matched", "mean", "running"}
-ONLINE = {"prompts", "self_play"}
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What the loss needs: responses in order, anchors, columns, totals, and its values at step 0.
-
-    A rollout also needs to know how its ``advantage`` and other ``token_columns`` come about, which ``baseline`` is
-    estimated, and which metrics are ``ratios``: 1 at a rollout's first step. ``others`` are anchors that are models of
-    their own: a folder or hub id by the anchor's name.
-    """
-
-    responses: list[str]
-    anchors: list[str]
-    columns: list[str]
-    outputs: list[str]
-    statistics: Mapping[str, str]
-    statistic_responses: list[str]
-    loss_responses: list[str]
-    convert: str | None
-    totals: list[str]
-    coupled: bool
-    metrics: list[str]
-    step0: Mapping[str, float]
-    advantage: Mapping[str, Any] | None = None
-    token_columns: list[str] = field(default_factory=list)
-    ratios: list[str] = field(default_factory=list)
-    baseline: Mapping[str, Any] | None = None
-    others: Mapping[str, str] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        """Refuse what this runtime does not compute, rather than leave it out."""
-        asked = [*(set(self.outputs) - OUTPUTS.keys()), *(set(self.statistics.values()) - STATISTICS)]
-        asked += set(self.anchors) - set(anchors()) - self.others.keys()
-        if asked:
-            raise Failure(
-                "E806", f"this runtime does not compute what the objective needs: {', '.join(asked)}"
-            )
+    def of(self, rows: GivenData | SampledData, needs: LossNeeds) -> Spec:
+        """Return the spec of one source as if it stood alone; where its loss reads no reference, it has none."""
+        stored = {ROLLOUT} if rows.online else set()
+        reference = self.model.reference
+        if not set(needs.anchors) - stored - needs.others.keys():
+            reference = dataclasses.replace(reference, kind="none")
+        model = dataclasses.replace(self.model, reference=reference)
+        return dataclasses.replace(self, data=rows, model=model)
 
 
 @dataclass(frozen=True)
@@ -214,21 +160,48 @@ class Formula:
 
 @dataclass(frozen=True)
 class Job:
-    """A whole resolved job."""
+    """A whole resolved job. ``origins`` tell where each value of the spec comes from, by its dotted path."""
 
     alignc: str
     name: str
     spec: Spec
     origins: Mapping[str, str]
-    plan: Plan
+    plan: LossNeeds
     formula: Formula
-    parts: tuple[Job, ...] = ()
-    """Of several sources of rows: the job of each by itself."""
 
     @property
     def output_dir(self) -> Path:
         """The folder that everything the job makes goes into."""
         return Path(self.spec.output_dir)
+
+    @property
+    def parts(self) -> tuple[Job, ...]:
+        """The job of each of several sources as if it stood alone; empty where there is one source."""
+        if not isinstance(self.spec.data, Sources):
+            return ()
+        together = zip(self.spec.data.sources.values(), self.plan.parts, strict=True)
+        return tuple(
+            dataclasses.replace(self, spec=self.spec.of(own, needs), plan=needs) for own, needs in together
+        )
+
+    @property
+    def rows(self) -> GivenData | SampledData:
+        """The job's one source of rows. TypeError where there are several."""
+        if isinstance(self.spec.data, Sources):
+            raise TypeError("each of several sources has rows of its own")
+        return self.spec.data
+
+    @property
+    def prompts(self) -> SampledData:
+        """The prompts that the policy answers. TypeError where the responses are given."""
+        if not isinstance(self.spec.data, SampledData):
+            raise TypeError("the responses of this job are given")
+        return self.spec.data
+
+
+def to_json(job: Job) -> str:
+    """Write `job.json`; the same job gives the same bytes."""
+    return json.dumps(to_plain(job), indent=1, ensure_ascii=False) + "\n"
 
 
 def read_job(path: Path) -> Job:
@@ -241,63 +214,30 @@ def read_job(path: Path) -> Job:
 
 def job_from(data: Mapping[str, Any]) -> Job:
     """Build a job from the parsed `job.json`. Failure E806 for unknown or missing keys."""
-    spec = dict(data.get("spec") or {})
-    if sources := (spec.get("data") or {}).get("sources"):
-        return mixture_from(data, spec, list(sources.values()))
-    parts = {"model": model_from(spec.get("model") or {})}
-    parts |= {name: build(kind, spec.get(name) or {}, name) for name, kind in SECTIONS.items()}
     whole = {
-        "spec": build(Spec, {**spec, **parts}, "spec"),
-        "plan": build(Plan, data.get("plan") or {}, "plan"),
+        "spec": spec_from(data.get("spec") or {}),
+        "plan": needs_from(data.get("plan") or {}),
         "formula": build(Formula, data.get("formula") or {}, "formula"),
     }
     return build(Job, {**data, **whole}, "job")
 
 
-def mixture_from(data: Mapping[str, Any], spec: Mapping[str, Any], sources: Sequence[Any]) -> Job:
-    """Build the job of several sources, and one for each as if it stood alone; `data` of the whole is the first's."""
-    plan = dict(data.get("plan") or {})
-    plans = plan.pop("parts", None) or []
-    parts = tuple(
-        job_from(
-            {**data, "spec": {**spec, "data": source, "model": model_of_part(spec, source, own)}, "plan": own}
-        )
-        for source, own in zip(sources, plans, strict=True)
-    )
-    whole = job_from({**data, "spec": {**spec, "data": sources[0]}, "plan": plan})
-    return dataclasses.replace(whole, parts=parts)
-
-
-def model_of_part(
-    spec: Mapping[str, Any], source: Mapping[str, Any], plan: Mapping[str, Any]
-) -> dict[str, Any]:
-    """Take the reference from the model section of a source whose loss reads none, as in a job of its own."""
-    model, stored = dict(spec.get("model") or {}), {"rollout"} if source.get("kind") in ONLINE else set()
-    if set(plan.get("anchors", ())) - stored - set(plan.get("others", ())):
-        return model
-    return {**model, "reference": {**(model.get("reference") or {}), "kind": "none"}}
-
-
-SECTIONS: Mapping[str, Any] = {"data": Data, "train": Train, "launch": Launch}
+def spec_from(data: Mapping[str, Any]) -> Spec:
+    """Build the resolved spec from plain data. Failure E806 for unknown or missing keys."""
+    sections = {
+        "model": model_from(data.get("model") or {}),
+        "data": data_from(data.get("data") or {}),
+        "train": build(Train, data.get("train") or {}, "train"),
+        "launch": build(Launch, data.get("launch") or {}, "launch"),
+    }
+    return build(Spec, {**data, **sections}, "spec")
 
 
 def model_from(data: Mapping[str, Any]) -> Model:
-    """Build the model section with its reference and adapter."""
-    reference = build(Reference, data.get("reference") or {"kind": "none"}, "model.reference")
-    adapter = data.get("adapter") and build(Adapter, data["adapter"], "model.adapter")
-    return build(Model, {**data, "reference": reference, "adapter": adapter or None}, "model")
-
-
-def build(kind: type[T], data: Mapping[str, Any], where: str) -> T:
-    """Build a dataclass from a mapping that has its keys and no others."""
-    fields = {f.name: f for f in dataclasses.fields(kind)}  # type: ignore[arg-type]
-    unknown = sorted(set(data) - set(fields))
-    needed = {n for n, f in fields.items() if f.default is f.default_factory is dataclasses.MISSING}
-    missing = sorted(needed - set(data))
-    if unknown or missing:
-        raise Failure(
-            "E806",
-            f"job.json does not fit this runtime: {where} has unknown keys {unknown}, lacks {missing}",
-            help="compile the spec again with the alignc that runs it",
-        )
-    return kind(**data)
+    """Build the model section with its reference, its adapter and its critic."""
+    nested = {
+        "reference": build(Reference, data.get("reference") or {"kind": "none"}, "model.reference"),
+        "adapter": optional(Adapter, data.get("adapter"), "model.adapter"),
+        "critic": optional(Critic, data.get("critic"), "model.critic"),
+    }
+    return build(Model, {**data, **nested}, "model")

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from alignc.contract.needs import LossNeeds
 from alignc.diff.model import Change
 from alignc.load.document import leaves
 from alignc.load.load import Loaded
 from alignc.lower.loss import Loss
-from alignc.plan import Needs, Role
+from alignc.plan import Role, roles
 from alignc.printers.formula import text
 from alignc.yaml.scalars import scalar_text
 
 __all__ = ["changes"]
 
-Spec = tuple[Loaded, Loss, Needs]
+Spec = tuple[Loaded, Loss, LossNeeds]
 SECTIONS = ("model", "data", "train", "launch")
 
 
@@ -25,7 +26,7 @@ def changes(a: Spec, b: Spec) -> tuple[Change, ...]:
         *_formula(a[1], b[1]),
         *_terms(a[0], b[0]),
         *_parameters(a, b),
-        *_models(a[2], b[2]),
+        *_models(a, b),
         *_named("column", a[2].columns, b[2].columns, "the data needs"),
         *_named("response", a[2].responses, b[2].responses, "a row has"),
         *_named("metric", a[2].metrics, b[2].metrics, "logged:"),
@@ -103,8 +104,9 @@ def _plain(value: object) -> str:
     return f"{value:g}" if isinstance(value, float) else scalar_text(value)
 
 
-def _models(a: Needs, b: Needs) -> Iterator[Change]:
-    mine, theirs = ({r.role: r for r in x.roles} for x in (a, b))
+def _models(a: Spec, b: Spec) -> Iterator[Change]:
+    held = [roles(needs, loss, loaded.job) for loaded, loss, needs in (a, b)]
+    mine, theirs = ({r.role: r for r in each} for each in held)
     for role in dict.fromkeys((*mine, *theirs)):
         one, other = mine.get(role), theirs.get(role)
         if one == other:
@@ -115,19 +117,20 @@ def _models(a: Needs, b: Needs) -> Iterator[Change]:
             yield _change("model", role, *shown, words=words)
         else:
             yield _change("model", role, _work(one), _work(other))
-    forwards = [sum(r.forwards for r in x.roles) for x in (a, b)]
+    forwards = [sum(r.forwards for r in each) for each in held]
     if forwards[0] != forwards[1]:
         yield _change("forwards", "forwards a row", forwards[0], forwards[1])
-    if a.coupled != b.coupled:
-        words = f"the rows of a global batch are {'no longer' if a.coupled else 'now'} coupled"
-        yield _change("forwards", "coupling", a.coupled, b.coupled, words)
+    mine_coupled, theirs_coupled = a[2].coupled, b[2].coupled
+    if mine_coupled != theirs_coupled:
+        words = f"the rows of a global batch are {'no longer' if mine_coupled else 'now'} coupled"
+        yield _change("forwards", "coupling", mine_coupled, theirs_coupled, words)
 
 
 def _work(role: Role) -> str:
     return f"{role.weights}; {role.forwards} forward{'s' if role.forwards != 1 else ''} a row"
 
 
-def _named(kind: str, a: tuple[str, ...], b: tuple[str, ...], words: str) -> Iterator[Change]:
+def _named(kind: str, a: Sequence[str], b: Sequence[str], words: str) -> Iterator[Change]:
     for name in a:
         if name not in b:
             yield _change(kind, name, name, None, f"{words} {name} no longer")
@@ -136,7 +139,7 @@ def _named(kind: str, a: tuple[str, ...], b: tuple[str, ...], words: str) -> Ite
             yield _change(kind, name, None, name, f"{words} {name} now")
 
 
-def _step0(a: Needs, b: Needs) -> Iterator[Change]:
+def _step0(a: LossNeeds, b: LossNeeds) -> Iterator[Change]:
     for name in dict.fromkeys((*a.step0, *b.step0)):
         one, other = a.step0.get(name), b.step0.get(name)
         shown = [None if x is None else f"{x:.6g}" for x in (one, other)]

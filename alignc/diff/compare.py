@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 
+from alignc.contract.needs import LossNeeds
 from alignc.contract.responses import PAIR
 from alignc.diff.changes import changes
 from alignc.diff.conditions import Condition, applied, candidates, combined
@@ -17,11 +18,10 @@ from alignc.graph.nodes import Column
 from alignc.graph.rewrite import inputs
 from alignc.load.load import Loaded
 from alignc.lower.loss import Loss
-from alignc.plan import Needs
 
 __all__ = ["Spec", "compare"]
 
-Spec = tuple[Loaded, Loss, Needs]
+Spec = tuple[Loaded, Loss, LossNeeds]
 SECONDS = 1.5
 """Time for conditions of two parts; each by itself is always tried."""
 

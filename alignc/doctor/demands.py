@@ -18,7 +18,7 @@ from alignc.launch import Options, Stage, disallowed, untrained
 from alignc.load.disk import is_file
 from alignc.load.paths import missing_files
 from alignc.load.pipeline import producers
-from alignc.plan.build import Plan
+from alignc.plan.build import ResourcePlan
 from alignc.plan.show import gib
 
 __all__ = ["Demands", "demands", "lacking", "needed"]
@@ -162,7 +162,7 @@ def _room(group: str, each: Demands) -> Finding:
     return place(group, "output_dir", Path(spec["output_dir"]), help_, wanted)
 
 
-def room(spec: Mapping[str, Any], plan: Plan) -> int:
+def room(spec: Mapping[str, Any], plan: ResourcePlan) -> int:
     """Estimate the bytes of a run on the disk: its checkpoints in float32, the best and the next one, and the model."""
     [policy, *_] = plan.sizes
     trained = policy.trained or 0

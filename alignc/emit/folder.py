@@ -9,14 +9,15 @@ from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
+from alignc.contract.job import to_json
+from alignc.contract.needs import LossNeeds
 from alignc.emit.config import accelerate_yaml, deepspeed_json, launch_values
-from alignc.emit.job_json import job_json
+from alignc.emit.job_json import job_of
 from alignc.emit.render import rendered
 from alignc.emit.source import header, loss_source
 from alignc.explain import Explanation
 from alignc.load.load import Loaded
 from alignc.lower.loss import Loss
-from alignc.plan import Needs
 
 __all__ = ["BUNDLE", "JobFolder", "job_folder", "package_names", "runtime_files", "write"]
 
@@ -43,7 +44,7 @@ class JobFolder:
 
 
 def job_folder(
-    spec: Loaded, loss: Loss, needs: Needs, explained: Explanation, *, standalone: bool = False
+    spec: Loaded, loss: Loss, needs: LossNeeds, explained: Explanation, *, standalone: bool = False
 ) -> JobFolder:
     """Emit a job. `standalone` brings the runtime along, so that the folder runs where alignc is not installed."""
     job = spec.job
@@ -56,7 +57,7 @@ def job_folder(
     files = {
         "train.py": rendered("train.py.j2", **values),
         "loss.py": loss_source(loss, explained),
-        "job.json": job_json(spec, loss, needs, explained),
+        "job.json": to_json(job_of(spec, loss, needs, explained)),
         "accelerate.yaml": accelerate_yaml(job),
         "deepspeed.json": deepspeed_json(job),
         "launch.sh": rendered("launch.sh.j2", **values),

@@ -2,61 +2,38 @@
 
 from __future__ import annotations
 
-import json
 import os
 from typing import Any
 
 from alignc import __version__
+from alignc.contract.job import Formula, Job, Spec, spec_from
+from alignc.contract.needs import LossNeeds
+from alignc.contract.plain import to_plain
 from alignc.explain import Explanation
 from alignc.load.document import leaves
 from alignc.load.load import Loaded
 from alignc.lower.loss import Loss
-from alignc.plan import Needs
+from alignc.plan.needs import reference_of
 from alignc.printers.formula import latex
 from alignc.printers.terms import objective, term_losses
 from alignc.yaml.source import NodePath
 
-__all__ = ["job_data", "job_json", "resolved"]
+__all__ = ["formula_latex", "formula_text", "job_of", "origins", "spec_of"]
 
 
-def job_json(spec: Loaded, loss: Loss, needs: Needs, explained: Explanation) -> str:
-    """Write `job.json`; the same spec gives the same bytes."""
-    return json.dumps(job_data(spec, loss, needs, explained), indent=1, ensure_ascii=False) + "\n"
+def job_of(spec: Loaded, loss: Loss, needs: LossNeeds, explained: Explanation) -> Job:
+    """Resolve a spec of one source to the job that is run."""
+    resolved = spec_of(spec, reference_of(needs, spec.job))
+    formula = Formula(formula_text(explained), formula_latex(loss))
+    return Job(__version__, spec.job.name, resolved, origins(spec, to_plain(resolved)), needs, formula)
 
 
-def job_data(spec: Loaded, loss: Loss, needs: Needs, explained: Explanation) -> dict[str, Any]:
-    """Collect the content of `job.json`."""
-    data = resolved(spec, needs.reference)
-    return {
-        "alignc": __version__,
-        "name": spec.job.name,
-        "spec": data,
-        "origins": origins(spec, data),
-        "plan": {
-            "responses": list(needs.responses),
-            "anchors": list(needs.anchors),
-            "columns": list(needs.columns),
-            "outputs": list(needs.outputs),
-            "statistics": needs.statistics,
-            "statistic_responses": list(needs.statistic_responses),
-            "loss_responses": list(needs.loss_responses),
-            "convert": needs.convert,
-            "totals": list(needs.totals),
-            "coupled": needs.coupled,
-            "metrics": list(needs.metrics),
-            "step0": needs.step0,
-            "advantage": needs.advantage,
-            "token_columns": list(needs.token_columns),
-            "ratios": list(needs.ratios),
-            "baseline": needs.baseline,
-            "others": needs.others,
-        },
-        "formula": {"text": formula_text(explained), "latex": formula_latex(loss)},
-    }
-
-
-def resolved(spec: Loaded, reference: str) -> dict[str, Any]:
+def spec_of(spec: Loaded, reference: str) -> Spec:
     """Fill in what the spec left open, and where reference log-probabilities come from."""
+    return spec_from(_filled(spec, reference))
+
+
+def _filled(spec: Loaded, reference: str) -> dict[str, Any]:
     data = spec.job.model_dump()
     data["objective"]["parameters"] = {n: b.value for n, b in spec.parameters.items()} | {
         f"{source.label}.{n}": b.value

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from alignc import __version__
+from alignc.contract.job import Formula, Job, to_json
+from alignc.contract.needs import LossNeeds
+from alignc.contract.plain import to_plain
 from alignc.emit.config import accelerate_yaml, deepspeed_json, launch_values
 from alignc.emit.folder import JobFolder, package_names, runtime_files
-from alignc.emit.job_json import formula_latex, formula_text, job_data, origins, resolved
+from alignc.emit.job_json import formula_latex, formula_text, origins, spec_of
 from alignc.emit.render import rendered
 from alignc.emit.source import header, loss_source
 from alignc.explain import Explanation
@@ -19,9 +20,9 @@ from alignc.explain.mixture import Mixed
 from alignc.load.load import Loaded
 from alignc.lower.loss import Loss
 from alignc.lower.mixture import own_metric
-from alignc.plan import Needs
+from alignc.plan.needs import reference_of
 
-__all__ = ["PartOfJob", "mixed_data", "mixed_folder"]
+__all__ = ["PartOfJob", "mixed_folder", "mixed_job"]
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ class PartOfJob:
 
     spec: Loaded
     loss: Loss
-    needs: Needs
+    needs: LossNeeds
     explanation: Explanation
 
 
@@ -58,7 +59,7 @@ def mixed_folder(
         "train.py": rendered("train.py.j2", **values),
         "loss.py": rendered("mixed_loss.py.j2", **values),
         **{f"{module}.py": text for module, text in sources.items()},
-        "job.json": json.dumps(mixed_data(spec, parts, explained), indent=1, ensure_ascii=False) + "\n",
+        "job.json": to_json(mixed_job(spec, parts, explained)),
         "accelerate.yaml": accelerate_yaml(job),
         "deepspeed.json": deepspeed_json(job),
         "launch.sh": rendered("launch.sh.j2", **values),
@@ -74,23 +75,19 @@ def _digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def mixed_data(spec: Loaded, parts: Mapping[str, PartOfJob], explained: Mixed) -> dict[str, Any]:
-    """Collect the content of `job.json`: the plan of the whole, and the plan of each source in their order."""
-    kinds = [p.needs.reference for p in parts.values()]
-    reference = next((kind for kind in kinds if kind != "none"), "none")
-    data = resolved(spec, reference)
-    plans = [job_data(p.spec, p.loss, p.needs, p.explanation)["plan"] for p in parts.values()]
-    return {
-        "alignc": __version__,
-        "name": spec.job.name,
-        "spec": data,
-        "origins": origins(spec, data),
-        "plan": {**_whole(plans), "parts": plans},
-        "formula": {
-            "text": "\n".join([explained.formula, *(formula_text(e) for e in explained.sources.values())]),
-            "latex": _latex(parts),
-        },
-    }
+def mixed_job(spec: Loaded, parts: Mapping[str, PartOfJob], explained: Mixed) -> Job:
+    """Resolve a spec of several sources: the needs of the whole hold those of each source, in their order."""
+    kinds = [reference_of(p.needs, p.spec.job) for p in parts.values()]
+    resolved = spec_of(spec, next((kind for kind in kinds if kind != "none"), "none"))
+    text = "\n".join([explained.formula, *(formula_text(e) for e in explained.sources.values())])
+    return Job(
+        __version__,
+        spec.job.name,
+        resolved,
+        origins(spec, to_plain(resolved)),
+        _together([p.needs for p in parts.values()]),
+        Formula(text, _latex(parts)),
+    )
 
 
 def _latex(parts: Mapping[str, PartOfJob]) -> str:
@@ -99,34 +96,34 @@ def _latex(parts: Mapping[str, PartOfJob]) -> str:
     return r" \\ ".join([f"L = {total}", *own])
 
 
-def _whole(plans: list[dict[str, Any]]) -> dict[str, Any]:
-    """Put plans together as far as the model and the log are concerned; rows are each source's own."""
-    own = [own_metric(i + 1) for i in range(len(plans))]
-    return {
-        "responses": [],
-        "anchors": _union(plans, "anchors"),
-        "columns": _union(plans, "columns"),
-        "outputs": _union(plans, "outputs"),
-        "statistics": {},
-        "statistic_responses": [],
-        "loss_responses": [],
-        "convert": None,
-        "totals": [],
-        "coupled": any(p["coupled"] for p in plans),
-        "metrics": ["loss", *own, *(m for p in plans for m in p["metrics"] if m != "loss")],
-        "step0": _step0(plans, own),
-        "others": {name: path for plan in plans for name, path in plan["others"].items()},
-    }
+def _together(parts: Sequence[LossNeeds]) -> LossNeeds:
+    """Put needs together as far as the model and the log are concerned; rows are each source's own."""
+    own = [own_metric(i + 1) for i in range(len(parts))]
+    return LossNeeds(
+        responses=[],
+        anchors=_union(p.anchors for p in parts),
+        columns=_union(p.columns for p in parts),
+        outputs=_union(p.outputs for p in parts),
+        statistics={},
+        statistic_responses=[],
+        loss_responses=[],
+        convert=None,
+        totals=[],
+        coupled=any(p.coupled for p in parts),
+        metrics=["loss", *own, *(m for p in parts for m in p.metrics if m != "loss")],
+        step0=_step0([p.step0 for p in parts], own),
+        others={name: path for p in parts for name, path in p.others.items()},
+        parts=tuple(parts),
+    )
 
 
-def _union(plans: list[dict[str, Any]], key: str) -> list[str]:
-    return sorted({name for plan in plans for name in plan[key]})
+def _union(lists: Iterable[Sequence[str]]) -> list[str]:
+    return sorted({name for names in lists for name in names})
 
 
-def _step0(plans: list[dict[str, Any]], own: list[str]) -> dict[str, float]:
+def _step0(starts: Sequence[Mapping[str, float]], own: Sequence[str]) -> dict[str, float]:
     """Collect what is known before the first step; of the loss only where it is known of every source."""
-    starts = [plan["step0"] for plan in plans]
     known = {name: value for start in starts for name, value in start.items() if name != "loss"}
     losses = {name: start["loss"] for name, start in zip(own, starts, strict=True) if "loss" in start}
-    whole = {"loss": sum(losses.values())} if len(losses) == len(plans) else {}
+    whole = {"loss": sum(losses.values())} if len(losses) == len(starts) else {}
     return {**whole, **losses, **known}

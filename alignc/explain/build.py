@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from alignc.contract.models import POLICY
+from alignc.contract.needs import LossNeeds
 from alignc.contract.outputs import OUTPUTS, Quantity
 from alignc.contract.responses import MISMATCHED, RESPONSES
 from alignc.explain.model import Coefficient, Explanation, Given, Where
@@ -20,7 +21,7 @@ from alignc.load.load import Loaded
 from alignc.load.preset import Paper, defaults_of
 from alignc.lower.loss import Loss, alone, at_reference
 from alignc.lower.rollout_metrics import rollout_metrics
-from alignc.plan import Needs, Role
+from alignc.plan import Role, roles
 from alignc.printers.dialect import TEXT
 from alignc.printers.formula import text
 from alignc.printers.terms import objective, term_losses
@@ -31,7 +32,7 @@ from alignc.yaml.scalars import scalar_text
 __all__ = ["explanation"]
 
 
-def explanation(spec: Loaded, loss: Loss, needs: Needs) -> Explanation:
+def explanation(spec: Loaded, loss: Loss, needs: LossNeeds) -> Explanation:
     """Explain a loss."""
     preset = spec.preset
     coefficients = (*(_coefficient(loss, y) for y in loss.view.responses), *_others(loss))
@@ -46,12 +47,12 @@ def explanation(spec: Loaded, loss: Loss, needs: Needs) -> Explanation:
         terms=tuple(_term(_written(t)) for t in spec.job.objective.terms),
         gradient=coefficients,
         gauge=_gauge(loss),
-        roles=tuple((r.role, _role(r)) for r in needs.roles),
+        roles=tuple((r.role, _role(r)) for r in roles(needs, loss, spec.job)),
         data=_data(spec.job.data.kind, needs),
         scaling=_scaling(loss, needs),
         step0=tuple(needs.step0.items()),
         healthy=tuple(preset.healthy.items()) if preset else (),
-        metrics=needs.metrics,
+        metrics=tuple(needs.metrics),
         deviations=_deviations(spec),
         when=preset.when if preset else "",
         kl=kl_lines(spec),
@@ -263,7 +264,7 @@ def _role(role: Role) -> str:
     return f"{role.weights}; {times}{'; computed once, then cached' if role.cached else ''}"
 
 
-def _data(kind: str, needs: Needs) -> str:
+def _data(kind: str, needs: LossNeeds) -> str:
     """List the columns of a row; the mismatched completion belongs to another row and is left out."""
     if kind in ONLINE:
         return _sampled(kind, needs)
@@ -280,14 +281,14 @@ def _by_tokens(node: Node) -> bool:
     )
 
 
-def _scaling(loss: Loss, needs: Needs) -> str:
+def _scaling(loss: Loss, needs: LossNeeds) -> str:
     if needs.statistics:
         return "the loss of a row reads other rows of the global batch: each step has one more forward without gradient"
     over = "all completion tokens" if any(_by_tokens(n) for n in walk(loss.root)) else "the rows"
     return f"mean over {over} of the global batch; each split over processes and micro-batches gives the same result"
 
 
-def _sampled(kind: str, needs: Needs) -> str:
+def _sampled(kind: str, needs: LossNeeds) -> str:
     """Describe the columns of a row, and the responses that the policy samples."""
     if needs.convert == "demonstration":
         return f"{kind}: prompt, completion; chosen is the completion of the row, rejected a response of the policy"

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from alignc.contract.baselines import BASELINES, PARTITIONS, Reads
+from alignc.contract.needs import LossNeeds
 from alignc.graph import build as b
 from alignc.graph.nodes import Column, Named, walk
 from alignc.load.load import Loaded
 from alignc.lower.loss import Loss
 from alignc.lower.policy import held
 from alignc.lower.surrogates import SURROGATES
-from alignc.plan import Needs
 from alignc.printers.formula import text
 from alignc.spec.objective import PolicyGradient
 from alignc.spec.rows import Prompts, Sampled, SelfPlay
@@ -19,7 +19,7 @@ from alignc.spec.rows import Prompts, Sampled, SelfPlay
 __all__ = ["rollout_lines"]
 
 
-def rollout_lines(spec: Loaded, loss: Loss, needs: Needs) -> tuple[str, ...]:
+def rollout_lines(spec: Loaded, loss: Loss, needs: LossNeeds) -> tuple[str, ...]:
     """Describe the rollouts of a spec whose policy samples the responses; empty for given data."""
     data = spec.job.data
     if not isinstance(data, Prompts | SelfPlay):
@@ -41,7 +41,7 @@ def _samples(spec: Loaded, data: Prompts | SelfPlay) -> Iterator[str]:
         yield f"sampled at temperature {data.temperature:g}, top_p {data.top_p:g}: not the policy's own distribution"
 
 
-def _worth(data: Sampled, needs: Needs) -> Iterator[str]:
+def _worth(data: Sampled, needs: LossNeeds) -> Iterator[str]:
     if data.reward is not None:
         sources = data.reward if isinstance(data.reward, list) else [data.reward]
         weighing = [s for s in sources if s.weight != 0]
@@ -57,7 +57,7 @@ def _worth(data: Sampled, needs: Needs) -> Iterator[str]:
     if data.missing_eos_reward is not None:
         yield f"R = {data.missing_eos_reward:g} if a response ends without EOS"
     if needs.baseline is not None:
-        partition = PARTITIONS[needs.baseline["kind"]]
+        partition = PARTITIONS[needs.baseline.kind]
         yield f"{partition.name} = {partition.text}"
 
 

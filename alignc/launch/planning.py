@@ -3,38 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from pathlib import Path
 
+from alignc.contract.job import Job
+from alignc.contract.needs import LossNeeds
+from alignc.contract.plain import to_plain
 from alignc.diagnostics import Diagnostic
-from alignc.emit.job_json import job_data
-from alignc.emit.mixture import PartOfJob, mixed_data
+from alignc.emit.job_json import job_of
+from alignc.emit.mixture import PartOfJob, mixed_job
 from alignc.explain import Explanation
 from alignc.explain.mixture import Mixed
 from alignc.launch.command import command
 from alignc.load.load import Loaded
 from alignc.lower.loss import Loss
-from alignc.plan import Needs
-from alignc.plan.build import Plan, build, makers
+from alignc.plan import roles
+from alignc.plan.build import ResourcePlan, build, makers
 from alignc.plan.fit import hopeless
 from alignc.plan.machine import Memory, most_of_machine
 from alignc.plan.mixture import build_mixture
 
 __all__ = ["plan_of", "plan_of_mixture", "unfit"]
 
-Compiled = tuple[Loaded, Loss, Needs, Explanation]
+Compiled = tuple[Loaded, Loss, LossNeeds, Explanation]
 CompiledMixture = tuple[Loaded, Mapping[str, PartOfJob], Mixed]
 
 
 def plan_of(
     compiled: Compiled, *, read_data: bool, given: int | None = None, memory: Memory | None = None
-) -> Plan:
+) -> ResourcePlan:
     """Plan a compiled spec. `given` is the number of parameters of models that are not on this machine."""
-    spec = job_data(*compiled)["spec"]
+    (loaded, loss, needs, _), job = compiled, job_of(*compiled)
     return build(
-        spec,
-        compiled[2],
-        launch=tuple(command(Path(spec["output_dir"]) / "job", spec["launch"])),
-        made_from=makers(compiled[0]),
+        job,
+        roles(needs, loss, loaded.job),
+        launch=_launch(job),
+        made_from=makers(loaded),
         read_data=read_data,
         given=given,
         memory=memory,
@@ -43,14 +45,13 @@ def plan_of(
 
 def plan_of_mixture(
     compiled: CompiledMixture, *, read_data: bool, given: int | None = None, memory: Memory | None = None
-) -> Plan:
+) -> ResourcePlan:
     """Plan a compiled spec of several sources; `given` is the size of models that are not on this machine."""
-    loaded, parts, _ = compiled
-    spec = mixed_data(*compiled)["spec"]
+    (loaded, parts, _), job = compiled, mixed_job(*compiled)
     return build_mixture(
-        spec,
-        {name: part.needs for name, part in parts.items()},
-        launch=tuple(command(Path(spec["output_dir"]) / "job", spec["launch"])),
+        job,
+        {name: roles(part.needs, part.loss, part.spec.job) for name, part in parts.items()},
+        launch=_launch(job),
         made_from=makers(loaded),
         read_data=read_data,
         given=given,
@@ -58,7 +59,11 @@ def plan_of_mixture(
     )
 
 
-def unfit(spec: Loaded, plan: Callable[[], Plan]) -> Diagnostic | None:
+def _launch(job: Job) -> tuple[str, ...]:
+    return tuple(command(job.output_dir / "job", to_plain(job.spec.launch)))
+
+
+def unfit(spec: Loaded, plan: Callable[[], ResourcePlan]) -> Diagnostic | None:
     """Return E606 for a job that surely cannot run in the memory of this machine; `plan` makes its plan."""
     section = spec.job.launch
     most = most_of_machine(section.num_processes, section.num_machines)

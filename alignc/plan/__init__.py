@@ -1,5 +1,5 @@
 """What a job needs and costs."""
 
-from alignc.plan.needs import Needs, Role, needs
+from alignc.plan.needs import Role, needs, roles
 
-__all__ = ["Needs", "Role", "needs"]
+__all__ = ["Role", "needs", "roles"]

@@ -8,20 +8,23 @@ from pathlib import Path
 from typing import Any
 
 from alignc.contract.engines import ENGINES
+from alignc.contract.job import Job
+from alignc.contract.needs import LossNeeds
 from alignc.contract.outputs import Quantity
+from alignc.contract.plain import to_plain
 from alignc.contract.rewards import REWARDS
 from alignc.load.load import Loaded, load
 from alignc.load.pipeline import producers
 from alignc.plan.machine import Memory
 from alignc.plan.memory import FACTOR, Item, Models, Phase, phases
-from alignc.plan.needs import Needs
+from alignc.plan.needs import Role
 from alignc.plan.rows import Lengths, measure
 from alignc.plan.schedule import ONLINE, Schedule, Tokens, schedule, tokens
 from alignc.plan.shapes import BYTES_VOCABULARY, count
 from alignc.plan.weights import WIDTH, Weights, adapter_shapes, of_source
 from alignc.plan.work import Work, work
 
-__all__ = ["Forwards", "Plan", "Size", "build", "fits", "makers", "models_of", "of_models"]
+__all__ = ["Forwards", "ResourcePlan", "Size", "build", "fits", "makers", "models_of", "of_models"]
 
 
 @dataclass(frozen=True)
@@ -48,7 +51,7 @@ class Forwards:
 
 
 @dataclass(frozen=True)
-class Plan:
+class ResourcePlan:
     """What a job will take, before anything is loaded. Every figure says how sure it is.
 
     `fits`: yes; no (what is certain is already too much); maybe (within the error of the estimates); unknown.
@@ -70,7 +73,7 @@ class Plan:
     memory: Memory | None
     fits: str
     factor: float = FACTOR
-    sources: Mapping[str, Plan] = field(default_factory=dict)
+    sources: Mapping[str, ResourcePlan] = field(default_factory=dict)
     """Of several sources of rows: what a step of each takes. The memory beside its activations is that of the job."""
 
     @property
@@ -80,50 +83,51 @@ class Plan:
 
 
 def build(
-    spec: Mapping[str, Any],
-    needs: Needs,
+    job: Job,
+    held: tuple[Role, ...],
     *,
     launch: tuple[str, ...] = (),
     made_from: Mapping[str, Any] | None = None,
     read_data: bool = True,
     given: int | None = None,
     memory: Memory | None = None,
-) -> Plan:
-    """Plan a resolved spec.
+) -> ResourcePlan:
+    """Plan a resolved job, which holds the models `held`.
 
     `made_from`: what the models that other specs will make begin as; `given`: the size of a model that is not here.
     """
-    models = models_of(spec, needs, made_from or {}, given)
-    return of_models(spec, needs, models, launch=launch, read_data=read_data, memory=memory)
+    models = models_of(to_plain(job.spec), job.plan, held, made_from or {}, given)
+    return of_models(job, held, models, launch=launch, read_data=read_data, memory=memory)
 
 
 def of_models(
-    spec: Mapping[str, Any],
-    needs: Needs,
+    job: Job,
+    held: tuple[Role, ...],
     models: Models,
     *,
     launch: tuple[str, ...] = (),
     read_data: bool = True,
     memory: Memory | None = None,
     beside: tuple[Item, ...] | None = None,
-) -> Plan:
-    """Plan a resolved spec of one source, whose models are known.
+) -> ResourcePlan:
+    """Plan a resolved job of one source, whose models are known.
 
     `beside`: what stays in memory beside the policy, if another source of the job decides that too.
     """
+    spec: Mapping[str, Any] = to_plain(job.spec)
     lengths = _lengths(spec, models) if read_data else Lengths(note="not asked for")
     layout = models.policy.layout
-    row = tokens(spec, lengths, len(needs.responses), layout.positions if layout else None)
+    row = tokens(spec, lengths, len(job.plan.responses), layout.positions if layout else None)
     steps = schedule(spec, lengths)
     everything = None if lengths.rows is None else lengths.rows * row.longest_backbone
     laid = phases(spec, models, row, everything, beside)
-    return Plan(
+    return ResourcePlan(
         name=str(spec["name"]),
         launch=launch,
         engine=_engine(spec),
         processes=int(spec["launch"]["num_processes"]),
         sizes=tuple(_sizes(models)),
-        forwards=tuple(_forwards(needs, row)),
+        forwards=tuple(_forwards(held, row)),
         lengths=lengths,
         schedule=steps,
         tokens=row,
@@ -148,7 +152,11 @@ def _lengths(spec: Mapping[str, Any], models: Models) -> Lengths:
 
 
 def models_of(
-    spec: Mapping[str, Any], needs: Needs, made_from: Mapping[str, Any], given: int | None = None
+    spec: Mapping[str, Any],
+    needs: LossNeeds,
+    held: tuple[Role, ...],
+    made_from: Mapping[str, Any],
+    given: int | None = None,
 ) -> Models:
     """Size every model that the job holds."""
     section, width = spec["model"], WIDTH.get(str(spec["model"]["dtype"]))
@@ -170,7 +178,7 @@ def models_of(
         trained=trained + head,
         added=added,
         tensors=tensors + (2 if head else 0),
-        reference=_reference(spec, needs, policy, sized),
+        reference=_reference(spec, held, policy, sized),
         reference_stays=spec["data"]["kind"] in ONLINE,
         critic=_critic(spec, needs, sized),
         rewards=tuple(sized(path, scalar=True) for path in _reward_models(spec["data"])),
@@ -181,14 +189,14 @@ def _critic_kind(spec: Mapping[str, Any]) -> str:
     return str((spec["model"].get("critic") or {}).get("kind", "head"))
 
 
-def _value_head(spec: Mapping[str, Any], needs: Needs, policy: Weights) -> int:
+def _value_head(spec: Mapping[str, Any], needs: LossNeeds, policy: Weights) -> int:
     own = Quantity.TOKEN_VALUE in needs.outputs and _critic_kind(spec) == "model"
     if own or not {Quantity.VALUE, Quantity.TOKEN_VALUE} & set(needs.outputs) or policy.layout is None:
         return 0
     return policy.layout.hidden + 1
 
 
-def _critic(spec: Mapping[str, Any], needs: Needs, sized: Callable[..., Weights]) -> Weights | None:
+def _critic(spec: Mapping[str, Any], needs: LossNeeds, sized: Callable[..., Weights]) -> Weights | None:
     if Quantity.TOKEN_VALUE not in needs.outputs or _critic_kind(spec) != "model":
         return None
     path = spec["model"]["critic"].get("path")
@@ -196,12 +204,12 @@ def _critic(spec: Mapping[str, Any], needs: Needs, sized: Callable[..., Weights]
 
 
 def _reference(
-    spec: Mapping[str, Any], needs: Needs, policy: Weights, sized: Callable[..., Weights]
+    spec: Mapping[str, Any], held: tuple[Role, ...], policy: Weights, sized: Callable[..., Weights]
 ) -> Weights | None:
     """Give the reference's weights; offline the policy itself serves before its first update."""
-    data, kind = spec["data"], needs.reference
+    data, kind = spec["data"], spec["model"]["reference"]["kind"]
     online = data["kind"] in ONLINE
-    asked = any(role.role == "reference" for role in needs.roles)
+    asked = any(role.role == "reference" for role in held)
     if online and not asked:
         asked = bool(data.get("eval")) or (data.get("opponent") or {}).get("kind") == "mixture"
         kind = kind if kind not in ("none", "previous_iterate") else "initial"
@@ -263,8 +271,8 @@ def _sizes(models: Models) -> Iterator[Size]:
             yield Size(role, weights.source, weights.number, trained, size, weights.sure, weights.note)
 
 
-def _forwards(needs: Needs, row: Tokens) -> Iterator[Forwards]:
-    for role in needs.roles:
+def _forwards(held: tuple[Role, ...], row: Tokens) -> Iterator[Forwards]:
+    for role in held:
         many = row.responses if role.grouped else 1
         back = (role.forwards - (role.silent if role.role != "policy" else 0)) * many if role.trained else 0
         silent = role.silent * many

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from alignc.contract.engines import DEEPSPEED
 from alignc.diagnostics import Diagnostic, Span
-from alignc.plan.build import Plan, largest
+from alignc.plan.build import ResourcePlan, largest
 from alignc.plan.machine import Memory
 from alignc.plan.memory import Phase
 from alignc.plan.show import gib
@@ -14,7 +14,7 @@ from alignc.plan.show import gib
 __all__ = ["hopeless", "refusal"]
 
 
-def refusal(plan: Plan, span: Span) -> Diagnostic | None:
+def refusal(plan: ResourcePlan, span: Span) -> Diagnostic | None:
     """Refuse (E606) a plan whose certain part alone is more than a process has."""
     if plan.fits != "no" or plan.memory is None:
         return None
@@ -22,7 +22,7 @@ def refusal(plan: Plan, span: Span) -> Diagnostic | None:
     return _refused(plan, phase, phase.least, plan.memory, span)
 
 
-def hopeless(plan: Plan, memory: Memory, span: Span) -> Diagnostic | None:
+def hopeless(plan: ResourcePlan, memory: Memory, span: Span) -> Diagnostic | None:
     """Refuse (E606) a plan whose weights, gradients and optimizer states alone are more than ``memory``.
 
     For refusing to run: nothing that is estimated counts, and of a model whose size is not known nothing does.
@@ -31,13 +31,13 @@ def hopeless(plan: Plan, memory: Memory, span: Span) -> Diagnostic | None:
     return _refused(plan, phase, phase.total, memory, span) if phase.total > memory.bytes else None
 
 
-def _refused(plan: Plan, phase: Phase, takes: int, memory: Memory, span: Span) -> Diagnostic:
+def _refused(plan: ResourcePlan, phase: Phase, takes: int, memory: Memory, span: Span) -> Diagnostic:
     message = f"{phase.name} takes {gib(takes)} at the least, and a process has {gib(memory.bytes)}"
     items = ", ".join(f"{item.role} {item.what} {gib(item.bytes)}" for item in largest(phase))
     return Diagnostic("E606", message, span, f"the largest parts are: {items}", "; ".join(_ways_out(plan)))
 
 
-def _ways_out(plan: Plan) -> Iterator[str]:
+def _ways_out(plan: ResourcePlan) -> Iterator[str]:
     [policy, *_] = plan.sizes
     if policy.trained == policy.parameters:
         yield "train an adapter alone (`model.adapter: {kind: lora}`)"

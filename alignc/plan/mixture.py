@@ -7,10 +7,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from alignc.plan.build import Forwards, Plan, Size, fits, models_of, of_models
+from alignc.contract.job import Job
+from alignc.contract.plain import to_plain
+from alignc.plan.build import Forwards, ResourcePlan, Size, fits, models_of, of_models
 from alignc.plan.machine import Memory
 from alignc.plan.memory import Models, Phase, beside_policy
-from alignc.plan.needs import Needs
+from alignc.plan.needs import Role
 from alignc.plan.rows import Lengths
 from alignc.plan.schedule import ONLINE, Schedule, Tokens
 from alignc.plan.work import Work
@@ -19,27 +21,28 @@ __all__ = ["build_mixture"]
 
 
 def build_mixture(
-    spec: Mapping[str, Any],
-    needs: Mapping[str, Needs],
+    job: Job,
+    held: Mapping[str, tuple[Role, ...]],
     *,
     launch: tuple[str, ...] = (),
     made_from: Mapping[str, Any] | None = None,
     read_data: bool = True,
     given: int | None = None,
     memory: Memory | None = None,
-) -> Plan:
-    """Plan a resolved spec of several sources, whose needs go by name; the rest is as in `build`."""
-    sections = {name: {**spec, "data": rows} for name, rows in spec["data"]["sources"].items()}
-    sized = {name: models_of(part, needs[name], made_from or {}, given) for name, part in sections.items()}
+) -> ResourcePlan:
+    """Plan a resolved job of several sources; `held` are the models of each by its name. The rest is as in `build`."""
+    parts = dict(zip(held, job.parts, strict=True))
+    sized = {
+        name: models_of(to_plain(part.spec), part.plan, held[name], made_from or {}, given)
+        for name, part in parts.items()
+    }
     trained = _trained(list(sized.values()))
     beside = tuple(item for models in sized.values() for item in beside_policy(models))
     plans = {
-        name: of_models(
-            part, needs[name], replace(sized[name], **trained), read_data=read_data, beside=beside
-        )
-        for name, part in sections.items()
+        name: of_models(part, held[name], replace(sized[name], **trained), read_data=read_data, beside=beside)
+        for name, part in parts.items()
     }
-    return _together(spec, plans, launch, memory)
+    return _together(to_plain(job.spec), plans, launch, memory)
 
 
 def _trained(sized: Sequence[Models]) -> dict[str, Any]:
@@ -52,13 +55,13 @@ def _trained(sized: Sequence[Models]) -> dict[str, Any]:
 
 
 def _together(
-    spec: Mapping[str, Any], plans: Mapping[str, Plan], launch: tuple[str, ...], memory: Memory | None
-) -> Plan:
+    spec: Mapping[str, Any], plans: Mapping[str, ResourcePlan], launch: tuple[str, ...], memory: Memory | None
+) -> ResourcePlan:
     """Put the plans of the sources together: sums over a step, and the phases of all."""
     parts = list(plans.values())
     laid = tuple(_phases(parts))
     counts = _schedule(spec, plans)
-    return Plan(
+    return ResourcePlan(
         name=parts[0].name,
         launch=launch,
         engine=parts[0].engine,
@@ -78,11 +81,11 @@ def _together(
     )
 
 
-def _sizes(parts: Sequence[Plan]) -> Iterable[Size]:
+def _sizes(parts: Sequence[ResourcePlan]) -> Iterable[Size]:
     return dict.fromkeys(size for plan in parts for size in plan.sizes)
 
 
-def _forwards(parts: Sequence[Plan]) -> Iterator[Forwards]:
+def _forwards(parts: Sequence[ResourcePlan]) -> Iterator[Forwards]:
     """Add up by role the forwards for a row of each source."""
     every = [each for plan in parts for each in plan.forwards]
     for role, cached in dict.fromkeys((each.role, each.cached) for each in every):
@@ -90,7 +93,7 @@ def _forwards(parts: Sequence[Plan]) -> Iterator[Forwards]:
         yield Forwards(role, sum(f.forwards for f in own), sum(f.backward for f in own), cached)
 
 
-def _phases(parts: Sequence[Plan]) -> Iterator[Phase]:
+def _phases(parts: Sequence[ResourcePlan]) -> Iterator[Phase]:
     """Keep a phase that is the same for all sources once; number the others by their source."""
     names = ("load", "reference pass", "rollout", "train step", "eval", "save")
     for name in names:
@@ -103,7 +106,7 @@ def _phases(parts: Sequence[Plan]) -> Iterator[Phase]:
             yield from (Phase(f"{name} {number}", phase.items) for number, phase in found)
 
 
-def _schedule(spec: Mapping[str, Any], plans: Mapping[str, Plan]) -> Schedule:
+def _schedule(spec: Mapping[str, Any], plans: Mapping[str, ResourcePlan]) -> Schedule:
     """Count steps as the loop does: rollouts count them where rows are sampled, else the source with the most rows."""
     sources = spec["data"]["sources"]
     sampled = next((name for name, rows in sources.items() if rows["kind"] in ONLINE), None)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
 from alignc.contract.models import EMA, INITIAL, POLICY, PREVIOUS_ITERATE, ROLLOUT
+from alignc.contract.needs import AdaptiveKL, Advantage, LossNeeds, WinRateBaseline, baseline_from
 from alignc.contract.outputs import Quantity
-from alignc.contract.responses import GROUP, MISMATCHED
+from alignc.contract.responses import MISMATCHED
 from alignc.graph.build import split_number
 from alignc.graph.evaluate import evaluate
 from alignc.graph.nodes import (
@@ -33,7 +32,7 @@ from alignc.spec.objective import Pointwise
 from alignc.spec.rows import ONLINE
 from alignc.spec.targets import WinRateTarget
 
-__all__ = ["Needs", "Role", "needs", "step_zero"]
+__all__ = ["Role", "needs", "reference_of", "roles", "step_zero"]
 
 
 @dataclass(frozen=True)
@@ -52,86 +51,57 @@ class Role:
     grouped: bool = False
 
 
-@dataclass(frozen=True)
-class Needs:
-    """Everything a job must provide for its loss."""
-
-    responses: tuple[str, ...]
-    anchors: tuple[str, ...]
-    columns: tuple[str, ...]
-    totals: tuple[str, ...]
-    metrics: tuple[str, ...]
-    coupled: bool
-    outputs: tuple[str, ...]
-    statistics: dict[str, str]
-    statistic_responses: tuple[str, ...]
-    loss_responses: tuple[str, ...]
-    convert: str | None
-    reference: str
-    roles: tuple[Role, ...]
-    step0: dict[str, float]
-    advantage: dict[str, Any] | None = None
-    token_columns: tuple[str, ...] = ()
-    ratios: tuple[str, ...] = ()
-    baseline: dict[str, Any] | None = None
-    others: dict[str, str] = field(default_factory=dict)
-    """Anchors that are models of their own, by folder or hub id."""
-
-
-def needs(loss: Loss, job: Job, whole: Job | None = None) -> Needs:
+def needs(loss: Loss, job: Job, whole: Job | None = None) -> LossNeeds:
     """Read the needs off a loss; ``whole`` is the job of several sources that this one is a source of."""
     read = inputs(*loss.outputs)
     seen = loss.view
-    responses = (*seen.responses, *((MISMATCHED,) if seen.mismatched else ()))
-    anchors = tuple(m for m in loss.models if m != POLICY)
+    anchors = [m for m in loss.models if m != POLICY]
     others = {name: path for path, name in other_models(whole or job).items() if name in anchors}
-    reference = reference_kind(job, tuple(a for a in anchors if a not in others))
-    return Needs(
-        responses=responses,
+    reference = _reference_kind(job, set(anchors) - others.keys())
+    return LossNeeds(
+        responses=[*seen.responses, *((MISMATCHED,) if seen.mismatched else ())],
         anchors=anchors,
-        columns=tuple(sorted({_column(n) for n in read if isinstance(n, Column) and not n.token})),
+        columns=sorted({_column(n) for n in read if isinstance(n, Column) and not n.token}),
         totals=_totals(loss),
-        metrics=tuple(m.name for m in loss.metrics),
+        metrics=[m.name for m in loss.metrics],
         coupled=loss.coupled,
-        outputs=tuple(sorted({n.quantity for n in read if isinstance(n, Output)})),
+        outputs=sorted({n.quantity for n in read if isinstance(n, Output)}),
         statistics={f"s{i + 1}": kind(node) for i, node in enumerate(statistics(loss))},
-        statistic_responses=statistic_responses(loss),
-        loss_responses=loss_responses(loss),
+        statistic_responses=list(statistic_responses(loss)),
+        loss_responses=list(loss_responses(loss)),
         convert=seen.convert,
-        reference=reference,
-        roles=_roles(responses, anchors, reference, others, loss, job),
         step0=step_zero(loss) if reference in known_start(job) else {},
         advantage=_advantage(loss),
-        token_columns=tuple(sorted({_column(n) for n in read if isinstance(n, Column) and n.token})),
-        ratios=tuple(m.name for m in loss.metrics if m.name in RATIOS),
-        baseline=_log_partition(job),
+        token_columns=sorted({_column(n) for n in read if isinstance(n, Column) and n.token}),
+        ratios=[m.name for m in loss.metrics if m.name in RATIOS],
+        baseline=_win_rate_baseline(job),
         others=others,
     )
 
 
-def _advantage(loss: Loss) -> dict[str, Any] | None:
+def _advantage(loss: Loss) -> Advantage | None:
     """Describe the advantage that a rollout computes, as `job.json` has it."""
     found = loss.advantage
     if found is None:
         return None
-    return {
-        "reward": found.reward,
-        "penalty": found.penalty is not None,
-        "granularity": found.granularity,
-        "baseline": found.baseline,
-        "discount": found.discount,
-        "gae_lambda": found.gae_lambda,
-        "whiten": found.whiten,
-        "adaptive": found.adaptive,
-    }
+    return Advantage(
+        reward=found.reward,
+        penalty=found.penalty is not None,
+        granularity=found.granularity,
+        baseline=baseline_from(found.baseline),
+        discount=found.discount,
+        gae_lambda=found.gae_lambda,
+        whiten=found.whiten,
+        adaptive=None if found.adaptive is None else AdaptiveKL(**found.adaptive),
+    )
 
 
-def _log_partition(job: Job) -> dict[str, Any] | None:
+def _win_rate_baseline(job: Job) -> WinRateBaseline | None:
     """Say what a rollout estimates in the place of the log-partition."""
     for term in job.objective.terms:
         target = term.target if isinstance(term, Pointwise) else None
         if isinstance(target, WinRateTarget) and isinstance(target.baseline, str):
-            return {"kind": target.baseline, "eta": target.eta, "samples": target.samples}
+            return WinRateBaseline(target.baseline, target.eta, target.samples)
     return None
 
 
@@ -140,13 +110,13 @@ def _column(node: Column) -> str:
     return f"{node.name}/{node.response}" if node.response else node.name
 
 
-def _totals(loss: Loss) -> tuple[str, ...]:
+def _totals(loss: Loss) -> list[str]:
     """List what is counted over the global batch before any forward: rows, tokens, sums of columns."""
     batch = [n.argument for n in walk(*loss.outputs) if isinstance(n, Reduce) and n.over == "batch"]
     counted = [leaf for n in batch if _is_count(n) for leaf in inputs(n)]
     tokens = {f"tokens/{n.response}" for n in counted if isinstance(n, Length)}
     columns = {f"column/{n.name}" for n in counted if isinstance(n, Column) and n.response is None}
-    return ("rows", *sorted(tokens), *sorted(columns))
+    return ["rows", *sorted(tokens), *sorted(columns)]
 
 
 def _is_count(node: Node) -> bool:
@@ -163,9 +133,13 @@ def online(job: Job) -> bool:
     return job.data.kind in ONLINE
 
 
-def reference_kind(job: Job, anchors: tuple[str, ...]) -> str:
+def reference_of(needed: LossNeeds, job: Job) -> str:
     """Derive where reference log-probabilities come from: an adapter switched off, a frozen copy, or nowhere."""
-    if not set(anchors) - {ROLLOUT} if online(job) else not anchors:
+    return _reference_kind(job, set(needed.anchors) - needed.others.keys())
+
+
+def _reference_kind(job: Job, anchors: set[str]) -> str:
+    if not anchors - {ROLLOUT} if online(job) else not anchors:
         return "none"
     if job.model.reference is not None:
         return job.model.reference.kind
@@ -177,30 +151,26 @@ def known_start(job: Job) -> tuple[str, ...]:
     return ("initial", "adapter_off", *(("previous_iterate", "ema", "none") if online(job) else ()))
 
 
-def _roles(
-    responses: tuple[str, ...],
-    anchors: tuple[str, ...],
-    reference: str,
-    others: Mapping[str, str],
-    loss: Loss,
-    job: Job,
-) -> tuple[Role, ...]:
+def roles(needed: LossNeeds, loss: Loss, job: Job) -> tuple[Role, ...]:
+    """List the models that a job holds in memory for its loss."""
+    anchors, others, grouped = needed.anchors, needed.others, needed.grouped
     weights = "all weights" if job.model.adapter is None else f"LoRA, rank {job.model.adapter.r}"
-    silent = responses.count(MISMATCHED)
-    many, grouped = len(responses), responses == GROUP
-    roles = [Role("policy", weights, True, many - silent, False, silent, grouped)]
+    many, silent = len(needed.responses), needed.responses.count(MISMATCHED)
+    found = [Role("policy", weights, True, many - silent, False, silent, grouped)]
     if INITIAL in anchors or (set(anchors) - others.keys() and not online(job)):
         beside = any(is_divergence(n) and isinstance(n, Output) for n in walk(loss.root))
-        source = SOURCES[reference] + (", beside the policy at every update" if beside else "")
-        roles.append(Role("reference", source, False, many, not online(job), grouped=grouped))
+        source = SOURCES[reference_of(needed, job)] + (
+            ", beside the policy at every update" if beside else ""
+        )
+        found.append(Role("reference", source, False, many, not online(job), grouped=grouped))
     for name, path in others.items():
-        roles.append(Role(name, f"{path}, frozen", False, many, True, grouped=grouped))
+        found.append(Role(name, f"{path}, frozen", False, many, True, grouped=grouped))
     if EMA in anchors and online(job):
         name = "average" if INITIAL in anchors else "reference"
-        roles.append(Role(name, SOURCES["ema"], False, many, False, grouped=grouped))
+        found.append(Role(name, SOURCES["ema"], False, many, False, grouped=grouped))
     if online(job):
-        roles += _online_roles(anchors, loss, job)
-    return tuple(roles)
+        found += _online_roles(anchors, loss, job)
+    return tuple(found)
 
 
 SAMPLER = {ROLLOUT, PREVIOUS_ITERATE}
@@ -215,13 +185,13 @@ SOURCES = {
 }
 
 
-def _online_roles(anchors: tuple[str, ...], loss: Loss, job: Job) -> list[Role]:
+def _online_roles(anchors: list[str], loss: Loss, job: Job) -> list[Role]:
     """List what a rollout runs beside the policy's training: sampling, the critic, what judges."""
-    roles = []
+    found = []
     advantage = loss.advantage
     stored = set(anchors) & SAMPLER or (advantage is not None and advantage.penalty is not None)
     if stored:
-        roles.append(
+        found.append(
             Role(
                 "sampler",
                 "the rollout policy, whose log-probabilities are stored",
@@ -234,8 +204,8 @@ def _online_roles(anchors: tuple[str, ...], loss: Loss, job: Job) -> list[Role]:
     if any(isinstance(n, Output) and n.quantity == Quantity.TOKEN_VALUE for n in inputs(*loss.outputs)):
         head = job.model.critic is None or job.model.critic.kind == "head"
         where = "a value head on the policy's trunk" if head else "a separate model"
-        roles.append(Role("critic", where, True, 1, False, 1, grouped=True))
-    return roles
+        found.append(Role("critic", where, True, 1, False, 1, grouped=True))
+    return found
 
 
 def step_zero(loss: Loss) -> dict[str, float]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Callable, Iterator
 
-from alignc.plan.build import Forwards, Plan, Size
+from alignc.plan.build import Forwards, ResourcePlan, Size
 from alignc.plan.memory import Item
 
 __all__ = ["gib", "short", "show"]
@@ -20,7 +20,7 @@ MARKS = {
 }
 
 
-def show(plan: Plan) -> str:
+def show(plan: ResourcePlan) -> str:
     """Lay out a plan; `~` marks an estimate, `≤` a bound, `?` what is not known."""
     parts = (_models(plan), _steps(plan), _rollouts(plan), _memory(plan), _work(plan), _launch(plan))
     return "\n\n".join(text for part in parts if (text := "\n".join(part))) + "\n"
@@ -30,7 +30,7 @@ def _line(label: str, text: str) -> str:
     return f"{label:<12} {text}"
 
 
-def _each(plan: Plan, label: str, text: Callable[[Plan], str]) -> Iterator[str]:
+def _each(plan: ResourcePlan, label: str, text: Callable[[ResourcePlan], str]) -> Iterator[str]:
     """Write a line about the rows, or one for each of several sources under its name."""
     if not plan.sources:
         yield _line(label, text(plan))
@@ -38,7 +38,7 @@ def _each(plan: Plan, label: str, text: Callable[[Plan], str]) -> Iterator[str]:
         yield _line("" if place else label, f"{name}: {text(own)}")
 
 
-def _models(plan: Plan) -> Iterator[str]:
+def _models(plan: ResourcePlan) -> Iterator[str]:
     yield (
         f"{plan.name}: {plan.processes} × {plan.engine}"
         if plan.processes > 1
@@ -67,7 +67,7 @@ def _forward(forwards: Forwards) -> str:
     return f"{forwards.role} {forwards.forwards} a row{back}{once}"
 
 
-def _steps(plan: Plan) -> Iterator[str]:
+def _steps(plan: ResourcePlan) -> Iterator[str]:
     found = plan.schedule
     yield from _each(plan, "rows", _rows)
     counted = "not known" if found.steps is None else f"{found.steps:,}{MARKS.get(found.sure, '')}"
@@ -80,20 +80,20 @@ def _steps(plan: Plan) -> Iterator[str]:
     yield _line("", f"{plan.tokens_a_step:,.0f}{mark} a step; longest row {row.longest_backbone:,}")
 
 
-def _rows(plan: Plan) -> str:
+def _rows(plan: ResourcePlan) -> str:
     found = plan.schedule
     if found.rows is None:
         return f"not known ({plan.lengths.note})"
     return f"{found.rows:,}{MARKS.get(found.sure, '')}"
 
 
-def _row(plan: Plan) -> str:
+def _row(plan: ResourcePlan) -> str:
     row = plan.tokens
     layout = "prompt shared by its responses" if row.packed else "padded"
     return f"{row.backbone:,.0f}{MARKS[row.sure]} a row ({row.scored:,.0f} of responses; {layout})"
 
 
-def _rollouts(plan: Plan) -> Iterator[str]:
+def _rollouts(plan: ResourcePlan) -> Iterator[str]:
     found = plan.schedule
     if found.prompts_a_rollout is None:
         return
@@ -106,7 +106,7 @@ def _rollouts(plan: Plan) -> Iterator[str]:
     yield _line("rollouts", f"{many}, of {found.prompts_a_rollout:,} prompts; {made}")
 
 
-def _memory(plan: Plan) -> Iterator[str]:
+def _memory(plan: ResourcePlan) -> Iterator[str]:
     rows = list(dict.fromkeys((i.role, i.what, i.where) for phase in plan.phases for i in phase.items))
     labels = {key: f"{key[0]}: {key[1]}{' (host)' if key[2] == 'host' else ''}" for key in rows}
     wide = max(map(len, ["memory of a process", *labels.values()])) + 2
@@ -120,7 +120,7 @@ def _memory(plan: Plan) -> Iterator[str]:
     yield _line("", "  ".join(_legend(plan)))
 
 
-def _legend(plan: Plan) -> Iterator[str]:
+def _legend(plan: ResourcePlan) -> Iterator[str]:
     sure = {item.sure for phase in plan.phases for item in phase.items}
     words = {
         "estimate": f"~ an estimate, within a factor of {plan.factor:g}",
@@ -140,7 +140,7 @@ def _cell(items: list[Item]) -> str:
     )
 
 
-def _fit(plan: Plan) -> str:
+def _fit(plan: ResourcePlan) -> str:
     if plan.memory is None:
         return ""
     words = {
@@ -152,7 +152,7 @@ def _fit(plan: Plan) -> str:
     return f"; {words[plan.fits]} {gib(plan.memory.bytes)} ({plan.memory.source})"
 
 
-def _work(plan: Plan) -> Iterator[str]:
+def _work(plan: ResourcePlan) -> Iterator[str]:
     found = plan.work
     if found.step is None:
         yield _line("work", "not known without the model's configuration")
@@ -165,7 +165,7 @@ def _work(plan: Plan) -> Iterator[str]:
         yield _line("", f"{flop(found.reference_once)} once, for the reference")
 
 
-def _launch(plan: Plan) -> Iterator[str]:
+def _launch(plan: ResourcePlan) -> Iterator[str]:
     if plan.launch:
         yield _line("launch", shlex.join(plan.launch))
 

@@ -9,7 +9,7 @@ import pytest
 
 import alignc.api as alignc
 from alignc.diagnostics import Span
-from alignc.plan.build import Plan
+from alignc.plan.build import ResourcePlan
 from alignc.plan.fit import hopeless
 from alignc.plan.machine import Memory
 from alignc.plan.memory import Phase
@@ -48,7 +48,7 @@ def items(phase: Phase) -> dict[tuple[str, str], int]:
     return {(item.role, item.what): item.bytes for item in phase.items}
 
 
-def phases(plan: Plan) -> dict[str, Phase]:
+def phases(plan: ResourcePlan) -> dict[str, Phase]:
     return {phase.name: phase for phase in plan.phases}
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 
+from alignc.contract.needs import Advantage, advantage_from
 from alignc.runtime.ranks.world import World
 from alignc.runtime.rollout.advantage import advantages
 
@@ -28,6 +29,12 @@ BASELINES: list[dict[str, Any]] = [
 def plan(baseline: dict[str, Any] | str, **changes: Any) -> dict[str, Any]:
     section = {"kind": baseline} if isinstance(baseline, str) else baseline
     return {"baseline": section, "discount": 1.0, "gae_lambda": 1.0, "whiten": False} | changes
+
+
+def described(settings: dict[str, Any]) -> Advantage:
+    found = advantage_from({"reward": "reward", "penalty": True, "granularity": "token", **settings})
+    assert found is not None
+    return found
 
 
 def dumb(
@@ -111,7 +118,7 @@ def computed(
     mask = padded([[[1.0] * len(a) for a in row] for row in values], width).bool()
     whole = isinstance(penalties[0][0], float)
     return advantages(
-        settings,
+        described(settings),
         reward=torch.tensor(rewards, dtype=torch.float64),
         penalty=torch.tensor(penalties, dtype=torch.float64) if whole else padded(penalties, width, 1e9),
         value=padded(values, width, -1e9),
@@ -195,9 +202,8 @@ def test_a_response_alone_has_no_others_to_compare_with():
 
 def test_a_smaller_group_counts_those_it_has():
     mask = torch.tensor([[[True], [True], [False]]])
-    found = advantages(
-        plan("group_mean"), reward=torch.tensor([[1.0, 3.0, 99.0]]), penalty=None, value=None, mask=mask
-    )
+    wanted, reward = described(plan("group_mean")), torch.tensor([[1.0, 3.0, 99.0]])
+    found = advantages(wanted, reward=reward, penalty=None, value=None, mask=mask)
     assert found["advantage"].flatten().tolist() == [-1.0, 1.0, 0.0]
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from alignc.contract.failure import Failure
-from alignc.contract.job import Plan
+from alignc.contract.needs import Advantage, Baseline, LossNeeds, WinRateBaseline
 from alignc.runtime.data.prompts import Prompt
 from alignc.runtime.reward import Sample, Scores
 from alignc.runtime.rollout.answers import Answers
@@ -18,7 +18,7 @@ from alignc.runtime.rollout.token_columns import mask_of, penalties_of, with_tok
 from alignc.runtime.scoring.micro import column_tensor, totals_of
 
 
-def plan(**changes: Any) -> Plan:
+def plan(**changes: Any) -> LossNeeds:
     lists = ("anchors", "columns", "outputs", "statistic_responses", "loss_responses")
     known: dict[str, Any] = {name: [] for name in lists}
     known |= {
@@ -28,7 +28,7 @@ def plan(**changes: Any) -> Plan:
         "totals": ["rows"],
         "coupled": False,
     }
-    return Plan(**(known | {"metrics": [], "step0": {}} | changes))
+    return LossNeeds(**(known | {"metrics": [], "step0": {}} | changes))
 
 
 def answers(lengths: list[int], row: int = 0, demonstration: list[int] | None = None) -> Answers:
@@ -104,18 +104,18 @@ def test_the_log_partition_is_that_of_the_prompts_own_answers():
     assert soft_mean([0.25, 0.75], 2.0) == pytest.approx(math.log((math.exp(0.5) + math.exp(1.5)) / 2) / 2)
     assert soft_mean([0.1, 0.9], 1e3) == pytest.approx(0.9 - math.log(2) / 1e3)  # no overflow
     rates = AnswerScores(win_rates=[(0.25, 0.75, 0.5), (0.5, 0.5, 0.5)])
-    two = {"kind": "log_partition", "eta": 2.0, "samples": 2}
+    two = WinRateBaseline("log_partition", eta=2.0, samples=2)
     made = rows_of(plan(columns=["log_partition"], baseline=two), [answers([1, 1, 1])] * 2, rates)
     assert made[0].columns["log_partition"] == pytest.approx(soft_mean([0.25, 0.75], 2.0))
     assert made[1].columns["log_partition"] == pytest.approx(0.5)
-    every = {"kind": "log_partition", "eta": 2.0, "samples": None}
+    every = WinRateBaseline("log_partition", eta=2.0)
     made = rows_of(plan(columns=["log_partition"], baseline=every), [answers([1, 1, 1])] * 2, rates)
     assert made[0].columns["log_partition"] == pytest.approx(soft_mean([0.25, 0.75, 0.5], 2.0))
 
 
 def test_the_batch_mean_is_over_all_answers_of_the_rollout():
     rates = AnswerScores(win_rates=[(0.2, 0.4), (0.6, 1.0)])
-    mean = {"kind": "batch_mean", "eta": 1.0, "samples": None}
+    mean = WinRateBaseline("batch_mean", eta=1.0)
     made = rows_of(plan(columns=["batch_mean"], baseline=mean), [answers([1, 1])] * 2, rates)
     assert [row.columns["batch_mean"] for row in made] == [pytest.approx(0.55)] * 2
 
@@ -129,15 +129,7 @@ def test_tokens_are_counted_over_all_answers_of_a_group():
 
 
 def test_columns_of_tokens_come_from_rewards_less_penalties():
-    wanted = {
-        "reward": "reward",
-        "penalty": True,
-        "granularity": "token",
-        "baseline": {"kind": "none"},
-        "discount": 1.0,
-        "gae_lambda": 1.0,
-        "whiten": False,
-    }
+    wanted = Advantage("reward", True, "token", Baseline("none"), 1.0, 1.0, whiten=False)
     made = plan(token_columns=["advantage/completions"], advantage=wanted)
     rows = rows_of(made, [answers([1, 2]), answers([2, 1])], AnswerScores(rewards=[(1.0, 2.0), (3.0, 4.0)]))
     mask = mask_of(rows)

@@ -3,9 +3,10 @@
 import pytest
 import torch
 
+from alignc.contract.needs import AdaptiveKL
 from alignc.runtime.rollout.kl_controller import next_strength, scale_penalties
 
-ADAPTIVE = {"target": 6.0, "horizon": 1000.0, "beta": 0.1}
+ADAPTIVE = AdaptiveKL(target=6.0, horizon=1000.0, beta=0.1)
 
 
 def test_a_kl_a_tenth_above_its_target_raises_the_strength_by_a_tenth_of_what_a_rollout_counts():

@@ -10,7 +10,7 @@ import pytest
 from alignc.api import diff, evaluate, explain, validate, verify
 from alignc.load.load import load
 from alignc.lower.lower import lower
-from alignc.plan import needs
+from alignc.plan import needs, roles
 from alignc.spec.anchors import other_models
 
 PROMPTS = (
@@ -51,8 +51,10 @@ def test_the_average_is_said_to_be_the_reference(tmp_path: Path) -> None:
         spec(tmp_path, "{preset: rloo, kl: {anchor: ema}}"),
     ):
         loaded = load(file)
-        roles = {r.role: r.weights for r in needs(lower(loaded), loaded.job).roles}
-        assert roles["reference"] == "the moving average of the policy's weights"
+        lowered = lower(loaded)
+        held = roles(needs(lowered, loaded.job), lowered, loaded.job)
+        weights = {role.role: role.weights for role in held}
+        assert weights["reference"] == "the moving average of the policy's weights"
 
 
 def test_a_kl_term_on_own_samples_is_explained_and_verified_as_such(tmp_path: Path) -> None:
@@ -89,7 +91,7 @@ def test_a_term_may_have_a_model_of_its_own_as_its_anchor(tmp_path: Path) -> Non
     assert loss.models == ("policy", "initial", "other", "other2")
     wanted = needs(loss, loaded.job)
     assert wanted.others == {"other": str(tmp_path / "m"), "other2": "org/m"}
-    assert [r.weights for r in wanted.roles if r.role == "other2"] == ["org/m, frozen"]
+    assert [r.weights for r in roles(wanted, loss, loaded.job) if r.role == "other2"] == ["org/m, frozen"]
     assert "loss" not in wanted.step0  # nothing is known of another model before the first step
     assert wanted.step0["rewards/margins"] == 0.0
     chosen = {"logp": -2.0, "ref_logp": -2.5, "other_logp": -1.0, "other2_logp": -3.0}

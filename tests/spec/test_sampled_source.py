@@ -135,7 +135,7 @@ def test_a_reference_that_moves_is_for_sampled_responses(tmp_path: Path) -> None
     grpo = "[{preset: grpo, data: asked}, {preset: sft, data: shown}]"
     path = written(tmp_path, grpo, shown, model=ema)
     assert not [d for d in found(path) if d.severity == "error" or d.code == "W114"]
-    assert mixture(path).parts["asked"].needs.anchors == ("ema", "rollout")
+    assert mixture(path).parts["asked"].needs.anchors == ["ema", "rollout"]
     (tmp_path / "job.json").write_text(mixture(path).folder().files["job.json"])
     asked, demonstrations = read_job(tmp_path / "job.json").parts
     assert [part.spec.model.reference.kind for part in (asked, demonstrations)] == ["ema", "none"]

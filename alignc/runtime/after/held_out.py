@@ -108,7 +108,7 @@ def given(context: Context, job: Job, objective: Objective, aside: Path) -> Give
 
 def answered(context: Context, job: Job, objective: Objective, model: nn.Module, aside: Path) -> Answered:
     """Load the held-out prompts of a source, and open what scores the answers to them."""
-    settings, room = settings_aside(job, aside), job.spec.data.max_new_tokens
+    settings, room = settings_aside(job, aside), job.prompts.max_new_tokens
     limit = context.run.options.limit
     prompts = load_prompts(settings, context.tokenizer, which="eval", limit=limit, room=room).prompts
     sampling = sampling_of(job, context.tokenizer)

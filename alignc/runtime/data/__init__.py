@@ -4,13 +4,12 @@ from .dataset import Dataset, load_examples
 from .example import Example
 from .judge import Counts
 from .preview import Preview, preview
-from .settings import DataSettings, EvalSettings, settings_from_job
+from .settings import DataSettings, settings_from_job
 
 __all__ = [
     "Counts",
     "DataSettings",
     "Dataset",
-    "EvalSettings",
     "Example",
     "Preview",
     "load_examples",

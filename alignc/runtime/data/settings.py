@@ -7,17 +7,9 @@ from dataclasses import dataclass, field, fields
 
 from ...contract.job import Job
 from ...contract.responses import SINGLE
+from ...contract.rows import HeldOut
 
-__all__ = ["DataSettings", "EvalSettings", "settings_from_job"]
-
-
-@dataclass(frozen=True)
-class EvalSettings:
-    """Where held-out rows come from: a source of their own, or a fraction (0 to 1) of the training source."""
-
-    source: str | None = None
-    split: str | None = None
-    fraction: float | None = None
+__all__ = ["DataSettings", "settings_from_job"]
 
 
 @dataclass(frozen=True)
@@ -38,7 +30,7 @@ class DataSettings:
     columns: Mapping[str, str] = field(default_factory=dict)
     chat_template: str | None = None
     max_rows: int | None = None
-    eval: EvalSettings | None = None
+    eval: HeldOut | None = None
     on_bad_row: str = "error"
     max_refused: float = 0
     max_cut: float = 0.2
@@ -54,11 +46,9 @@ class DataSettings:
 def settings_from_job(job: Job) -> DataSettings:
     """Take the settings out of a job."""
     known = {each.name for each in fields(DataSettings)}
-    section = {name: value for name, value in vars(job.spec.data).items() if name in known}
-    held_out = section.pop("eval")
+    section = {name: value for name, value in vars(job.rows).items() if name in known}
     return DataSettings(
         **section,
-        eval=None if held_out is None else EvalSettings(**held_out),
         max_length=job.spec.train.max_length,
         responses=tuple(job.plan.responses),
         needed=tuple(job.plan.columns),

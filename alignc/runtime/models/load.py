@@ -93,7 +93,7 @@ def initial_critic(job: Job, tokenizer: Any) -> nn.Module:
     It has no adapter: one that it was read with is merged, and all of its weights are trained.
     """
     section, seed = job.spec.model, job.spec.train.seed
-    path = (section.critic or {}).get("path")
+    path = section.critic.path if section.critic else None
     if path is not None:
         section = dataclasses.replace(section, policy=str(path), revision=None)
         known = {"trust_remote_code": section.trust_remote_code}
@@ -106,7 +106,8 @@ def initial_critic(job: Job, tokenizer: Any) -> nn.Module:
 
 def has_own_critic(job: Job) -> bool:
     """Tell whether values of states come from a backbone of their own."""
-    return Quantity.TOKEN_VALUE in job.plan.outputs and (job.spec.model.critic or {}).get("kind") == "model"
+    critic = job.spec.model.critic
+    return Quantity.TOKEN_VALUE in job.plan.outputs and critic is not None and critic.kind == "model"
 
 
 def has_value_head(job: Job) -> bool:

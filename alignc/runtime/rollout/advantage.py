@@ -28,6 +28,7 @@ from ...contract.baselines import (
     OTHER,
     Reads,
 )
+from ...contract.needs import Advantage, Baseline
 from ...contract.tables import look_up
 from ..ranks.world import World
 
@@ -35,7 +36,7 @@ __all__ = ["advantages", "gae", "reward_to_go", "token_rewards", "whitened"]
 
 
 def advantages(
-    plan: Mapping[str, Any],
+    wanted: Advantage,
     *,
     reward: Tensor,
     penalty: Tensor | None,
@@ -46,22 +47,21 @@ def advantages(
     """Compute `advantage` and `return` of every token, ``[rows, k, T]`` float64, 0 where there is none.
 
     ``reward`` is ``[rows, k]``, ``penalty`` and ``value`` are ``[rows, k, T]`` (a sequence's penalty ``[rows, k]``),
-    ``mask`` ``[rows, k, T]`` marks the tokens, ``plan`` is job.json's `plan.advantage`. With a ``world`` the rows are
+    ``mask`` ``[rows, k, T]`` marks the tokens, ``wanted`` says how. With a ``world`` the rows are
     this rank's, and whitening and the batch's mean run over those of all ranks. Returns are never whitened.
     """
     mask = mask.bool()
-    discount, baseline = float(plan.get("discount", 1.0)), plan["baseline"]
     rewards = token_rewards(reward, penalty, mask)
-    if look_up(BASELINES, baseline["kind"], "baseline").reads is Reads.CRITIC:
+    if look_up(BASELINES, wanted.baseline.kind, "baseline").reads is Reads.CRITIC:
         if value is None:
             raise ValueError("the baseline `value` needs the critic's values")
         value = value.double() * mask
-        found = gae(rewards, value, mask, discount, float(plan.get("gae_lambda", 1.0)))
+        found = gae(rewards, value, mask, wanted.discount, wanted.gae_lambda)
         returns = found + value
     else:
-        returns = reward_to_go(rewards, mask, discount)
-        found = minus_baseline(baseline, returns, mask, world)
-    return {"advantage": whitened(found, mask, world) if plan.get("whiten") else found, "return": returns}
+        returns = reward_to_go(rewards, mask, wanted.discount)
+        found = minus_baseline(wanted.baseline, returns, mask, world)
+    return {"advantage": whitened(found, mask, world) if wanted.whiten else found, "return": returns}
 
 
 def token_rewards(reward: Tensor, penalty: Tensor | None, mask: Tensor) -> Tensor:
@@ -98,14 +98,14 @@ def running(values: Tensor, decay: float) -> Tensor:
     return sums
 
 
-def minus_baseline(baseline: Mapping[str, Any], returns: Tensor, mask: Tensor, world: World | None) -> Tensor:
+def minus_baseline(baseline: Baseline, returns: Tensor, mask: Tensor, world: World | None) -> Tensor:
     """Take a baseline off the returns, and divide by the group's deviation where it is asked for."""
-    totals, there = returns[..., 0], mask[..., 0]
-    level = look_up(LEVELS, baseline["kind"], "baseline")(totals, there, baseline, world)
+    totals, there, settings = returns[..., 0], mask[..., 0], baseline.settings
+    level = look_up(LEVELS, baseline.kind, "baseline")(totals, there, settings, world)
     centered = torch.where(mask, returns - level[..., None], 0.0)
-    if not baseline.get("std"):
+    if not settings.get("std"):
         return centered
-    scale = inverse_deviation(totals, there, baseline.get("ddof", 1), baseline.get("epsilon", 0.0))
+    scale = inverse_deviation(totals, there, settings.get("ddof", 1), settings.get("epsilon", 0.0))
     return centered * scale[..., None]
 
 

@@ -32,7 +32,7 @@ class Answers:
 
 def sampling_of(job: Job, tokenizer: Any) -> Sampling:
     """Take the settings of sampling out of a job."""
-    data = job.spec.data
+    data = job.prompts
     return Sampling(
         completions=data.completions_per_prompt,
         max_new_tokens=data.max_new_tokens,

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from torch import Tensor
 
-from ...contract.job import Plan
 from ...contract.models import INITIAL, ROLLOUT
+from ...contract.needs import LossNeeds
 from ..data.example import Example
 from ..scoring.micro import Anchors
 from .answers import Answers
@@ -18,7 +18,7 @@ __all__ = ["answer_metrics", "divergence", "rollout_metrics"]
 
 
 def rollout_metrics(
-    plan: Plan,
+    plan: LossNeeds,
     answers: Sequence[Answers],
     scores: AnswerScores,
     rows: Sequence[Example],
@@ -33,7 +33,7 @@ def rollout_metrics(
     found = answer_metrics(answers, scores)
     if penalties is not None and plan.advantage:
         lost = 0.0 - float(penalties.sum()) / sum(len(each.completions) for each in answers)
-        paid = float(np.mean(scores.of(plan.advantage["reward"])))
+        paid = float(np.mean(scores.of(plan.advantage.reward)))
         found |= {"objective/non_score_reward": lost, "objective/rlhf_reward": paid + lost}
     sampled = sampled_places(plan, len(answers[0].completions))
     if INITIAL in anchors and sampled:
@@ -41,7 +41,7 @@ def rollout_metrics(
     return found
 
 
-def sampled_places(plan: Plan, drawn: int) -> list[int]:
+def sampled_places(plan: LossNeeds, drawn: int) -> list[int]:
     """List the places of a row's responses that are an unselected sample of the policy."""
     if plan.convert == "demonstration":
         return [1]

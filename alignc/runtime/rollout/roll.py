@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from ...contract.job import Job
 from ...contract.models import EMA, INITIAL, PREVIOUS_ITERATE, ROLLOUT
+from ...contract.needs import AdaptiveKL
 from ...contract.outputs import OUTPUTS, Quantity
 from ..base.seeds import derive
 from ..data.example import Example
@@ -83,9 +83,9 @@ def roll(
     scored, anchors = score(context, setup, rows, pieces)
     penalties = scale_penalties(penalties_of(plan, setup.objective.penalty, anchors, mask_of(rows)), strength)
     metrics = rollout_metrics(plan, answers, scores, rows, anchors, penalties)
-    adaptive = plan.advantage and plan.advantage["adaptive"]
-    if adaptive:
-        metrics["objective/kl_coef"] = strength * adaptive["beta"]
+    adaptive = plan.advantage.adaptive if plan.advantage else None
+    if adaptive is not None:
+        metrics["objective/kl_coef"] = strength * adaptive.beta
     return Rollout(
         number,
         rows=with_token_columns(plan, rows, scored, scores, penalties),
@@ -101,8 +101,8 @@ def answer(
 ) -> tuple[list[Answers], AnswerScores]:
     """Sample the answers to the prompts and score them, against a mixture of policy and reference where one plays."""
     answers = sample_answers(context, setup.sampler, prompts, setup.sampling, seed=seed)
-    opponent, reference = setup.job.spec.data.opponent or {}, setup.policy.reference
-    if opponent.get("kind") != "mixture" or reference is None:
+    weight, reference = setup.job.prompts.mixture, setup.policy.reference
+    if weight is None or reference is None:
         return answers, score_answers(context, setup.reward_sources, answers)
     # The opponent is the geometric mixture of the policy and its reference.
     against = sample_answers(
@@ -111,7 +111,7 @@ def answer(
         prompts,
         setup.sampling,
         seed=derive(seed, "opponent"),
-        mixture=(reference.model, opponent["weight"]),
+        mixture=(reference.model, weight),
     )
     return answers, score_answers(context, setup.reward_sources, answers, against)
 
@@ -143,10 +143,10 @@ def strength_after(
     strength: float,
     metrics: Mapping[str, float],
     rows: int,
-    adaptive: Mapping[str, Any] | None,
+    adaptive: AdaptiveKL | None,
 ) -> float:
     """Let the KL controller set the factor of the next rollout, where the KL follows a target."""
-    if not adaptive:
+    if adaptive is None:
         return strength
-    responses = rows * setup.job.spec.data.completions_per_prompt
+    responses = rows * setup.job.prompts.completions_per_prompt
     return next_strength(strength, metrics["objective/kl"], responses, adaptive)

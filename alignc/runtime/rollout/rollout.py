@@ -36,7 +36,7 @@ PATIENCE = 20
 
 def open_reward_sources(job: Job, device: torch.device, resources: ExitStack) -> RewardSources:
     """Build the job's reward and oracle, which ``resources`` closes. Every rank has its own."""
-    data, allowed = job.spec.data, allowed_names()
+    data, allowed = job.prompts, allowed_names()
     reward = oracle = None
     if data.reward is not None:
         reward = resources.enter_context(build_reward(data.reward, allowed=allowed, device=device))
@@ -47,8 +47,8 @@ def open_reward_sources(job: Job, device: torch.device, resources: ExitStack) ->
 
 def wants_reference(job: Job) -> bool:
     """Tell whether a reference is asked for: by loss or reward, by an opponent, or by evaluation for its KL."""
-    mixture = (job.spec.data.opponent or {}).get("kind") == "mixture"
-    return INITIAL in job.plan.anchors or mixture or job.spec.data.eval is not None
+    data = job.prompts
+    return INITIAL in job.plan.anchors or data.mixture is not None or data.eval is not None
 
 
 def scoring_pieces(schedule: Schedule, rollout: int, size: int, world: World) -> list[list[int]]:

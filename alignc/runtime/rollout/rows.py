@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from ...contract.baselines import MEAN_WIN_RATE, PARTITIONS
 from ...contract.failure import Failure
-from ...contract.job import Plan
+from ...contract.needs import LossNeeds
 from ...contract.responses import COMPLETIONS
 from ...contract.tables import look_up
 from ..data.example import Column, Example, Tokens
@@ -19,7 +18,7 @@ from .scores import AnswerScores, Numbers
 __all__ = ["extremes", "ranking", "rows_of", "soft_mean"]
 
 
-def rows_of(plan: Plan, answers: Sequence[Answers], scores: AnswerScores) -> list[Example]:
+def rows_of(plan: LossNeeds, answers: Sequence[Answers], scores: AnswerScores) -> list[Example]:
     """Make a row of each prompt, with the columns that do not depend on any model's log-probabilities.
 
     `best_worst` makes a pair of a group's best and worst answer, `demonstration` one of the row's own completion and
@@ -31,13 +30,13 @@ def rows_of(plan: Plan, answers: Sequence[Answers], scores: AnswerScores) -> lis
     ]
 
 
-def row_of(plan: Plan, place: int, answers: Answers, scores: AnswerScores) -> Example:
+def row_of(plan: LossNeeds, place: int, answers: Answers, scores: AnswerScores) -> Example:
     """Make one row without columns."""
     prompt = answers.prompt
     return Example(place, prompt.origin, prompt.ids, responses_of(plan, place, answers, scores))
 
 
-def responses_of(plan: Plan, place: int, answers: Answers, scores: AnswerScores) -> tuple[Tokens, ...]:
+def responses_of(plan: LossNeeds, place: int, answers: Answers, scores: AnswerScores) -> tuple[Tokens, ...]:
     """Pick a row's responses in the order that the plan names them."""
     if plan.convert == "demonstration":
         if answers.prompt.demonstration is None:
@@ -48,14 +47,14 @@ def responses_of(plan: Plan, place: int, answers: Answers, scores: AnswerScores)
     return answers.completions
 
 
-def chosen(plan: Plan, place: int, scores: AnswerScores) -> tuple[int, ...]:
+def chosen(plan: LossNeeds, place: int, scores: AnswerScores) -> tuple[int, ...]:
     """Say which answers a row's responses are, where they are answers."""
     if plan.convert == "best_worst":
         return extremes(scores.of(ranking(plan, scores))[place])
     return ()
 
 
-def ranking(plan: Plan, scores: AnswerScores) -> str:
+def ranking(plan: LossNeeds, scores: AnswerScores) -> str:
     """Say by what answers are ranked: win rates where the loss reads them or nothing else is known."""
     reads = any(column.startswith("win_rate") for column in plan.columns)
     return "win_rate" if scores.win_rates and (reads or not scores.rewards) else "reward"
@@ -70,7 +69,9 @@ def extremes(values: Numbers) -> tuple[int, int]:
     return max(places, key=lambda at: (values[at], -at)), min(places, key=lambda at: (values[at], -at))
 
 
-def with_columns(plan: Plan, row: Example, place: int, answers: Answers, scores: AnswerScores) -> Example:
+def with_columns(
+    plan: LossNeeds, row: Example, place: int, answers: Answers, scores: AnswerScores
+) -> Example:
     """Give a row its columns."""
     columns: dict[str, Column] = {}
     picked = dict(zip(plan.responses, chosen(plan, place, scores), strict=False))
@@ -86,12 +87,13 @@ def with_columns(plan: Plan, row: Example, place: int, answers: Answers, scores:
     return dataclasses.replace(row, columns=columns)
 
 
-def average(plan: Plan, place: int, scores: AnswerScores) -> float:
+def average(plan: LossNeeds, place: int, scores: AnswerScores) -> float:
     """Estimate what an average answer wins, as `plan.baseline` has it: by the rollout, or by one prompt's answers."""
-    baseline: Mapping[str, Any] = plan.baseline or {}
-    if look_up(PARTITIONS, baseline["kind"], "estimate of a log-partition") is MEAN_WIN_RATE:
+    if plan.baseline is None:
+        raise Failure("E806", "job.json does not say how the average win rate is estimated")
+    if look_up(PARTITIONS, plan.baseline.kind, "estimate of a log-partition") is MEAN_WIN_RATE:
         return math.fsum(map(math.fsum, scores.win_rates)) / sum(map(len, scores.win_rates))
-    return soft_mean(scores.win_rates[place][: baseline["samples"]], float(baseline["eta"]))
+    return soft_mean(scores.win_rates[place][: plan.baseline.samples], plan.baseline.eta)
 
 
 def soft_mean(rates: Sequence[float], eta: float) -> float:

@@ -96,12 +96,14 @@ def schedule_for(job: Job, prompts: int, world: int, max_steps: int | None = Non
     Prompts go by `num_train_epochs`, over which `max_steps` above 0 wins, as on given data. Self-play answers every
     prompt in each of its `iterations`, which `max_steps` may only cut short.
     """
-    train, data = job.spec.train, job.spec.data
+    train, data = job.spec.train, job.prompts
     size = train.per_device_train_batch_size * train.gradient_accumulation_steps * world
     plays = data.kind == "self_play"
     width = prompts if plays else min(prompts, size * train.rollout_minibatches)
     draft = Schedule(prompts, width, size, train.rollout_epochs, train.seed, 0)
-    wanted = data.iterations if plays else max(1, math.ceil(train.num_train_epochs * draft.rollouts_per_pass))
+    wanted = (
+        data.iterations or 1 if plays else max(1, math.ceil(train.num_train_epochs * draft.rollouts_per_pass))
+    )
     whole = draft.steps_before(wanted + 1)
     limit = max_steps or (train.max_steps if train.max_steps > 0 else whole)
     return Schedule(

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...contract.job import Plan
+from ...contract.needs import LossNeeds
 from ...contract.outputs import OUTPUTS, Quantity
 from ..data.example import Example
 from ..scoring.micro import Anchors, stack_groups
@@ -29,9 +29,9 @@ def mask_of(rows: Sequence[Example]) -> Tensor:
     return torch.arange(longest) < table[:, :, None]
 
 
-def penalties_of(plan: Plan, penalty: Penalty | None, anchors: Anchors, mask: Tensor) -> Tensor | None:
+def penalties_of(plan: LossNeeds, penalty: Penalty | None, anchors: Anchors, mask: Tensor) -> Tensor | None:
     """Compute what the reward loses by the KL, where the plan has a penalty: as the policy was when it sampled."""
-    if penalty is None or not plan.advantage or not plan.advantage["penalty"]:
+    if penalty is None or not plan.advantage or not plan.advantage.penalty:
         return None
     batch = {f"{name}/completions": stack_groups(rows, mask).double() for name, rows in anchors.items()}
     return penalty(batch | {"mask/completions": mask})
@@ -41,7 +41,7 @@ OLD_VALUE, OLD_DIVERGENCE = (OUTPUTS[name].stored for name in (Quantity.TOKEN_VA
 
 
 def with_token_columns(
-    plan: Plan,
+    plan: LossNeeds,
     rows: Sequence[Example],
     scored: Sequence[TokenOutputs],
     scores: AnswerScores,
@@ -61,7 +61,7 @@ def with_token_columns(
     if plan.advantage:
         tables |= advantages(
             plan.advantage,
-            reward=torch.tensor(scores.of(plan.advantage["reward"]), dtype=torch.float64),
+            reward=torch.tensor(scores.of(plan.advantage.reward), dtype=torch.float64),
             penalty=penalties,
             value=tables.get(OLD_VALUE),
             mask=mask,
@@ -73,7 +73,7 @@ def with_token_columns(
 
 
 def columns_of(
-    plan: Plan, tables: Mapping[str, Tensor], place: int, row: Example
+    plan: LossNeeds, tables: Mapping[str, Tensor], place: int, row: Example
 ) -> dict[str, tuple[np.ndarray, ...]]:
     """Cut one row's columns of tokens to the lengths of its responses."""
     return {

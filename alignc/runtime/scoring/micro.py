@@ -12,8 +12,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ...contract.job import Job, Plan
+from ...contract.job import Job
 from ...contract.models import POLICY
+from ...contract.needs import LossNeeds
 from ...contract.outputs import OUTPUTS, Per, Quantity
 from ...contract.responses import COMPLETIONS
 from ...contract.support import refusal
@@ -95,12 +96,12 @@ def with_end(example: Example) -> Example:
     return dataclasses.replace(example, responses=ended)
 
 
-def totals_of(plan: Plan, examples: Sequence[Example]) -> dict[str, float]:
+def totals_of(plan: LossNeeds, examples: Sequence[Example]) -> dict[str, float]:
     """Count what the loss divides by over a whole global batch: rows, tokens of a response, sums of a column."""
     return {name: float(total(plan, name, examples)) for name in plan.totals}
 
 
-def total(plan: Plan, name: str, examples: Sequence[Example]) -> float:
+def total(plan: LossNeeds, name: str, examples: Sequence[Example]) -> float:
     """Count one total by its name: `rows`, `tokens/RESPONSE` or `column/NAME`."""
     kind, _, of = name.partition("/")
     if kind == "tokens":
@@ -123,9 +124,9 @@ Found = Tensor | Mapping[str, Tensor]
 """What a scorer gave: log-probabilities [rows, k, T] alone, or several outputs by name."""
 
 
-def select_responses(plan: Plan, examples: Sequence[Example], names: Sequence[str]) -> list[Example]:
+def select_responses(plan: LossNeeds, examples: Sequence[Example], names: Sequence[str]) -> list[Example]:
     """Keep some of the rows' responses, those that a pass has to score."""
-    if list(names) == list(plan.responses) or plan.responses == [COMPLETIONS]:
+    if list(names) == list(plan.responses) or plan.grouped:
         return list(examples)
     places = [plan.responses.index(name) for name in names]
     return [dataclasses.replace(e, responses=tuple(e.responses[p] for p in places)) for e in examples]
@@ -135,7 +136,7 @@ OF_PROMPTS = frozenset(name for name, row in OUTPUTS.items() if row.per == Per.P
 
 
 def loss_inputs(
-    plan: Plan,
+    plan: LossNeeds,
     examples: Sequence[Example],
     batch: Batch,
     found: Found,
@@ -147,7 +148,7 @@ def loss_inputs(
     ``names`` are the responses that the batch holds, all of the plan's where left out.
     """
     outputs = found if isinstance(found, Mapping) else {"logps": found}
-    group = plan.responses == [COMPLETIONS]
+    group = plan.grouped
     device = batch.mask.device
     inputs: dict[str, Tensor] = {name: outputs[name] for name in OF_PROMPTS if name in outputs}
     for at, name in enumerate(names or plan.responses):

@@ -9,7 +9,8 @@ from types import ModuleType
 
 from torch import Tensor
 
-from ...contract.job import Job, Plan
+from ...contract.job import Job
+from ...contract.needs import LossNeeds
 from ...contract.outputs import OUTPUTS, Quantity
 from ..data.example import Example
 from .micro import Anchors
@@ -30,7 +31,7 @@ OLD_DIVERGENCE = f"column/{OUTPUTS[Quantity.DIVERGENCE].stored}"
 class Objective:
     """The loss over the rows of one source, and the other functions that `loss.py` has for them."""
 
-    plan: Plan
+    plan: LossNeeds
     loss: Loss
     statistics: RowStatistics | None = None
     penalty: Penalty | None = None
@@ -64,13 +65,13 @@ def objectives_of(job: Job, module: ModuleType) -> list[Objective]:
     return [objective_of(part.plan, own, number) for number, (part, own) in numbered]
 
 
-def objective_of(plan: Plan, module: ModuleType, source: int) -> Objective:
+def objective_of(plan: LossNeeds, module: ModuleType, source: int) -> Objective:
     """Read the objective of one source off its module."""
     return Objective(
         plan,
         module.loss,
         statistics=module.statistics if plan.statistics else None,
-        penalty=module.penalty if plan.advantage and plan.advantage["penalty"] else None,
+        penalty=module.penalty if plan.advantage and plan.advantage.penalty else None,
         source=source,
         reads_old_divergence=reads(module, OLD_DIVERGENCE),
     )

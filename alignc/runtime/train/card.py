@@ -55,7 +55,7 @@ def rows_told(card: Path) -> str:
 def front_matter(job: Job, library: str) -> str:
     """Write the card's metadata."""
     policy = job.spec.model.policy
-    named = (part.spec.data.source for part in job.parts or (job,))
+    named = (part.rows.source for part in job.parts or (job,))
     sources = [json.dumps(source) for source in named if is_id(source)]
     task = "text-classification" if Quantity.SCORE in job.plan.outputs else "text-generation"
     lines = ["---", f"library_name: {library}", f"pipeline_tag: {task}"]

@@ -70,7 +70,7 @@ class Sampled:
         """Open the sampler of a policy, and let the initial policy answer the held-out prompts to compare with."""
         job, run = self.job, context.run
         folder, length = job.output_dir / ".sampler", job.spec.train.max_length
-        sampler = open_sampler(job.spec.data.sampler, policy.model, folder=folder, max_length=length)
+        sampler = open_sampler(job.prompts.sampler, policy.model, folder=folder, max_length=length)
         run.resources.callback(sampler.close)
         sampling = sampling_of(job, context.tokenizer)
         setup = RolloutSetup(job, self.objective, policy, sampler, sampling, self.reward_sources)
@@ -120,7 +120,7 @@ class Sampled:
 
 def load_sampled(run: Run, world: World, job: Job, objective: Objective, tokenizer: object) -> Sampled:
     """Load the prompts of a source and open its reward sources, ``job`` being the job as if it were the only one."""
-    settings, options, room = settings_from_job(job), run.options, job.spec.data.max_new_tokens
+    settings, options, room = settings_from_job(job), run.options, job.prompts.max_new_tokens
     prompts = load_prompts(settings, tokenizer, which="train", limit=options.limit, room=room)
     eval_prompts = load_prompts(settings, tokenizer, which="eval", limit=options.limit, room=room)
     schedule = schedule_for(job, len(prompts), world.size, options.max_steps)

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from alignc.contract.failure import Failure
+from alignc.contract.rows import HeldOut
 from alignc.runtime.data.dataset import load_examples
-from alignc.runtime.data.settings import DataSettings, EvalSettings
+from alignc.runtime.data.settings import DataSettings
 from alignc.runtime.data.split import held_out
 
 GOOD = {"prompt": "p", "chosen": "ab", "rejected": "c"}
@@ -112,7 +113,7 @@ def test_too_many_cut_completions_are_an_error(pairs: Pairs, byte_tokenizer: Any
 
 
 def test_held_out_rows_and_training_rows_part_the_source(pairs: Pairs, byte_tokenizer: Any) -> None:
-    settings = pairs(numbered(200), eval=EvalSettings(fraction=0.1), seed=5)
+    settings = pairs(numbered(200), eval=HeldOut(fraction=0.1), seed=5)
     train = numbers(settings, byte_tokenizer)
     held = numbers(settings, byte_tokenizer, which="eval")
     assert held == [index for index in range(200) if held_out(index, 5, 0.1)]
@@ -121,8 +122,8 @@ def test_held_out_rows_and_training_rows_part_the_source(pairs: Pairs, byte_toke
 
 
 def test_more_rows_do_not_move_the_others_between_the_parts(pairs: Pairs, byte_tokenizer: Any) -> None:
-    few = numbers(pairs(numbered(50), eval=EvalSettings(fraction=0.3)), byte_tokenizer, which="eval")
-    many = numbers(pairs(numbered(100), eval=EvalSettings(fraction=0.3)), byte_tokenizer, which="eval")
+    few = numbers(pairs(numbered(50), eval=HeldOut(fraction=0.3)), byte_tokenizer, which="eval")
+    many = numbers(pairs(numbered(100), eval=HeldOut(fraction=0.3)), byte_tokenizer, which="eval")
     assert [number for number in many if number < 50] == few
 
 
@@ -136,7 +137,7 @@ def test_more_rows_do_not_move_the_others_between_the_parts(pairs: Pairs, byte_t
 def test_a_share_that_leaves_a_part_empty_is_named(
     pairs: Pairs, byte_tokenizer: Any, fraction: float, which: str, told: str
 ) -> None:
-    cause = failure(pairs(numbered(3), eval=EvalSettings(fraction=fraction)), byte_tokenizer, which=which)
+    cause = failure(pairs(numbered(3), eval=HeldOut(fraction=fraction)), byte_tokenizer, which=which)
     assert (cause.code, told in cause.message, "eval.fraction" in cause.message) == ("E707", True, True)
 
 
@@ -144,7 +145,7 @@ def test_held_out_rows_may_have_a_source_of_their_own(
     pairs: Pairs, jsonl: Callable[..., Path], byte_tokenizer: Any
 ) -> None:
     other = jsonl(numbered(3), "held.jsonl")
-    settings = pairs(numbered(5), eval=EvalSettings(source=str(other)))
+    settings = pairs(numbered(5), eval=HeldOut(source=str(other)))
     assert numbers(settings, byte_tokenizer) == [0, 1, 2, 3, 4]
     assert numbers(settings, byte_tokenizer, which="eval") == [0, 1, 2]
 
@@ -163,23 +164,36 @@ def test_chunks_keep_the_order(pairs: Pairs, byte_tokenizer: Any) -> None:
 
 
 def test_settings_come_from_a_job(tmp_path: Path) -> None:
-    from alignc.contract.job import Data, Formula, Job, Launch, Model, Plan, Reference, Spec, Train
+    from alignc.contract.job import Formula, Job, Launch, Model, Reference, Spec, Train
+    from alignc.contract.needs import LossNeeds
+    from alignc.contract.rows import GivenData
     from alignc.runtime.data.settings import settings_from_job
 
-    data = Data("pairwise", "/d.jsonl", "train", {"prompt": "q"}, None, 9, {"fraction": 0.1}, "error", 3, 0.5)
+    data = GivenData(
+        kind="pairwise",
+        source="/d.jsonl",
+        split="train",
+        columns={"prompt": "q"},
+        chat_template=None,
+        max_rows=9,
+        eval=HeldOut(fraction=0.1),
+        on_bad_row="error",
+        max_refused=3,
+        max_cut=0.5,
+    )
     train = dict.fromkeys(Train.__dataclass_fields__, 1) | {"max_length": 77, "seed": 8}
     launch = dict.fromkeys(Launch.__dataclass_fields__, 1)
     model = Model("p", Reference("none"))
     spec = Spec(1, "n", {}, model, data, Train(**train), Launch(**launch), str(tmp_path))  # type: ignore[arg-type]
-    empty = dict.fromkeys(Plan.__dataclass_fields__, ()) | {"statistics": {}, "others": {}}
-    plan = Plan(**empty | {"responses": ["chosen", "rejected"], "columns": ["margin"]})  # type: ignore[arg-type]
+    empty = dict.fromkeys(LossNeeds.__dataclass_fields__, ()) | {"statistics": {}, "others": {}}
+    plan = LossNeeds(**empty | {"responses": ["chosen", "rejected"], "columns": ["margin"]})  # type: ignore[arg-type]
     job = Job("0", "n", spec, {}, plan, Formula("", ""))
     assert settings_from_job(job) == DataSettings(
         kind="pairwise",
         source="/d.jsonl",
         columns={"prompt": "q"},
         max_rows=9,
-        eval=EvalSettings(fraction=0.1),
+        eval=HeldOut(fraction=0.1),
         max_refused=3,
         max_cut=0.5,
         max_length=77,

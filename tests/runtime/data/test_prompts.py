@@ -9,9 +9,10 @@ import pytest
 
 from alignc.contract.failure import Failure
 from alignc.contract.job import job_from
+from alignc.contract.rows import HeldOut
 from alignc.runtime.data.dataset import load_examples
 from alignc.runtime.data.prompts import Prompts, load_prompts
-from alignc.runtime.data.settings import DataSettings, EvalSettings, settings_from_job
+from alignc.runtime.data.settings import DataSettings, settings_from_job
 from alignc.runtime.data.split import held_out
 
 from ..fixtures import job_data
@@ -142,7 +143,7 @@ def test_bad_rows_are_refused_or_set_aside(asked: Write, byte_tokenizer: Any, ba
 
 def test_train_and_eval_part_the_rows(asked: Write, byte_tokenizer: Any):
     rows = [{"prompt": f"{number:03}"} for number in range(40)]
-    settings = asked(rows, eval=EvalSettings(fraction=0.25), seed=5)
+    settings = asked(rows, eval=HeldOut(fraction=0.25), seed=5)
 
     def numbers(prompts: Prompts) -> list[int]:
         return [int(each.fields["prompt"]) for each in prompts.prompts]
