@@ -29,6 +29,7 @@ from alignc.runtime.rollout.advantage import LEVELS, advantages
 from alignc.runtime.samplers.sampler import OPENERS
 from alignc.spec.aggregations import AGGREGATIONS, AggregationName
 from alignc.spec.base import Spec
+from alignc.spec.kl import ESTIMATORS
 from alignc.spec.policy import Baseline, Surrogate
 from alignc.spec.rewards import Oracle, Source
 
@@ -69,6 +70,9 @@ TABLES = {
         ("spec/aggregations.py", "spec/objective.py"),
         words={"token_mean", "sequence_mean", "global_token_mean"},
         subject="aggregation|how",
+    ),
+    "estimators": Table(
+        ESTIMATORS, ("spec/kl.py", "theory/divergence.py"), words={"abs", "full"}, subject="estimator"
     ),
     "partitions": Table(
         PARTITIONS, ("contract/baselines.py",), words={"batch_mean"}, subject="baseline|column"

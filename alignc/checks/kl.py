@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from alignc.checks.rule import Checked, term_path
 from alignc.diagnostics import Diagnostic
+from alignc.spec.kl import FULL
 from alignc.spec.objective import KLTerm
 from alignc.theory.divergence import meaning
 from alignc.theory.kinds import Placement
@@ -39,7 +40,7 @@ def kl_soundness(checked: Checked) -> Iterator[Diagnostic]:
     """E201 to E205, W206 to W209, W211: the divergence that a KL term of the loss descends."""
     for index, term in _terms(checked):
         estimator, place, sampling = placed(term, checked.spec.job.data.kind)
-        whole = estimator == "full" and whole_by_both(checked.spec.job.objective.terms)
+        whole = estimator == FULL.name and whole_by_both(checked.spec.job.objective.terms)
         for code in () if whole else kl_codes(estimator, place, term.granularity, sampling):
             divergence = meaning(estimator, place).divergence
             words = SAID[code].format(estimator=estimator, place=PLACES[place], divergence=divergence)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from alignc.checks.rule import Checked
 from alignc.diagnostics import Diagnostic
+from alignc.spec.kl import FULL
 from alignc.spec.objective import KLTerm, Pointwise, PolicyGradient, Preference, Term
 from alignc.spec.rows import Sampled, SelfPlay
 from alignc.spec.targets import WinRateTarget
@@ -34,7 +35,7 @@ def _own_law(term: Term, data: Sampled, kind: str) -> tuple[str, str | None] | N
     """Return the message about a term that assumes samples of the policy, and a reason or None for the code's own."""
     if isinstance(term, PolicyGradient):
         return "treats samples at {law} as samples of the policy", None
-    if isinstance(term, KLTerm) and term.estimator != "full" and placed(term, kind)[2] != "given":
+    if isinstance(term, KLTerm) and term.estimator != FULL.name and placed(term, kind)[2] != "given":
         return "treats samples at {law} as samples of the policy", None
     if (
         isinstance(term, Pointwise)

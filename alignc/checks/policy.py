@@ -11,6 +11,7 @@ from alignc.contract.rewards import REWARDS
 from alignc.diagnostics import Diagnostic
 from alignc.lower.policy import held
 from alignc.lower.surrogates import SURROGATES
+from alignc.spec.kl import FULL
 from alignc.spec.objective import Pointwise, PolicyGradient, Preference, Value
 from alignc.spec.policy import GroupMean
 from alignc.spec.rows import ONLINE, Prompts, SelfPlay
@@ -82,7 +83,7 @@ def kl_in_policy_gradient(checked: Checked) -> Iterator[Diagnostic]:
         kl = term.kl
         if kl is None or kl.beta == 0:
             continue
-        whole = kl.estimator == "full" and whole_by_both(checked.spec.job.objective.terms)
+        whole = kl.estimator == FULL.name and whole_by_both(checked.spec.job.objective.terms)
         for code in () if whole else kl_codes(kl.estimator, kl.placement, kl.granularity, "policy"):
             divergence = meaning(kl.estimator, kl.placement).divergence
             words = SAID[code].format(

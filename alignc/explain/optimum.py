@@ -9,7 +9,7 @@ from alignc.contract.baselines import LOG_PARTITION
 from alignc.contract.models import INITIAL, ROLLOUT
 from alignc.load.load import Loaded
 from alignc.spec.axes import ExponentialLink, LogisticLink
-from alignc.spec.kl import KLPlacement
+from alignc.spec.kl import FULL, KLPlacement
 from alignc.spec.objective import KLTerm, Pointwise, PolicyGradient, Preference, Term
 from alignc.spec.targets import WinRateTarget
 from alignc.theory.divergence import meaning
@@ -27,7 +27,7 @@ def kl_lines(spec: Loaded) -> tuple[str, ...]:
     both = whole_by_both(terms)
     lines = list(_both()) if both else []
     for term in terms:
-        if both and _estimator(term) == "full":
+        if both and _estimator(term) == FULL.name:
             continue
         if isinstance(term, KLTerm):
             lines += _kl(term, spec.job.data.kind)
@@ -44,7 +44,7 @@ def _estimator(term: Term) -> str | None:
 def _both() -> Iterator[str]:
     """Describe the estimator `full` in the reward and in the loss together."""
     yield "full in the reward and, with equal strength, in the loss: both together descend KL(π‖ref) of whole responses"
-    yield from _ends(meaning("full", "loss"), INITIAL)
+    yield from _ends(meaning(FULL.name, "loss"), INITIAL)
 
 
 def _block(name: str, kl: KLPlacement) -> Iterator[str]:

@@ -13,6 +13,7 @@ from alignc.lower.loss import Loss
 from alignc.lower.policy import held
 from alignc.lower.surrogates import SURROGATES
 from alignc.printers.formula import text
+from alignc.spec.kl import FULL
 from alignc.spec.objective import PolicyGradient
 from alignc.spec.rows import Prompts, Sampled, SelfPlay
 
@@ -119,7 +120,7 @@ def _inner(spec: Loaded) -> Iterator[str]:
     if policy is None or updates == 1:
         return
     kl = held(policy, "reward")
-    if kl is not None and kl.estimator == "full":
+    if kl is not None and kl.estimator == FULL.name:
         yield "the penalty is computed under the rollout policy, and stays the same in later updates"
     elif kl is not None:
         yield "the first update ascends J = E[R] − β·KL(π‖ref); later updates follow ∇J + β·∇KL(π‖old), as u is fixed"

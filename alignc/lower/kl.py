@@ -15,12 +15,13 @@ from alignc.lower.formulas import own_formula
 from alignc.lower.scope import Scope
 from alignc.lower.scores import SUFFIX, log_ratio
 from alignc.spec.axes import Score
+from alignc.spec.kl import ESTIMATORS, FULL
 from alignc.spec.objective import KLTerm
 
 __all__ = ["KAPPA", "Estimate", "divergence", "estimate", "kappa", "weighted"]
 
-KAPPA: Mapping[str, str] = {"k1": "u", "k2": "u**2/2", "k3": "u+expm1(-u)", "abs": "abs(u)"}
-"""κ(u) of the estimators that have a name (Schulman 2020), u = log π/ref."""
+KAPPA: Mapping[str, str] = {row.name: row.kappa for row in ESTIMATORS.values() if row.kappa is not None}
+"""κ(u) of the estimators that have a name and a formula."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ def kappa(estimator: str, u: Node) -> Node:
 
     Raises GraphTypeError: E004 for `full`, which no log-ratio of a token tells; E003 for what is no formula over u.
     """
-    if estimator == "full":
+    if estimator == FULL.name:
         message = "`estimator: full` reads the whole vocabulary, which a log-ratio does not tell"
         raise GraphTypeError(f"{message}; k2 has the same expected gradient token by token", "E004")
     text = KAPPA.get(estimator, estimator)
@@ -77,7 +78,7 @@ def weighted(value: Node, rho: Node | None, correction: str) -> Node:
 
 def estimate(term: KLTerm, response: str, scope: Scope) -> Estimate:
     """Lower the estimate of one response, in nat."""
-    if term.estimator == "full":
+    if term.estimator == FULL.name:
         return _full(term, response, scope)
     u = _named_ratio(term, response, scope)
     rho = _importance(term, response, scope) if term.correction != "none" else None

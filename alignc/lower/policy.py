@@ -34,7 +34,7 @@ from alignc.lower.scope import Scope
 from alignc.lower.surrogates import SURROGATES, clipped_ratio, surrogate_of
 from alignc.spec import policy as axes
 from alignc.spec.aggregations import AGGREGATIONS, Divides
-from alignc.spec.kl import KLPlacement
+from alignc.spec.kl import FULL, KLPlacement
 from alignc.spec.objective import Entropy, PolicyGradient, Value
 from alignc.spec.views import View
 
@@ -116,7 +116,7 @@ def _penalty(term: PolicyGradient, scope: Scope) -> Node | None:
     if kl is None:
         return None
     inner = scope.inside("kl")
-    if kl.estimator == "full":
+    if kl.estimator == FULL.name:
         found = divergence(ROLLOUT, Y, kl.granularity, kl.anchor, scope)
         return b.multiply(inner.number("beta", kl.beta, "β", REWARD / NAT), found)
     tokens: Node = b.subtract(Logp(ROLLOUT, Y), Logp(kl.anchor, Y))
@@ -233,7 +233,7 @@ def _kl_loss(term: PolicyGradient, ratio: Node | None, scope: Scope) -> Node | N
 
 
 def _estimate(kl: KLPlacement, scope: Scope) -> Node:
-    if kl.estimator == "full":
+    if kl.estimator == FULL.name:
         return b.bare(divergence(POLICY, Y, kl.granularity, kl.anchor, scope))
     tokens: Node = b.subtract(Logp(POLICY, Y), Logp(kl.anchor, Y))
     if kl.granularity == "sequence":

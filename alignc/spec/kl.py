@@ -2,14 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Literal
 
 from alignc.spec.base import Spec, field
 
-__all__ = ["ESTIMATORS", "AdaptiveKL", "KLPlacement"]
+__all__ = ["ESTIMATORS", "FULL", "K1", "K2", "K3", "AdaptiveKL", "EstimatorRow", "KLPlacement"]
 
-ESTIMATORS = ("k1", "k2", "k3", "abs", "full")
-"""The names of estimators; any other text is a formula κ(u)."""
+
+@dataclass(frozen=True)
+class EstimatorRow:
+    """An estimator of the KL by its name: its formula κ(u), u = log π/ref (Schulman 2020).
+
+    `kappa` is None where no log-ratio gives the estimate, because the estimator reads the whole vocabulary.
+    """
+
+    name: str
+    kappa: str | None
+
+
+K1 = EstimatorRow("k1", "u")
+K2 = EstimatorRow("k2", "u**2/2")
+K3 = EstimatorRow("k3", "u+expm1(-u)")
+ABS = EstimatorRow("abs", "abs(u)")
+FULL = EstimatorRow("full", None)
+ESTIMATORS: Mapping[str, EstimatorRow] = {row.name: row for row in (K1, K2, K3, ABS, FULL)}
+"""The estimators that have a name; any other text is a formula κ(u)."""
 
 
 class AdaptiveKL(Spec):
@@ -28,7 +47,7 @@ class KLPlacement(Spec):
     """The KL of a policy gradient to its reference: its estimator and its placement."""
 
     estimator: str = field(
-        "k1",
+        K1.name,
         "`k1` u, `k2` u²/2, `k3` e^−u − 1 + u, `abs` |u|, `full` (the whole vocabulary), or a formula κ(u), "
         "where u = log π/ref.",
         max_length=400,

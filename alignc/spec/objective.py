@@ -9,7 +9,7 @@ from pydantic import Field
 from alignc.spec.aggregations import AggregationName
 from alignc.spec.axes import Link, LogisticLink, Margin, NoMargin, Score, UtilityLink
 from alignc.spec.base import Spec, field
-from alignc.spec.kl import KLPlacement
+from alignc.spec.kl import K2, KLPlacement
 from alignc.spec.model_source import KLAnchor
 from alignc.spec.policy import Baseline, NoBaseline, Reinforce, Surrogate
 from alignc.spec.targets import NoPoint, NoTarget, ReferencePoint, Target
@@ -104,7 +104,7 @@ class KLTerm(TermBase):
         "completion", "The response. For pairs, `completion` takes both responses."
     )
     estimator: str = field(
-        "k2",
+        K2.name,
         "`k1` u, `k2` u²/2, `k3` e^−u − 1 + u, `abs` |u|, `full` (the whole vocabulary, on samples of the policy), or "
         "a formula κ(u).",
         max_length=400,

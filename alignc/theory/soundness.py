@@ -10,7 +10,7 @@ from alignc.graph.build import constant
 from alignc.graph.evaluate import evaluate
 from alignc.lower.kl import kappa
 from alignc.spec.aggregations import AGGREGATIONS, Divides
-from alignc.spec.kl import KLPlacement
+from alignc.spec.kl import FULL, KLPlacement
 from alignc.spec.objective import KLTerm, PolicyGradient, Term
 from alignc.spec.rows import ONLINE
 from alignc.theory.divergence import meaning
@@ -39,7 +39,7 @@ def kl_codes(estimator: str, placement: Placement, granularity: str, sampling: S
     """
     if sampling == "given" and placement == "reward":
         return ("E301",)
-    if estimator == "full":
+    if estimator == FULL.name:
         if placement == "ratio" and granularity == "sequence":
             return ()  # the ratio of the whole response brings what the loss alone misses
         return ("W211",) if placement == "reward" else ("W209", "W211")
@@ -95,7 +95,7 @@ def whole_by_both(terms: Sequence[Term]) -> bool:
     Tokens of the policy gradient must count as those of the `kl` term do: summed, undiscounted, of one scale.
     """
     held = [t for t in terms if isinstance(t, PolicyGradient) and _is_full(t.kl)]
-    pulls = [t for t in terms if isinstance(t, KLTerm) and t.estimator == "full"]
+    pulls = [t for t in terms if isinstance(t, KLTerm) and t.estimator == FULL.name]
     if len(held) != 1 or len(pulls) != 1 or pulls[0].correction != "none":
         return False
     [term], [pull] = held, pulls
@@ -107,4 +107,4 @@ def whole_by_both(terms: Sequence[Term]) -> bool:
 
 
 def _is_full(kl: KLPlacement | None) -> bool:
-    return kl is not None and kl.estimator == "full" and kl.beta > 0
+    return kl is not None and kl.estimator == FULL.name and kl.beta > 0

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from alignc.load.load import Loaded
 from alignc.lower.loss import Loss
+from alignc.spec.kl import FULL
 from alignc.verify.report import Claim, Curve, Table, Verified
 
 __all__ = ["Claim", "Curve", "Table", "Verified", "verify"]
@@ -33,7 +34,7 @@ def verify(spec: Loaded, loss: Loss, *, table: bool = False, curves: bool = Fals
         claims = list(_of_data(spec, loss))
         drawn = [*paths(spec, loss, TOY), *game_curves(spec, loss)] if curves else []
     if estimators or table:
-        sampled = [e for e in estimators if e != "full"]  # which is a token's own: the second table has it
+        sampled = [e for e in estimators if e != FULL.name]  # which is a token's own: the second table has it
         claims += [*kl_table(sampled, TOY), *token_table()]
     return Verified(spec.job.name, tuple(claims), tuple(drawn), tuple(game_tables(spec, loss)))
 

@@ -18,6 +18,7 @@ from alignc.graph.gradient import gradient
 from alignc.graph.nodes import Logp, Node
 from alignc.graph.rewrite import inputs
 from alignc.lower.kl import kappa, weighted
+from alignc.spec.kl import FULL
 from alignc.theory.kinds import Placement
 from alignc.theory.soundness import Sampling
 from alignc.verify.toy import Array, Toy, log_softmax
@@ -121,7 +122,7 @@ def token_gradient(
     A reward token by token counts for every token before it, discounted.
     """
     policy, base, old = Tree(logits), Tree(reference), Tree(logits if sampler is None else sampler)
-    if estimator == "full":
+    if estimator == FULL.name:
         return _full_gradient(placement, policy, base)
     rewarded = placement == "reward" and granularity == "token"
     root = (

@@ -11,6 +11,7 @@ from alignc.contract.responses import COMPLETIONS
 from alignc.load.load import Loaded
 from alignc.lower.kl import KAPPA
 from alignc.lower.loss import Loss
+from alignc.spec.kl import FULL, K1, K2, K3
 from alignc.spec.objective import KLTerm
 from alignc.theory.divergence import meaning
 from alignc.theory.kinds import Kind, Placement
@@ -105,15 +106,15 @@ def _entry(estimator: str, place: Placement, sampling: Sampling, toy: Toy) -> Cl
 TREE_LOGITS = np.array([0.3, -0.2, 0.5, -0.4, -0.1, 0.6])
 TREE_REFERENCE = np.array([-0.3, 0.4, 0.2, 0.3, 0.5, -0.5])
 ROWS: tuple[tuple[str, Placement, str, float, str], ...] = (
-    ("k1", "reward", "token", 1.0, "whole"),
-    ("k2", "loss", "sequence", 1.0, "whole"),
-    ("k1", "ratio", "sequence", 1.0, "whole"),
-    ("k3", "ratio", "sequence", 1.0, "whole"),
-    ("k2", "loss", "token", 1.0, "steps"),
-    ("k1", "reward", "token", 0.0, "steps"),
-    ("full", "loss", "token", 1.0, "steps"),
-    ("k1", "ratio", "token", 1.0, "steps"),
-    ("k3", "ratio", "token", 1.0, "steps"),
+    (K1.name, "reward", "token", 1.0, "whole"),
+    (K2.name, "loss", "sequence", 1.0, "whole"),
+    (K1.name, "ratio", "sequence", 1.0, "whole"),
+    (K3.name, "ratio", "sequence", 1.0, "whole"),
+    (K2.name, "loss", "token", 1.0, "steps"),
+    (K1.name, "reward", "token", 0.0, "steps"),
+    (FULL.name, "loss", "token", 1.0, "steps"),
+    (K1.name, "ratio", "token", 1.0, "steps"),
+    (K3.name, "ratio", "token", 1.0, "steps"),
 )
 MEANS = {"whole": "∇KL(π‖ref) of whole responses", "steps": "the stepwise gradient Σ_t E[∇KL_t]"}
 
@@ -121,7 +122,7 @@ MEANS = {"whole": "∇KL(π‖ref) of whole responses", "steps": "the stepwise g
 def token_table() -> Iterator[Claim]:
     """Compare token by token with the whole response, on two tokens of two words."""
     logits, reference = TREE_LOGITS, TREE_REFERENCE
-    steps = token_gradient("full", "loss", "token", logits, reference)
+    steps = token_gradient(FULL.name, "loss", "token", logits, reference)
     wanted = {"whole": tree_kl_gradient(logits, reference), "steps": steps}
     for estimator, place, granularity, discount, which in ROWS:
         found = token_gradient(estimator, place, granularity, logits, reference, discount=discount)
@@ -129,7 +130,7 @@ def token_table() -> Iterator[Claim]:
         later = ", discount 0" if discount == 0 else ""
         about = f"{estimator} in {place}, {granularity}{later}"
         yield Claim(about, MEANS[which], f"first entry {found[0]:.4f}", gap, gap < EXACT)
-    both = steps + token_gradient("full", "reward", "token", logits, reference)
+    both = steps + token_gradient(FULL.name, "reward", "token", logits, reference)
     gap = float(np.abs(both - wanted["whole"]).max())
     yield Claim("full in loss and, of what follows, in reward", MEANS["whole"], f"first entry {both[0]:.4f}", gap,
                 gap < EXACT)  # fmt: skip

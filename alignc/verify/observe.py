@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
+from alignc.spec.kl import FULL, K2
 from alignc.theory.kinds import Kind, Placement
 from alignc.theory.soundness import CODES, Sampling
 from alignc.verify.estimators import (
@@ -94,7 +95,7 @@ def observed_codes(
     estimator: str, placement: Placement, granularity: str, sampling: Sampling, toy: Toy
 ) -> tuple[str, ...]:
     """List the codes that an estimator at a place deserves by what is found, not by what it is."""
-    if estimator == "full":
+    if estimator == FULL.name:
         return _full(placement)
 
     def gradient(logits: Array) -> Array:
@@ -143,7 +144,7 @@ def _as_a_whole(estimator: str, placement: Placement, sampling: Sampling) -> boo
 def _full(placement: Placement) -> tuple[str, ...]:
     random = np.random.default_rng(6)
     logits, reference = random.normal(size=(2, 6))
-    found = token_gradient("full", placement, "token", logits, reference)
-    steps = token_gradient("k2", "loss", "token", logits, reference)
+    found = token_gradient(FULL.name, placement, "token", logits, reference)
+    steps = token_gradient(K2.name, "loss", "token", logits, reference)
     misses = np.abs(found - tree_kl_gradient(logits, reference)).max() > EXACT
     return (*(("W209",) if np.abs(found - steps).max() < EXACT else ()), *(("W211",) if misses else ()))

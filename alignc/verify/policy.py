@@ -19,7 +19,7 @@ from alignc.lower.loss import Loss
 from alignc.lower.policy import sequential
 from alignc.lower.surrogates import SURROGATES
 from alignc.spec.aggregations import AGGREGATIONS, Divides
-from alignc.spec.kl import KLPlacement
+from alignc.spec.kl import FULL, KLPlacement
 from alignc.theory.divergence import meaning
 from alignc.theory.kinds import Kind
 from alignc.verify.policy_optimum import policy_optimum
@@ -58,9 +58,9 @@ def divergences(kl: KLPlacement | None, policy: Policy, base: Policy) -> dict[st
     found |= {f"stepwise {name}": policy.steps(g, base) for name, g in slopes.items()}
     if kl is None:
         return found
-    if kl.estimator == "full":
+    if kl.estimator == FULL.name:
         later = found["KL(π‖ref)"] - found["stepwise KL(π‖ref)"]
-        return found | {meaning("full", "reward").divergence: later}
+        return found | {meaning(FULL.name, "reward").divergence: later}
     own = _coefficient(kl)
     name = meaning(kl.estimator, kl.placement).divergence
     found.setdefault(name, policy.slope([own(x) for x in u]))

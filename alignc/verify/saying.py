@@ -12,7 +12,7 @@ from alignc.contract.baselines import BASELINES, Reads
 from alignc.load.load import Loaded
 from alignc.lower.loss import Loss, TermLoss
 from alignc.spec.aggregations import AGGREGATIONS, Divides
-from alignc.spec.kl import KLPlacement
+from alignc.spec.kl import FULL, KLPlacement
 from alignc.spec.objective import PolicyGradient
 from alignc.spec.policy import GroupMean
 from alignc.theory.divergence import meaning
@@ -77,7 +77,7 @@ def said(setting: Setting) -> tuple[str | None, str]:
         return NOTHING, ""
     found = meaning(kl.estimator, kl.placement)
     name = NOTHING if _absent(found.kind, setting) else NAMED.get(found.kind, found.divergence)
-    if kl.estimator == "full" and setting.words.longest > 1:
+    if kl.estimator == FULL.name and setting.words.longest > 1:
         return (found.divergence if kl.placement == "reward" else f"stepwise {name}"), ""
     if kl.granularity == "token" and setting.words.longest > 1 and name != NOTHING:
         if kl.placement == "reward":
