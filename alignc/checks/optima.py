@@ -23,6 +23,7 @@ from alignc.spec.axes import (
     SquaredLink,
 )
 from alignc.spec.objective import Pointwise, Preference
+from alignc.spec.scores import F_RATIO, is_ratio
 from alignc.spec.targets import RewardTarget, WinRateTarget
 
 __all__ = [
@@ -115,7 +116,7 @@ def length_tilt(checked: Checked) -> Iterator[Diagnostic]:
         if not isinstance(term, Preference | Pointwise):
             continue
         score = term.score
-        averaged = score.of in ("log_ratio", "f_ratio") and score.reduce == "mean"
+        averaged = is_ratio(score.of) and score.reduce == "mean"
         margin = getattr(term, "margin", None)
         calibrated = isinstance(margin, ConstantMargin) and isinstance(term.link, SquaredLink)
         if averaged and not calibrated:
@@ -126,7 +127,7 @@ def length_tilt(checked: Checked) -> Iterator[Diagnostic]:
 def saturating(checked: Checked) -> Iterator[Diagnostic]:
     """W409: an f′ that is flat for likely responses and steep for unlikely responses."""
     for index, term in enumerate(checked.spec.job.objective.terms):
-        if isinstance(term, Preference | Pointwise) and term.score.of == "f_ratio":
+        if isinstance(term, Preference | Pointwise) and term.score.of == F_RATIO:
             divergence = term.score.divergence
             if divergence in ("forward_kl", "alpha"):
                 name = "KL(ref‖π)" if divergence == "forward_kl" else "the α-divergence"

@@ -11,6 +11,7 @@ from alignc.lower.loss import Loss
 from alignc.spec.axes import ConstantMargin, NoMargin, SquaredLink
 from alignc.spec.objective import KLTerm, Preference
 from alignc.spec.rows import ONLINE, Sampled
+from alignc.spec.scores import SCORES
 
 __all__ = ["anchor_of_its_own", "anchor_without_reference", "no_anchor", "references", "unread_reference"]
 
@@ -87,4 +88,4 @@ def no_anchor(checked: Checked) -> Iterator[Diagnostic]:
 def _free(term: Preference) -> bool:
     margin = term.margin
     none = isinstance(margin, NoMargin) or (isinstance(margin, ConstantMargin) and margin.value == 0)
-    return term.score.of in ("log_prob", "log_odds") and none and not isinstance(term.link, SquaredLink)
+    return SCORES[term.score.of].likelihood and none and not isinstance(term.link, SquaredLink)

@@ -11,6 +11,7 @@ from alignc.load.load import Loaded
 from alignc.spec.axes import ExponentialLink, LogisticLink
 from alignc.spec.kl import FULL, KLPlacement
 from alignc.spec.objective import KLTerm, Pointwise, PolicyGradient, Preference, Term
+from alignc.spec.scores import SCALAR_HEAD
 from alignc.spec.targets import WinRateTarget
 from alignc.theory.divergence import meaning
 from alignc.theory.kinds import Kind, Meaning
@@ -117,7 +118,7 @@ def optimum_lines(spec: Loaded) -> tuple[str, ...]:
     """Describe the optimum of a preference with an endless link, and of a regression on win rates."""
     lines = []
     for term in spec.job.objective.terms:
-        if isinstance(term, Preference) and _endless(term) and term.score.of != "scalar_head":
+        if isinstance(term, Preference) and _endless(term) and term.score.of != SCALAR_HEAD:
             lines.append(
                 f"{term.name}: the optimum is finite if labels are noisy; if one response of a pair always wins, the"
                 " margin has no finite optimum: stop early, smooth the labels, or use `ipo`"

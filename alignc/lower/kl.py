@@ -17,6 +17,7 @@ from alignc.lower.scores import SUFFIX, log_ratio
 from alignc.spec.axes import Score
 from alignc.spec.kl import ESTIMATORS, FULL
 from alignc.spec.objective import KLTerm
+from alignc.spec.scores import LOG_RATIO
 
 __all__ = ["KAPPA", "Estimate", "divergence", "estimate", "kappa", "weighted"]
 
@@ -111,7 +112,7 @@ def _summed(node: Node, term: KLTerm) -> Node:
 def _named_ratio(term: KLTerm, response: str, scope: Scope) -> Node:
     anchor = scope.model(term.anchor or INITIAL)
     if term.granularity == "sequence":
-        return log_ratio(Score(of="log_ratio", anchor=term.anchor or INITIAL), response, scope)
+        return log_ratio(Score(of=LOG_RATIO, anchor=term.anchor or INITIAL), response, scope)
     tokens = b.subtract(Logp(POLICY, response), Logp(anchor, response))
     suffix = SUFFIX[response]
     return scope.names.value(f"ut_{suffix}", f"u_{suffix},t", "log-ratio of a token", tokens)

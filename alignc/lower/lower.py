@@ -16,6 +16,7 @@ from alignc.lower.scope import Names, Scope
 from alignc.lower.terms import lower_term
 from alignc.spec.objective import Entropy, KLTerm, Pointwise, PolicyGradient, Preference, Value
 from alignc.spec.rows import ONLINE
+from alignc.spec.scores import SCALAR_HEAD
 from alignc.spec.views import view
 from alignc.yaml.source import NodePath
 
@@ -55,7 +56,7 @@ def _misfit(term: object, responses: tuple[str, ...], spec: Loaded, path: NodePa
     """E101, E102, E106: the rows do not have the responses that a term is about."""
     kind, at = spec.job.data.kind, spec.document.span(("data", "kind"))
     if isinstance(term, Preference):
-        if term.score.of == "scalar_head" and kind in ONLINE:
+        if term.score.of == SCALAR_HEAD and kind in ONLINE:
             message = f"`{term.name}` trains a reward model, which makes no responses of its own"
             return Diagnostic("E101", message, at)
         if responses in (PAIR, GROUP):

@@ -11,6 +11,7 @@ from alignc.lower.loss import Metric
 from alignc.lower.scope import Scope
 from alignc.lower.scores import log_ratio
 from alignc.spec.objective import Likelihood, Pointwise, Preference
+from alignc.spec.scores import SCALAR_HEAD, is_ratio
 from alignc.spec.views import View
 
 __all__ = ["group_metrics", "kl_metrics", "likelihood_metrics", "pointwise_metrics", "preference_metrics"]
@@ -24,9 +25,9 @@ def preference_metrics(
     term: Preference, raw: dict[str, Node], beta: Node, scope: Scope, value: Node | None
 ) -> list[Metric]:
     """List rewards (β times the summed log-ratio, as in TRL, else the score), accuracies and log-probabilities."""
-    if term.score.of == "scalar_head":
+    if term.score.of == SCALAR_HEAD:
         return [*own_loss(term.kind, value), *_reward_model_metrics(raw)]
-    ratio = term.score.of in ("log_ratio", "f_ratio")
+    ratio = is_ratio(term.score.of)
     worth = {y: log_ratio(term.score, y, scope) if ratio else raw[y] for y in PAIR}
     rewards = {y: b.multiply(beta, worth[y]) for y in PAIR}
     gap = b.subtract(worth[CHOSEN], worth[REJECTED])

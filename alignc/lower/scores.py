@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import assert_never
+
 from alignc.contract.models import INITIAL, POLICY
 from alignc.contract.outputs import Quantity
 from alignc.contract.responses import CHOSEN, PAIR, REJECTED, RESPONSES
@@ -10,19 +12,20 @@ from alignc.graph.nodes import Length, Logp, Node, Output, Position
 from alignc.graph.types import GraphTypeError, Unit
 from alignc.lower.formulas import own_formula
 from alignc.lower.scope import Scope
+from alignc.spec import scores as kinds
 from alignc.spec.axes import Score
 from alignc.spec.model_source import RunPolicy
 from alignc.spec.objective import Preference
+from alignc.spec.scores import SCORES, is_ratio
 
 __all__ = ["SUFFIX", "anchor_of", "log_ratio", "raw_score"]
 
 SUFFIX = {name: row.suffix for name, row in RESPONSES.items()}
-RATIOS = ("log_ratio", "f_ratio")
 
 
 def anchor_of(score: Score) -> str | RunPolicy:
     """Find the model that a score is taken relative to; `none` for a score of the policy alone."""
-    return score.anchor or (INITIAL if score.of in RATIOS else "none")
+    return score.anchor or (INITIAL if is_ratio(score.of) else "none")
 
 
 def raw_score(score: Score, response: str, scope: Scope) -> Node:
@@ -30,22 +33,27 @@ def raw_score(score: Score, response: str, scope: Scope) -> Node:
 
     Raises GraphTypeError: E402 for log-odds of a sum, E403 for log-odds of a ratio.
     """
-    if score.of == "scalar_head":
-        node: Node = Output(Quantity.SCORE, POLICY, response)
-        return scope.names.value(
-            f"s_{SUFFIX[response]}", f"s_{SUFFIX[response]}", "score of the reward model", node
-        )
-    if score.of == "log_odds":
-        return _log_odds(score, response, scope)
-    reduced = _reduced(score, response, scope)
-    if score.of == "f_ratio":
-        reduced = _f_prime(score, reduced, response, scope)
+    match score.of:
+        case kinds.SCALAR_HEAD:
+            node = Output(Quantity.SCORE, POLICY, response)
+            name = f"{SCORES[score.of].letter}_{SUFFIX[response]}"
+            return scope.names.value(name, name, "score of the reward model", node)
+        case kinds.LOG_ODDS:
+            return _log_odds(score, response, scope)
+        case kinds.F_RATIO:
+            reduced = _f_prime(score, _reduced(score, response, scope), response, scope)
+        case kinds.LOG_RATIO | kinds.LOG_PROB:
+            reduced = _reduced(score, response, scope)
+        case _:
+            assert_never(score.of)
     return reduced if score.transform is None else _transformed(score.transform, reduced, response, scope)
 
 
 def log_ratio(score: Score, response: str, scope: Scope) -> Node:
     """Lower the summed log-ratio of a response, whatever the score makes of it: rewards are made of this."""
-    plain = Score(of="log_ratio", anchor=score.anchor, tail_weight=score.tail_weight, tail_of=score.tail_of)
+    plain = Score(
+        of=kinds.LOG_RATIO, anchor=score.anchor, tail_weight=score.tail_weight, tail_of=score.tail_of
+    )
     return _reduced(plain, response, scope)
 
 
@@ -94,9 +102,9 @@ def _log_odds(score: Score, response: str, scope: Scope) -> Node:
         raise GraphTypeError(
             "a summed log-probability has no useful log-odds: e^l is nearly 0 for any real response", "E402"
         )
-    mean = _reduced(Score(of="log_prob", reduce="mean"), response, scope)
+    mean = _reduced(Score(of=kinds.LOG_PROB, reduce="mean"), response, scope)
     odds = b.apply("log_odds", b.bare(mean))
-    name = f"o_{SUFFIX[response]}"
+    name = f"{SCORES[kinds.LOG_ODDS].letter}_{SUFFIX[response]}"
     return scope.names.value(name, name, "log-odds of the mean token probability: a − log(1 − e^a)", odds)
 
 
@@ -114,7 +122,7 @@ def _f_prime(score: Score, reduced: Node, response: str, scope: Scope) -> Node:
             alpha = scope.inside("score").number("divergence_alpha", score.divergence_alpha, "α", Unit())
             power = b.subtract(alpha, b.ONE)
             slope = b.divide(b.apply("exp", b.multiply(power, u)), power)
-    name = f"f_{SUFFIX[response]}"
+    name = f"{SCORES[kinds.F_RATIO].letter}_{SUFFIX[response]}"
     return scope.names.value(name, name, f"f′ of the ratio, {score.divergence}", b.in_unit(slope, unit))
 
 

@@ -45,6 +45,7 @@ from alignc.spec.objective import (
     Term,
     Value,
 )
+from alignc.spec.scores import LOG_RATIO
 from alignc.spec.views import View
 
 __all__ = ["Lowered", "lower_term"]
@@ -119,7 +120,7 @@ def _beta(score: axes.Score, link: axes.Link, unit: Unit, scope: Scope) -> Node:
 def _sorted(term: Preference, scope: Scope) -> Node:
     """Compare sorted policy differences with sorted reference differences (Melnyk et al. 2024, AOT)."""
     anchor = scope.model(anchor_of(term.score))
-    if anchor == "none" or term.score.of != "log_ratio" or term.score.reduce != "sum":
+    if anchor == "none" or term.score.of != LOG_RATIO or term.score.reduce != "sum":
         raise GraphTypeError("`order: sorted` compares summed log-ratios to an anchor")
     policy, reference = (
         b.subtract(*(b.sum_over("token", Logp(model, y)) for y in PAIR)) for model in (POLICY, anchor)

@@ -8,6 +8,7 @@ from alignc.contract.models import INITIAL, MODELS, other_name
 from alignc.spec.job import Job
 from alignc.spec.objective import KLTerm, Pointwise, PolicyGradient, Preference
 from alignc.spec.rows import ONLINE, Data, Sources
+from alignc.spec.scores import is_ratio
 
 __all__ = ["MOVING", "anchored", "other_models"]
 
@@ -60,4 +61,4 @@ def _written(term: Any) -> Any:
 
 def _held(score: Any) -> bool:
     """Return whether a score is a ratio to the initial reference."""
-    return score.anchor == INITIAL or (score.anchor is None and score.of in ("log_ratio", "f_ratio"))
+    return score.anchor == INITIAL or (score.anchor is None and is_ratio(score.of))

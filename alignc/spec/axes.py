@@ -8,6 +8,7 @@ from pydantic import Field
 
 from alignc.spec.base import Spec, field, named
 from alignc.spec.model_source import ScoreAnchor
+from alignc.spec.scores import LOG_RATIO, ScoreKind
 
 __all__ = [
     "ColumnMargin",
@@ -34,8 +35,8 @@ __all__ = [
 class Score(Spec):
     """The score of a response."""
 
-    of: Literal["log_ratio", "log_prob", "log_odds", "f_ratio", "scalar_head"] = field(
-        "log_ratio",
+    of: ScoreKind = field(
+        LOG_RATIO,
         "`log_ratio`: log-ratio to an anchor; `log_prob`: log-probability of the policy; `log_odds`: log-odds of the "
         "mean token probability; `f_ratio`: f′ of the ratio, for a divergence f; `scalar_head`: score of a reward "
         "model.",

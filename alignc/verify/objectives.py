@@ -16,6 +16,7 @@ from alignc.lower.loss import Loss, alone
 from alignc.lower.lower import lower
 from alignc.spec.axes import ExponentialLink, LogisticLink, RewardGapMargin, SquaredLink
 from alignc.spec.objective import Pointwise, Preference
+from alignc.spec.scores import LOG_RATIO, SCALAR_HEAD
 from alignc.spec.targets import RewardTarget, WinRateTarget
 from alignc.verify.observe import multiple
 from alignc.verify.optimum import Stated, stated
@@ -170,7 +171,7 @@ def _certain(spec: Loaded, loss: Loss, toy: Toy) -> Iterator[Claim]:
     endless = (isinstance(link, LogisticLink) and link.label_smoothing == 0) or isinstance(
         link, ExponentialLink
     )
-    if terms[0].score.of == "scalar_head" or not (endless or isinstance(link, SquaredLink)):
+    if terms[0].score.of == SCALAR_HEAD or not (endless or isinstance(link, SquaredLink)):
         return
     ended = _search(loss, toy, Stated("", None), "certain")
     says = "none: the margin grows without end" if endless else "a finite one"
@@ -183,7 +184,7 @@ def _contrast(spec: Loaded) -> Preference | None:
     terms = spec.job.objective.terms
     term = terms[0] if len(terms) == 1 else None
     if isinstance(term, Preference) and isinstance(term.link, SquaredLink):
-        plain = isinstance(term.margin, RewardGapMargin) and term.score.of == "log_ratio"
+        plain = isinstance(term.margin, RewardGapMargin) and term.score.of == LOG_RATIO
         return term if plain and term.score.reduce == "sum" and term.score.beta > 0 else None
     return None
 

@@ -24,6 +24,7 @@ from alignc.spec.axes import (
     UtilityLink,
 )
 from alignc.spec.objective import Likelihood, Pointwise, Preference, Term
+from alignc.spec.scores import F_RATIO, LOG_RATIO, is_ratio
 from alignc.spec.targets import ConstantTarget, RewardTarget, WinRateTarget
 from alignc.verify.rows import average_rate, demonstrations, labels_of, win_rates
 from alignc.verify.toy import Array, Toy, log_softmax
@@ -60,7 +61,7 @@ def stated(terms: Sequence[Term], toy: Toy) -> Stated:
 
 
 def _plain(score: Score) -> bool:
-    ratio = score.of in ("log_ratio", "f_ratio") and anchor_of(score) != "none"
+    ratio = is_ratio(score.of) and anchor_of(score) != "none"
     return ratio and score.transform is None and score.tail_weight == 1
 
 
@@ -95,7 +96,7 @@ def _demonstrated(term: Preference, toy: Toy, factor: float, flips: float) -> St
         flips
         or not isinstance(term.margin, NoMargin)
         or term.score.reduce != "sum"
-        or term.score.of != "log_ratio"
+        or term.score.of != LOG_RATIO
     ):
         return UNSTATED
     power = factor / term.score.beta
@@ -136,14 +137,14 @@ def _regression(term: Preference, toy: Toy) -> Stated:
 def _written(score: Score, words: str) -> str:
     if score.reduce == "mean":
         return f"ref·exp(n·({words} − c)/β)"
-    if score.of == "f_ratio" and score.divergence != "reverse_kl":
+    if score.of == F_RATIO and score.divergence != "reverse_kl":
         return f"f′(π/ref) = ({words} − ν)/β"
     return f"ref·exp({words}/β)/Z" if score.beta != 1 else f"ref·exp({words})/Z"
 
 
 def _inverse(score: Score) -> tuple[Callable[[Array], Array], float]:
     """Invert g, and say below which value its argument must stay."""
-    if score.of == "log_ratio" or score.divergence == "reverse_kl":
+    if score.of == LOG_RATIO or score.divergence == "reverse_kl":
         return lambda g: g, np.inf
     if score.divergence == "forward_kl":
         return lambda g: -np.log(-g), 0.0
@@ -182,7 +183,7 @@ def _pointwise(term: Pointwise, toy: Toy) -> Stated:
         return Stated(
             "none: whatever is liked more often than not rises, all else falls without end", None, False
         )
-    if not isinstance(term.link, SquaredLink) or not _plain(term.score) or term.score.of == "f_ratio":
+    if not isinstance(term.link, SquaredLink) or not _plain(term.score) or term.score.of == F_RATIO:
         return UNSTATED
     beta = term.score.beta
     match term.target:
