@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from alignc.contract.models import INITIAL
 from alignc.lower.loss import Loss
 from alignc.spec.job import Job
 from alignc.spec.rows import Sampled
@@ -74,7 +75,7 @@ def _penalty(loss: Loss) -> Iterator[Logged]:
 
 def _distance(data: Sampled, loss: Loss) -> Iterator[Logged]:
     """Describe the KL to the initial reference, if it is scored and the rows are an unselected sample of the policy."""
-    scored = "initial" in loss.models or data.opponent.kind == "mixture" or data.eval is not None
+    scored = INITIAL in loss.models or data.opponent.kind == "mixture" or data.eval is not None
     selected = loss.view.convert == "best_worst" and data.completions_per_prompt > 2
     if not scored or selected:
         return

@@ -278,7 +278,7 @@ class Printer:
                 tokens,
                 rows,
             } & self.values.keys():
-                return f"{self.tool('global_token_mean', 'completions', self.show(tokens.argument)[0])[:-1]}, totals)"
+                return f"{self.tool('global_token_mean', COMPLETIONS, self.show(tokens.argument)[0])[:-1]}, totals)"
         return None
 
     # ---- reductions ---------------------------------------------------------------------------------------

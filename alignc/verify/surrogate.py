@@ -33,7 +33,7 @@ from alignc.graph.nodes import (
 from alignc.graph.rewrite import inputs, substitute
 from alignc.lower.loss import TermLoss, alone
 from alignc.verify.returns import Tokens, group_advantages, paid
-from alignc.verify.toy import Array, held_still
+from alignc.verify.toy import HELD, Array, held_still
 from alignc.verify.words import Policy, Words
 
 __all__ = ["Groups", "Surrogate", "win_rates_of"]
@@ -114,7 +114,7 @@ class Surrogate:
         return float(law @ np.array([float(v) for v in _spread(found, len(law))]))
 
     def _given(self, root: Node, policy: Policy, old: Policy, held: Policy) -> dict[Node, Any]:
-        models = {ModelName.POLICY: policy, ROLLOUT: old, "held": held}
+        models = {ModelName.POLICY: policy, ROLLOUT: old, HELD: held}
         amounts: list[Tokens] | None = None
         given: dict[Node, Any] = {}
         for node in inputs(root):

@@ -35,7 +35,17 @@ from alignc.graph.rewrite import inputs, substitute
 from alignc.lower.loss import Loss, alone
 from alignc.lower.statistics import rows_of, statistics
 
-__all__ = ["Array", "Expected", "Row", "Toy", "central_differences", "held_still", "log_softmax", "read_row"]
+__all__ = [
+    "HELD",
+    "Array",
+    "Expected",
+    "Row",
+    "Toy",
+    "central_differences",
+    "held_still",
+    "log_softmax",
+    "read_row",
+]
 
 Array = NDArray[np.float64]
 
@@ -152,6 +162,10 @@ class Expected:
         return float(self.weights @ _flat(evaluate(argument, given), len(self.rows)) / self.weights.sum())
 
 
+HELD = "held"
+"""The policy as a stop-gradient reads it: of the same weights, and held still while the policy moves."""
+
+
 def held_still(root: Node) -> Node:
     """Let what no gradient passes read a policy that is held still."""
     held: dict[Node, Node] = {}
@@ -165,11 +179,7 @@ def held_still(root: Node) -> Node:
 def _still(node: Logp | Output) -> Node:
     if node.model != POLICY:
         return node
-    return (
-        Logp("held", node.response)
-        if isinstance(node, Logp)
-        else Output(node.quantity, "held", node.response)
-    )
+    return Logp(HELD, node.response) if isinstance(node, Logp) else Output(node.quantity, HELD, node.response)
 
 
 def _shared(node: Node) -> bool:
@@ -203,11 +213,11 @@ class _Reader:
     def one(self, node: Node, member: int) -> Any:
         """Give a leaf its value for one response."""
         toy, size, length = self.toy, self.toy.size, self.toy.lengths[member]
-        theta = self.frozen if getattr(node, "model", "") == "held" else self.theta
+        theta = self.frozen if getattr(node, "model", "") == HELD else self.theta
         match node:
             case Logp(model=ModelName.POLICY):
                 return self.tokens(log_softmax(self.theta[:size])[member], length)
-            case Logp(model="held"):
+            case Logp(model=model) if model == HELD:
                 return self.tokens(log_softmax(self.frozen[:size])[member], length)
             case Logp(model=ModelName.ROLLOUT):
                 return self.tokens(toy.sampler[member], length)
