@@ -49,8 +49,8 @@ class Package:
 
 
 LOST_GRADIENTS = (
-    "below 0.19, ZeRO-1 and ZeRO-2 lose gradients without a warning when a step has several micro-batches: a "
-    "gradient norm of 0.407 came out as 0.246 with offload, and one of 0.434 as 0.302 without it"
+    "below 0.19, ZeRO-2 loses gradients without a warning when a step has several micro-batches, and so does ZeRO-1 "
+    "with offload: a gradient norm of 0.407 came out as 0.246 with offload, and one of 0.434 as 0.302 without it"
 )
 PACKAGES = {
     package.name: package

@@ -36,5 +36,5 @@ def test_a_deepspeed_that_loses_gradients_is_lacking(monkeypatch: pytest.MonkeyP
     (one,) = (each for each in packages({"deepspeed"}) if each.name == "deepspeed")
     assert (one.state, one.help) == ("lacks", "pip install 'deepspeed==0.19.8'")
     assert one.found.startswith(
-        "0.18.9 is installed, but >=0.19,<0.20 is needed: below 0.19, ZeRO-1 and ZeRO-2 lose gradients"
+        "0.18.9 is installed, but >=0.19,<0.20 is needed: below 0.19, ZeRO-2 loses gradients"
     )

@@ -53,7 +53,7 @@ class Forks:
         assert self.process.stdout is not None
         self.process.stdin.close()
         self.process.stdout.close()
-        self.process.wait(timeout=20)
+        self.process.wait(timeout=60)
 
 
 def arm(death: dict[str, Any], counter: Path) -> None:
