@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -14,9 +14,11 @@ import pytest
 import torch
 
 import alignc
+from alignc.contract import needs
 from alignc.contract.baselines import BASELINES, PARTITIONS
 from alignc.contract.engines import ENGINES
 from alignc.contract.failure import Failure
+from alignc.contract.needs import Advantage
 from alignc.contract.rewards import BRADLEY_TERRY, REWARDS
 from alignc.contract.samplers import SAMPLERS
 from alignc.contract.tables import look_up
@@ -209,12 +211,16 @@ TOTALS = [1.0, 0.0, 5.0, 2.0]
 FIELDS = {"value": 0.75}
 
 
+def with_baseline(kind: str, settings: Mapping[str, float]) -> Advantage:
+    return Advantage("reward", False, "token", needs.Baseline(kind, settings), 1.0, 1.0, False)
+
+
 @pytest.mark.parametrize("name", [name for name, row in BASELINES.items() if row.levels])
 def test_the_runtime_subtracts_what_the_row_of_a_baseline_means(name: str) -> None:
     row, totals = BASELINES[name], TOTALS[:2] if BASELINES[name].pair else TOTALS
     assert row.levels is not None
     found = advantages(
-        {"baseline": {"kind": name, **FIELDS}},
+        with_baseline(name, FIELDS),
         reward=torch.tensor([totals]),
         penalty=None,
         value=None,
@@ -227,6 +233,4 @@ def test_the_runtime_subtracts_what_the_row_of_a_baseline_means(name: str) -> No
 def test_an_unknown_baseline_is_refused_and_is_not_none() -> None:
     ones = torch.ones(1, 2)
     with pytest.raises(Failure, match=r"E806.*`median`"):
-        advantages(
-            {"baseline": {"kind": "median"}}, reward=ones, penalty=None, value=None, mask=ones[..., None]
-        )
+        advantages(with_baseline("median", {}), reward=ones, penalty=None, value=None, mask=ones[..., None])
