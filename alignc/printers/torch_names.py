@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from alignc.contract.models import INITIAL, POLICY
 from alignc.contract.responses import CHOSEN, MISMATCHED, PAIR, REJECTED
 from alignc.graph.nodes import (
+    Add,
     Apply,
     Column,
     GroupSize,
@@ -98,6 +99,10 @@ def _made(node: Node, values: Mapping[Node, str]) -> str | None:
             isinstance(n, Apply) and n.function == "clip" for n in walk(*arguments)
         ):
             return "surrogate"
+        case Apply(function="min", arguments=(Length(), Length())):
+            return "shorter"
+        case Add() | Multiply() if node.type.axis.by_token and not node.type.trained:
+            return f"weight{_of(node.type.axis.response)}"
     return None
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from alignc.api import explain
+from alignc.api import explain, lowered
 from alignc.explain.show import show
 
 ROOT = Path(__file__).parents[2]
@@ -40,6 +40,13 @@ def test_an_explanation_is_an_excerpt(
     lines = shown((ROOT / page).read_text("utf-8"), begin)
     assert len(lines) > 5
     assert [line for line in lines if line not in printed] == []
+
+
+def test_a_loss_is_an_excerpt() -> None:
+    source = lowered(ROOT / "examples/ppo.yaml", files=False).folder().files["loss.py"].splitlines()
+    lines = shown((ROOT / "docs/online.md").read_text("utf-8"), "and tokens:\n\n```python\n")
+    assert len(lines) > 5
+    assert [line for line in lines if line not in source] == []
 
 
 @pytest.mark.parametrize("page", ["docs/own-method.md", "docs/online.md", "docs/mixing.md"])
