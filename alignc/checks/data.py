@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from alignc.checks.rule import Checked, term_path
+from alignc.contract.kinds import SELF_PLAY
 from alignc.diagnostics import Diagnostic
 from alignc.spec.objective import Pointwise, PolicyGradient, Preference, Term
 from alignc.spec.rewards import BradleyTerry, ColumnReward
@@ -66,7 +67,7 @@ def win_rates(checked: Checked) -> Iterator[Diagnostic]:
     for index, term in reading:
         target = term.target if isinstance(term, Pointwise) else None
         estimated = isinstance(target, WinRateTarget) and isinstance(target.baseline, str)
-        if estimated and data.kind != "self_play":
+        if estimated and data.kind != SELF_PLAY:
             message = (
                 f"`{term.name}` estimates the log-partition from sampled responses, but the rows give theirs"
             )

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from alignc.checks.kl import PLACES, SAID
 from alignc.checks.rule import Checked, term_path
 from alignc.contract.baselines import BASELINES, LEAVE_ONE_OUT, Reads
+from alignc.contract.kinds import ONLINE
 from alignc.contract.rewards import REWARDS
 from alignc.diagnostics import Diagnostic
 from alignc.lower.policy import held
@@ -14,7 +15,7 @@ from alignc.lower.surrogates import SURROGATES
 from alignc.spec.kl import FULL
 from alignc.spec.objective import Pointwise, PolicyGradient, Preference, Value
 from alignc.spec.policy import GroupMean
-from alignc.spec.rows import ONLINE, Prompts, SelfPlay
+from alignc.spec.rows import Prompts, SelfPlay
 from alignc.spec.targets import WinRateTarget
 from alignc.theory.divergence import meaning
 from alignc.theory.lengths import length_power, whole_ratio

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from alignc.checks.rule import Checked, term_path
+from alignc.contract.kinds import ONLINE
 from alignc.contract.models import POLICY, PREVIOUS_ITERATE, ROLLOUT, is_other
 from alignc.diagnostics import Diagnostic
 from alignc.lower.loss import Loss
 from alignc.spec.axes import ConstantMargin, NoMargin, SquaredLink
 from alignc.spec.objective import KLTerm, Preference
-from alignc.spec.rows import ONLINE, Sampled
+from alignc.spec.rows import Sampled
 from alignc.spec.scores import SCORES
 
 __all__ = ["anchor_of_its_own", "anchor_without_reference", "no_anchor", "references", "unread_reference"]

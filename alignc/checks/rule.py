@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+from alignc.contract.kinds import ONLINE
 from alignc.diagnostics import Diagnostic
 from alignc.load.load import Loaded
 from alignc.lower.loss import Loss
-from alignc.spec.rows import ONLINE, Sources, sampled_source
+from alignc.spec.rows import Sources, sampled_source
 from alignc.yaml.source import NodePath
 
 __all__ = ["Checked", "Rule", "term_path"]

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from alignc.checks.rule import Checked
+from alignc.contract.kinds import ONLINE
 from alignc.diagnostics import Diagnostic, did_you_mean
 from alignc.lower.mixture import own_metric
-from alignc.spec.rows import ONLINE, Sampled, Sources
+from alignc.spec.rows import Sampled, Sources
 
 __all__ = [
     "best_metric",

@@ -8,6 +8,7 @@ from typing import Any
 
 from alignc.checks.rule import Checked, term_path
 from alignc.contract.baselines import BASELINES, Reads
+from alignc.contract.kinds import ONLINE
 from alignc.contract.models import PREVIOUS_ITERATE
 from alignc.diagnostics import Diagnostic
 from alignc.load.bound import Bound
@@ -15,7 +16,7 @@ from alignc.load.preset import Preset, defaults_of
 from alignc.lower.policy import held
 from alignc.lower.surrogates import SURROGATES
 from alignc.spec.objective import PolicyGradient, Value
-from alignc.spec.rows import ONLINE, Sampled, SelfPlay
+from alignc.spec.rows import Sampled, SelfPlay
 from alignc.yaml.scalars import scalar_text
 from alignc.yaml.source import NodePath
 

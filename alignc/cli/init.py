@@ -14,6 +14,7 @@ import click
 from alignc.api import validate
 from alignc.cli.codes import FINDINGS, SOUND
 from alignc.cli.show import show_diagnostics
+from alignc.contract.kinds import SELF_PLAY
 from alignc.diagnostics import Diagnostic, DiagnosticError, Span
 from alignc.load.paths import looks_local
 from alignc.load.preset import Preset, built_in, not_a_preset, preset_names
@@ -107,7 +108,7 @@ def _spec(path: Path, preset: Preset, model: str | None, source: str, guess: Gue
         model = os.path.relpath(os.path.expanduser(model), path.parent)
         model = model if model.startswith(".") else f"./{model}"
     train = dict(TINY_TRAIN) if model is None else {}
-    if guess.kind == "self_play":
+    if guess.kind == SELF_PLAY:
         train.pop("num_train_epochs", None)  # self-play is limited by `data.iterations`
     start = Start(
         name=path.stem,

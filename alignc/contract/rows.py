@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from .kinds import ONLINE
 from .plain import build, left_out, optional
 
 __all__ = [
-    "ONLINE",
     "Data",
     "GivenData",
     "HeldOut",
@@ -19,9 +19,6 @@ __all__ = [
     "Sources",
     "data_from",
 ]
-
-ONLINE = ("prompts", "self_play")
-"""The kinds of data whose responses the policy samples while it trains."""
 
 
 @dataclass(frozen=True)

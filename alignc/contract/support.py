@@ -17,6 +17,7 @@ from typing import Any
 
 from .engines import DEEPSPEED, ENGINES
 from .failure import Failure
+from .kinds import GIVEN, ONLINE
 from .samplers import SAMPLERS, VLLM
 from .tables import look_up
 
@@ -38,9 +39,6 @@ Cell = Mapping[str, str]
 
 VLLM_TEMPERATURES = (0.01, 2.0)
 """The temperatures above 0 that vLLM takes: the coolest and the hottest."""
-
-ONLINE = ("prompts", "self_play")
-GIVEN = ("pairwise", "pointwise", "demonstrations", "scored")
 
 AXES: Mapping[str, tuple[str, ...]] = {
     "engine": tuple(ENGINES),

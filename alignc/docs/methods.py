@@ -8,6 +8,7 @@ from tempfile import TemporaryDirectory
 
 from alignc.api import Compiled
 from alignc.checks import check
+from alignc.contract.kinds import ONLINE
 from alignc.docs.markdown import GENERATED, bullets, code, table
 from alignc.emit.job_json import formula_latex
 from alignc.explain import Explanation, citation, explanation
@@ -19,7 +20,6 @@ from alignc.plan import needs
 from alignc.printers.dialect import number
 from alignc.schema.describe import parameter_text
 from alignc.schema.starter import flow, smallest
-from alignc.spec.rows import ONLINE
 
 __all__ = ["index_page", "method_page"]
 

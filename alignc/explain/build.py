@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from alignc.contract.kinds import ONLINE
 from alignc.contract.models import POLICY
 from alignc.contract.needs import LossNeeds
 from alignc.contract.outputs import OUTPUTS, Quantity
@@ -26,7 +27,6 @@ from alignc.printers.dialect import TEXT
 from alignc.printers.formula import text
 from alignc.printers.terms import objective, term_losses
 from alignc.spec.objective import Term
-from alignc.spec.rows import ONLINE
 from alignc.yaml.scalars import scalar_text
 
 __all__ = ["explanation"]

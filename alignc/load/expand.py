@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from alignc.contract.kinds import ONLINE, SELF_PLAY
 from alignc.diagnostics import Diagnostic, DiagnosticError
 from alignc.diagnostics.suggest import did_you_mean
 from alignc.formula import parsing as formula
@@ -14,7 +15,7 @@ from alignc.load.check import missing_field, unknown_field
 from alignc.load.document import Document, Origin, leaves
 from alignc.load.nested import OWN, Place, as_objective, is_preset, listed, numbered, outside_terms, place_of
 from alignc.load.preset import Parameter, Preset
-from alignc.spec.rows import ONLINE, sampled_source
+from alignc.spec.rows import sampled_source
 from alignc.yaml.source import NodePath
 
 __all__ = ["Bound", "Expanded", "Nested", "expand"]
@@ -96,7 +97,7 @@ def _defaults(preset: Preset, document: Document) -> dict[NodePath, dict[str, An
     found: dict[NodePath, dict[str, Any]] = {("train",): dict(preset.train)}
     for name, values in preset.online.items() if rows else ():
         section = rows if name == "data" else (name,)
-        fitting = {k: v for k, v in values.items() if k != "iterations" or kind == "self_play"}
+        fitting = {k: v for k, v in values.items() if k != "iterations" or kind == SELF_PLAY}
         found[section] = {**found.get(section, {}), **fitting}
     return found
 

@@ -6,11 +6,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
+from alignc.contract.kinds import ONLINE
 from alignc.diagnostics import Diagnostic, DiagnosticError, did_you_mean
 from alignc.load.document import Document, Origin
 from alignc.load.load import Loaded
 from alignc.spec.objective import Term
-from alignc.spec.rows import ONLINE, Sources
+from alignc.spec.rows import Sources
 from alignc.yaml.source import NodePath
 
 __all__ = ["check_sources", "parts"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from alignc.contract.kinds import ONLINE
 from alignc.contract.responses import COMPLETION, GROUP, PAIR
 from alignc.diagnostics import Diagnostic, DiagnosticError, Span
 from alignc.graph import build as b
@@ -15,7 +16,6 @@ from alignc.lower.loss import Loss, Metric
 from alignc.lower.scope import Names, Scope
 from alignc.lower.terms import lower_term
 from alignc.spec.objective import Entropy, KLTerm, Pointwise, PolicyGradient, Preference, Value
-from alignc.spec.rows import ONLINE
 from alignc.spec.scores import SCALAR_HEAD
 from alignc.spec.views import view
 from alignc.yaml.source import NodePath

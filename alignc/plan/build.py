@@ -9,6 +9,7 @@ from typing import Any
 
 from alignc.contract.engines import ENGINES
 from alignc.contract.job import Job
+from alignc.contract.kinds import ONLINE
 from alignc.contract.needs import LossNeeds
 from alignc.contract.outputs import Quantity
 from alignc.contract.plain import to_plain
@@ -19,7 +20,7 @@ from alignc.plan.machine import Memory
 from alignc.plan.memory import FACTOR, Item, Models, Phase, phases
 from alignc.plan.needs import Role
 from alignc.plan.rows import Lengths, measure
-from alignc.plan.schedule import ONLINE, Schedule, Tokens, schedule, tokens
+from alignc.plan.schedule import Schedule, Tokens, schedule, tokens
 from alignc.plan.shapes import BYTES_VOCABULARY, count
 from alignc.plan.weights import WIDTH, Weights, adapter_shapes, of_source
 from alignc.plan.work import Work, work

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from alignc.contract.engines import zero_stage
+from alignc.contract.kinds import ONLINE
 from alignc.plan.schedule import Tokens
 from alignc.plan.shapes import Layout
 from alignc.plan.weights import Weights
@@ -138,7 +139,7 @@ def phases(
                 "reference pass", (*resident, *_reference_pass(spec, models, min(CHUNK, all_tokens or CHUNK)))
             )
         )
-    if spec["data"]["kind"] in ("prompts", "self_play"):
+    if spec["data"]["kind"] in ONLINE:
         found.append(Phase("rollout", (*resident, *state, *beside, *_generation(spec, models, tokens))))
     gradients = tuple(_gradients(spec, models))
     step = tuple(_step(spec, models, tokens, rows))

@@ -8,13 +8,14 @@ from dataclasses import replace
 from typing import Any
 
 from alignc.contract.job import Job
+from alignc.contract.kinds import ONLINE
 from alignc.contract.plain import to_plain
 from alignc.plan.build import Forwards, ResourcePlan, Size, fits, models_of, of_models
 from alignc.plan.machine import Memory
 from alignc.plan.memory import Models, Phase, beside_policy
 from alignc.plan.needs import Role
 from alignc.plan.rows import Lengths
-from alignc.plan.schedule import ONLINE, Schedule, Tokens
+from alignc.plan.schedule import Schedule, Tokens
 from alignc.plan.work import Work
 
 __all__ = ["build_mixture"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from alignc.contract.kinds import ONLINE
 from alignc.contract.models import EMA, INITIAL, POLICY, PREVIOUS_ITERATE, ROLLOUT
 from alignc.contract.needs import AdaptiveKL, Advantage, LossNeeds, WinRateBaseline, baseline_from
 from alignc.contract.outputs import Quantity
@@ -29,7 +30,6 @@ from alignc.lower.statistics import kind, loss_responses, statistic_responses, s
 from alignc.spec.anchors import other_models
 from alignc.spec.job import Job
 from alignc.spec.objective import Pointwise
-from alignc.spec.rows import ONLINE
 from alignc.spec.targets import WinRateTarget
 
 __all__ = ["Role", "needs", "reference_of", "roles", "step_zero"]

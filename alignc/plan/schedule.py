@@ -7,11 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from alignc.contract.kinds import ONLINE, SELF_PLAY
 from alignc.plan.rows import Lengths
 
 __all__ = ["Schedule", "Tokens", "schedule", "tokens"]
-
-ONLINE = ("prompts", "self_play")
 
 
 @dataclass(frozen=True)
@@ -70,9 +69,9 @@ def _online(spec: Mapping[str, Any], rows: int | None, size: int, sure: str) -> 
     train, data = spec["train"], spec["data"]
     limit = train["max_steps"] if train["max_steps"] > 0 else None
     if rows is None:
-        width = None if data["kind"] == "self_play" else size * train["rollout_minibatches"]
+        width = None if data["kind"] == SELF_PLAY else size * train["rollout_minibatches"]
         return Schedule(size, rows, limit, "exact" if limit else "unknown", None, width)
-    epochs, play = train["rollout_epochs"], data["kind"] == "self_play"
+    epochs, play = train["rollout_epochs"], data["kind"] == SELF_PLAY
     width = rows if play else min(rows, size * train["rollout_minibatches"])
     a_pass = [epochs * math.ceil(min(width, rows - at) / size) for at in range(0, rows, max(1, width))]
     wanted = data["iterations"] if play else max(1, math.ceil(train["num_train_epochs"] * len(a_pass)))

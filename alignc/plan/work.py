@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from alignc.contract.kinds import ONLINE
 from alignc.plan.memory import KEPT, Models
 from alignc.plan.schedule import Schedule, Tokens
 from alignc.plan.shapes import Layout
@@ -45,7 +46,7 @@ def work(spec: Mapping[str, Any], models: Models, tokens: Tokens, plan: Schedule
     if models.critic is not None and models.critic.layout is not None:
         step += 3 * (2.0 * models.critic.linear * tokens.backbone + _attention(models.critic.layout, tokens))
     share = passes_head * head / step if step else None
-    online = spec["data"]["kind"] in ("prompts", "self_play")
+    online = spec["data"]["kind"] in ONLINE
     once = None
     if models.reference is not None and not online and plan.rows is not None:
         once = plan.rows * (body + head)
@@ -63,7 +64,7 @@ def _rollout(
 ) -> tuple[float | None, int | None]:
     """Count a rollout: prompts once, every new token through backbone and head, and a forward for each that judges."""
     layout, width = models.policy.layout, plan.prompts_a_rollout
-    if spec["data"]["kind"] not in ("prompts", "self_play") or width is None or layout is None:
+    if spec["data"]["kind"] not in ONLINE or width is None or layout is None:
         return None, None
     made = width * tokens.responses * int(spec["data"]["max_new_tokens"])
     a_token = 2.0 * (models.policy.linear + layout.vocabulary * layout.hidden)

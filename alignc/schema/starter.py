@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from alignc.contract.kinds import ONLINE
 from alignc.contract.rewards import VERIFIER
 from alignc.load.preset import Preset
-from alignc.spec.rows import ONLINE
 from alignc.yaml.scalars import resolve_scalar
 
 __all__ = ["TINY", "Start", "flow", "judged", "sample_rows", "smallest", "starter"]

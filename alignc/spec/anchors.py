@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from alignc.contract.kinds import ONLINE
 from alignc.contract.models import INITIAL, MODELS, other_name
 from alignc.spec.job import Job
 from alignc.spec.objective import KLTerm, Pointwise, PolicyGradient, Preference
-from alignc.spec.rows import ONLINE, Data, Sources
+from alignc.spec.rows import Data, Sources
 from alignc.spec.scores import is_ratio
 
 __all__ = ["MOVING", "anchored", "other_models"]

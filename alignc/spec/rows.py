@@ -7,16 +7,14 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag
 
+from alignc.contract.kinds import ONLINE
 from alignc.contract.samplers import IN_PROCESS, SamplerName
 from alignc.contract.support import limits
 from alignc.spec.base import Spec, field
 from alignc.spec.model_source import form
 from alignc.spec.rewards import Oracle, Reward
 
-__all__ = ["ONLINE", "Data", "OneSource", "Sources", "sampled_source"]
-
-ONLINE = ("prompts", "self_play")
-"""The kinds of data whose responses the policy samples while it trains."""
+__all__ = ["Data", "OneSource", "Sources", "sampled_source"]
 
 
 SourceName = Annotated[str, Field(pattern="^[a-z][a-z0-9_]*$", max_length=40)]

@@ -5,21 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from alignc.contract.responses import GROUP, PAIR, SINGLE
+from alignc.contract.kinds import KINDS, SEVERAL
+from alignc.contract.responses import GROUP, PAIR
 from alignc.spec.objective import Pointwise, Preference, Term
 
 __all__ = ["View", "view"]
-
-RESPONSES: dict[str, tuple[str, ...]] = {
-    "pairwise": PAIR,
-    "pointwise": SINGLE,
-    "demonstrations": SINGLE,
-    "scored": GROUP,
-    "prompts": GROUP,
-    "self_play": GROUP,
-}
-SEVERAL = ("scored", "prompts", "self_play")
-"""The kinds of data that give several responses to a prompt."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +43,7 @@ def view(kind: str, terms: Sequence[Term]) -> View:
         return View(PAIR, "demonstration", mismatched)
     if kind in SEVERAL and pairs:
         return View(PAIR, "best_worst", mismatched)
-    return View(RESPONSES[kind], None, mismatched)
+    return View(KINDS[kind].responses, None, mismatched)
 
 
 def _takes_pairs(term: Term) -> bool:

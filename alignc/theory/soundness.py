@@ -6,13 +6,13 @@ from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from alignc.contract.baselines import BASELINES
+from alignc.contract.kinds import ONLINE
 from alignc.graph.build import constant
 from alignc.graph.evaluate import evaluate
 from alignc.lower.kl import kappa
 from alignc.spec.aggregations import AGGREGATIONS, Divides
 from alignc.spec.kl import FULL, KLPlacement
 from alignc.spec.objective import KLTerm, PolicyGradient, Term
-from alignc.spec.rows import ONLINE
 from alignc.theory.divergence import meaning
 from alignc.theory.kinds import Kind, Meaning, Placement
 

@@ -10,6 +10,7 @@ import math
 from dataclasses import dataclass
 
 from ...contract.job import Job
+from ...contract.kinds import SELF_PLAY
 from ..base.seeds import derive, permutation
 
 __all__ = ["Schedule", "schedule_for"]
@@ -98,7 +99,7 @@ def schedule_for(job: Job, prompts: int, world: int, max_steps: int | None = Non
     """
     train, data = job.spec.train, job.prompts
     size = train.per_device_train_batch_size * train.gradient_accumulation_steps * world
-    plays = data.kind == "self_play"
+    plays = data.kind == SELF_PLAY
     width = prompts if plays else min(prompts, size * train.rollout_minibatches)
     draft = Schedule(prompts, width, size, train.rollout_epochs, train.seed, 0)
     wanted = (

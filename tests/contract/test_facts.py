@@ -1,0 +1,33 @@
+"""Facts that compiler and job share stand once: a literal of one is found in its own module alone."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+import alignc
+from alignc.contract.kinds import GIVEN, KINDS, ONLINE, SEVERAL
+
+PACKAGE = Path(alignc.__file__).parent
+SOURCES = {path.relative_to(PACKAGE).as_posix(): path.read_text("utf-8") for path in PACKAGE.rglob("*.py")}
+
+HOMES = {
+    "which kinds are online": (r'"prompts", *"self_play"', {"contract/kinds.py"}),
+}
+
+
+@pytest.mark.parametrize("fact", HOMES)
+def test_a_fact_stands_in_one_module(fact: str) -> None:
+    pattern, homes = HOMES[fact]
+    assert {name for name, text in SOURCES.items() if re.search(pattern, text)} <= homes
+
+
+def test_the_kinds_are_those_that_a_spec_has() -> None:
+    from alignc.spec.rows import Demonstrations, Marked, Pairwise, Prompts, Scored, SelfPlay
+
+    models = (Pairwise, Marked, Demonstrations, Scored, Prompts, SelfPlay)
+    named = [model.model_fields["kind"].annotation.__args__[0] for model in models]
+    assert list(KINDS) == named == [*GIVEN, *ONLINE]
+    assert SEVERAL == ("scored", "prompts", "self_play")
