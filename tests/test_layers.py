@@ -31,9 +31,9 @@ ORDER = (
     "point",
     "theory",
     "schema",
+    "load",
     "lower",
     "graph",
-    "load",
     "spec",
     "formula",
     "yaml",
@@ -50,7 +50,7 @@ MAY["cli"] |= {"api", "printers", "runtime"}
 MAY["docs"] |= {"api", "printers"}
 MAY["doctor"] = {"api", "launch", "plan", "load", "spec", "diagnostics", "contract"}
 MAY["graph"] = {"formula", "contract"}
-MAY["lower"] -= {"schema"}
+MAY["load"] -= {"graph"}
 MAY["point"] -= {"theory", "schema"}
 MAY["theory"] -= {"schema"}
 MAY["cli"] |= {"doctor"}

@@ -158,8 +158,8 @@ def _losses(spec: Loaded) -> list[tuple[Loaded, Loss]]:
     """Lower a spec, or its part for each of several sources."""
     several = parts(spec)
     if not several:
-        return [(spec, lower(spec))]
-    losses = lower_parts(several)
+        return [(spec, lower(spec.lookup))]
+    losses = lower_parts({name: part.lookup for name, part in several.items()})
     return [(part, losses[name]) for name, part in several.items()]
 
 

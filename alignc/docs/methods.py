@@ -63,7 +63,7 @@ def _compiled(preset: Preset) -> Compiled:
         spec = Path(folder) / f"{preset.preset}.yaml"
         spec.write_text(smallest(preset), "utf-8")
         loaded = load(spec)
-        loss = lower(loaded)
+        loss = lower(loaded.lookup)
         wanted = needs(loss, loaded.job)
         found = tuple(check(loaded, loss))
         return Compiled(loaded, loss, wanted, explanation(loaded, loss, wanted), found)

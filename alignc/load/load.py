@@ -18,7 +18,8 @@ from alignc.load.expand import Bound, Expanded, Nested, expand
 from alignc.load.override import override
 from alignc.load.paths import absolute
 from alignc.load.pipeline import address, linked, stage_document
-from alignc.load.preset import Preset
+from alignc.load.preset import Preset, preset_names
+from alignc.lower.lookup import Lookup, PresetPart, PresetValue
 from alignc.spec.anchors import anchored
 from alignc.spec.fields import field_names
 from alignc.spec.job import Job
@@ -68,6 +69,22 @@ class Loaded:
         return None
 
     @property
+    def lookup(self) -> Lookup:
+        """What lowering asks of the spec: its job, and the origins of its values."""
+        document = self.document
+        return Lookup(
+            job=self.job,
+            whole=(self.whole or self).job,
+            span=document.span,
+            origins={path: origin.span for path, origin in document.origins.items()},
+            bindings=document.bindings,
+            texts=document.texts,
+            preset=_part_of(self.preset, self.parameters, "") if self.preset else None,
+            nested={i: _part_of(n.preset, n.parameters, n.label) for i, n in self.nested.items()},
+            places=self.places if self.whole is not None else None,
+        )
+
+    @property
     def file(self) -> str:
         """The file of the spec, as given."""
         return self.document.file
@@ -76,6 +93,16 @@ class Loaded:
         """Return the origin of a value: `spec.yaml:6:24`, `preset:dpo`, `--set` or `default`."""
         found = self.document.origins.get(path)
         return found.label if found else "default"
+
+
+def _part_of(preset: Preset, parameters: dict[str, Bound], label: str) -> PresetPart:
+    values = {
+        name: PresetValue(
+            bound.value, bound.parameter.symbol or "", bound.unit(parameters), bound.parameter.type == "axis"
+        )
+        for name, bound in parameters.items()
+    }
+    return PresetPart(label, preset.preset in preset_names(), values)
 
 
 def load(path: str | FilePath, overrides: Sequence[str] = (), *, before: tuple[FilePath, ...] = ()) -> Loaded:

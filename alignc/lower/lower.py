@@ -11,7 +11,7 @@ from alignc.graph import build as b
 from alignc.graph.nodes import Multiply, Node, Reduce, UnitFactor
 from alignc.graph.rewrite import without_names
 from alignc.graph.types import GraphTypeError
-from alignc.load.load import Loaded
+from alignc.lower.lookup import Lookup
 from alignc.lower.loss import Loss, Metric
 from alignc.lower.scope import Names, Scope
 from alignc.lower.terms import lower_term
@@ -23,26 +23,26 @@ from alignc.yaml.source import NodePath
 __all__ = ["lower"]
 
 
-def lower(spec: Loaded, names: Names | None = None) -> Loss:
+def lower(lookup: Lookup, names: Names | None = None) -> Loss:
     """Build the loss of a spec. Raises DiagnosticError (E401 and kin) where units or axes do not go together.
 
     `names`: those in use by the parts before, where the spec is one source's part of another.
     """
     terms, metrics = [], []
     found: list[Diagnostic] = []
-    chosen, names = spec.job.objective.terms, names or Names()
-    many = len((spec.whole or spec).job.objective.terms) > 1
-    seen = view(spec.job.data.kind, chosen)
+    chosen, names = lookup.job.objective.terms, names or Names()
+    many = len(lookup.whole.objective.terms) > 1
+    seen = view(lookup.job.data.kind, chosen)
     for index, term in enumerate(chosen):
-        scope = Scope(spec, ("objective", "terms", index), many, names)
-        if misfit := _misfit(term, seen.responses, spec, scope.path):
+        scope = Scope(lookup, ("objective", "terms", index), many, names)
+        if misfit := _misfit(term, seen.responses, lookup, scope.path):
             if not any((d.code, d.span) == (misfit.code, misfit.span) for d in found):
                 found.append(misfit)
             continue
         try:
             lowered, logged = lower_term(term, scope, seen)
         except GraphTypeError as error:
-            found.append(_ill_typed(error, spec, scope.path))
+            found.append(_ill_typed(error, lookup, scope.path))
             continue
         terms.append(lowered)
         metrics.extend(logged)
@@ -52,9 +52,9 @@ def lower(spec: Loaded, names: Names | None = None) -> Loss:
     return Loss(root, tuple(terms), (Metric("loss", root), *_with_gap(_numbered(metrics))), seen)
 
 
-def _misfit(term: object, responses: tuple[str, ...], spec: Loaded, path: NodePath) -> Diagnostic | None:
+def _misfit(term: object, responses: tuple[str, ...], lookup: Lookup, path: NodePath) -> Diagnostic | None:
     """E101, E102, E106: the rows do not have the responses that a term is about."""
-    kind, at = spec.job.data.kind, spec.document.span(("data", "kind"))
+    kind, at = lookup.job.data.kind, lookup.span(("data", "kind"))
     if isinstance(term, Preference):
         if term.score.of == SCALAR_HEAD and kind in ONLINE:
             message = f"`{term.name}` trains a reward model, which makes no responses of its own"
@@ -78,7 +78,7 @@ def _misfit(term: object, responses: tuple[str, ...], spec: Loaded, path: NodePa
     if on in responses:
         return None
     place = (*path, "on")
-    span = spec.document.origins[place].span if place in spec.document.origins else None
+    span = lookup.origins.get(place)
     message = f"`{getattr(term, 'name', '')}` imitates `{on}`, but rows of kind `{kind}` have {', '.join(responses)}"
     return Diagnostic("E106", message, span or at)
 
@@ -136,9 +136,9 @@ PLACES: dict[str, tuple[tuple[str, ...], ...]] = {
 }
 
 
-def _narrowed(span: Span, column: int | None, spec: Loaded) -> Span:
+def _narrowed(span: Span, column: int | None, lookup: Lookup) -> Span:
     """Point into a formula, where it stands as it was read: on one line, without escapes."""
-    lines = spec.document.texts.get(span.file, "").splitlines()
+    lines = lookup.texts.get(span.file, "").splitlines()
     if column is None or span.line != span.end_line or span.line > len(lines):
         return span
     shown = lines[span.line - 1][span.column - 1 : span.end_column - 1]
@@ -148,11 +148,10 @@ def _narrowed(span: Span, column: int | None, spec: Loaded) -> Span:
     return replace(span, column=span.column + quoted + column - 1, end_column=span.end_column - quoted)
 
 
-def _ill_typed(error: GraphTypeError, spec: Loaded, path: NodePath) -> Diagnostic:
+def _ill_typed(error: GraphTypeError, lookup: Lookup, path: NodePath) -> Diagnostic:
     """Point at the part of a term that was most likely written wrong."""
     steps = (*PLACES.get(error.code, ()), ("score", "reduce"), ("score", "beta"), ("score",), ())
     for step in steps:
-        origin = spec.document.origins.get((*path, *step))
-        if origin and origin.span:
-            return Diagnostic(error.code, str(error), _narrowed(origin.span, error.column, spec))
-    return Diagnostic(error.code, str(error), spec.document.span(("objective",)))
+        if span := lookup.origins.get((*path, *step)):
+            return Diagnostic(error.code, str(error), _narrowed(span, error.column, lookup))
+    return Diagnostic(error.code, str(error), lookup.span(("objective",)))

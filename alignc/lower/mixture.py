@@ -9,7 +9,7 @@ from alignc.contract.outputs import Quantity
 from alignc.diagnostics import Diagnostic, DiagnosticError
 from alignc.graph.nodes import Output
 from alignc.graph.rewrite import inputs
-from alignc.load.load import Loaded
+from alignc.lower.lookup import Lookup
 from alignc.lower.loss import Loss, Metric
 from alignc.lower.lower import lower
 from alignc.lower.scope import Names
@@ -17,7 +17,7 @@ from alignc.lower.scope import Names
 __all__ = ["lower_parts", "own_metric"]
 
 
-def lower_parts(parts: Mapping[str, Loaded]) -> dict[str, Loss]:
+def lower_parts(parts: Mapping[str, Lookup]) -> dict[str, Loss]:
     """Lower each part under symbols and metrics of its own. Raises DiagnosticError with what is wrong with any."""
     names, found, lowered = Names(), list[Diagnostic](), dict[str, Loss]()
     for name, part in parts.items():
@@ -31,7 +31,7 @@ def lower_parts(parts: Mapping[str, Loaded]) -> dict[str, Loss]:
     return _numbered(lowered)
 
 
-def _two_models(parts: Mapping[str, Loaded], losses: Mapping[str, Loss]) -> list[Diagnostic]:
+def _two_models(parts: Mapping[str, Lookup], losses: Mapping[str, Loss]) -> list[Diagnostic]:
     """E113: the scores of a reward model, and a policy's log-probabilities: no one model has both."""
     scored = [name for name, loss in losses.items() if Quantity.SCORE in _outputs(loss)]
     if len(scored) in (0, len(losses)):
@@ -40,7 +40,7 @@ def _two_models(parts: Mapping[str, Loaded], losses: Mapping[str, Loss]) -> list
         f"`{scored[0]}` trains a reward model, but other sources train a policy: one job trains one model"
     )
     why = "a reward model has a scalar head, and a policy has a head over the vocabulary"
-    span = parts[scored[0]].document.span(("data",), of_key=True)
+    span = parts[scored[0]].span(("data",), of_key=True)
     return [Diagnostic("E113", message, span, why=why, help="train the reward model with a spec of its own")]
 
 

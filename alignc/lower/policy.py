@@ -296,7 +296,7 @@ def _over_batch(loss: Node) -> tuple[Node, Node]:
 
 def _longest(scope: Scope) -> Node:
     """Give the tokens that a response may have."""
-    longest = getattr(scope.spec.job.data, "max_new_tokens", None)
+    longest = getattr(scope.lookup.job.data, "max_new_tokens", None)
     if longest is None:
         raise GraphTypeError("`aggregation: fixed_length` divides by `data.max_new_tokens`, which is missing")
     return scope.names.value("longest", "T_max", "`data.max_new_tokens`", b.constant(longest))

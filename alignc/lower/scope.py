@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from alignc.graph import build as b
 from alignc.graph.gradient import from_formula
 from alignc.graph.nodes import NamedRole, Node, Parameter
 from alignc.graph.types import GraphTypeError, Unit
-from alignc.load.bound import Bound
-from alignc.load.load import Loaded
-from alignc.load.preset import preset_names
+from alignc.lower.lookup import Lookup, PresetValue
 from alignc.spec.anchors import other_models
 from alignc.spec.model_source import RunPolicy
 from alignc.yaml.source import NodePath
@@ -54,7 +53,7 @@ class Names:
 class Scope:
     """The place in the spec that is being lowered: a term, or a part of one."""
 
-    spec: Loaded
+    lookup: Lookup
     path: NodePath
     many: bool
     names: Names
@@ -63,59 +62,57 @@ class Scope:
 
     def inside(self, *steps: str | int) -> Scope:
         """Step into a part of the term."""
-        return Scope(self.spec, (*self.path, *steps), self.many, self.names, self.grouped)
+        return Scope(self.lookup, (*self.path, *steps), self.many, self.names, self.grouped)
 
     def given(self, step: str) -> bool:
         """Tell whether a field was written, by the spec or its preset."""
-        return (*self.path, step) in self.spec.document.origins
+        return (*self.path, step) in self.lookup.origins
 
     def model(self, anchor: str | RunPolicy) -> str:
         """Name an anchor's model: the folder or hub id of another one stands for `other`, `other2`, …"""
         if isinstance(anchor, RunPolicy):
             return "other"  # of a spec that is not there, which is said elsewhere
-        return other_models((self.spec.whole or self.spec).job).get(anchor, anchor)
+        return other_models(self.lookup.whole).get(anchor, anchor)
 
     def number(self, step: str, value: float, symbol: str, unit: Unit) -> Node:
         """Make the node of a number of the spec: a parameter with its symbol, or a constant if it is a default."""
         path = (*self.path, step)
-        if binding := self.spec.document.bindings.get(path):
+        if binding := self.lookup.bindings.get(path):
             known = self.bound
-            if binding in known and known[binding].parameter.type != "axis":
+            if binding in known and not known[binding].part:
                 return self.preset_parameter(binding)
             if binding not in known:
                 return from_formula(binding, {n: self.preset_parameter(n) for n in known})
-        origin = self.spec.document.origins.get(path)
         if part := self.part_of(path):
             return self.names.parameter(step, symbol, float(value), unit, f"objective.{part}.{step}")
-        if origin is None or origin.span is None:
+        if self.lookup.origins.get(path) is None:
             return b.in_unit(b.constant(value), unit)
         return self.names.parameter(
-            step, symbol, float(value), unit, ".".join(map(str, self.spec.written(path)))
+            step, symbol, float(value), unit, ".".join(map(str, self.lookup.written(path)))
         )
 
     def part_of(self, path: NodePath) -> str | None:
         """Find the preset's parameter that is the part of the term in which a number stands."""
-        name = self.spec.document.bindings.get(path[:-1])
+        name = self.lookup.bindings.get(path[:-1])
         bound = self.bound.get(name) if name else None
         known = bound is not None and isinstance(bound.value, dict) and path[-1] in bound.value
         return name if known else None
 
     @property
-    def bound(self) -> dict[str, Bound]:
+    def bound(self) -> Mapping[str, PresetValue]:
         """The parameters of the preset that this place comes from, by name."""
-        source = self.spec.bound_at(self.path)
+        source = self.lookup.preset_at(self.path)
         return source.parameters if source else {}
 
     def preset_parameter(self, name: str) -> Node:
         """Make the node of a preset's parameter; a choice is none."""
-        source, known = self.spec.bound_at(self.path), self.bound
+        source, known = self.lookup.preset_at(self.path), self.bound
         bound = known[name]
         if not isinstance(bound.value, int | float):
             return b.ZERO
-        unit = Unit.parse(bound.unit(known))
-        own = source is not None and source.preset.preset in preset_names()
-        short = name if own else f"p{list(known).index(name) + 1}"
-        symbol = bound.parameter.symbol or "p"
+        unit = Unit.parse(bound.unit)
+        short = name if source is not None and source.built_in else f"p{list(known).index(name) + 1}"
+        symbol = bound.symbol or "p"
         label = f"{source.label}." if source and source.label else ""
         return self.names.parameter(short, symbol, float(bound.value), unit, f"objective.{label}{name}")
 

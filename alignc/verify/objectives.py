@@ -215,7 +215,7 @@ def _wrong_baseline(spec: Loaded, toy: Toy) -> Iterator[Claim]:
     """Put a constant in the place of the other sample's baseline: CoPG's bandit."""
     if (wrong := _constant_baseline(spec)) is None:
         return
-    loss = lower(wrong)
+    loss = lower(wrong.lookup)
     right = stated(spec.job.objective.terms, _anchored(loss, toy)).policy
     ended = _search(loss, toy, Stated("", right))
     assert right is not None
@@ -247,7 +247,7 @@ def paths(spec: Loaded, loss: Loss, toy: Toy, steps: int = 120) -> Iterator[Curv
     runs = (
         [("own", loss)]
         if (wrong := _constant_baseline(spec)) is None
-        else [("own", loss), ("0", lower(wrong))]
+        else [("own", loss), ("0", lower(wrong.lookup))]
     )
     for name, each in runs:
         expected = Expected(each, toy, rows_of_data(each, toy, flips=said.flips))

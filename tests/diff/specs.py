@@ -26,7 +26,7 @@ def spec(objective: str, data: str = "pairwise", model: str = "policy: a/b") -> 
             f"version: 1\nobjective: {{{shown}}}\nmodel: {{{model}}}\ndata: {{kind: {data}, source: c/d}}\n"
         )
         loaded = load(path)
-    lowered = lower(loaded)
+    lowered = lower(loaded.lookup)
     return loaded, lowered, needs(lowered, loaded.job)
 
 

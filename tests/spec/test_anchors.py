@@ -36,12 +36,15 @@ def spec(folder: Path, objective: str, reference: str = "", data: str = PROMPTS)
     ],
 )
 def test_a_reference_that_moves_is_the_terms_anchor(objective: str, kind: str, tmp_path: Path) -> None:
-    anchors = set(lower(load(spec(tmp_path, objective, f"kind: {kind}"))).models) - {"policy", "rollout"}
+    anchors = set(lower(load(spec(tmp_path, objective, f"kind: {kind}")).lookup).models) - {
+        "policy",
+        "rollout",
+    }
     assert anchors == {kind}
 
 
 def test_one_that_stands_still_leaves_the_anchors_alone(tmp_path: Path) -> None:
-    loss = lower(load(spec(tmp_path, "{preset: rloo}", "kind: path, path: x/z")))
+    loss = lower(load(spec(tmp_path, "{preset: rloo}", "kind: path, path: x/z")).lookup)
     assert "initial" in loss.models
 
 
@@ -51,7 +54,7 @@ def test_the_average_is_said_to_be_the_reference(tmp_path: Path) -> None:
         spec(tmp_path, "{preset: rloo, kl: {anchor: ema}}"),
     ):
         loaded = load(file)
-        lowered = lower(loaded)
+        lowered = lower(loaded.lookup)
         held = roles(needs(lowered, loaded.job), lowered, loaded.job)
         weights = {role.role: role.weights for role in held}
         assert weights["reference"] == "the moving average of the policy's weights"
@@ -86,7 +89,7 @@ def test_a_term_may_have_a_model_of_its_own_as_its_anchor(tmp_path: Path) -> Non
     (tmp_path / "m").mkdir()
     file = spec(tmp_path, OWN, data=PAIRS)
     loaded = load(file)
-    loss = lower(loaded)
+    loss = lower(loaded.lookup)
     assert other_models(loaded.job) == {str(tmp_path / "m"): "other", "org/m": "other2"}
     assert loss.models == ("policy", "initial", "other", "other2")
     wanted = needs(loss, loaded.job)

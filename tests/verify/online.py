@@ -29,7 +29,7 @@ def online(objective: dict[str, Any], k: int = 2, kind: str = "prompts") -> tupl
         path = Path(folder) / "spec.yaml"
         path.write_text(json.dumps(spec), "utf-8")
         loaded = load(path)
-        return loaded, lower(loaded)
+        return loaded, lower(loaded.lookup)
 
 
 def preset(name: str, k: int = 2, policy: dict[str, Any] | None = None, **given: Any) -> Loss:

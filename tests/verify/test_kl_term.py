@@ -45,7 +45,7 @@ def lowered_anyway(what: dict[str, object]) -> Loss:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "spec.yaml"
         path.write_text(json.dumps(spec), "utf-8")
-        return lower(load(path))
+        return lower(load(path).lookup)
 
 
 @pytest.mark.parametrize("correction", ["none", "importance", "ratio"])
