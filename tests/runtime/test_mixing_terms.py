@@ -1,4 +1,4 @@
-"""A sampled source beside given ones in one step: the weighted sum of single losses, on ranks, killed and resumed."""
+"""Terms of several kinds beside a sampled source: the weighted sum, a running mean and a KL that follows its target."""
 
 from __future__ import annotations
 
@@ -76,25 +76,6 @@ def test_loss_and_gradient_are_the_weighted_sum(
     if sampled == "ppo":
         one, two = (load_file(head) for head in heads)
         assert all(torch.equal(value, two[key]) for key, value in one.items())
-
-
-def test_every_step_takes_rows_of_every_source(forks: Forks, tmp_path: Path):
-    """12 prompts in rollouts of 4, each trained on twice in minibatches of 2; 7 shown rows go round thrice."""
-    train = {"per_device_train_batch_size": 2, "rollout_minibatches": 2, "rollout_epochs": 2}
-    script = mixed(tmp_path, ["shown", "asked"], train | {"num_train_epochs": 1})
-    rows = run(forks, script)
-    assert [row["step"] for row in rows] == list(range(1, 13))
-    assert [row["rollout"] for row in rows] == [1] * 4 + [2] * 4 + [3] * 4
-    assert rows[-1]["epoch"] == 1.0  # passes over the prompts
-    losses = [row["source_1/loss"] for row in rows]
-    assert all(row["loss"] == pytest.approx(row["source_1/loss"] + row["source_2/loss"]) for row in rows)
-    assert len(set(losses)) == 12
-    assert {record["rollout"] for record in read_rows(script, "rollouts.jsonl")} == {1, 2, 3}
-    assert [path.name for path in sorted((tmp_path / "run" / "checkpoints").iterdir())] == [
-        "step-12",
-        "step-4",
-        "step-8",
-    ]
 
 
 def test_killed_runs_end_in_the_same_bits(forks: Forks, tmp_path: Path):
