@@ -14,17 +14,17 @@ from torch.distributions import Categorical, kl_divergence
 
 from alignc.contract.failure import Failure
 from alignc.runtime.kernels.attention import use_packed
-from alignc.runtime.kernels.divergence import Other, token_divergence
+from alignc.runtime.kernels.divergence import ReferenceHead, token_divergence
 from alignc.runtime.kernels.logprobs import LogitRule
 from alignc.runtime.rollout.log_probs import same_words
 from alignc.runtime.scoring.layout import pack, pad
-from alignc.runtime.scoring.scorer import Reference, Scorer
+from alignc.runtime.scoring.scorer import ReferenceModel, Scorer
 
 from .forks import Forks
 from .online_jobs import online_script, read_rows
+from .test_collision import EXAMPLES, ROWS, model
 from .test_entropy import RULES, VOCABULARY
 from .test_logprobs import _Largest, draw, gradients
-from .test_squares import EXAMPLES, ROWS, model
 
 
 @pytest.fixture(autouse=True)
@@ -46,7 +46,7 @@ def plain(hidden, weight, bias, other, rule=RULES[0]):
 
 def others(dtype=torch.float64, rule=RULES[0]):
     hidden, weight, bias = (leaf.detach() for leaf in draw(dtype)[:3])
-    return Other(hidden, weight, bias, rule)
+    return ReferenceHead(hidden, weight, bias, rule)
 
 
 @pytest.mark.parametrize("rule", RULES, ids=["plain", "scaled", "capped"])
@@ -70,7 +70,7 @@ def test_by_hand():
     known = torch.stack([torch.zeros(4), torch.tensor([0.25, 0.75, 0.0, 0.0]).log(), hidden[2]])
     known[1, 2:] = -1e4
     for width in (1, 3, 4):
-        found = token_divergence(hidden, eye, Other(known, eye), width=width).tolist()
+        found = token_divergence(hidden, eye, ReferenceHead(known, eye), width=width).tolist()
         assert found[:2] == pytest.approx([math.log(4), math.log(4 / 3) / 2], abs=1e-6)
         assert found[2] == 0.0
 
@@ -87,7 +87,7 @@ def test_extreme_logits_have_finite_gradients():
 
 def test_all_logits_never_exist_at_once():
     *leaves, _ = draw(torch.float32, tokens=50, vocabulary=400, hidden=4)
-    other = Other(torch.randn(50, 4), torch.randn(400, 4))
+    other = ReferenceHead(torch.randn(50, 4), torch.randn(400, 4))
     with _Largest() as seen:
         token_divergence(leaves[0], leaves[1], other, width=32).sum().backward()
     assert seen.elements == 50 * 32
@@ -116,7 +116,7 @@ def test_the_scorer_lays_it_out_by_token_with_its_gradient(layout):
     if layout is pack:
         use_packed(policy)
         use_packed(other)
-    reference = Reference(other, Scorer(other), nullcontext)
+    reference = ReferenceModel(other, Scorer(other), nullcontext)
     scorer = Scorer(policy, outputs=["divergence"], beside=reference)
     assert {name.partition(".")[0] for name, _ in scorer.named_parameters()} == {
         "model"
@@ -126,7 +126,7 @@ def test_the_scorer_lays_it_out_by_token_with_its_gradient(layout):
     got = torch.autograd.grad((found * weights).sum(), list(policy.parameters()))
     for ours, theirs in zip(got, slopes, strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-7)  # Llama's norm rounds to float32
-    same = Scorer(policy, outputs=["divergence"], beside=Reference(policy, scorer))
+    same = Scorer(policy, outputs=["divergence"], beside=ReferenceModel(policy, scorer))
     assert not same(layout(EXAMPLES))["divergence"].any()
 
 

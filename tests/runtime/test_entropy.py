@@ -14,8 +14,8 @@ from alignc.runtime.kernels.logprobs import LogitRule, token_log_probs
 from alignc.runtime.scoring.layout import pack, pad
 from alignc.runtime.scoring.scorer import Scorer
 
+from .test_collision import EXAMPLES, ROWS, model
 from .test_logprobs import _Largest, draw, gradients
-from .test_squares import EXAMPLES, ROWS, model
 
 VOCABULARY = 37
 RULES = [LogitRule(), LogitRule(scale=0.7), LogitRule(scale=1.3, softcap=2.0)]

@@ -20,7 +20,7 @@ from alignc.runtime.ranks.run import Options, Run
 from alignc.runtime.ranks.world import World
 from alignc.runtime.scoring.context import Context
 from alignc.runtime.scoring.micro import BatchLayout, loss_inputs, stack, tokens_of, totals_of
-from alignc.runtime.scoring.objective import Objective, SourceBatch
+from alignc.runtime.scoring.objective import SourceBatch, SourceObjective
 from alignc.runtime.train.card import card_text, fenced
 from alignc.runtime.train.checkpoint import TrainerState
 from alignc.runtime.train.evaluate import evaluate, note_best, rises
@@ -59,7 +59,7 @@ def token_mean(batch: dict[str, Tensor], totals: dict[str, float]) -> tuple[Tens
 def test_evaluation_is_over_all_rows_whatever_the_batch(size: int, tmp_path: Path):
     job = job_from(job_data("sft", Path("/r"), Path("/o"), per_device_eval_batch_size=size))
     examples = [example(row, row + 1) for row in range(3)]  # lengths 1, 2, 3 with values 1, 2, 3
-    batch = SourceBatch(Objective(job.plan, token_mean), examples)
+    batch = SourceBatch(SourceObjective(job.plan, token_mean), examples)
     found = evaluate(context(job, tmp_path), batch, Constant())
     assert found == pytest.approx({"eval_loss": (1 + 4 + 9) / 6, "eval_rows": 3.0})
 
@@ -69,7 +69,7 @@ def test_evaluation_stops_when_told(tmp_path: Path):
     told = context(job, tmp_path)
     told.run.stop.catch(15, None)
     with pytest.raises(Interrupted):
-        evaluate(told, SourceBatch(Objective(job.plan, token_mean), [example(0, 1)]), Constant())
+        evaluate(told, SourceBatch(SourceObjective(job.plan, token_mean), [example(0, 1)]), Constant())
 
 
 def test_inputs_of_a_loss():

@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 
 from alignc.contract.job import job_from
-from alignc.runtime.rollout.schedule import Schedule, schedule_for
+from alignc.runtime.rollout.schedule import RolloutSchedule, schedule_for
 
 from .fixtures import job_data
 
 
-def schedule(**changes: Any) -> Schedule:
-    return Schedule(
+def schedule(**changes: Any) -> RolloutSchedule:
+    return RolloutSchedule(
         **({"prompts": 10, "width": 4, "size": 2, "epochs": 2, "seed": 3, "total_steps": 20} | changes)
     )
 
@@ -60,7 +60,9 @@ def test_epochs_count_the_prompts_that_are_done_with():
     assert after == pytest.approx([0.2, 0.4, 0.9, 1.0, 1.2])
 
 
-def planned(tmp_path: Path, data: dict[str, Any], max_steps: int | None = None, **train: Any) -> Schedule:
+def planned(
+    tmp_path: Path, data: dict[str, Any], max_steps: int | None = None, **train: Any
+) -> RolloutSchedule:
     changes = {"kind": "prompts", "columns": {"prompt": "prompt"}} | data
     raw = job_data("sft", tmp_path / "rows.jsonl", tmp_path / "run", data=changes)
     raw["spec"]["train"] |= train

@@ -19,10 +19,10 @@ from alignc.runtime.models.value import with_value_head
 from alignc.runtime.scoring.layout import pad
 from alignc.runtime.scoring.micro import BatchLayout, loss_inputs
 from alignc.runtime.scoring.rewards import RewardScorer
-from alignc.runtime.scoring.scorer import Reference, Scorer
+from alignc.runtime.scoring.scorer import ReferenceModel, Scorer
 
+from .test_collision import EXAMPLES, model
 from .test_online_rows import plan
-from .test_squares import EXAMPLES, model
 
 SIZES = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
 
@@ -37,7 +37,7 @@ def scored(quantity: Quantity) -> tuple[Any, dict[str, Tensor]]:
         return batch, RewardScorer(AutoModelForSequenceClassification.from_config(config))(batch)
     policy = with_value_head(model())
     other = copy.deepcopy(model())
-    beside = Reference(other, Scorer(other), nullcontext)
+    beside = ReferenceModel(other, Scorer(other), nullcontext)
     return batch, Scorer(policy, outputs=[quantity], beside=beside)(batch)
 
 

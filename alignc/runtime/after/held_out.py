@@ -31,11 +31,11 @@ from ..rollout.rollout import open_reward_sources, wants_reference
 from ..rollout.scores import RewardSources
 from ..samplers.sampler import LocalSampler
 from ..scoring.context import Context
-from ..scoring.objective import Objective, objectives_of
+from ..scoring.objective import SourceObjective, objectives_of
 from ..scoring.rewards import RewardScorer
 from ..scoring.scorer import Scorer
 from ..train.checkpoint import STATE, TrainerState, saved
-from ..train.given import Given
+from ..train.given import GivenRows
 from ..train.policy import load_model
 from ..train.run_job import quiet
 from ..train.source import Evaluated
@@ -48,7 +48,7 @@ __all__ = ["held_out_metrics"]
 class Answered:
     """Held-out prompts that the model of a run answers, in the place of the source that trained it."""
 
-    objective: Objective
+    objective: SourceObjective
     model: nn.Module
     held_out: EvalPrompts
 
@@ -91,7 +91,7 @@ def evaluated(context: Context, model: nn.Module, loss: ModuleType, aside: Path)
             sources.append(answered(context, part, objective, model, aside))
         else:
             sources.append(given(context, part, objective, aside))
-    scored = [s for s in sources if isinstance(s, Given) and s.held_out_size]
+    scored = [s for s in sources if isinstance(s, GivenRows) and s.held_out_size]
     trained = job.output_dir / "model"  # not the policy as training began, so that it is no reference
     anchored, _ = with_anchors(context, scored, model, trained, TrainerState())
     rest = iter(anchored)
@@ -99,14 +99,18 @@ def evaluated(context: Context, model: nn.Module, loss: ModuleType, aside: Path)
     return evaluate_sources(context, sources, scorer_of(job, model), last_state(job))
 
 
-def given(context: Context, job: Job, objective: Objective, aside: Path) -> Given:
+def given(context: Context, job: Job, objective: SourceObjective, aside: Path) -> GivenRows:
     """Load the held-out rows of a source; its training rows stay where they are."""
     settings, limit = settings_aside(job, aside), context.run.options.limit
     held_out = load_examples(settings, context.tokenizer, which="eval", limit=limit)
-    return Given(objective, Dataset((), Counts(0, 0, 0, 0, 0)), held_out, row_order(job.spec.train, 0, 1, 1))
+    return GivenRows(
+        objective, Dataset((), Counts(0, 0, 0, 0, 0)), held_out, row_order(job.spec.train, 0, 1, 1)
+    )
 
 
-def answered(context: Context, job: Job, objective: Objective, model: nn.Module, aside: Path) -> Answered:
+def answered(
+    context: Context, job: Job, objective: SourceObjective, model: nn.Module, aside: Path
+) -> Answered:
     """Load the held-out prompts of a source, and open what scores the answers to them."""
     settings, room = settings_aside(job, aside), job.prompts.max_new_tokens
     limit = context.run.options.limit

@@ -27,7 +27,7 @@ from .tokens import Specials, TokenRow, specials_of, tokenize
 
 __all__ = [
     "Dataset",
-    "Loaded",
+    "LoadedRow",
     "Part",
     "check_parts",
     "collect",
@@ -60,7 +60,7 @@ class Dataset:
 
 
 @dataclass(frozen=True)
-class Loaded:
+class LoadedRow:
     """A row's way through the stages: where it got to, or what stopped it."""
 
     row: Row | None
@@ -94,7 +94,7 @@ def collect(
     return _dataset(load_rows(settings, tokenizer, which, limit))
 
 
-def settle(loaded: Sequence[Loaded], settings: DataSettings, which: Part) -> None:
+def settle(loaded: Sequence[LoadedRow], settings: DataSettings, which: Part) -> None:
     """Set refused rows aside where the spec says so, and judge whether the run may go on without them."""
     counts, refused = counts_of(loaded), refused_of(loaded)
     if not counts.rows:
@@ -129,12 +129,12 @@ def _one_part_is_empty(count: int, held: int, fraction: float, source: str) -> F
     )
 
 
-def load_rows(settings: DataSettings, tokenizer: Any, which: Part, limit: int | None) -> list[Loaded]:
+def load_rows(settings: DataSettings, tokenizer: Any, which: Part, limit: int | None) -> list[LoadedRow]:
     """Take every row as far as it gets: read, parsed, rendered, tokenized, cut."""
     specials = specials_of(tokenizer)
     template = read_template(settings.chat_template)
     rows = islice(_rows_of(settings, which), limit)
-    loaded: list[Loaded] = []
+    loaded: list[LoadedRow] = []
     while chunk := list(islice(rows, _CHUNK)):
         loaded += _tokenized(chunk, settings, tokenizer, template, specials)
     return loaded
@@ -159,7 +159,7 @@ def _tokenized(
     tokenizer: Any,
     template: str | None,
     specials: Specials,
-) -> Iterator[Loaded]:
+) -> Iterator[LoadedRow]:
     """Parse and render each row, tokenize those that can be, and give all back in their order."""
     stages = [_rendered(row, settings, tokenizer, template) for row in chunk]
     ready = [(stage.row, stage.text) for stage in stages if stage.row is not None and stage.text is not None]
@@ -168,30 +168,32 @@ def _tokenized(
         yield stage if stage.text is None else _fitted(stage, next(tokens), settings, specials)
 
 
-def _rendered(row: Row | Failure, settings: DataSettings, tokenizer: Any, template: str | None) -> Loaded:
+def _rendered(row: Row | Failure, settings: DataSettings, tokenizer: Any, template: str | None) -> LoadedRow:
     if isinstance(row, Failure):
-        return Loaded(None, failure=row)
+        return LoadedRow(None, failure=row)
     try:
         parsed = parse_row(row, settings)
-        return Loaded(row, parsed, render(row, parsed, tokenizer, template))
+        return LoadedRow(row, parsed, render(row, parsed, tokenizer, template))
     except Failure as failure:
         if failure.code not in _OF_A_ROW:
             raise
-        return Loaded(row, failure=failure)
+        return LoadedRow(row, failure=failure)
 
 
-def _fitted(stage: Loaded, tokens: TokenRow | Failure, settings: DataSettings, specials: Specials) -> Loaded:
+def _fitted(
+    stage: LoadedRow, tokens: TokenRow | Failure, settings: DataSettings, specials: Specials
+) -> LoadedRow:
     if isinstance(tokens, Failure):
-        return Loaded(stage.row, failure=tokens)
+        return LoadedRow(stage.row, failure=tokens)
     fitted = cut(tokens.prompt, tokens.responses, settings.max_length, specials.bos, room=settings.room)
     return replace(stage, cut=fitted)
 
 
-def _dataset(loaded: list[Loaded]) -> Dataset:
+def _dataset(loaded: list[LoadedRow]) -> Dataset:
     return Dataset(tuple(_examples(loaded)), counts_of(loaded), refused_of(loaded))
 
 
-def counts_of(loaded: Sequence[Loaded]) -> Counts:
+def counts_of(loaded: Sequence[LoadedRow]) -> Counts:
     """Count what became of rows."""
     cuts = [item.cut for item in loaded if item.cut is not None]
     return Counts(
@@ -203,12 +205,12 @@ def counts_of(loaded: Sequence[Loaded]) -> Counts:
     )
 
 
-def refused_of(loaded: Sequence[Loaded]) -> tuple[Failure, ...]:
+def refused_of(loaded: Sequence[LoadedRow]) -> tuple[Failure, ...]:
     """List what is wrong with the rows that were refused."""
     return tuple(item.failure for item in loaded if item.failure is not None)
 
 
-def _examples(loaded: Iterable[Loaded]) -> Iterator[Example]:
+def _examples(loaded: Iterable[LoadedRow]) -> Iterator[Example]:
     kept = ((item.row, item.parsed, item.cut) for item in loaded)
     whole = ((row, parsed, fitted) for row, parsed, fitted in kept if row and parsed and fitted)
     for index, (row, parsed, fitted) in enumerate(whole):

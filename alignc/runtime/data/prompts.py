@@ -11,14 +11,14 @@ import numpy as np
 from ...contract.failure import Failure
 from .columns import Fields
 from .cut import Cut
-from .dataset import Loaded, Part, counts_of, load_rows, refused_of, settle
+from .dataset import LoadedRow, Part, counts_of, load_rows, refused_of, settle
 from .example import Tokens
 from .judge import Counts
 from .render import Rendered
 from .rows import Row
 from .settings import DataSettings
 
-__all__ = ["Prompt", "Prompts", "load_prompts"]
+__all__ = ["Prompt", "PromptSet", "load_prompts"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,7 +40,7 @@ class Prompt:
 
 
 @dataclass(frozen=True)
-class Prompts:
+class PromptSet:
     """Prompts in the order of the source, the counts, and a diagnostic for each refused row."""
 
     prompts: tuple[Prompt, ...]
@@ -56,7 +56,7 @@ class Prompts:
 
 def load_prompts(
     settings: DataSettings, tokenizer: Any, *, which: Part = "train", limit: int | None = None, room: int
-) -> Prompts:
+) -> PromptSet:
     """Load the training or the held-out prompts, at most ``limit`` rows of the source.
 
     ``room`` tokens stay free behind each prompt for a completion: a longer prompt loses its beginning, so that
@@ -68,7 +68,7 @@ def load_prompts(
     settings = replace(settings, room=room)
     loaded = load_rows(settings, tokenizer, which, limit)
     settle(loaded, settings, which)
-    return Prompts(tuple(_prompts(loaded, settings.columns)), counts_of(loaded), refused_of(loaded))
+    return PromptSet(tuple(_prompts(loaded, settings.columns)), counts_of(loaded), refused_of(loaded))
 
 
 def _no_room(room: int, max_length: int) -> Failure:
@@ -80,7 +80,7 @@ def _no_room(room: int, max_length: int) -> Failure:
     )
 
 
-def _prompts(loaded: Sequence[Loaded], columns: Mapping[str, str]) -> Iterator[Prompt]:
+def _prompts(loaded: Sequence[LoadedRow], columns: Mapping[str, str]) -> Iterator[Prompt]:
     kept = ((item.row, item.text, item.cut) for item in loaded)
     whole = ((row, text, fitted) for row, text, fitted in kept if row and text and fitted)
     for index, (row, text, fitted) in enumerate(whole):

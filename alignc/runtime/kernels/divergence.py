@@ -20,11 +20,11 @@ from torch.autograd.function import once_differentiable
 
 from .tiles import TILE_WIDTH, Gradients, Head, LogitRule, Normalizer, compute_dtype
 
-__all__ = ["Other", "token_divergence"]
+__all__ = ["ReferenceHead", "token_divergence"]
 
 
 @dataclass(frozen=True)
-class Other:
+class ReferenceHead:
     """The other model at the same tokens: its hidden states ``[tokens, H′]`` and its head."""
 
     hidden: Tensor
@@ -40,7 +40,7 @@ class Other:
 def token_divergence(
     hidden: Tensor,
     weight: Tensor,
-    other: Other,
+    other: ReferenceHead,
     *,
     bias: Tensor | None = None,
     rule: LogitRule | None = None,
@@ -66,7 +66,7 @@ class _TokenDivergence(torch.autograd.Function):
         hidden: Tensor,
         weight: Tensor,
         bias: Tensor | None,
-        other: Other,
+        other: ReferenceHead,
         rule: LogitRule,
         compute: torch.dtype,
         width: int,
@@ -104,7 +104,7 @@ def _log_shares(logits: Tensor, normalizer: Normalizer, rows: slice) -> Tensor:
     return logits.sub_(normalizer.highest[rows][:, None]).sub_(normalizer.log_sum[rows][:, None])
 
 
-def _reduce(head: Head, hidden: Tensor, other: Other) -> tuple[Normalizer, Normalizer, Tensor]:
+def _reduce(head: Head, hidden: Tensor, other: ReferenceHead) -> tuple[Normalizer, Normalizer, Tensor]:
     """Return both models' normalizers and the divergence, in one pass.
 
     A tile leaves its maxima m and m′, Σe, Σe′ and Σe·(z − z′), with e = exp(z − m).

@@ -14,7 +14,7 @@ from .world import World
 __all__ = ["shared"]
 
 T = TypeVar("T")
-SPOILT = 1000  # above every signal's number
+FAILED = 1000  # above every signal's number
 
 
 def shared(
@@ -32,15 +32,15 @@ def shared(
     """
     total = sum(map(len, pieces))
     with Progress(name, "prompts", total, shown=bool(name) and world.main) as progress:
-        found, failure = done(run, world, pieces, work, progress)
-    held = world.gather((found, failure))
-    for _, spoilt in held:
-        if spoilt is not None:
-            raise spoilt
-    return {place: value for each, _ in held for place, value in each.items()}
+        results, failure = do_pieces(run, world, pieces, work, progress)
+    of_ranks = world.gather((results, failure))
+    for _, failure in of_ranks:
+        if failure is not None:
+            raise failure
+    return {place: value for own, _ in of_ranks for place, value in own.items()}
 
 
-def done(
+def do_pieces(
     run: Run,
     world: World,
     pieces: Sequence[Sequence[int]],
@@ -48,18 +48,18 @@ def done(
     progress: Progress,
 ) -> tuple[dict[int, T], Failure | None]:
     """Do this rank's pieces, up to a Failure, its own or another rank's."""
-    found: dict[int, T] = {}
+    results: dict[int, T] = {}
     failure: Failure | None = None
     for piece in pieces:
-        word = world.agree(SPOILT if failure else run.stop.signum)
-        if word == SPOILT:
+        reason = world.agree(FAILED if failure else run.stop.signum)
+        if reason == FAILED:
             break
-        if word:
-            raise Interrupted(word)
+        if reason:
+            raise Interrupted(reason)
         try:
-            found |= work(list(piece)) if piece else {}
+            results |= work(list(piece)) if piece else {}
         except Failure as problem:
             failure = problem
         run.pulse.beat()
         progress.add(len(piece))
-    return found, failure
+    return results, failure

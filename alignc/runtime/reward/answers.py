@@ -17,24 +17,24 @@ class Trouble(Exception):  # noqa: N818 - it becomes a Failure once the sample i
         self.code, self.what, self.why, self.index = code, what, why, index
 
 
-def scores_of(found: Any, count: int) -> list[float]:
+def scores_of(answer: Any, count: int) -> list[float]:
     """Check a list of numbers. Raises Trouble E809."""
-    if not isinstance(found, Sequence) or isinstance(found, str):
-        raise Trouble("E809", f"answered {type(found).__name__}, not a list")
-    if len(found) != count:
-        raise Trouble("E809", f"returned {plural(len(found))} for {count}")
-    for index, value in enumerate(found):
+    if not isinstance(answer, Sequence) or isinstance(answer, str):
+        raise Trouble("E809", f"answered {type(answer).__name__}, not a list")
+    if len(answer) != count:
+        raise Trouble("E809", f"returned {plural(len(answer))} for {count}")
+    for index, value in enumerate(answer):
         if isinstance(value, bool) or not isinstance(value, int | float):
             shown = value if isinstance(value, str) else type(value).__name__
             raise Trouble("E809", f"returned something else than a number, {shown}", index=index)
         if not finite(value):
             raise Trouble("E809", f"returned {value}, which is not finite", index=index)
-    return [float(value) for value in found]
+    return [float(value) for value in answer]
 
 
-def probabilities(found: Any, count: int) -> list[float]:
+def probabilities(answer: Any, count: int) -> list[float]:
     """Check a list of probabilities. Raises Trouble E809."""
-    values = scores_of(found, count)
+    values = scores_of(answer, count)
     for index, value in enumerate(values):
         if not 0.0 <= value <= 1.0:
             raise Trouble("E809", f"returned {value:g}, which is no probability", index=index)

@@ -22,12 +22,12 @@ class Reward:
 
     def __call__(self, samples: Sequence[Sample]) -> Scores:
         """Score samples; raises Failure where any source cannot."""
-        found = {name: source(samples) for name, _, source in self.parts}
+        scores = {name: source(samples) for name, _, source in self.parts}
         weights = {name: weight for name, weight, _ in self.parts}
         values = [
-            sum(weights[name] * part[index] for name, part in found.items()) for index in range(len(samples))
+            sum(weights[name] * part[index] for name, part in scores.items()) for index in range(len(samples))
         ]
-        return Scores([float(value) for value in values], found)
+        return Scores([float(value) for value in values], scores)
 
     def close(self) -> None:
         """Free what the sources hold: processes, models."""

@@ -79,8 +79,8 @@ class Endpoint:
                 return whole(response, until)
         except urllib.error.HTTPError as error:
             with error:
-                said = error.read(200).decode("utf-8", "replace").strip()
-            status = f"status {error.code}" + (f": {said}" if said else "")
+                detail = error.read(200).decode("utf-8", "replace").strip()
+            status = f"status {error.code}" + (f": {detail}" if detail else "")
             if error.code == BUSY or error.code >= 500:
                 raise Again(status) from None
             raise Trouble("E807", f"refused with {status}") from None
@@ -98,14 +98,14 @@ class Endpoint:
 
 def whole(response: http.client.HTTPResponse, until: float) -> bytes:
     """Read an answer to its end; one that trickles in is as late as one that does not come."""
-    found = bytearray()
+    body = bytearray()
     while part := response.read1(CHUNK):
-        found += part
+        body += part
         if time.monotonic() > until:
             raise TimeoutError
-        if len(found) > LONGEST:
+        if len(body) > LONGEST:
             raise Trouble("E809", f"answered more than {LONGEST} bytes")
-    return bytes(found)
+    return bytes(body)
 
 
 def read_scores(body: bytes, count: int) -> list[float]:

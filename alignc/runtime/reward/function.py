@@ -130,11 +130,11 @@ class FunctionOfPairs(Function):
 
     def __call__(self, pairs: Sequence[tuple[Sample, Sample]]) -> list[float]:
         """Compare pairs, in the order given or in both."""
-        found = self.ask(about_pairs(pairs))
+        answer = self.ask(about_pairs(pairs))
         if not self.both_orders:
-            return found
+            return answer
         turned = self.ask(about_pairs([(b, a) for a, b in pairs]))
-        return [(p + 1 - q) / 2 for p, q in zip(found, turned, strict=True)]
+        return [(p + 1 - q) / 2 for p, q in zip(answer, turned, strict=True)]
 
 
 class Expression(Function):

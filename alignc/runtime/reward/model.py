@@ -53,14 +53,14 @@ class RewardModel:
     def __call__(self, samples: Sequence[Sample]) -> list[float]:
         """Score samples in batches of about as many tokens."""
         examples = [self.example(place, sample) for place, sample in enumerate(samples)]
-        found: list[float] = []
+        values: list[float] = []
         with torch.no_grad():
             for chunk in chunks(examples):
-                found += self.scorer(self.layout.batch(chunk))[Quantity.SCORE][:, 0].tolist()
-        for sample, value in zip(samples, found, strict=True):
+                values += self.scorer(self.layout.batch(chunk))[Quantity.SCORE][:, 0].tolist()
+        for sample, value in zip(samples, values, strict=True):
             if not np.isfinite(value):
                 raise Failure("E809", f"the reward model `{self.path}` gives {value} ({sample.label})")
-        return found
+        return values
 
     def example(self, place: int, sample: Sample) -> Example:
         """Tokenize a sample as a training row is; a prompt too long for the model loses its beginning."""
@@ -78,13 +78,13 @@ class RewardModel:
         rendered = self.rendered(sample)
         empty = rendered.wholes[0] == rendered.prompt
         asked = Rendered(rendered.prompt, () if empty else rendered.wholes, rendered.templated)
-        found = tokenize([(row_of(sample), asked)], self.tokenizer, self.specials)[0]
-        if isinstance(found, Failure):
-            raise found
-        response = [self.specials.eos] if empty else list(found.responses[0])
+        row = tokenize([(row_of(sample), asked)], self.tokenizer, self.specials)[0]
+        if isinstance(row, Failure):
+            raise row
+        response = [self.specials.eos] if empty else list(row.responses[0])
         if not sample.ended and len(response) > 1 and response[-1] == self.specials.eos:
             response.pop()
-        return TokenRow(found.prompt, (response,))
+        return TokenRow(row.prompt, (response,))
 
     def rendered(self, sample: Sample) -> Rendered:
         """Write the text: a conversation through this model's own template, else the prompt as it stands."""

@@ -83,9 +83,9 @@ def win_rates(
     Each unordered pair is asked for once; the other order follows from it. All groups are one call.
     """
     places = [(g, i, j) for g, group in enumerate(groups) for i, j in combinations(range(len(group)), 2)]
-    found = oracle([(groups[g][i], groups[g][j]) for g, i, j in places]) if places else []
+    chances = oracle([(groups[g][i], groups[g][j]) for g, i, j in places]) if places else []
     sums = [[0.5] * len(group) for group in groups]
-    for (g, i, j), p in zip(places, found, strict=True):
+    for (g, i, j), p in zip(places, chances, strict=True):
         sums[g][i] += p
         sums[g][j] += 1 - p
     return [[value / len(row) for value in row] for row in sums]

@@ -144,12 +144,12 @@ def written(pipe: int, rest: memoryview) -> memoryview:
 def read(pipe: int) -> bytes:
     """Read what there is."""
     try:
-        found = os.read(pipe, CHUNK)
+        data = os.read(pipe, CHUNK)
     except BlockingIOError:
         return b""
-    if not found:
+    if not data:
         raise EOFError
-    return found
+    return data
 
 
 def plain(value: Any) -> Any:

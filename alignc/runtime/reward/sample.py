@@ -115,24 +115,24 @@ def quoted(text: str) -> str:
 
 def row_of(sample: Sample) -> Row:
     """Give the row that a sample answers, as the readers of data know it."""
-    found = re.fullmatch(r"(.*)([:#])(\d+)", sample.origin, re.DOTALL)
-    if found is None:
+    match = re.fullmatch(r"(.*)([:#])(\d+)", sample.origin, re.DOTALL)
+    if match is None:
         return Row(sample.fields, sample.origin or "a row", 1)
-    return Row(sample.fields, found[1], int(found[3]), numbered=found[2] == "#")
+    return Row(sample.fields, match[1], int(match[3]), numbered=match[2] == "#")
 
 
 def field_of(sample: Sample, path: str, use: str, kinds: tuple[type, ...]) -> Any:
     """Look a field of the sample's row up; raises E701 where it is missing, E702 where it is of another type."""
     row = row_of(sample)
     try:
-        found = Fields(row).value(path)
+        value = Fields(row).value(path)
     except Failure as failure:
         there = ", ".join(f"`{name}`" for name in sample.fields) or "none"
         message = f"`{path}`, {use}, is not there or null ({sample.label}); the columns are {there}"
         raise row.failure(
             failure.code, message, f"add the column, or name another in the source: {use}"
         ) from failure
-    if not isinstance(found, kinds):
-        message = f"`{path}`, {use}, is of the wrong type: {type(found).__name__} ({sample.label})"
+    if not isinstance(value, kinds):
+        message = f"`{path}`, {use}, is of the wrong type: {type(value).__name__} ({sample.label})"
         raise row.failure("E702", message)
-    return found
+    return value

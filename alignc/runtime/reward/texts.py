@@ -49,12 +49,12 @@ class Column:
 
     def of(self, sample: Sample) -> float:
         """Look one up."""
-        found = float(field_of(sample, self.name, "the reward's column", (int, float)))
-        if not math.isfinite(found):
+        value = float(field_of(sample, self.name, "the reward's column", (int, float)))
+        if not math.isfinite(value):
             raise row_of(sample).failure(
-                "E702", f"`{self.name}` is {found}, not a finite number ({sample.label})"
+                "E702", f"`{self.name}` is {value}, not a finite number ({sample.label})"
             )
-        return found
+        return value
 
     def close(self) -> None:
         """Hold nothing between calls."""

@@ -17,9 +17,9 @@ def last_number(text: str) -> Fraction | None:
 
     One of more digits than Python reads (`sys.get_int_max_str_digits`, 4300) is none.
     """
-    found = NUMBER.findall(text)
+    numbers = NUMBER.findall(text)
     try:
-        return Fraction(found[-1].replace(",", "")) if found else None
+        return Fraction(numbers[-1].replace(",", "")) if numbers else None
     except ValueError:
         return None
 

@@ -30,8 +30,8 @@ def serve(name: str, folders: str) -> None:
     end_with_parent()
     prepare_path(folders)
 
-    def answer(found: dict[str, Any]) -> None:
-        answers.write(json.dumps(found, default=str) + "\n")
+    def answer(reply: dict[str, Any]) -> None:
+        answers.write(json.dumps(reply, default=str) + "\n")
         answers.flush()
 
     function, trouble = load(name)
@@ -70,20 +70,20 @@ def load(name: str) -> tuple[Callable[..., Any] | None, dict[str, str]]:
         return BUILT_IN[name], {}
     module, _, path = name.partition(":")
     try:
-        found: Any = importlib.import_module(module)
+        function: Any = importlib.import_module(module)
         for step in path.split("."):
-            found = getattr(found, step)
+            function = getattr(function, step)
     except BaseException as error:  # a module may do anything when it is imported
-        return None, told(error)
-    if not callable(found):
-        return None, {"what": f"`{path}` is no function but {type(found).__name__}", "place": ""}
-    return found, {}
+        return None, describe(error)
+    if not callable(function):
+        return None, {"what": f"`{path}` is no function but {type(function).__name__}", "place": ""}
+    return function, {}
 
 
 def searched(completions: list[str], patterns: list[str]) -> list[float]:
     """Score 1 where a regular expression is found in a completion."""
-    found = zip(patterns, completions, strict=True)
-    return [float(re.search(pattern, text) is not None) for pattern, text in found]
+    pairs = zip(patterns, completions, strict=True)
+    return [float(re.search(pattern, text) is not None) for pattern, text in pairs]
 
 
 BUILT_IN: dict[str, Callable[..., Any]] = {"regex": searched}
@@ -96,7 +96,7 @@ def asked(function: Any, request: dict[str, Any]) -> dict[str, Any]:
     try:
         return scores(function(**taken(function, arguments)))
     except BaseException as error:  # SystemExit and KeyboardInterrupt too
-        return {"failure": told(error)}
+        return {"failure": describe(error)}
 
 
 def taken(function: Any, arguments: dict[str, Any]) -> dict[str, Any]:
@@ -110,13 +110,13 @@ def taken(function: Any, arguments: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in arguments.items() if name in parameters}
 
 
-def scores(found: Any) -> dict[str, Any]:
+def scores(answer: Any) -> dict[str, Any]:
     """Make plain numbers of a list, a tuple or an array; an entry that is none stays as the name of its type."""
-    if hasattr(found, "tolist") and not isinstance(found, str | bytes):
-        found = found.tolist()
-    if not isinstance(found, list | tuple):
-        return {"unusable": "None" if found is None else f"{article(type(found).__name__)}, not a list"}
-    return {"scores": [number(each) for each in found]}
+    if hasattr(answer, "tolist") and not isinstance(answer, str | bytes):
+        answer = answer.tolist()
+    if not isinstance(answer, list | tuple):
+        return {"unusable": "None" if answer is None else f"{article(type(answer).__name__)}, not a list"}
+    return {"scores": [number(each) for each in answer]}
 
 
 def number(value: Any) -> Any:
@@ -134,7 +134,7 @@ def article(name: str) -> str:
     return f"{'an' if name[:1] in 'aeiou' else 'a'} {name}"
 
 
-def told(error: BaseException) -> dict[str, str]:
+def describe(error: BaseException) -> dict[str, str]:
     """Say what was raised, and where in the user's own files."""
     frames = [f for f in traceback.extract_tb(error.__traceback__) if f.filename != __file__]
     own = [f for f in frames if not f.filename.startswith("<frozen")]

@@ -56,12 +56,12 @@ def advantages(
         if value is None:
             raise ValueError("the baseline `value` needs the critic's values")
         value = value.double() * mask
-        found = gae(rewards, value, mask, wanted.discount, wanted.gae_lambda)
-        returns = found + value
+        advantage = gae(rewards, value, mask, wanted.discount, wanted.gae_lambda)
+        returns = advantage + value
     else:
         returns = reward_to_go(rewards, mask, wanted.discount)
-        found = minus_baseline(wanted.baseline, returns, mask, world)
-    return {"advantage": whitened(found, mask, world) if wanted.whiten else found, "return": returns}
+        advantage = minus_baseline(wanted.baseline, returns, mask, world)
+    return {"advantage": whitened(advantage, mask, world) if wanted.whiten else advantage, "return": returns}
 
 
 def token_rewards(reward: Tensor, penalty: Tensor | None, mask: Tensor) -> Tensor:

@@ -19,7 +19,7 @@ from ..samplers.sampling import Sampling
 from ..scoring.context import Context
 from ..scoring.micro import Anchors
 from .answers import Answers, sample_answers
-from .log_probs import Reference, score_on_ranks
+from .log_probs import ReferenceModel, score_on_ranks
 from .metrics import answer_metrics, divergence
 from .scores import RewardSources, score_answers
 
@@ -38,7 +38,7 @@ class EvalPrompts:
     sampling: Sampling
     reward_sources: RewardSources
     opponents: Sequence[Answers] | None = None
-    reference: Reference | None = None
+    reference: ReferenceModel | None = None
 
 
 def held_out_answers(
@@ -70,7 +70,9 @@ def evaluate_answers(
     return {f"eval_{name}": value for name, value in metrics.items()}
 
 
-def kl_of(context: Context, scorer: nn.Module, reference: Reference, answers: Sequence[Answers]) -> float:
+def kl_of(
+    context: Context, scorer: nn.Module, reference: ReferenceModel, answers: Sequence[Answers]
+) -> float:
     """Estimate the KL to the reference by the policy's own answers, in nat a response."""
     rows = [
         Example(place, each.prompt.origin, each.prompt.ids, each.completions)

@@ -18,10 +18,10 @@ from ..ranks.shared import shared
 from ..scoring.anchors import frozen_model, on_device
 from ..scoring.context import Context
 from ..scoring.outputs import score_outputs
-from ..scoring.scorer import Reference, Scorer
+from ..scoring.scorer import ReferenceModel, Scorer
 
 __all__ = [
-    "Reference",
+    "ReferenceModel",
     "TokenOutputs",
     "initial_policy",
     "reference_of",
@@ -34,14 +34,14 @@ TokenOutputs = Mapping[str, tuple[np.ndarray, ...]]
 """The outputs of a model for one row, `logps` and others that it gives a token: an array a response."""
 
 
-def reference_of(context: Context, policy: nn.Module) -> Reference:
+def reference_of(context: Context, policy: nn.Module) -> ReferenceModel:
     """Make the reference of an online job, which stays in memory: every rollout asks it anew."""
     if context.job.spec.model.reference.kind == "adapter_off":
         bare: Any = policy
-        return Reference(policy, Scorer(policy), bare.disable_adapter)
+        return ReferenceModel(policy, Scorer(policy), bare.disable_adapter)
     model = frozen_model(context, None)
     model.requires_grad_(False).eval()
-    return Reference(model, Scorer(model))
+    return ReferenceModel(model, Scorer(model))
 
 
 def initial_policy(context: Context) -> nn.Module:
@@ -64,7 +64,7 @@ def same_words(policy: nn.Module, reference: nn.Module) -> None:
 def with_divergences(
     context: Context,
     model: nn.Module,
-    reference: Reference,
+    reference: ReferenceModel,
     scored: Sequence[TokenOutputs],
     rows: Sequence[Example],
     pieces: Sequence[Sequence[int]],

@@ -30,15 +30,15 @@ def rollout_metrics(
     `objective/kl` is the mean over responses of the sum over tokens of log π − log reference. It is left out where
     the rows hold answers that were selected: those are no sample of the policy.
     """
-    found = answer_metrics(answers, scores)
+    metrics = answer_metrics(answers, scores)
     if penalties is not None and plan.advantage:
         lost = 0.0 - float(penalties.sum()) / sum(len(each.completions) for each in answers)
         paid = float(np.mean(scores.of(plan.advantage.reward)))
-        found |= {"objective/non_score_reward": lost, "objective/rlhf_reward": paid + lost}
+        metrics |= {"objective/non_score_reward": lost, "objective/rlhf_reward": paid + lost}
     sampled = sampled_places(plan, len(answers[0].completions))
     if INITIAL in anchors and sampled:
-        found["objective/kl"] = divergence(rows, anchors, sampled)
-    return found
+        metrics["objective/kl"] = divergence(rows, anchors, sampled)
+    return metrics
 
 
 def sampled_places(plan: LossNeeds, drawn: int) -> list[int]:
@@ -65,16 +65,18 @@ def answer_metrics(answers: Sequence[Answers], scores: AnswerScores) -> dict[str
 
     Where there is an oracle alone, a score is a win rate against an opponent.
     """
-    found: dict[str, float] = {}
+    metrics: dict[str, float] = {}
     if scores.rewards:
-        found["objective/scores"] = float(np.mean(scores.rewards))
-        found |= {f"rewards/{name}/mean": float(np.mean(part)) for name, part in scores.parts.items()}
+        metrics["objective/scores"] = float(np.mean(scores.rewards))
+        metrics |= {f"rewards/{name}/mean": float(np.mean(part)) for name, part in scores.parts.items()}
     elif scores.win_rates and scores.abroad:
-        found["objective/scores"] = float(np.mean(scores.win_rates))
+        metrics["objective/scores"] = float(np.mean(scores.win_rates))
     if scores.rewards or scores.win_rates:
-        found["rollout/degenerate_groups"] = float(degenerate(scores.rewards or scores.win_rates))
-    found["completions/mean_length"] = float(
+        metrics["rollout/degenerate_groups"] = float(degenerate(scores.rewards or scores.win_rates))
+    metrics["completions/mean_length"] = float(
         np.mean([len(ids) for each in answers for ids in each.completions])
     )
-    found["completions/ended"] = float(np.mean([sample.ended for each in answers for sample in each.samples]))
-    return found
+    metrics["completions/ended"] = float(
+        np.mean([sample.ended for each in answers for sample in each.samples])
+    )
+    return metrics

@@ -121,7 +121,7 @@ def _parsed(line: bytes) -> Record | None:
     if not line.endswith(b"\n"):
         return None
     try:
-        found: Any = json.loads(line)
-        return Record(**{name: value for name, value in found.items() if name in _NAMES})
+        row: Any = json.loads(line)
+        return Record(**{name: value for name, value in row.items() if name in _NAMES})
     except (AttributeError, TypeError, ValueError):
         return None

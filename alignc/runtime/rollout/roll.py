@@ -19,9 +19,9 @@ from ..samplers.sampler import Sampler
 from ..samplers.sampling import Sampling
 from ..scoring.context import Context
 from ..scoring.micro import Anchors
-from ..scoring.objective import OLD_DIVERGENCE, Objective
-from ..scoring.outputs import Row
-from ..scoring.policy import Policy
+from ..scoring.objective import OLD_DIVERGENCE, SourceObjective
+from ..scoring.outputs import RowValues
+from ..scoring.policy import TrainedPolicy
 from .answers import Answers, sample_answers
 from .kl_controller import next_strength, scale_penalties
 from .log_probs import TokenOutputs, score_on_ranks, with_divergences
@@ -40,8 +40,8 @@ class RolloutSetup:
     """All that makes rollouts: the job as if the prompts were its only source, the sampler, the reward sources."""
 
     job: Job
-    objective: Objective
-    policy: Policy
+    objective: SourceObjective
+    policy: TrainedPolicy
     sampler: Sampler
     sampling: Sampling
     reward_sources: RewardSources
@@ -123,7 +123,7 @@ def score(
     policy = setup.policy
     scored = score_on_ranks(context, policy.scorer, rows, pieces)
     own = [each["logps"] for each in scored]
-    anchors: dict[str, list[Row]] = {ROLLOUT: own, PREVIOUS_ITERATE: own}
+    anchors: dict[str, list[RowValues]] = {ROLLOUT: own, PREVIOUS_ITERATE: own}
     if (reference := policy.reference) is not None:
         others = score_on_ranks(context, reference.scorer, rows, pieces, reference.within)
         anchors[INITIAL] = [each["logps"] for each in others]

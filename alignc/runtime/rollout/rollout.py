@@ -18,7 +18,7 @@ from ..reward import allowed_names, build_oracle, build_reward
 from ..scoring.context import Context
 from .answers import Answers
 from .record import Record
-from .schedule import Schedule
+from .schedule import RolloutSchedule
 from .scores import AnswerScores, RewardSources
 
 __all__ = [
@@ -51,7 +51,7 @@ def wants_reference(job: Job) -> bool:
     return INITIAL in job.plan.anchors or data.mixture is not None or data.eval is not None
 
 
-def scoring_pieces(schedule: Schedule, rollout: int, size: int, world: World) -> list[list[int]]:
+def scoring_pieces(schedule: RolloutSchedule, rollout: int, size: int, world: World) -> list[list[int]]:
     """List the micro-batches that this rank will first train on, to score the rollout's rows in.
 
     A row's last bits depend on the rows beside it: scored so, the first step finds the very same numbers.

@@ -13,11 +13,11 @@ from ...contract.job import Job
 from ...contract.kinds import SELF_PLAY
 from ..base.seeds import derive, permutation
 
-__all__ = ["Schedule", "schedule_for"]
+__all__ = ["RolloutSchedule", "schedule_for"]
 
 
 @dataclass(frozen=True)
-class Schedule:
+class RolloutSchedule:
     """The order of the prompts: ``prompts`` in all, ``width`` a rollout, ``size`` a step over all ranks.
 
     ``epochs`` counts the passes over a rollout's rows, ``total_steps`` ends the run wherever it is.
@@ -91,7 +91,7 @@ class Schedule:
         return passes + (index * self.width + share * self.prompts_in(rollout)) / self.prompts
 
 
-def schedule_for(job: Job, prompts: int, world: int, max_steps: int | None = None) -> Schedule:
+def schedule_for(job: Job, prompts: int, world: int, max_steps: int | None = None) -> RolloutSchedule:
     """Build the schedule of an online job; ``max_steps`` is the command line's.
 
     Prompts go by `num_train_epochs`, over which `max_steps` above 0 wins, as on given data. Self-play answers every
@@ -101,12 +101,12 @@ def schedule_for(job: Job, prompts: int, world: int, max_steps: int | None = Non
     size = train.per_device_train_batch_size * train.gradient_accumulation_steps * world
     plays = data.kind == SELF_PLAY
     width = prompts if plays else min(prompts, size * train.rollout_minibatches)
-    draft = Schedule(prompts, width, size, train.rollout_epochs, train.seed, 0)
+    draft = RolloutSchedule(prompts, width, size, train.rollout_epochs, train.seed, 0)
     wanted = (
         data.iterations or 1 if plays else max(1, math.ceil(train.num_train_epochs * draft.rollouts_per_pass))
     )
     whole = draft.steps_before(wanted + 1)
     limit = max_steps or (train.max_steps if train.max_steps > 0 else whole)
-    return Schedule(
+    return RolloutSchedule(
         prompts, width, size, train.rollout_epochs, train.seed, min(whole, limit) if plays else limit
     )

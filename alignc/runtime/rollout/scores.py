@@ -83,14 +83,14 @@ def payer(
             value if missing is None or sample.ended else missing
             for value, sample in zip(scores.values, samples, strict=True)
         ]
-        found: dict[int, dict[str, Numbers]] = {}
+        numbers: dict[int, dict[str, Numbers]] = {}
         at = 0
         for place in places:
             end = at + len(answers[place].samples)
-            found[place] = {name: tuple(part[at:end]) for name, part in scores.parts.items()}
-            found[place][""] = tuple(values[at:end])
+            numbers[place] = {name: tuple(part[at:end]) for name, part in scores.parts.items()}
+            numbers[place][""] = tuple(values[at:end])
             at = end
-        return found
+        return numbers
 
     return pay
 

@@ -153,6 +153,6 @@ def _choose(
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     if sampling.temperature == 0:
         return logits.argmax(dim=1).cpu().numpy(), np.zeros(len(logits))
-    law = weights(logits, sampling.temperature, sampling.top_p)
-    tokens, logps = draw(law, torch.from_numpy(uniform))
+    distribution = weights(logits, sampling.temperature, sampling.top_p)
+    tokens, logps = draw(distribution, torch.from_numpy(uniform))
     return tokens.cpu().numpy(), logps.cpu().numpy()

@@ -1,4 +1,4 @@
-"""The law of the next token, and a token drawn from it by one uniform number."""
+"""The sampling distribution of the next token, and a token drawn from it by one uniform number."""
 
 from __future__ import annotations
 
@@ -13,16 +13,17 @@ _BLOCK = 256  # words summed before the search goes into them
 
 
 def weights(logits: Tensor, temperature: float, top_p: float) -> Tensor:
-    """Turn logits into weights of the sampling law ``[B, V]`` float64, not normalized; the temperature is above 0.
+    """Turn logits into weights of the sampling distribution ``[B, V]`` float64, not normalized.
 
+    The temperature is above 0.
     Raises E801 where logits are not finite: no token could be drawn.
     """
     scaled = logits.double() / temperature
     top = scaled.amax(dim=1, keepdim=True)
     if not bool(top.isfinite().all()):
         raise _not_finite()
-    found = (scaled - top).exp_()
-    return found if top_p >= 1 else found * nucleus(found, top_p)
+    mass = (scaled - top).exp_()
+    return mass if top_p >= 1 else mass * nucleus(mass, top_p)
 
 
 def _not_finite() -> Failure:
@@ -34,32 +35,32 @@ def _not_finite() -> Failure:
     )
 
 
-def nucleus(found: Tensor, top_p: float) -> Tensor:
+def nucleus(mass: Tensor, top_p: float) -> Tensor:
     """Tell which words stay: the likeliest, until they hold the share ``top_p`` together; of equals the first."""
-    ordered, places = found.sort(dim=1, descending=True, stable=True)
+    ordered, places = mass.sort(dim=1, descending=True, stable=True)
     before = ordered.cumsum(dim=1) - ordered
     inside = before < top_p * ordered.sum(dim=1, keepdim=True)
     return torch.zeros_like(inside).scatter_(1, places, inside)
 
 
-def draw(found: Tensor, uniform: Tensor) -> tuple[Tensor, Tensor]:
+def draw(mass: Tensor, uniform: Tensor) -> tuple[Tensor, Tensor]:
     """Invert the distribution function: tokens ``[B]``, and the log-probability of each.
 
     The search goes through sums of blocks first: a running sum over a whole vocabulary takes longer, and on GPUs
     torch does not promise it to be the same twice.
     """
-    blocks = _blocks(found)
+    blocks = _blocks(mass)
     sums = blocks.sum(dim=2)
     block, rest, total = _search(sums, uniform)
-    words = blocks[torch.arange(len(found), device=found.device), block]
+    words = blocks[torch.arange(len(mass), device=mass.device), block]
     word, _, _ = _search(words, (rest / sums.gather(1, block[:, None])[:, 0]).clamp(min=0))
     tokens = block * _BLOCK + word
-    return tokens, (found.gather(1, tokens[:, None])[:, 0] / total).log()
+    return tokens, (mass.gather(1, tokens[:, None])[:, 0] / total).log()
 
 
-def _blocks(found: Tensor) -> Tensor:
-    missing = -found.shape[1] % _BLOCK
-    return torch.nn.functional.pad(found, (0, missing)).view(len(found), -1, _BLOCK)
+def _blocks(mass: Tensor) -> Tensor:
+    missing = -mass.shape[1] % _BLOCK
+    return torch.nn.functional.pad(mass, (0, missing)).view(len(mass), -1, _BLOCK)
 
 
 def _search(values: Tensor, uniform: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -56,11 +56,11 @@ def drawn(
     each: Callable[[], object],
     mixture: tuple[nn.Module, float] | None = None,
 ) -> list[tuple[Drawn, ...]]:
-    """Sample as ``sample`` does, and keep the log-probabilities of the law that tokens were drawn from."""
+    """Sample as ``sample`` does, and keep the log-probabilities under the sampling distribution."""
     if len(keys) != len(prompts):
         raise ValueError(f"{len(keys)} keys for {len(prompts)} prompts")
     k = sampling.completions
-    found: list[tuple[Drawn, ...]] = [()] * len(prompts)
+    groups: list[tuple[Drawn, ...]] = [()] * len(prompts)
     with _listening(model, mixture[0] if mixture else model):
         for places in by_length(prompts, max(1, batch_size // k)):
             numbers = np.stack(
@@ -70,8 +70,8 @@ def drawn(
                 _readers(model, mixture), [prompts[at] for at in places], numbers, sampling, each
             )
             for line, at in enumerate(places):
-                found[at] = tuple(responses[line * k : (line + 1) * k])
-    return found
+                groups[at] = tuple(responses[line * k : (line + 1) * k])
+    return groups
 
 
 def _readers(model: nn.Module, mixture: tuple[nn.Module, float] | None) -> list[tuple[Reader, float]]:

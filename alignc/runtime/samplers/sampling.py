@@ -36,9 +36,9 @@ class Sampling:
 
 @dataclass(frozen=True, eq=False)
 class Drawn:
-    """A response: its tokens, and log-probabilities of these in the law that they were drawn from.
+    """A response: its tokens, and their log-probabilities under the sampling distribution.
 
-    The law is that of the settings, temperature, top-p and mixture included; a greedy choice has log 1.
+    The distribution has the settings in it, temperature, top-p and mixture; a greedy choice has log 1.
     """
 
     tokens: Tokens

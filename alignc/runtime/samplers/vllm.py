@@ -87,17 +87,17 @@ class VllmSampler:
             for ids, key in zip(asked, keys, strict=True)
             for number in range(k)
         ]
-        found: list[Tokens] = []
+        responses: list[Tokens] = []
         for start in range(0, len(requests), _AT_ONCE):
             each()
             texts, parameters = zip(*requests[start : start + _AT_ONCE], strict=True)
             answers = self.engine.generate(list(texts), list(parameters), use_tqdm=False)
-            found += [_tokens(answer.outputs[0], sampling) for answer in answers]
+            responses += [_tokens(answer.outputs[0], sampling) for answer in answers]
         each()
-        return [tuple(found[at : at + k]) for at in range(0, len(found), k)]
+        return [tuple(responses[at : at + k]) for at in range(0, len(responses), k)]
 
     def _parameters(self, sampling: Sampling, seed: int) -> Any:
-        """Ask for one response: only our own ids of EOS end it, and nothing but temperature and top-p bends the law."""
+        """Ask for one response: only our own ids of EOS end it; temperature and top-p alone change its distribution."""
         return self.vllm.SamplingParams(
             n=1,
             temperature=sampling.temperature,

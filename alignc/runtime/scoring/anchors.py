@@ -13,7 +13,8 @@ from ..models.load import initial_model, pretrained, ready
 from ..ranks.run import halt
 from .context import Context
 from .micro import Anchors, choose_layout
-from .reference import Row, cache_folder, read_rows, reference_log_probs
+from .outputs import RowValues
+from .reference import cache_folder, read_rows, reference_log_probs
 
 __all__ = ["anchors_of", "frozen_model", "on_device"]
 
@@ -33,7 +34,7 @@ def anchors_of(
     if not models:
         return [{} for _ in parts], None
     keys = dict(zip(models, known.split(), strict=True)) if known else {}
-    anchors: list[dict[str, Sequence[Row]]] = [{} for _ in parts]
+    anchors: list[dict[str, Sequence[RowValues]]] = [{} for _ in parts]
     for model, of_model in models.items():
         rows = cached_rows(keys[model], parts) if model in keys else None
         if rows is None:
@@ -58,7 +59,7 @@ def models_of(names: Sequence[str], others: Mapping[str, str]) -> dict[str, list
     return ({REFERENCE: own} if own else {}) | {name: [name] for name in names if name in others}
 
 
-def cached_rows(key: str, parts: Parts) -> list[list[Row]] | None:
+def cached_rows(key: str, parts: Parts) -> list[list[RowValues]] | None:
     """Read all parts from the cache, or None where anything is missing."""
     folder = cache_folder() / "reference" / key
     whole = [rows for part in parts if (rows := read_rows(folder, part)) is not None]

@@ -26,7 +26,7 @@ from .layout import Batch, pack, pad
 __all__ = [
     "Anchors",
     "BatchLayout",
-    "Found",
+    "ScorerOutputs",
     "choose_layout",
     "loss_inputs",
     "select_responses",
@@ -120,7 +120,7 @@ def tokens_of(examples: Sequence[Example]) -> int:
     return sum(len(e.prompt) + sum(len(response) for response in e.responses) for e in examples)
 
 
-Found = Tensor | Mapping[str, Tensor]
+ScorerOutputs = Tensor | Mapping[str, Tensor]
 """What a scorer gave: log-probabilities [rows, k, T] alone, or several outputs by name."""
 
 
@@ -139,7 +139,7 @@ def loss_inputs(
     plan: LossNeeds,
     examples: Sequence[Example],
     batch: Batch,
-    found: Found,
+    scored: ScorerOutputs,
     anchors: Anchors,
     names: Sequence[str] | None = None,
 ) -> dict[str, Tensor]:
@@ -147,7 +147,7 @@ def loss_inputs(
 
     ``names`` are the responses that the batch holds, all of the plan's where left out.
     """
-    outputs = found if isinstance(found, Mapping) else {"logps": found}
+    outputs = scored if isinstance(scored, Mapping) else {"logps": scored}
     group = plan.grouped
     device = batch.mask.device
     inputs: dict[str, Tensor] = {name: outputs[name] for name in OF_PROMPTS if name in outputs}

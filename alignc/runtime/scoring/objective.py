@@ -15,9 +15,17 @@ from ...contract.outputs import OUTPUTS, Quantity
 from ..data.example import Example
 from .micro import Anchors
 
-__all__ = ["OLD_DIVERGENCE", "Loss", "Objective", "Penalty", "RowStatistics", "SourceBatch", "objectives_of"]
+__all__ = [
+    "OLD_DIVERGENCE",
+    "LossFunction",
+    "Penalty",
+    "RowStatistics",
+    "SourceBatch",
+    "SourceObjective",
+    "objectives_of",
+]
 
-Loss = Callable[[dict[str, Tensor], dict[str, float]], tuple[Tensor, dict[str, Tensor]]]
+LossFunction = Callable[[dict[str, Tensor], dict[str, float]], tuple[Tensor, dict[str, Tensor]]]
 """The loss of `loss.py`: from a micro-batch and the totals of the global batch to a share of the loss and metrics."""
 RowStatistics = Callable[[dict[str, Tensor]], dict[str, Tensor]]
 """The row values [rows] (or [rows, 2]) of each statistic of a micro-batch."""
@@ -28,11 +36,11 @@ OLD_DIVERGENCE = f"column/{OUTPUTS[Quantity.DIVERGENCE].stored}"
 
 
 @dataclass(frozen=True)
-class Objective:
+class SourceObjective:
     """The loss over the rows of one source, and the other functions that `loss.py` has for them."""
 
     plan: LossNeeds
-    loss: Loss
+    loss: LossFunction
     statistics: RowStatistics | None = None
     penalty: Penalty | None = None
     source: int = 0
@@ -49,14 +57,14 @@ class Objective:
 class SourceBatch:
     """Rows of one source that are trained on, or evaluated, together. They are the same on every rank."""
 
-    objective: Objective
+    objective: SourceObjective
     rows: Sequence[Example]
     anchors: Anchors = field(default_factory=dict)
     metrics: Mapping[str, float] = field(default_factory=dict)
     """Values of the rollout that the rows are of; a step logs them beside its own."""
 
 
-def objectives_of(job: Job, module: ModuleType) -> list[Objective]:
+def objectives_of(job: Job, module: ModuleType) -> list[SourceObjective]:
     """List the objective of each source, from the job's `loss.py`: one loss, or `LOSSES`, a module for each source."""
     modules: Sequence[ModuleType] = getattr(module, "LOSSES", (module,))
     if not job.parts:
@@ -65,9 +73,9 @@ def objectives_of(job: Job, module: ModuleType) -> list[Objective]:
     return [objective_of(part.plan, own, number) for number, (part, own) in numbered]
 
 
-def objective_of(plan: LossNeeds, module: ModuleType, source: int) -> Objective:
+def objective_of(plan: LossNeeds, module: ModuleType, source: int) -> SourceObjective:
     """Read the objective of one source off its module."""
-    return Objective(
+    return SourceObjective(
         plan,
         module.loss,
         statistics=module.statistics if plan.statistics else None,

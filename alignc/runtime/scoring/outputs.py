@@ -16,9 +16,9 @@ from ..data.example import Example
 from .micro import BatchLayout
 from .scorer import Scorer
 
-__all__ = ["Row", "score_outputs", "score_rows"]
+__all__ = ["RowValues", "score_outputs", "score_rows"]
 
-Row = tuple[np.ndarray, ...]
+RowValues = tuple[np.ndarray, ...]
 """For each response of a row one number a token, float32 (float64 of a float64 model); () where it was not scored."""
 
 
@@ -29,7 +29,7 @@ def score_rows(
     layout: BatchLayout,
     *,
     each: Callable[[], object] = lambda: None,
-) -> list[Row]:
+) -> list[RowValues]:
     """Compute the log-probability of every response token of the rows at the places of ``parts``, in nat.
 
     ``scorer`` is a scorer, wrapped by an engine or not, or a language model. A part is a micro-batch; an empty one goes
@@ -46,19 +46,19 @@ def score_outputs(
     layout: BatchLayout,
     *,
     each: Callable[[], object] = lambda: None,
-) -> dict[str, list[Row]]:
+) -> dict[str, list[RowValues]]:
     """Compute all that a scorer gives a token, as `score_rows` does: `logps`, and `token_value` or `entropy`."""
     if hasattr(scorer, "get_output_embeddings") or hasattr(scorer, "get_base_model"):
         scorer = Scorer(scorer)
-    rows: dict[str, list[Row]] = {"logps": [()] * len(examples)}
+    rows: dict[str, list[RowValues]] = {"logps": [()] * len(examples)}
     training = scorer.training
     scorer.eval()
     try:
         for part in parts:
             batch = layout.batch([examples[place] for place in part] or examples[:1])
             with layout.precision():
-                found = scorer(batch)
-            for name, values in by_token(found, batch.mask).items():
+                outputs = scorer(batch)
+            for name, values in by_token(outputs, batch.mask).items():
                 known = rows.setdefault(name, [()] * len(examples))
                 for line, place in enumerate(part):
                     known[place] = cut(values[line], examples[place])
@@ -68,12 +68,12 @@ def score_outputs(
     return rows
 
 
-def by_token(found: Tensor | Mapping[str, Tensor], mask: Tensor) -> dict[str, np.ndarray]:
+def by_token(outputs: Tensor | Mapping[str, Tensor], mask: Tensor) -> dict[str, np.ndarray]:
     """Keep what has a number for each token, on the CPU."""
-    outputs = found if isinstance(found, Mapping) else {"logps": found}
-    return {name: value.cpu().numpy() for name, value in outputs.items() if value.shape == mask.shape}
+    named = outputs if isinstance(outputs, Mapping) else {"logps": outputs}
+    return {name: value.cpu().numpy() for name, value in named.items() if value.shape == mask.shape}
 
 
-def cut(values: np.ndarray, example: Example) -> Row:
+def cut(values: np.ndarray, example: Example) -> RowValues:
     """Cut a row's numbers ``[k, T]`` to the lengths of its responses."""
     return tuple(line[: len(r)].copy() for line, r in zip(values, example.responses, strict=False))

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from torch import nn
 
 from ..models.ema import Kept
-from .scorer import Reference
+from .scorer import ReferenceModel
 
-__all__ = ["Policy"]
+__all__ = ["TrainedPolicy"]
 
 
 @dataclass(frozen=True, eq=False)
-class Policy:
+class TrainedPolicy:
     """The model in training, the scorers over it, and the models that sampled rows are compared with.
 
     ``scorer`` is the bare one: no engine wraps it, so that a rank may use it without the others. ``trained`` is the
@@ -23,7 +23,7 @@ class Policy:
     model: nn.Module
     scorer: nn.Module
     trained: nn.Module
-    reference: Reference | None = None
+    reference: ReferenceModel | None = None
     average: Kept | None = None
     """The moving average of the weights, where it is an anchor."""
 

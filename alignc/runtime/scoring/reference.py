@@ -28,12 +28,12 @@ from ..data.example import Example
 from ..kernels.attention import causal_lm
 from ..models.critic import parted
 from .micro import BatchLayout
+from .outputs import RowValues
 from .scorer import Scorer
 
 __all__ = ["cache_folder", "chunks", "model_key", "read_rows", "reference_log_probs"]
 
 TOKENS = 16_384
-Row = tuple[np.ndarray, ...]
 
 
 def cache_folder() -> Path:
@@ -82,18 +82,18 @@ def chunk_key(chunk: Sequence[Example]) -> str:
     return digest.hexdigest()[:32]
 
 
-def read_rows(folder: Path, examples: Sequence[Example]) -> list[Row] | None:
+def read_rows(folder: Path, examples: Sequence[Example]) -> list[RowValues] | None:
     """Read every row's log-probabilities from a model's cache, or None where a chunk is missing."""
-    rows: list[Row] = []
+    rows: list[RowValues] = []
     for chunk in chunks(examples):
-        found = read_chunk(folder, chunk)
-        if found is None:
+        of_chunk = read_chunk(folder, chunk)
+        if of_chunk is None:
             return None
-        rows += found
+        rows += of_chunk
     return rows
 
 
-def read_chunk(folder: Path, chunk: Sequence[Example]) -> list[Row] | None:
+def read_chunk(folder: Path, chunk: Sequence[Example]) -> list[RowValues] | None:
     """Read one chunk; a missing, torn or foreign file is None."""
     lengths = [len(response) for example in chunk for response in example.responses]
     try:

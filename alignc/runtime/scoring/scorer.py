@@ -15,14 +15,14 @@ from torch import Tensor, nn
 from ...contract.failure import Failure
 from ...contract.outputs import Quantity
 from ..kernels.attention import causal_lm
-from ..kernels.divergence import Other, token_divergence
+from ..kernels.collision import log_sum_squares
+from ..kernels.divergence import ReferenceHead, token_divergence
 from ..kernels.entropy import token_entropy
 from ..kernels.logprobs import KEEP_BYTES, LogitRule, token_log_probs
-from ..kernels.squares import log_sum_squares
 from ..models.critic import critic_of, has_critic
 from .layout import Batch
 
-__all__ = ["Reference", "Scorer"]
+__all__ = ["ReferenceModel", "Scorer"]
 
 
 OF_THE_HEAD: Mapping[str, Callable[..., Tensor]] = {
@@ -33,7 +33,7 @@ OF_THE_HEAD: Mapping[str, Callable[..., Tensor]] = {
 
 
 @dataclass(frozen=True)
-class Reference:
+class ReferenceModel:
     """The model that the policy began as, or another; under LoRA the policy itself, its adapter switched off."""
 
     model: nn.Module
@@ -54,7 +54,7 @@ class Scorer(nn.Module):
         model: nn.Module,
         *,
         outputs: Collection[str] = (),
-        beside: Reference | None = None,
+        beside: ReferenceModel | None = None,
         budget: int = KEEP_BYTES,
     ) -> None:
         super().__init__()
@@ -92,20 +92,20 @@ class Scorer(nn.Module):
         logps = laid(head(scored, batch.targets), batch)
         if not self.outputs:
             return logps
-        found = {"logps": logps}
+        outputs = {"logps": logps}
         for name in OF_THE_HEAD:
             if name in self.outputs:
-                found[name] = laid(head(scored, statistic=name), batch)
+                outputs[name] = laid(head(scored, statistic=name), batch)
         if other is not None:
-            found[Quantity.DIVERGENCE] = laid(head(scored, beside=other), batch)
+            outputs[Quantity.DIVERGENCE] = laid(head(scored, beside=other), batch)
         if Quantity.TOKEN_VALUE in self.outputs:
-            found[Quantity.TOKEN_VALUE] = laid(token_values(base, scored, batch).to(logps.dtype), batch)
+            outputs[Quantity.TOKEN_VALUE] = laid(token_values(base, scored, batch).to(logps.dtype), batch)
         if Quantity.VALUE in self.outputs:
             first = (
                 batch.slots % batch.mask[0].numel() == 0
             )  # what predicts a row's first token ends its prompt
-            found[Quantity.VALUE] = base.value_head(scored[first]).squeeze(-1).double()
-        return found
+            outputs[Quantity.VALUE] = base.value_head(scored[first]).squeeze(-1).double()
+        return outputs
 
 
 def hidden_states(backbone: nn.Module, batch: Batch) -> Tensor:
@@ -120,13 +120,13 @@ def hidden_states(backbone: nn.Module, batch: Batch) -> Tensor:
 
 
 @torch.no_grad()
-def reading_of(reference: Reference, batch: Batch) -> Other:
+def reading_of(reference: ReferenceModel, batch: Batch) -> ReferenceHead:
     """Read what a reference makes of a batch, up to its head."""
     with reference.within():
         base = causal_lm(reference.model)
         hidden = hidden_states(base.base_model, batch)
     head = base.get_output_embeddings()
-    return Other(hidden, head.weight, head.bias, _rule(base.config.get_text_config()))
+    return ReferenceHead(hidden, head.weight, head.bias, _rule(base.config.get_text_config()))
 
 
 def token_values(base: Any, scored: Tensor, batch: Batch) -> Tensor:
@@ -152,7 +152,7 @@ def _head_forward(
     targets: Tensor | None = None,
     *,
     statistic: str | None = None,
-    beside: Other | None = None,
+    beside: ReferenceHead | None = None,
 ) -> Tensor:
     if beside is not None:
         return token_divergence(hidden, head.weight, beside, bias=head.bias, rule=rule)

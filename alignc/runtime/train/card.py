@@ -48,8 +48,8 @@ def card_of(
 def rows_told(card: Path) -> str:
     """Read back from a card what became of the data; empty where there is no card."""
     text = card.read_text(encoding="utf-8") if card.is_file() else ""
-    found = re.search(ROWS, text, re.MULTILINE)
-    return found[0] if found else ""
+    match = re.search(ROWS, text, re.MULTILINE)
+    return match[0] if match else ""
 
 
 def front_matter(job: Job, library: str) -> str:
@@ -119,10 +119,10 @@ def table(values: Mapping[str, float]) -> str:
 
 def installed() -> list[str]:
     """List the versions of the packages that made the model."""
-    found = []
+    versions = []
     for name in PACKAGES:
         try:
-            found.append(f"{name} {version(name)}")
+            versions.append(f"{name} {version(name)}")
         except PackageNotFoundError:
             continue
-    return found
+    return versions

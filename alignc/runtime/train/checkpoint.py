@@ -124,8 +124,8 @@ def damage(folder: Path) -> str | None:
 
 def saved(root: Path) -> list[tuple[int, Path]]:
     """List the checkpoints of a run by step, newest first."""
-    found = [(NAME.fullmatch(path.name), path) for path in root.glob("step-*")]
-    return sorted(((int(match[1]), path) for match, path in found if match), reverse=True)
+    matches = [(NAME.fullmatch(path.name), path) for path in root.glob("step-*")]
+    return sorted(((int(match[1]), path) for match, path in matches if match), reverse=True)
 
 
 def newest(root: Path, report: Callable[[str], None]) -> Path | None:

@@ -14,19 +14,19 @@ from ..data import Counts, Dataset, load_examples, settings_from_job
 from ..data.batches import RowOrder, row_order
 from ..scoring.context import Context
 from ..scoring.micro import Anchors
-from ..scoring.objective import Objective, SourceBatch
+from ..scoring.objective import SourceBatch, SourceObjective
 from .checkpoint import TrainerState
 from .evaluate import evaluate
-from .source import Step
+from .source import TrainStep
 
-__all__ = ["Given", "load_given"]
+__all__ = ["GivenRows", "load_given"]
 
 
 @dataclass(frozen=True, eq=False)
-class Given:
+class GivenRows:
     """Rows of a data set: the loss over them, the order in which steps take them, and their anchors."""
 
-    objective: Objective
+    objective: SourceObjective
     rows: Dataset
     held_out: Dataset
     order: RowOrder
@@ -43,19 +43,19 @@ class Given:
         """The number of held-out rows."""
         return len(self.held_out)
 
-    def until(self, total_steps: int) -> Given:
+    def until(self, total_steps: int) -> GivenRows:
         """Return the source with the number of steps of the whole run, which another source may count."""
         return dataclasses.replace(self, order=dataclasses.replace(self.order, total_steps=total_steps))
 
-    def with_anchors(self, anchors: Anchors, held_out: Anchors) -> Given:
+    def with_anchors(self, anchors: Anchors, held_out: Anchors) -> GivenRows:
         """Return the source with the anchors of its training rows and of its held-out rows."""
         return dataclasses.replace(self, anchors=anchors, held_out_anchors=held_out)
 
-    def renewed(self, context: Context, step: Step, state: TrainerState) -> Given:
+    def renewed(self, context: Context, step: TrainStep, state: TrainerState) -> GivenRows:
         """Return the source as it is: given rows stay the same."""
         return self
 
-    def batch(self, step: Step) -> SourceBatch:
+    def batch(self, step: TrainStep) -> SourceBatch:
         """List the rows that a step takes of this source, over all ranks; passes over them follow one another."""
         return SourceBatch(
             self.objective, [self.rows[row] for row in self.order.batch(step.number)], self.anchors
@@ -76,8 +76,8 @@ class Given:
 
 
 def load_given(
-    job: Job, objective: Objective, tokenizer: Any, world: int, limit: int | None, max_steps: int | None
-) -> Given:
+    job: Job, objective: SourceObjective, tokenizer: Any, world: int, limit: int | None, max_steps: int | None
+) -> GivenRows:
     """Load the training rows and the held-out rows of a source, ``job`` being the job as if it were the only one."""
     settings, number = settings_from_job(job), objective.source
     if number > 1 and settings.quarantine:
@@ -87,7 +87,7 @@ def load_given(
     order = row_order(job.spec.train, len(rows), world, max_steps)
     if number:
         order = dataclasses.replace(order, seed=derive(order.seed, "source", number))
-    return Given(objective, rows, held_out, order)
+    return GivenRows(objective, rows, held_out, order)
 
 
 def with_number(path: str, number: int) -> str:

@@ -14,9 +14,9 @@ from ...contract.job import Job
 from ..data.example import Example
 from ..ranks.world import World
 from ..scoring.context import Context
-from ..scoring.micro import Found
+from ..scoring.micro import ScorerOutputs
 from ..scoring.objective import SourceBatch
-from .source import Step
+from .source import TrainStep
 
 __all__ = [
     "Evidence",
@@ -48,10 +48,10 @@ class Evidence:
         return [example.origin for example in self.examples]
 
 
-def evidence_of(examples: Sequence[Example], found: Found, share: Tensor) -> Evidence:
+def evidence_of(examples: Sequence[Example], outputs: ScorerOutputs, share: Tensor) -> Evidence:
     """Keep what is needed to name rows later, without waiting for the device now."""
-    outputs = list(found.values()) if isinstance(found, Mapping) else [found]
-    finite = [torch.isfinite(each.detach()).flatten(1).all(dim=1) for each in outputs if each.dim() > 1]
+    tensors = list(outputs.values()) if isinstance(outputs, Mapping) else [outputs]
+    finite = [torch.isfinite(each.detach()).flatten(1).all(dim=1) for each in tensors if each.dim() > 1]
     return Evidence(examples, torch.stack(finite).all(dim=0), share.detach())
 
 
@@ -103,17 +103,19 @@ def check_step0(values: Mapping[str, float], expected: Mapping[str, float], dtyp
         and not abs(values[name] - wanted) <= limit * max(1.0, abs(wanted))
     }
     if off:
-        told = ", ".join(f"{name} is {value:.6g}, not {wanted:.6g}" for name, (value, wanted) in off.items())
+        listed = ", ".join(
+            f"{name} is {value:.6g}, not {wanted:.6g}" for name, (value, wanted) in off.items()
+        )
         raise Failure(
             "E802",
-            f"step 1: {told}",
+            f"step 1: {listed}",
             why="before the first update the policy is its own reference, so these values are known",
             help="the reference is another model than the policy: see `model.reference` and `alignc explain`",
         )
 
 
 def check_first_step(
-    context: Context, batches: Sequence[SourceBatch], step: Step, values: Mapping[str, float]
+    context: Context, batches: Sequence[SourceBatch], step: TrainStep, values: Mapping[str, float]
 ) -> None:
     """Compare the values of a first step, of the run or of a rollout, with those that are known of it (Failure E802).
 

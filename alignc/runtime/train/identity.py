@@ -44,10 +44,10 @@ def digest_of(value: Any) -> str:
 def read_identity(checkpoint: Path) -> dict[str, Any]:
     """Read whose checkpoint it is; empty where none was noted."""
     try:
-        found = json.loads((checkpoint / JOB).read_text(encoding="utf-8"))
+        recorded = json.loads((checkpoint / JOB).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
-    return found if isinstance(found, dict) else {}
+    return recorded if isinstance(recorded, dict) else {}
 
 
 def same_job(checkpoint: Path, identity: Mapping[str, Any]) -> bool:
@@ -59,11 +59,13 @@ def require_same(checkpoint: Path, identity: Mapping[str, Any]) -> None:
     """Refuse a checkpoint of another job, or of one that left no word (Failure E603)."""
     if same_job(checkpoint, identity):
         return
-    found = read_identity(checkpoint)
+    recorded = read_identity(checkpoint)
     raise Failure(
         "E603",
         f"`{checkpoint}` is a checkpoint of another job",
-        why=f"changed since: {named(found, identity)}" if found else "it does not say which job it is of",
+        why=f"changed since: {named(recorded, identity)}"
+        if recorded
+        else "it does not say which job it is of",
         help="name another `output_dir`, or remove the checkpoints to start anew without --resume",
     )
 

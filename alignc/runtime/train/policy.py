@@ -21,12 +21,12 @@ from ..rollout.log_probs import reference_of, same_words
 from ..rollout.rollout import wants_reference
 from ..scoring.context import Context
 from ..scoring.micro import choose_layout
-from ..scoring.policy import Policy
+from ..scoring.policy import TrainedPolicy
 from ..scoring.rewards import RewardScorer
-from ..scoring.scorer import Reference, Scorer
+from ..scoring.scorer import ReferenceModel, Scorer
 from .checkpoint import TrainerState, newest, read_optimizer, read_state
 from .identity import identity_of
-from .source import Source
+from .source import RowSource
 from .sources import sampled_among
 
 __all__ = ["last_checkpoint", "load_model", "policy_of", "scorers_of", "start_engine"]
@@ -35,8 +35,8 @@ __all__ = ["last_checkpoint", "load_model", "policy_of", "scorers_of", "start_en
 def last_checkpoint(run: Run, world: World) -> tuple[Path | None, TrainerState]:
     """Find the newest whole checkpoint of a run that goes on, and the state that it was saved in."""
     resumes = run.options.resume and world.main
-    found = newest(run.job.output_dir / "checkpoints", say) if resumes else None
-    saved: Path | None = world.gather(found)[0]
+    latest = newest(run.job.output_dir / "checkpoints", say) if resumes else None
+    saved: Path | None = world.gather(latest)[0]
     state = read_state(saved, identity_of(run.folder)) if saved else TrainerState()
     run.step = state.step
     return saved, state
@@ -54,7 +54,9 @@ def load_model(
     return model, weights, Context(run, world, tokenizer, layout)
 
 
-def policy_of(context: Context, sources: Sequence[Source], model: nn.Module, saved: Path | None) -> Policy:
+def policy_of(
+    context: Context, sources: Sequence[RowSource], model: nn.Module, saved: Path | None
+) -> TrainedPolicy:
     """Put beside the model what its sampled rows are compared with: a reference, an average of its weights.
 
     Failure E607 where a loss compares whole distributions and the reference has other words.
@@ -69,10 +71,10 @@ def policy_of(context: Context, sources: Sequence[Source], model: nn.Module, sav
         if EMA in objective.plan.anchors:
             average = read_kept(model, saved) if saved else averaged(model)
     trained, scorer = scorers_of(context.job, model, reference)
-    return Policy(model, scorer, trained, reference, average)
+    return TrainedPolicy(model, scorer, trained, reference, average)
 
 
-def scorers_of(job: Job, model: nn.Module, reference: Reference | None) -> tuple[nn.Module, nn.Module]:
+def scorers_of(job: Job, model: nn.Module, reference: ReferenceModel | None) -> tuple[nn.Module, nn.Module]:
     """Make the scorer that is trained, and the one that scores rollouts.
 
     In training the reference runs along where its whole distribution is compared, not the drawn tokens alone.
@@ -88,7 +90,7 @@ def scorers_of(job: Job, model: nn.Module, reference: Reference | None) -> tuple
 
 
 def start_engine(
-    context: Context, policy: Policy, weights: Mapping[str, Tensor], saved: Path | None
+    context: Context, policy: TrainedPolicy, weights: Mapping[str, Tensor], saved: Path | None
 ) -> Engine:
     """Build the engine, with weights and optimizer as a checkpoint has them where training goes on."""
     engine = build_engine(context.job, context.run.folder, context.world, policy.trained, policy.model)

@@ -134,8 +134,8 @@ def parse(arguments: Sequence[str] | None) -> Options:
     parser.add_argument("--resume", action="store_true", help="go on from the newest whole checkpoint")
     parser.add_argument("--max-steps", type=int, metavar="N", help="stop after N steps")
     parser.add_argument("--limit", type=int, metavar="ROWS", help="take only the first rows")
-    found = parser.parse_args(arguments)
-    return Options(resume=found.resume, max_steps=found.max_steps, limit=found.limit)
+    options = parser.parse_args(arguments)
+    return Options(resume=options.resume, max_steps=options.max_steps, limit=options.limit)
 
 
 def quiet() -> None:

@@ -11,7 +11,7 @@ from torch import nn
 
 from ...contract.job import Job
 from ..data import Counts, settings_from_job
-from ..data.prompts import Prompts, load_prompts
+from ..data.prompts import PromptSet, load_prompts
 from ..ranks.run import Run
 from ..ranks.world import World
 from ..rollout.answers import sampling_of
@@ -19,30 +19,30 @@ from ..rollout.held_out import EvalPrompts, evaluate_answers, held_out_answers
 from ..rollout.log_probs import initial_policy
 from ..rollout.roll import Rollout, RolloutSetup, roll
 from ..rollout.rollout import open_reward_sources, scoring_pieces
-from ..rollout.schedule import Schedule, schedule_for
+from ..rollout.schedule import RolloutSchedule, schedule_for
 from ..rollout.scores import RewardSources
 from ..samplers.sampler import LocalSampler, open_sampler
 from ..scoring.context import Context
-from ..scoring.objective import Objective, SourceBatch
-from ..scoring.policy import Policy
+from ..scoring.objective import SourceBatch, SourceObjective
+from ..scoring.policy import TrainedPolicy
 from .checkpoint import TrainerState
-from .source import Step
+from .source import TrainStep
 
-__all__ = ["Sampled", "load_sampled"]
+__all__ = ["SampledRows", "load_sampled"]
 
 
 @dataclass(frozen=True, eq=False)
-class Sampled:
+class SampledRows:
     """Prompts, their schedule, and the rollout of answers that the steps of the moment train on.
 
     ``job`` is the job as if this were its only source. A policy to sample from comes with `attached`.
     """
 
     job: Job
-    objective: Objective
-    prompts: Prompts
-    eval_prompts: Prompts
-    schedule: Schedule
+    objective: SourceObjective
+    prompts: PromptSet
+    eval_prompts: PromptSet
+    schedule: RolloutSchedule
     reward_sources: RewardSources
     setup: RolloutSetup | None = None
     held_out: EvalPrompts | None = None
@@ -58,15 +58,15 @@ class Sampled:
         """The number of held-out prompts."""
         return len(self.eval_prompts)
 
-    def steps(self, state: TrainerState) -> Iterator[Step]:
+    def steps(self, state: TrainerState) -> Iterator[TrainStep]:
         """Yield the steps that follow a state, rollout by rollout."""
         for rollout in range(state.rollout + 1, self.schedule.rollouts + 1):
             numbers = [number for number, _ in self.schedule.steps(rollout)]
             for number in numbers:
                 epoch = self.schedule.epoch_after(rollout, number)
-                yield Step(number, epoch, numbers[0] - 1, numbers[-1] - number, rollout)
+                yield TrainStep(number, epoch, numbers[0] - 1, numbers[-1] - number, rollout)
 
-    def attached(self, context: Context, policy: Policy, saved: Path | None) -> Sampled:
+    def attached(self, context: Context, policy: TrainedPolicy, saved: Path | None) -> SampledRows:
         """Open the sampler of a policy, and let the initial policy answer the held-out prompts to compare with."""
         job, run = self.job, context.run
         folder, length = job.output_dir / ".sampler", job.spec.train.max_length
@@ -81,7 +81,7 @@ class Sampled:
         held_out = EvalPrompts(prompts, sampling, self.reward_sources, opponents, policy.reference)
         return dataclasses.replace(self, setup=setup, held_out=held_out)
 
-    def renewed(self, context: Context, step: Step, state: TrainerState) -> Sampled:
+    def renewed(self, context: Context, step: TrainStep, state: TrainerState) -> SampledRows:
         """Make the rollout that begins with a step."""
         assert self.setup is not None
         assert step.rollout is not None
@@ -99,7 +99,7 @@ class Sampled:
         )
         return dataclasses.replace(self, rollout=rollout)
 
-    def batch(self, step: Step) -> SourceBatch:
+    def batch(self, step: TrainStep) -> SourceBatch:
         """List the rows of the rollout that a step takes, over all ranks."""
         assert self.rollout is not None
         rows = dict(self.schedule.steps(self.rollout.number))[step.number]
@@ -118,11 +118,13 @@ class Sampled:
         return evaluate_answers(context, self.setup.sampler, self.setup.policy.scorer, self.held_out)
 
 
-def load_sampled(run: Run, world: World, job: Job, objective: Objective, tokenizer: object) -> Sampled:
+def load_sampled(
+    run: Run, world: World, job: Job, objective: SourceObjective, tokenizer: object
+) -> SampledRows:
     """Load the prompts of a source and open its reward sources, ``job`` being the job as if it were the only one."""
     settings, options, room = settings_from_job(job), run.options, job.prompts.max_new_tokens
     prompts = load_prompts(settings, tokenizer, which="train", limit=options.limit, room=room)
     eval_prompts = load_prompts(settings, tokenizer, which="eval", limit=options.limit, room=room)
     schedule = schedule_for(job, len(prompts), world.size, options.max_steps)
     reward_sources = open_reward_sources(job, world.device, run.resources)
-    return Sampled(job, objective, prompts, eval_prompts, schedule, reward_sources)
+    return SampledRows(job, objective, prompts, eval_prompts, schedule, reward_sources)

@@ -20,13 +20,13 @@ from ..ranks.run import halt
 from ..rollout.record import RolloutLog
 from ..rollout.rollout import leave_rollout, passes_multiple
 from ..scoring.context import Context
-from ..scoring.policy import Policy
+from ..scoring.policy import TrainedPolicy
 from .checkpoint import TrainerState, commit, write_optimizer
 from .evaluate import note_best
 from .finish import write_model
 from .identity import identity_of
 from .metrics import Recorder
-from .source import Source, Step
+from .source import RowSource, TrainStep
 from .sources import all_counts, evaluate_sources, sampled_among, total_steps
 
 __all__ = ["Session", "open_session"]
@@ -37,15 +37,15 @@ class Session:
     """A run in its loop. Rank 0 alone writes: the other ranks have no recorder and no log."""
 
     context: Context
-    sources: Sequence[Source]
-    policy: Policy
+    sources: Sequence[RowSource]
+    policy: TrainedPolicy
     engine: Engine
     identity: Mapping[str, Any]
     total_steps: int
     recorder: Recorder | None
     log: RolloutLog | None
 
-    def renew(self, sources: Sequence[Source], step: Step, state: TrainerState) -> list[Source]:
+    def renew(self, sources: Sequence[RowSource], step: TrainStep, state: TrainerState) -> list[RowSource]:
         """Let the policy answer the prompts of a rollout, and write the answers down.
 
         All of this leaves the weights as they are: an ending meanwhile saves what the rollout began with.
@@ -123,7 +123,7 @@ class Session:
         """Tell whether a step is logged, whatever else happens after it."""
         return step == 1 or step % self.context.job.spec.train.logging_steps == 0
 
-    def pass_step(self, step: Step, row: Mapping[str, float], started: float) -> None:
+    def pass_step(self, step: TrainStep, row: Mapping[str, float], started: float) -> None:
         """Log a step in the midst of a rollout; a signal ends the run where the rest of it would take long.
 
         ``started`` is the time before the step's forwards; the rollout may have come between its beginning and them.
@@ -132,7 +132,7 @@ class Session:
             self.record(row, time.monotonic() - step.began)
         leave_rollout(self.context, step.left, time.monotonic() - started)
 
-    def end_rollout(self, step: Step, state: TrainerState, row: Mapping[str, float]) -> TrainerState:
+    def end_rollout(self, step: TrainStep, state: TrainerState, row: Mapping[str, float]) -> TrainerState:
         """Evaluate, log and save where it is due, after a step where the run can be saved. A signal ends the run."""
         settings, number = self.context.job.spec.train, step.number
         ends = number == self.total_steps
@@ -166,8 +166,8 @@ class Session:
 
 def open_session(
     context: Context,
-    sources: Sequence[Source],
-    policy: Policy,
+    sources: Sequence[RowSource],
+    policy: TrainedPolicy,
     engine: Engine,
     state: TrainerState,
     saved: Path | None,

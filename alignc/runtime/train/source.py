@@ -11,14 +11,14 @@ from torch import nn
 
 from ..data import Counts
 from ..scoring.context import Context
-from ..scoring.objective import Objective, SourceBatch
+from ..scoring.objective import SourceBatch, SourceObjective
 from .checkpoint import TrainerState
 
-__all__ = ["Evaluated", "Source", "Step"]
+__all__ = ["Evaluated", "RowSource", "TrainStep"]
 
 
 @dataclass(frozen=True)
-class Step:
+class TrainStep:
     """A step of a run, counted from 1, and where it stands in its rollout.
 
     Between the steps of a rollout a run can't be saved; of given rows each step is a stretch of its own.
@@ -46,7 +46,7 @@ class Evaluated(Protocol):
     """The side of a source that evaluation sees: a loss, and held-out rows or prompts."""
 
     @property
-    def objective(self) -> Objective:
+    def objective(self) -> SourceObjective:
         """The loss over the rows of this source, and what it needs."""
 
     @property
@@ -57,17 +57,17 @@ class Evaluated(Protocol):
         """Give the metrics over the held-out rows or prompts, named ``eval_*``. A signal interrupts."""
 
 
-class Source(Evaluated, Protocol):
+class RowSource(Evaluated, Protocol):
     """A source of rows: the loss over them, which of them a step takes, and those that are held out."""
 
     @property
     def counts(self) -> Counts:
         """The number of rows that were read, kept, refused and cut."""
 
-    def renewed(self, context: Context, step: Step, state: TrainerState) -> Source:
+    def renewed(self, context: Context, step: TrainStep, state: TrainerState) -> RowSource:
         """Make the rollout that begins with a step, where this source samples its rows."""
 
-    def batch(self, step: Step) -> SourceBatch:
+    def batch(self, step: TrainStep) -> SourceBatch:
         """List the rows that a step takes of this source, over all ranks."""
 
     def after_rollout(self, state: TrainerState) -> TrainerState:

@@ -17,11 +17,11 @@ from ..ranks.world import World
 from ..scoring.anchors import anchors_of
 from ..scoring.context import Context
 from ..scoring.objective import objectives_of
-from ..scoring.policy import Policy
+from ..scoring.policy import TrainedPolicy
 from .checkpoint import TrainerState
-from .given import Given, load_given
-from .sampled import Sampled, load_sampled
-from .source import Evaluated, Source, Step
+from .given import GivenRows, load_given
+from .sampled import SampledRows, load_sampled
+from .source import Evaluated, RowSource, TrainStep
 
 __all__ = [
     "all_counts",
@@ -35,12 +35,12 @@ __all__ = [
 ]
 
 
-def load_sources(run: Run, world: World, tokenizer: Any, loss: ModuleType) -> list[Source]:
+def load_sources(run: Run, world: World, tokenizer: Any, loss: ModuleType) -> list[RowSource]:
     """Load the rows or the prompts of every source, each with its own objective of `loss.py`.
 
     Failure E806 where two sources are sampled: a step follows the rollouts of one.
     """
-    job, options, sources = run.job, run.options, list[Source]()
+    job, options, sources = run.job, run.options, list[RowSource]()
     for part, objective in zip(job.parts or (job,), objectives_of(job, loss), strict=True):
         if part.spec.data.online:
             sources.append(load_sampled(run, world, part, objective, tokenizer))
@@ -48,31 +48,31 @@ def load_sources(run: Run, world: World, tokenizer: Any, loss: ModuleType) -> li
             sources.append(
                 load_given(part, objective, tokenizer, world.size, options.limit, options.max_steps)
             )
-    if sum(isinstance(source, Sampled) for source in sources) > 1:
+    if sum(isinstance(source, SampledRows) for source in sources) > 1:
         raise Failure("E806", "a job samples the rows of one source at most; this one has several")
     halt(run, world)
     steps = total_steps(sources)
-    return [source.until(steps) if isinstance(source, Given) else source for source in sources]
+    return [source.until(steps) if isinstance(source, GivenRows) else source for source in sources]
 
 
-def sampled_among(sources: Sequence[Source]) -> Sampled | None:
+def sampled_among(sources: Sequence[RowSource]) -> SampledRows | None:
     """Find the source whose rows are sampled."""
-    return next((source for source in sources if isinstance(source, Sampled)), None)
+    return next((source for source in sources if isinstance(source, SampledRows)), None)
 
 
-def longest(sources: Sequence[Source]) -> Given:
+def longest(sources: Sequence[RowSource]) -> GivenRows:
     """Find the given source with the most rows, the first of them."""
-    given = [source for source in sources if isinstance(source, Given)]
+    given = [source for source in sources if isinstance(source, GivenRows)]
     return max(given, key=lambda source: (len(source.rows), -source.objective.source))
 
 
-def total_steps(sources: Sequence[Source]) -> int:
+def total_steps(sources: Sequence[RowSource]) -> int:
     """Count the steps of the run."""
     sampled = sampled_among(sources)
     return sampled.schedule.total_steps if sampled else longest(sources).order.total_steps
 
 
-def steps_of(sources: Sequence[Source], state: TrainerState) -> Iterator[Step]:
+def steps_of(sources: Sequence[RowSource], state: TrainerState) -> Iterator[TrainStep]:
     """Yield the steps that follow a state. Rollouts count them where rows are sampled, else the longest source does.
 
     The other sources begin a new pass, in a new order, whenever one is through.
@@ -83,32 +83,36 @@ def steps_of(sources: Sequence[Source], state: TrainerState) -> Iterator[Step]:
         return
     order = longest(sources).order
     for number in range(state.step + 1, order.total_steps + 1):
-        yield Step(number, order.epoch_after(number), before=number - 1)
+        yield TrainStep(number, order.epoch_after(number), before=number - 1)
 
 
 def with_anchors(
-    context: Context, sources: Sequence[Source], model: nn.Module, saved: Path | None, state: TrainerState
-) -> tuple[list[Source], TrainerState]:
+    context: Context, sources: Sequence[RowSource], model: nn.Module, saved: Path | None, state: TrainerState
+) -> tuple[list[RowSource], TrainerState]:
     """Give the given rows their anchors, computed once or read from the cache; the state keeps the cache's key.
 
     A run that starts anew is its own reference: ``model`` then scores the rows, before its first update.
     """
-    anchored = [s for s in sources if isinstance(s, Given) and s.objective.plan.anchors]
+    anchored = [s for s in sources if isinstance(s, GivenRows) and s.objective.plan.anchors]
     plans = [source.objective.plan.anchors for source in anchored]
     names = plans[0] if len(sources) == len(plans) == 1 else sorted({name for own in plans for name in own})
     parts = [rows.examples for source in anchored for rows in (source.rows, source.held_out)]
     anchors, key = anchors_of(context, names, parts, None if saved else model, state.reference)
     pairs = iter(zip(anchors[::2], anchors[1::2], strict=True))
-    filled = [s.with_anchors(*next(pairs)) if isinstance(s, Given) and s in anchored else s for s in sources]
+    filled = [
+        s.with_anchors(*next(pairs)) if isinstance(s, GivenRows) and s in anchored else s for s in sources
+    ]
     return filled, dataclasses.replace(state, reference=key)
 
 
-def attached(context: Context, sources: Sequence[Source], policy: Policy, saved: Path | None) -> list[Source]:
+def attached(
+    context: Context, sources: Sequence[RowSource], policy: TrainedPolicy, saved: Path | None
+) -> list[RowSource]:
     """Let the sources that sample their rows sample them from a policy."""
-    return [s.attached(context, policy, saved) if isinstance(s, Sampled) else s for s in sources]
+    return [s.attached(context, policy, saved) if isinstance(s, SampledRows) else s for s in sources]
 
 
-def all_counts(sources: Sequence[Source]) -> Counts:
+def all_counts(sources: Sequence[RowSource]) -> Counts:
     """Add up the counts of the rows of all sources."""
     counts = [dataclasses.astuple(source.counts) for source in sources]
     return Counts(*(sum(column) for column in zip(*counts, strict=True)))

@@ -14,11 +14,11 @@ from ..data.batches import micro_batches
 from ..data.example import Example
 from ..ranks.world import World
 from ..scoring.context import Context
-from ..scoring.micro import Anchors, Found, loss_inputs, select_responses, totals_of
-from ..scoring.objective import Objective, SourceBatch
+from ..scoring.micro import Anchors, ScorerOutputs, loss_inputs, select_responses, totals_of
+from ..scoring.objective import SourceBatch, SourceObjective
 from ..scoring.statistics import BatchStatistics, RunningSums, batch_statistics
 from .guards import Evidence, evidence_of
-from .source import Step
+from .source import TrainStep
 
 __all__ = [
     "MicroBatch",
@@ -37,7 +37,7 @@ __all__ = [
 class MicroBatch:
     """The rows that this rank scores in one forward, and all that their loss reads beside the outputs of it."""
 
-    objective: Objective
+    objective: SourceObjective
     rows: Sequence[Example]
     anchors: Anchors
     totals: Mapping[str, float]
@@ -56,7 +56,7 @@ class MicroLoss:
 
     share: Tensor
     metrics: Mapping[str, Tensor]
-    outputs: Found
+    outputs: ScorerOutputs
 
 
 def statistics_of(
@@ -128,7 +128,7 @@ def loss_of(context: Context, micro: MicroBatch, scorer: nn.Module) -> MicroLoss
     return MicroLoss(share, with_name(micro.objective, share, metrics), outputs)
 
 
-def with_unread(share: Tensor, outputs: Found, read: Sequence[str]) -> Tensor:
+def with_unread(share: Tensor, outputs: ScorerOutputs, read: Sequence[str]) -> Tensor:
     """Tie outputs that this source's loss does not read to its share, times 0: ranks wait for every gradient."""
     if not isinstance(outputs, Mapping):
         return share
@@ -136,7 +136,7 @@ def with_unread(share: Tensor, outputs: Found, read: Sequence[str]) -> Tensor:
     return share + sum(outputs[name].double().sum() * 0.0 for name in sorted(unread))
 
 
-def with_name(objective: Objective, share: Tensor, metrics: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def with_name(objective: SourceObjective, share: Tensor, metrics: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Name the part that one source of several has in the loss, where its metrics would call it the loss."""
     if not objective.source:
         return dict(metrics)
@@ -152,11 +152,11 @@ class StepSums:
     evidence: list[Evidence] = field(default_factory=list)
     started: float = field(default_factory=time.monotonic)
 
-    def add(self, micro: MicroBatch, found: MicroLoss) -> None:
+    def add(self, micro: MicroBatch, result: MicroLoss) -> None:
         """Add the shares of a micro-batch."""
-        for name, value in ({"loss": found.share} | dict(found.metrics)).items():
+        for name, value in ({"loss": result.share} | dict(result.metrics)).items():
             self.sums[name] = self.sums.get(name, 0.0) + (value * micro.weight).detach().double()
-        self.evidence.append(evidence_of(micro.rows, found.outputs, found.share))
+        self.evidence.append(evidence_of(micro.rows, result.outputs, result.share))
 
     def over_ranks(self, world: World) -> dict[str, float]:
         """Add the shares of all ranks, in one exchange: the values of the global batch, on every rank."""
@@ -164,7 +164,7 @@ class StepSums:
         return dict(zip(self.sums, total.tolist(), strict=True))
 
 
-def row_of(step: Step, batches: Sequence[SourceBatch], values: Mapping[str, float]) -> dict[str, float]:
+def row_of(step: TrainStep, batches: Sequence[SourceBatch], values: Mapping[str, float]) -> dict[str, float]:
     """Begin the row that a step logs: its place in the run, its values, and those of the rollout it is of."""
     place: dict[str, float] = {"step": step.number, "epoch": step.epoch}
     if step.rollout is not None:

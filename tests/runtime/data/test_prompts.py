@@ -11,7 +11,7 @@ from alignc.contract.failure import Failure
 from alignc.contract.job import job_from
 from alignc.contract.rows import HeldOut
 from alignc.runtime.data.dataset import load_examples
-from alignc.runtime.data.prompts import Prompts, load_prompts
+from alignc.runtime.data.prompts import PromptSet, load_prompts
 from alignc.runtime.data.settings import DataSettings, settings_from_job
 from alignc.runtime.data.split import held_out
 
@@ -145,7 +145,7 @@ def test_train_and_eval_part_the_rows(asked: Write, byte_tokenizer: Any):
     rows = [{"prompt": f"{number:03}"} for number in range(40)]
     settings = asked(rows, eval=HeldOut(fraction=0.25), seed=5)
 
-    def numbers(prompts: Prompts) -> list[int]:
+    def numbers(prompts: PromptSet) -> list[int]:
         return [int(each.fields["prompt"]) for each in prompts.prompts]
 
     held = [number for number in range(40) if held_out(number, 5, 0.25)]

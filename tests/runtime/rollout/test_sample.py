@@ -114,7 +114,7 @@ def test_two_tokens_follow_the_exact_law(llama: Any, temperature: float, top_p: 
 
 
 def law_of(model: nn.Module, ids: Sequence[int], temperature: float, top_p: float) -> dict[int, float]:
-    """The law as its definition has it: sort, add up, cut, divide."""
+    """The distribution as its definition has it: sort, add up, cut, divide."""
     shares = (next_logits(model, ids) / temperature).softmax(0).tolist()
     kept: dict[int, float] = {}
     for word in sorted(range(len(shares)), key=lambda word: -shares[word]):

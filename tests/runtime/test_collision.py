@@ -8,8 +8,8 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from alignc.runtime.data.example import Example
+from alignc.runtime.kernels.collision import log_sum_squares
 from alignc.runtime.kernels.logprobs import LogitRule
-from alignc.runtime.kernels.squares import log_sum_squares
 from alignc.runtime.scoring.layout import pack, pad
 from alignc.runtime.scoring.scorer import Scorer
 

@@ -20,33 +20,33 @@ def inverse(probabilities: list[float], number: float) -> int:
 
 
 def test_a_draw_inverts_the_distribution_function():
-    law = [0.125, 0.0, 0.5, 0.25, 0.125, 0.0]
+    distribution = [0.125, 0.0, 0.5, 0.25, 0.125, 0.0]
     numbers = torch.tensor([1e-9, 0.1249, 0.125, 0.6249, 0.625, 0.8749, 0.875, 1 - 2.0**-53])
-    tokens, logps = draw(torch.tensor([law] * 8).double() * 7, numbers.double())
+    tokens, logps = draw(torch.tensor([distribution] * 8).double() * 7, numbers.double())
     assert tokens.tolist() == [0, 0, 2, 2, 3, 3, 4, 4]
-    torch.testing.assert_close(logps.exp(), torch.tensor(law).double()[tokens])
+    torch.testing.assert_close(logps.exp(), torch.tensor(distribution).double()[tokens])
 
 
 def test_the_search_through_blocks_finds_what_a_running_sum_finds():
     draws = np.random.default_rng(0)
-    law = draws.exponential(size=700) * (draws.random(700) < 0.3)
+    distribution = draws.exponential(size=700) * (draws.random(700) < 0.3)
     numbers = draws.random(400)
-    tokens, _ = draw(torch.tensor(law).expand(400, -1), torch.tensor(numbers))
-    exact = (law / law.sum()).tolist()
+    tokens, _ = draw(torch.tensor(distribution).expand(400, -1), torch.tensor(numbers))
+    exact = (distribution / distribution.sum()).tolist()
     assert tokens.tolist() == [inverse(exact, number) for number in numbers]
 
 
 def test_no_word_without_weight_is_drawn():
-    law = torch.zeros(3, 600, dtype=torch.float64)
-    law[0, 599] = law[1, 0] = law[2, 300] = 1e-300
+    distribution = torch.zeros(3, 600, dtype=torch.float64)
+    distribution[0, 599] = distribution[1, 0] = distribution[2, 300] = 1e-300
     for number in (2.0**-54, 0.5, 1 - 2.0**-54):
-        assert draw(law, torch.full((3,), number, dtype=torch.float64))[0].tolist() == [599, 0, 300]
+        assert draw(distribution, torch.full((3,), number, dtype=torch.float64))[0].tolist() == [599, 0, 300]
 
 
 def test_temperature_divides_the_logits():
     logits = torch.tensor([[1.0, 3.0, -2.0]])
-    law = weights(logits, 0.5, 1.0)
-    torch.testing.assert_close(law / law.sum(), (logits.double() * 2).softmax(1))
+    distribution = weights(logits, 0.5, 1.0)
+    torch.testing.assert_close(distribution / distribution.sum(), (logits.double() * 2).softmax(1))
 
 
 @pytest.mark.parametrize(
@@ -54,11 +54,11 @@ def test_temperature_divides_the_logits():
     [(0.4, [1]), (0.49, [1]), (0.51, [1, 3]), (0.74, [1, 3]), (0.76, [0, 1, 3]), (1.0, [0, 1, 2, 3])],
 )
 def test_the_nucleus_is_the_fewest_likely_words_that_reach_the_share(top_p: float, kept: list[int]):
-    law = torch.tensor([[0.1875, 0.5, 0.0625, 0.25]]).double() * 4
-    assert nucleus(law, top_p)[0].nonzero()[:, 0].tolist() == kept
-    left = weights(law.log(), 1.0, top_p)[0]
+    distribution = torch.tensor([[0.1875, 0.5, 0.0625, 0.25]]).double() * 4
+    assert nucleus(distribution, top_p)[0].nonzero()[:, 0].tolist() == kept
+    left = weights(distribution.log(), 1.0, top_p)[0]
     assert left.nonzero()[:, 0].tolist() == kept
-    expected = law[0, kept] / law[0, kept].sum()
+    expected = distribution[0, kept] / distribution[0, kept].sum()
     torch.testing.assert_close(left[kept] / left.sum(), expected)
 
 
