@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from alignc.checks.data import batch_of_one, rewards, win_rates
-from alignc.checks.kl import clamped, kl_soundness, straight_through
-from alignc.checks.law import sharpened
+from alignc.checks.estimators import clamped, kl_soundness, straight_through
 from alignc.checks.optima import (
     constant_baseline,
     deterministic_labels,
@@ -37,6 +36,7 @@ from alignc.checks.reference import (
     unread_reference,
 )
 from alignc.checks.rule import Checked, Rule
+from alignc.checks.sampling import sharpened
 from alignc.checks.settings import (
     best_metric,
     early_stopping,

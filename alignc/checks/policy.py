@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from alignc.checks.kl import PLACES, SAID
+from alignc.checks.estimators import PLACES, SAID
 from alignc.checks.rule import Checked, term_path
 from alignc.contract.baselines import BASELINES, LEAVE_ONE_OUT, Reads
 from alignc.contract.kinds import ONLINE

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from alignc.checks.kl import SAID
+from alignc.checks.estimators import SAID
 from alignc.contract.baselines import LOG_PARTITION
 from alignc.contract.models import INITIAL, ROLLOUT
 from alignc.load.load import Loaded

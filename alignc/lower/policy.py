@@ -27,7 +27,7 @@ from alignc.graph.nodes import (
 )
 from alignc.graph.rewrite import token_count
 from alignc.graph.types import GraphTypeError, Unit
-from alignc.lower.kl import divergence, kappa
+from alignc.lower.estimators import divergence, kappa
 from alignc.lower.loss import Advantage, Metric, TermLoss
 from alignc.lower.policy_metrics import policy_metrics, value_metrics
 from alignc.lower.scope import Scope

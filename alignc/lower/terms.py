@@ -21,7 +21,7 @@ from alignc.graph.nodes import (
     Running,
 )
 from alignc.graph.types import GraphTypeError, Unit
-from alignc.lower.kl import estimate
+from alignc.lower.estimators import estimate
 from alignc.lower.links import linked
 from alignc.lower.loss import Metric, TermLoss
 from alignc.lower.metrics import (

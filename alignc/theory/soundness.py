@@ -9,7 +9,7 @@ from alignc.contract.baselines import BASELINES
 from alignc.contract.kinds import ONLINE
 from alignc.graph.build import constant
 from alignc.graph.evaluate import evaluate
-from alignc.lower.kl import kappa
+from alignc.lower.estimators import kappa
 from alignc.spec.aggregations import AGGREGATIONS, Divides
 from alignc.spec.kl import FULL, KLPlacement
 from alignc.spec.objective import KLTerm, PolicyGradient, Term

@@ -18,7 +18,7 @@ def verify(spec: Loaded, loss: Loss, *, table: bool = False, curves: bool = Fals
     `table`: also every KL estimator at every place, as always where the spec has a `kl` term or block.
     """
     from alignc.spec.objective import KLTerm, PolicyGradient
-    from alignc.verify.kl import kl_table, token_table
+    from alignc.verify.estimator_claims import kl_table, token_table
     from alignc.verify.objectives import TOY, paths
     from alignc.verify.policy import policy_gradients
     from alignc.verify.policy_optimum import policy_curves
@@ -41,7 +41,7 @@ def verify(spec: Loaded, loss: Loss, *, table: bool = False, curves: bool = Fals
 
 def _of_data(spec: Loaded, loss: Loss) -> Iterator[Claim]:
     """Test a loss of rows that any policy may have written."""
-    from alignc.verify.kl import kl_terms
+    from alignc.verify.estimator_claims import kl_terms
     from alignc.verify.objectives import TOY, first_step, gauge, gradients, optima
     from alignc.verify.selfplay import self_play
 

@@ -17,7 +17,7 @@ from alignc.graph.evaluate import evaluate
 from alignc.graph.gradient import gradient
 from alignc.graph.nodes import Logp, Node
 from alignc.graph.rewrite import inputs
-from alignc.lower.kl import kappa, weighted
+from alignc.lower.estimators import kappa, weighted
 from alignc.spec.kl import FULL
 from alignc.theory.kinds import Placement
 from alignc.theory.soundness import Sampling

@@ -14,7 +14,7 @@ from alignc.contract.baselines import BASELINES, Reads
 from alignc.graph.build import constant
 from alignc.graph.evaluate import evaluate
 from alignc.load.load import Loaded
-from alignc.lower.kl import kappa
+from alignc.lower.estimators import kappa
 from alignc.lower.loss import Loss
 from alignc.lower.policy import sequential
 from alignc.lower.surrogates import SURROGATES
@@ -22,11 +22,11 @@ from alignc.spec.aggregations import AGGREGATIONS, Divides
 from alignc.spec.kl import FULL, KLPlacement
 from alignc.theory.divergence import meaning
 from alignc.theory.kinds import Kind
+from alignc.verify.policy_claims import NOTHING, Setting, factors, no_objective, said, settings
 from alignc.verify.policy_optimum import policy_optimum
 from alignc.verify.report import Claim
-from alignc.verify.saying import NOTHING, Setting, factors, no_objective, said, settings
+from alignc.verify.response_space import Policy
 from alignc.verify.toy import Array, central_differences
-from alignc.verify.words import Policy
 
 __all__ = ["angle", "ascends", "divergences", "fitted", "policy_gradients"]
 

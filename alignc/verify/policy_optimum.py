@@ -9,12 +9,12 @@ import numpy as np
 from alignc.load.load import Loaded
 from alignc.lower.loss import Loss
 from alignc.theory.kinds import Kind
+from alignc.verify.policy_claims import NAMED, Setting, factors, said, settings
 from alignc.verify.report import Claim, Curve
-from alignc.verify.saying import NAMED, Setting, factors, said, settings
+from alignc.verify.response_space import Policy
 from alignc.verify.solve import flow, jacobian, stable
 from alignc.verify.surrogate import Groups, Surrogate
 from alignc.verify.toy import Array
-from alignc.verify.words import Policy
 
 __all__ = ["goal", "policy_curves", "policy_optimum"]
 

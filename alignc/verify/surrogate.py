@@ -32,9 +32,9 @@ from alignc.graph.nodes import (
 )
 from alignc.graph.rewrite import inputs, substitute
 from alignc.lower.loss import TermLoss, alone
+from alignc.verify.response_space import Policy, Words
 from alignc.verify.returns import Tokens, group_advantages, paid
 from alignc.verify.toy import HELD, Array, held_still
-from alignc.verify.words import Policy, Words
 
 __all__ = ["Groups", "Surrogate", "win_rates_of"]
 

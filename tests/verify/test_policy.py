@@ -15,11 +15,11 @@ from alignc.runtime.rollout.advantage import advantages
 from alignc.verify import policy as module
 from alignc.verify import verify
 from alignc.verify.policy import ascends, policy_gradients
+from alignc.verify.policy_claims import NOTHING, Setting, said
+from alignc.verify.policy_claims import settings as settings_of
 from alignc.verify.policy_optimum import goal, policy_optimum
+from alignc.verify.response_space import BANDIT, TOKENS
 from alignc.verify.returns import gae, group_advantages, paid, returns
-from alignc.verify.saying import NOTHING, Setting, said
-from alignc.verify.saying import settings as settings_of
-from alignc.verify.words import BANDIT, TOKENS
 
 from .online import online, term
 

@@ -13,9 +13,9 @@ from alignc.api import explain, validate
 from alignc.theory.soundness import CODES
 from alignc.verify.observe import multiple, observed_kind
 from alignc.verify.policy import fitted
+from alignc.verify.response_space import BANDIT, TOKENS, Words
 from alignc.verify.surrogate import Groups, Surrogate
 from alignc.verify.toy import Array, Toy
-from alignc.verify.words import BANDIT, TOKENS, Words
 
 from .online import REWARD, online, term
 

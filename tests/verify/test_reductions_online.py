@@ -13,10 +13,10 @@ import pytest
 from alignc.api import lowered
 from alignc.lower.loss import Loss
 from alignc.verify.objectives import TOY
+from alignc.verify.response_space import BANDIT, TOKENS, Policy, Words
 from alignc.verify.rows import rows_of_data, win_rates
 from alignc.verify.surrogate import Groups, Surrogate
 from alignc.verify.toy import Expected, Toy, log_softmax
-from alignc.verify.words import BANDIT, TOKENS, Policy, Words
 
 from .online import coefficients, drawn, judged, preset, term
 

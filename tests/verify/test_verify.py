@@ -14,7 +14,7 @@ from click.testing import CliRunner
 from alignc.api import lowered
 from alignc.cli.verify import command
 from alignc.load.preset import preset_names
-from alignc.lower.kl import KAPPA
+from alignc.lower.estimators import KAPPA
 from alignc.theory.divergence import meaning
 from alignc.theory.symbolic import decide
 from alignc.verify import verify

@@ -9,7 +9,7 @@ import numpy as np
 from alignc.contract.models import ROLLOUT
 from alignc.contract.responses import COMPLETIONS
 from alignc.load.load import Loaded
-from alignc.lower.kl import KAPPA
+from alignc.lower.estimators import KAPPA
 from alignc.lower.loss import Loss
 from alignc.spec.kl import FULL, K1, K2, K3
 from alignc.spec.objective import KLTerm

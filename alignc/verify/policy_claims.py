@@ -19,8 +19,8 @@ from alignc.theory.divergence import meaning
 from alignc.theory.kinds import Kind
 from alignc.theory.lengths import length_power, strong, varies, whole_ratio
 from alignc.theory.soundness import stepwise
+from alignc.verify.response_space import BANDIT, TOKENS, Policy, Words
 from alignc.verify.surrogate import Groups, Surrogate, win_rates_of
-from alignc.verify.words import BANDIT, TOKENS, Policy, Words
 
 __all__ = ["NAMED", "NOTHING", "Setting", "factors", "no_objective", "said", "settings"]
 
