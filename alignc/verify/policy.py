@@ -22,7 +22,7 @@ from alignc.spec.aggregations import AGGREGATIONS, Divides
 from alignc.spec.kl import FULL, KLPlacement
 from alignc.theory.divergence import meaning
 from alignc.theory.kinds import Kind
-from alignc.verify.policy_claims import NOTHING, Setting, factors, no_objective, said, settings
+from alignc.verify.policy_claims import NOTHING, Setting, claimed_divergence, factors, no_objective, settings
 from alignc.verify.policy_optimum import policy_optimum
 from alignc.verify.report import Claim
 from alignc.verify.response_space import Policy
@@ -106,16 +106,16 @@ def angle(first: Array, second: Array) -> float:
 
 
 def _about(setting: Setting, what: str) -> str:
-    return f"{what}, {setting.words.name}, k = {setting.size}"
+    return f"{what}, {setting.space.name}, k = {setting.size}"
 
 
 def _derived(setting: Setting) -> Claim:
     """Compare the derived gradient with differences of the expected surrogate, away from the sampler."""
-    surrogate, (policy, old) = setting.surrogate(), setting.words.drawn(2)
-    near = setting.words.policy(old.logits + 0.05 * policy.logits)
+    surrogate, (policy, old) = setting.surrogate(), setting.space.drawn(2)
+    near = setting.space.policy(old.logits + 0.05 * policy.logits)
     found = surrogate.gradient(near, old)
     counted = central_differences(
-        lambda x: surrogate.value(setting.words.policy(x), old, near), near.logits, 1e-6
+        lambda x: surrogate.value(setting.space.policy(x), old, near), near.logits, 1e-6
     )
     gap = float(np.abs(found - counted).max() / (1 + np.abs(found).max()))
     return Claim(
@@ -135,10 +135,10 @@ class Ascent:
 
 def ascends(setting: Setting, critic: float = 0.0, count: int = 3) -> Ascent:
     """Find what is ascended at the first inner step, where policy and sampler are one, at several policies."""
-    surrogate, policies = setting.surrogate(critic), setting.words.drawn(count)
+    surrogate, policies = setting.surrogate(critic), setting.space.drawn(count)
     gradients = [-surrogate.gradient(p, p) for p in policies]
     rewards = [p.slope(setting.worth(p)) for p in policies]
-    named = [divergences(setting.kl, p, setting.words.reference) for p in policies]
+    named = [divergences(setting.kl, p, setting.space.reference) for p in policies]
     turned = max(angle(g, _wanted(setting, p)) for g, p in zip(gradients, policies, strict=True))
     worst = np.inf
     for name in (NOTHING, *named[0]):
@@ -158,12 +158,12 @@ def ascends(setting: Setting, critic: float = 0.0, count: int = 3) -> Ascent:
 def _wanted(setting: Setting, policy: Policy) -> Array:
     """Compute ∇J, J = E[R] − β·KL(π‖ref) of whole responses."""
     beta = setting.kl.beta if setting.kl else 0.0
-    wanted: Array = policy.slope(setting.worth(policy)) - beta * policy.divergence(setting.words.reference)
+    wanted: Array = policy.slope(setting.worth(policy)) - beta * policy.divergence(setting.space.reference)
     return wanted
 
 
 def _first_step(setting: Setting) -> Claim:
-    name, why = said(setting)
+    name, why = claimed_divergence(setting)
     seen = ascends(setting)
     about = _about(setting, "first inner step")
     if name is None:
@@ -176,7 +176,7 @@ def _first_step(setting: Setting) -> Claim:
     says = "ascends E[R]" + ("" if name == NOTHING else f" − β·{name}")
     if seen.name is None:
         return Claim(about, says, f"{seen.angle:.1f}° from it", seen.left, False)
-    told = [factors(setting, p) for p in setting.words.drawn(len(seen.factors))]
+    told = [factors(setting, p) for p in setting.space.drawn(len(seen.factors))]
     gap = float(np.abs(np.array(told) - np.array(seen.factors)).max())
     return Claim(about, says, _written(seen), max(gap, seen.left), seen.name == name and gap < 1e-7)
 
@@ -197,7 +197,7 @@ def _range(values: Array) -> str:
 def _critics(setting: Setting) -> Iterator[Claim]:
     """Let the critic be wrong: with λ = 1 nothing follows, with λ < 1 a bias does."""
     term = setting.term
-    if BASELINES[term.baseline.kind].reads is not Reads.CRITIC or setting.words.longest == 1:
+    if BASELINES[term.baseline.kind].reads is not Reads.CRITIC or setting.space.longest == 1:
         return
     plain = setting.term.model_copy(update={"whiten": False})
     for weight in (1.0, min(term.gae_lambda, 0.95)):
@@ -215,10 +215,10 @@ def _critics(setting: Setting) -> Iterator[Claim]:
 
 def _later_steps(setting: Setting, far: float = 0.3) -> Claim:
     """Move away from the sampler: what the surrogate ascends then."""
-    surrogate, (first, second) = setting.surrogate(), setting.words.drawn(2)
-    old, policy = first, setting.words.policy(first.logits + far * second.logits)
+    surrogate, (first, second) = setting.surrogate(), setting.space.drawn(2)
+    old, policy = first, setting.space.policy(first.logits + far * second.logits)
     found = -surrogate.gradient(policy, old)
-    base = setting.words.reference
+    base = setting.space.reference
     beta = setting.kl.beta if setting.kl else 0.0
     basis = [policy.slope(setting.worth(old))]
     frozen = setting.kl is not None and setting.kl.placement == "reward"
@@ -247,11 +247,11 @@ def _apart(old: Policy, policy: Policy) -> float:
 def _exact_later(setting: Setting) -> bool:
     """Tell whether an unclipped ratio of the whole response makes later steps exact; on one action any ratio does."""
     term, kl = setting.term, setting.kl
-    whole = term.ratio == "sequence" or setting.words.longest == 1
+    whole = term.ratio == "sequence" or setting.space.longest == 1
     row = SURROGATES[term.surrogate.kind]
     if not row.through_ratio or row.bounded or not whole or no_objective(setting):
         return False
-    plain = not sequential(term) or setting.words.longest == 1
+    plain = not sequential(term) or setting.space.longest == 1
     held = kl is None or (kl.placement == "reward" and meaning(kl.estimator, "reward").kind == Kind.KL)
     divides = AGGREGATIONS[term.aggregation].divides
     return plain and held and term.reward == "reward" and divides in (Divides.NOTHING, Divides.OWN_TOKENS)
@@ -264,6 +264,6 @@ def _later(setting: Setting) -> str:
         return "no ratio: right on the sampler's own policy alone"
     bound = "; the ratio is bounded" if row.bounded else ""
     states = (
-        "; states as the sampler reached them" if term.ratio == "token" and setting.words.longest > 1 else ""
+        "; states as the sampler reached them" if term.ratio == "token" and setting.space.longest > 1 else ""
     )
     return f"as the first step, near the sampler alone{bound}{states}"

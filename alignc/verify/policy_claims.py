@@ -1,4 +1,4 @@
-"""What is said of a policy gradient: which divergence it descends beside the reward's ascent, by which factors."""
+"""The claim about a policy gradient: the divergence that it lowers beside the ascent of the reward, and the factors."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from alignc.theory.divergence import meaning
 from alignc.theory.kinds import Kind
 from alignc.theory.lengths import length_power, strong, varies, whole_ratio
 from alignc.theory.soundness import stepwise
-from alignc.verify.response_space import BANDIT, TOKENS, Policy, Words
+from alignc.verify.response_space import BANDIT, TOKENS, Policy, ResponseSpace
 from alignc.verify.surrogate import Groups, Surrogate, win_rates_of
 
-__all__ = ["NAMED", "NOTHING", "Setting", "factors", "no_objective", "said", "settings"]
+__all__ = ["NAMED", "NOTHING", "Setting", "claimed_divergence", "factors", "no_objective", "settings"]
 
 MOST = 3
 """Responses of the largest group that is enumerated."""
@@ -36,17 +36,17 @@ class Setting:
 
     term: PolicyGradient
     lowered: TermLoss
-    words: Words
+    space: ResponseSpace
     size: int
     longest: int | None
 
     def surrogate(self, critic: float = 0.0) -> Surrogate:
         """Make the compiled loss, with a critic that is exact but for `critic`."""
-        return Surrogate(self.lowered, Groups(self.words, self.size), critic=critic)
+        return Surrogate(self.lowered, Groups(self.space, self.size), critic=critic)
 
     def worth(self, old: Policy) -> list[float]:
         """Give what every response earns while the sampler stands still."""
-        rewards = self.words.rewards
+        rewards = self.space.rewards
         return list(rewards) if self.term.reward == "reward" else win_rates_of(old, rewards)
 
     @property
@@ -68,7 +68,7 @@ def settings(spec: Loaded, loss: Loss) -> Iterator[Setting]:
                 yield Setting(term, lowered, words, size, longest)
 
 
-def said(setting: Setting) -> tuple[str | None, str]:
+def claimed_divergence(setting: Setting) -> tuple[str | None, str]:
     """Say which divergence is descended beside the reward's ascent, or None and why no objective is ascended."""
     if why := no_objective(setting):
         return None, why
@@ -77,9 +77,9 @@ def said(setting: Setting) -> tuple[str | None, str]:
         return NOTHING, ""
     found = meaning(kl.estimator, kl.placement)
     name = NOTHING if _absent(found.kind, setting) else NAMED.get(found.kind, found.divergence)
-    if kl.estimator == FULL.name and setting.words.longest > 1:
+    if kl.estimator == FULL.name and setting.space.longest > 1:
         return (found.divergence if kl.placement == "reward" else f"stepwise {name}"), ""
-    if kl.granularity == "token" and setting.words.longest > 1 and name != NOTHING:
+    if kl.granularity == "token" and setting.space.longest > 1 and name != NOTHING:
         if kl.placement == "reward":
             return (name if found.kind == Kind.KL else f"paid by token, {name}"), ""
         return (f"stepwise {name}" if stepwise(found, kl.placement) or not found.sound else name), ""
@@ -88,12 +88,12 @@ def said(setting: Setting) -> tuple[str | None, str]:
 
 def _absent(kind: Kind, setting: Setting) -> bool:
     """Tell whether no divergence is descended: never, or on one action, which nothing follows."""
-    return kind == Kind.NULL or (kind == Kind.PARTIAL and setting.words.longest == 1)
+    return kind == Kind.NULL or (kind == Kind.PARTIAL and setting.space.longest == 1)
 
 
 def no_objective(setting: Setting) -> str:
     """Say why no objective is ascended; empty where one is."""
-    term, several = setting.term, setting.words.longest > 1
+    term, several = setting.term, setting.space.longest > 1
     if isinstance(term.baseline, GroupMean) and term.baseline.std:
         return "advantages divided by the group's spread: a factor of each prompt's own at best, of many responses"
     if term.whiten:
@@ -124,7 +124,7 @@ def factors(setting: Setting, policy: Policy) -> tuple[float, float]:
 
 def _shared(setting: Setting, policy: Policy) -> float:
     """Say by how much an aggregation scales the whole gradient."""
-    lengths = np.array([len(s) for s in setting.words.sentences], float)
+    lengths = np.array([len(s) for s in setting.space.sentences], float)
     divides = AGGREGATIONS[setting.term.aggregation].divides
     match divides:
         case Divides.BATCH_TOKENS:

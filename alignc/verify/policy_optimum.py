@@ -9,7 +9,7 @@ import numpy as np
 from alignc.load.load import Loaded
 from alignc.lower.loss import Loss
 from alignc.theory.kinds import Kind
-from alignc.verify.policy_claims import NAMED, Setting, factors, said, settings
+from alignc.verify.policy_claims import NAMED, Setting, claimed_divergence, factors, settings
 from alignc.verify.report import Claim, Curve
 from alignc.verify.response_space import Policy
 from alignc.verify.solve import flow, jacobian, stable
@@ -23,8 +23,8 @@ EXACT = 1e-8
 
 def goal(setting: Setting) -> tuple[Policy, tuple[float, ...], str] | None:
     """State where ascent on own samples ends on one action: for rewards of a few β, so that no response is lost."""
-    name = said(setting)[0]
-    words, kl = setting.words, setting.kl
+    name = claimed_divergence(setting)[0]
+    words, kl = setting.space, setting.kl
     if words.longest > 1 or kl is None or name not in (NAMED[Kind.KL], NAMED[Kind.REVERSE]):
         return None
     if setting.term.reward != "reward":
@@ -49,10 +49,10 @@ def _hyperbolic(worth: Array, law: Array) -> Array:
 
 def _own(setting: Setting, rewards: tuple[float, ...]) -> Callable[[Array], Array]:
     """Make the expected gradient on the policy's own samples a function of its logits."""
-    surrogate = Surrogate(setting.lowered, Groups(setting.words, setting.size), rewards=rewards)
+    surrogate = Surrogate(setting.lowered, Groups(setting.space, setting.size), rewards=rewards)
 
     def found(logits: Array) -> Array:
-        policy = setting.words.policy(logits)
+        policy = setting.space.policy(logits)
         return surrogate.gradient(policy, policy)
 
     return found
@@ -64,7 +64,7 @@ def policy_optimum(setting: Setting) -> Iterator[Claim]:
         return
     policy, rewards, words = stated
     gradient = _own(setting, rewards)
-    size = float(np.abs(gradient(setting.words.reference.logits)).max())
+    size = float(np.abs(gradient(setting.space.reference.logits)).max())
     gap = float(np.abs(gradient(policy.logits)).max()) / size
     shown = "[" + " ".join(f"{p:.4f}" for p in policy.law) + "]"
     holds = gap < EXACT and stable(gradient, policy.logits)
@@ -77,8 +77,8 @@ def policy_curves(spec: Loaded, loss: Loss, steps: int = 80) -> Iterator[Curve]:
         if (stated := goal(setting)) is None:
             continue
         policy, rewards, words = stated
-        gradient, start = _own(setting, rewards), setting.words.reference.logits
+        gradient, start = _own(setting, rewards), setting.space.reference.logits
         steep = float(np.abs(np.linalg.eigvals(jacobian(gradient, start))).max())
         way = flow(gradient, start, rate=0.5 / max(steep, 1e-9), steps=steps)
-        away = [float(np.abs(setting.words.policy(x).law - policy.law).max()) for x in way]
+        away = [float(np.abs(setting.space.policy(x).law - policy.law).max()) for x in way]
         yield Curve(f"distance to {words}", tuple(away))

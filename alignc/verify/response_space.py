@@ -13,13 +13,13 @@ import numpy as np
 
 from alignc.verify.toy import Array, log_softmax
 
-__all__ = ["BANDIT", "TOKENS", "Policy", "Words"]
+__all__ = ["BANDIT", "TOKENS", "Policy", "ResponseSpace"]
 
 Sentence = tuple[int, ...]
 
 
 @dataclass(frozen=True)
-class Words:
+class ResponseSpace:
     """All responses over `vocabulary` words up to `longest`; the last word ends one, where any does."""
 
     name: str
@@ -73,15 +73,15 @@ class Words:
 class Policy:
     """A law of words in every state."""
 
-    def __init__(self, words: Words, logits: Array) -> None:
-        self.words, self.logits = words, logits
-        self.logps = np.array([log_softmax(row) for row in logits.reshape(-1, words.vocabulary)])
+    def __init__(self, space: ResponseSpace, logits: Array) -> None:
+        self.space, self.logits = space, logits
+        self.logps = np.array([log_softmax(row) for row in logits.reshape(-1, space.vocabulary)])
 
     @cached_property
     def tokens(self) -> list[list[float]]:
         """List each response's log-probabilities, word by word."""
-        places = self.words.states
-        return [[float(self.logps[places[s[:i]], s[i]]) for i in range(len(s))] for s in self.words.sentences]
+        places = self.space.states
+        return [[float(self.logps[places[s[:i]], s[i]]) for i in range(len(s))] for s in self.space.sentences]
 
     @cached_property
     def law(self) -> Array:
@@ -91,23 +91,23 @@ class Policy:
     def scores(self, sentence: int, coefficients: list[float]) -> Array:
         """Sum coefficient · ∇log π over a response's words, in the logits."""
         found = np.zeros_like(self.logps)
-        words = self.words.sentences[sentence]
+        words = self.space.sentences[sentence]
         for i, c in enumerate(coefficients):
-            state = self.words.states[words[:i]]
+            state = self.space.states[words[:i]]
             found[state] -= c * np.exp(self.logps[state])
             found[state, words[i]] += c
         return found.ravel()
 
     def slope(self, worth: list[float]) -> Array:
         """Compute Σ π(y)·worth(y)·∇log π(y): the gradient of E[worth] where worth does not move with π."""
-        found = np.zeros(self.words.size)
+        found = np.zeros(self.space.size)
         for i, tokens in enumerate(self.tokens):
             found += self.law[i] * self.scores(i, [worth[i]] * len(tokens))
         return found
 
     def steps(self, g: Callable[[float], float], base: Policy) -> Array:
         """Compute E[Σ_t g(u_t)·∇log π_t], u_t a word's log-ratio: with the law of the states held still."""
-        found = np.zeros(self.words.size)
+        found = np.zeros(self.space.size)
         for i, (tokens, others) in enumerate(zip(self.tokens, base.tokens, strict=True)):
             ratios = [g(l - r) for l, r in zip(tokens, others, strict=True)]
             found += self.law[i] * self.scores(i, ratios)
@@ -123,15 +123,15 @@ class Policy:
 
     def apart(self, base: Policy) -> list[list[float]]:
         """List, word by word of each response, the divergence KL(π‖base) of the state that it is drawn in."""
-        by_state, places = self._by_state(base), self.words.states
-        return [[float(by_state[places[s[:i]]]) for i in range(len(s))] for s in self.words.sentences]
+        by_state, places = self._by_state(base), self.space.states
+        return [[float(by_state[places[s[:i]]]) for i in range(len(s))] for s in self.space.sentences]
 
     def apart_slopes(self, base: Policy, sentence: int, coefficients: list[float]) -> Array:
         """Sum coefficient · ∇KL of the state over a response's words, in the logits."""
         by_state, found = self._by_state(base), np.zeros_like(self.logps)
-        words = self.words.sentences[sentence]
+        words = self.space.sentences[sentence]
         for i, c in enumerate(coefficients):
-            at = self.words.states[words[:i]]
+            at = self.space.states[words[:i]]
             found[at] += c * np.exp(self.logps[at]) * (self.logps[at] - base.logps[at] - by_state[at])
         return found.ravel()
 
@@ -141,10 +141,10 @@ class Policy:
 
     def values(self, paid: list[list[float]], discount: float) -> dict[Sentence, float]:
         """Compute the value of every state where word t of response i is paid `paid[i][t]`."""
-        places = self.words.states
+        places = self.space.states
         total = dict.fromkeys(places, 0.0)
         mass = dict.fromkeys(places, 0.0)
-        for i, words in enumerate(self.words.sentences):
+        for i, words in enumerate(self.space.sentences):
             later = 0.0
             for t in range(len(words) - 1, -1, -1):
                 later = paid[i][t] + discount * later
@@ -153,5 +153,5 @@ class Policy:
         return {s: total[s] / mass[s] for s in places}
 
 
-BANDIT = Words("one action", 6, 1, False, 11)
-TOKENS = Words("two tokens", 3, 2, True, 21)
+BANDIT = ResponseSpace("one action", 6, 1, False, 11)
+TOKENS = ResponseSpace("two tokens", 3, 2, True, 21)

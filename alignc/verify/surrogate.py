@@ -32,7 +32,7 @@ from alignc.graph.nodes import (
 )
 from alignc.graph.rewrite import inputs, substitute
 from alignc.lower.loss import TermLoss, alone
-from alignc.verify.response_space import Policy, Words
+from alignc.verify.response_space import Policy, ResponseSpace
 from alignc.verify.returns import Tokens, group_advantages, paid
 from alignc.verify.toy import HELD, Array, held_still
 
@@ -56,13 +56,13 @@ def win_rates_of(old: Policy, rewards: tuple[float, ...]) -> list[float]:
 class Groups:
     """Every group of k responses that may be drawn, and its probability; their order means nothing."""
 
-    words: Words
+    space: ResponseSpace
     size: int
 
     @cached_property
     def members(self) -> list[Group]:
         """List the groups."""
-        return list(itertools.combinations_with_replacement(range(len(self.words.sentences)), self.size))
+        return list(itertools.combinations_with_replacement(range(len(self.space.sentences)), self.size))
 
     def law(self, old: Policy) -> Array:
         """Compute each group's probability."""
@@ -79,8 +79,8 @@ class Surrogate:
     def __init__(
         self, term: TermLoss, groups: Groups, *, critic: float = 0.0, rewards: tuple[float, ...] | None = None
     ) -> None:
-        self.term, self.groups, self.words = term, groups, groups.words
-        self.critic, self.rewards = critic, groups.words.rewards if rewards is None else rewards
+        self.term, self.groups, self.space = term, groups, groups.space
+        self.critic, self.rewards = critic, groups.space.rewards if rewards is None else rewards
         batch = [n for n in walk(term.value) if _of_batch(n)]
         self.shared: dict[Node, Node] = {
             n: Column(f"shared {i}", None, n.type.unit) for i, n in enumerate(batch)
@@ -92,7 +92,7 @@ class Surrogate:
     def gradient(self, policy: Policy, old: Policy) -> Array:
         """Compute the expected gradient in the policy's logits, on responses of the old policy."""
         law = self.groups.law(old)
-        total = np.zeros(self.words.size)
+        total = np.zeros(self.space.size)
         for leaf, slope in self.slopes.items():
             found = evaluate(slope, self._given(slope, policy, old, policy))
             for weight, group, values in zip(law, self.groups.members, _spread(found, len(law)), strict=True):
@@ -102,9 +102,9 @@ class Surrogate:
 
     def _collected(self, leaf: Node, policy: Policy, member: int, value: Any) -> Array:
         """Carry the coefficients of a response's words, of log π or of the states' divergence, to the logits."""
-        coefficients = [float(c) for c in _spread(value, len(self.words.sentences[member]))]
+        coefficients = [float(c) for c in _spread(value, len(self.space.sentences[member]))]
         if leaf is APART:
-            return policy.apart_slopes(self.words.reference, member, coefficients)
+            return policy.apart_slopes(self.space.reference, member, coefficients)
         return policy.scores(member, coefficients)
 
     def value(self, policy: Policy, old: Policy, held: Policy) -> float:
@@ -126,14 +126,14 @@ class Surrogate:
         return given
 
     def _leaf(self, node: Node, models: dict[str, Policy], old: Policy) -> Any:
-        members, sentences = self.groups.members, self.words.sentences
+        members, sentences = self.groups.members, self.space.sentences
         if is_divergence(node):
             who = models[node.model] if isinstance(node, Output) else old
-            apart = who.apart(self.words.reference)
+            apart = who.apart(self.space.reference)
             return [[apart[i] for i in g] for g in members]
         match node:
             case Logp(model=model):
-                tokens = models.get(model, self.words.reference).tokens
+                tokens = models.get(model, self.space.reference).tokens
                 return [[tokens[i] for i in g] for g in members]
             case Length():
                 return [[float(len(sentences[i])) for i in g] for g in members]
@@ -164,7 +164,7 @@ class Surrogate:
         states = old.values(amounts, how.discount)
         noise = np.random.default_rng(5).uniform(-1, 1, len(states))
         wrong = {s: v + self.critic * float(e) for (s, v), e in zip(states.items(), noise, strict=True)}
-        values = [[wrong[s[:t]] for t in range(len(s))] for s in self.words.sentences]
+        values = [[wrong[s[:t]] for t in range(len(s))] for s in self.space.sentences]
         return [
             group_advantages(how, [amounts[i] for i in g], [values[i] for i in g])
             for g in self.groups.members
@@ -172,15 +172,15 @@ class Surrogate:
 
     def _amounts(self, old: Policy) -> Tokens:
         """List what every response is paid, word by word: its reward, less the penalty."""
-        how, sentences = self.term.advantage, self.words.sentences
+        how, sentences = self.term.advantage, self.space.sentences
         assert how is not None
         worth = list(self.rewards) if how.reward == "reward" else win_rates_of(old, self.rewards)
         penalty: list[Any] = [None] * len(sentences)
         if how.penalty is not None:
             logs: dict[str, Tokens] = {ROLLOUT: old.tokens}
-            given: dict[Node, Any] = {n: [logs.get(n.model, self.words.reference.tokens)] for n in inputs(how.penalty)
+            given: dict[Node, Any] = {n: [logs.get(n.model, self.space.reference.tokens)] for n in inputs(how.penalty)
                      if isinstance(n, Logp)}  # fmt: skip
-            given |= {n: [old.apart(self.words.reference)] for n in inputs(how.penalty) if is_divergence(n)}
+            given |= {n: [old.apart(self.space.reference)] for n in inputs(how.penalty) if is_divergence(n)}
             penalty = _spread(_spread(evaluate(how.penalty, given), 1)[0], len(sentences))
         return [paid(w, len(s), p) for w, s, p in zip(worth, sentences, penalty, strict=True)]
 

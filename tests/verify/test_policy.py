@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 import torch
 
+from alignc.contract import needs
 from alignc.lower.loss import Advantage
 from alignc.runtime.rollout.advantage import advantages
 from alignc.verify import policy as module
 from alignc.verify import verify
 from alignc.verify.policy import ascends, policy_gradients
-from alignc.verify.policy_claims import NOTHING, Setting, said
+from alignc.verify.policy_claims import NOTHING, Setting, claimed_divergence
 from alignc.verify.policy_claims import settings as settings_of
 from alignc.verify.policy_optimum import goal, policy_optimum
 from alignc.verify.response_space import BANDIT, TOKENS
@@ -28,7 +29,7 @@ KL = {"estimator": "k1", "placement": "reward", "beta": 0.3}
 
 def settings(k: int = 2, **axes: Any) -> dict[str, Setting]:
     spec, loss = term(k, **axes)
-    return {s.words.name: s for s in settings_of(spec, loss)}
+    return {s.space.name: s for s in settings_of(spec, loss)}
 
 
 # ---- advantages -----------------------------------------------------------------------------------------------
@@ -63,8 +64,7 @@ def test_the_runtime_computes_the_same(baseline: dict[str, Any], whiten: bool) -
     plain = group_advantages(how, amounts, values)
     padded = [torch.tensor([[[*row, *[0.0] * (3 - len(row))] for row in x]], dtype=torch.float64)
               for x in (penalties, values, [[1.0] * n for n in lengths])]  # fmt: skip
-    plan = {"reward": "reward", "penalty": True, "granularity": "token", "baseline": baseline, "discount": 0.9,
-            "gae_lambda": 0.8, "whiten": whiten}  # fmt: skip
+    plan = needs.Advantage("reward", True, "token", needs.baseline_from(baseline), 0.9, 0.8, whiten)
     reward = torch.tensor([rewards], dtype=torch.float64)
     found = advantages(plan, reward=reward, penalty=padded[0], value=padded[1], mask=padded[2].bool())[
         "advantage"
@@ -168,7 +168,7 @@ def test_random_combinations_are_what_is_said() -> None:
         setting = settings(2, **axes)["two tokens"]
         claims = [module._derived(setting), module._first_step(setting)]
         assert [c for c in claims if not c.holds] == [], axes
-        tried += said(setting)[0] is not None
+        tried += claimed_divergence(setting)[0] is not None
     assert 3 < tried < 20  # both kinds of verdict
 
 
@@ -176,7 +176,7 @@ def test_a_wrong_statement_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     setting = settings(2, baseline="leave_one_out", kl=KL)["one action"]
     assert module._first_step(setting).holds
     for wrong in ((NOTHING, ""), ("KL(ref‖π)", ""), (None, "bias")):
-        monkeypatch.setattr(module, "said", lambda s, w=wrong: w)
+        monkeypatch.setattr(module, "claimed_divergence", lambda s, w=wrong: w)
         assert module._first_step(setting).holds is False
 
 

@@ -13,7 +13,7 @@ from alignc.api import explain, validate
 from alignc.theory.soundness import CODES
 from alignc.verify.observe import multiple, observed_kind
 from alignc.verify.policy import fitted
-from alignc.verify.response_space import BANDIT, TOKENS, Words
+from alignc.verify.response_space import BANDIT, TOKENS, ResponseSpace
 from alignc.verify.surrogate import Groups, Surrogate
 from alignc.verify.toy import Array, Toy
 
@@ -25,11 +25,11 @@ USEFUL = {"kl", "reverse", "variation", "convex", "nonconvex"}
 AXES = {"baseline": "none", "surrogate": "importance", "ratio": "token", "aggregation": "sequence_mean"}
 
 
-def pull(estimator: str, placement: str, granularity: str, words: Words) -> Surrogate:
+def pull(estimator: str, placement: str, granularity: str, space: ResponseSpace) -> Surrogate:
     """Compile the policy gradient, and let every reward be 0: what is left is the pull."""
     kl = {"estimator": estimator, "placement": placement, "granularity": granularity, "beta": 1.0}
     _, loss = term(1, **AXES, kl=kl)
-    return Surrogate(loss.terms[0], Groups(words, 1), rewards=(0.0,) * len(words.sentences))
+    return Surrogate(loss.terms[0], Groups(space, 1), rewards=(0.0,) * len(space.sentences))
 
 
 def observed(estimator: str, placement: str, granularity: str) -> set[str]:

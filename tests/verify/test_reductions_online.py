@@ -13,7 +13,7 @@ import pytest
 from alignc.api import lowered
 from alignc.lower.loss import Loss
 from alignc.verify.objectives import TOY
-from alignc.verify.response_space import BANDIT, TOKENS, Policy, Words
+from alignc.verify.response_space import BANDIT, TOKENS, Policy, ResponseSpace
 from alignc.verify.rows import rows_of_data, win_rates
 from alignc.verify.surrogate import Groups, Surrogate
 from alignc.verify.toy import Expected, Toy, log_softmax
@@ -28,8 +28,8 @@ def flat(values: list[Any]) -> list[float]:
     return [v for row in values for v in (row if isinstance(row, list) else [row])]
 
 
-def expected(loss: Loss, words: Words, k: int, policy: Policy) -> np.ndarray:
-    return Surrogate(loss.terms[0], Groups(words, k)).gradient(policy, policy)
+def expected(loss: Loss, space: ResponseSpace, k: int, policy: Policy) -> np.ndarray:
+    return Surrogate(loss.terms[0], Groups(space, k)).gradient(policy, policy)
 
 
 def scaled(values: list[Any], factor: float) -> list[float]:
