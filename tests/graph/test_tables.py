@@ -11,6 +11,7 @@ import pytest
 
 import alignc
 from alignc.api import lowered
+from alignc.contract.kinds import KINDS
 from alignc.contract.models import INITIAL, MODELS, POLICY, ModelName, anchors, is_other, other_name
 from alignc.contract.outputs import OUTPUTS, Quantity
 from alignc.contract.responses import GROUP, PAIR, RESPONSES, SINGLE, Response, in_order
@@ -26,7 +27,6 @@ from alignc.printers.torch import Printer
 from alignc.spec.axes import Score
 from alignc.spec.objective import KLTerm, Likelihood, Pointwise
 from alignc.spec.scores import SCORES, ScoreKind
-from alignc.spec.views import RESPONSES as BY_KIND
 
 PACKAGE = Path(alignc.__file__).parent
 EXAMPLES = PACKAGE.parent / "examples"
@@ -37,7 +37,7 @@ EXAMPLES = PACKAGE.parent / "examples"
 
 def test_there_is_a_row_for_each_response() -> None:
     assert list(RESPONSES) == list(Response)
-    assert {name for names in BY_KIND.values() for name in names} <= set(Response)
+    assert {name for row in KINDS.values() for name in row.responses} <= set(Response)
     assert set(PAIR) | set(SINGLE) | set(GROUP) <= set(Response)
     for term in (Likelihood, KLTerm, Pointwise):
         assert set(get_args(term.model_fields["on"].annotation)) <= set(Response)
