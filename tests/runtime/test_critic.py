@@ -163,7 +163,7 @@ def test_a_critic_of_fewer_tokens_is_refused(tmp_path: Path):
         )
     )
     other.save_pretrained(tmp_path / "small")
-    with pytest.raises(Failure, match="the critic knows 9 tokens"):
+    with pytest.raises(Failure, match="the critic has 9 tokens"):
         initial_model(job(tmp_path, {"kind": "model", "path": str(tmp_path / "small")}), ByT5Tokenizer())
 
 

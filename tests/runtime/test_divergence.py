@@ -134,7 +134,7 @@ def test_a_reference_with_other_words_is_refused():
     policy, other = model(), model()
     other.resize_token_embeddings(15)
     same_words(policy, model())
-    with pytest.raises(Failure, match="12 words and its reference among 15") as caught:
+    with pytest.raises(Failure, match="12 tokens in its vocabulary, but its reference has 15") as caught:
         same_words(policy, other)
     assert caught.value.code == "E607"
 

@@ -149,7 +149,7 @@ def test_a_folder_in_use_stays(full: Path, tmp_path: Path):
     assert not (target / "mine.txt").exists()
     (tmp_path / "home").mkdir()
     (tmp_path / "home" / "thesis.tex").write_text("kept")
-    with pytest.raises(Failure, match="something else than a model"):
+    with pytest.raises(Failure, match="does not hold a model"):
         export(source, Wanted(tmp_path / "home", overwrite=True))
     for own in (full, full / "model", full.parent, full / "model" / "below"):
         with pytest.raises(Failure, match="holds the run itself"):

@@ -38,19 +38,19 @@ def test_a_row_is_named(value: float):
     assert caught.value.exit_code == 4
     assert "step 7" in caught.value.message
     assert str(value) in caught.value.message
-    assert caught.value.why == "it comes from pairs.jsonl:2"
+    assert caught.value.why == "the cause is in pairs.jsonl:2"
 
 
 def test_a_bad_share_of_good_rows_names_its_micro_batch():
     with pytest.raises(Failure) as caught:
         check_finite({"loss": math.inf}, 1.0, [evidence(None, math.inf)], 7, WORLD)
-    assert caught.value.why == "it comes from pairs.jsonl:1, pairs.jsonl:2"
+    assert caught.value.why == "the cause is in pairs.jsonl:1, pairs.jsonl:2"
 
 
 def test_a_bad_gradient_names_the_steps_rows():
     with pytest.raises(Failure, match="gradient norm is nan") as caught:
         check_finite({"loss": 1.0}, math.nan, [evidence(None, 1.0)], 7, WORLD)
-    assert caught.value.why == "the step took pairs.jsonl:1, pairs.jsonl:2"
+    assert caught.value.why == "the step used pairs.jsonl:1, pairs.jsonl:2"
 
 
 def test_many_names_are_counted():

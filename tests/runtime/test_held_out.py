@@ -83,5 +83,5 @@ def test_an_online_run_answers_its_held_out_prompts():
 
 
 def test_without_rows_held_out_there_is_nothing_to_ask():
-    with pytest.raises(Failure, match="holds no rows out"):
+    with pytest.raises(Failure, match="has no held-out rows"):
         held_out_metrics(finished((DPO % (42, "run")).replace(", eval: {source: held.jsonl}", ""), "run"))

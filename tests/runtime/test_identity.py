@@ -55,7 +55,7 @@ def test_the_loss_counts(tmp_path: Path):
     (tmp_path / "job.json").write_text(json.dumps(before))
     with pytest.raises(Failure, match="E603") as raised:
         require_same(tmp_path, identity_of(job))
-    assert raised.value.why == "changed since: loss.py"
+    assert raised.value.why == "these settings have changed: loss.py"
 
 
 def test_checkpoints_of_another_job_are_refused(forks: Forks, tmp_path: Path):
@@ -68,7 +68,7 @@ def test_checkpoints_of_another_job_are_refused(forks: Forks, tmp_path: Path):
     assert forks.run(script, "--resume")["status"] == 3
     (found,) = json.loads((tmp_path / "run" / "status.json").read_text())["diagnostics"]
     assert found["code"] == "E603"
-    assert found["why"] == "changed since: train.max_steps, train.seed"
+    assert found["why"] == "these settings have changed: train.max_steps, train.seed"
     assert "output_dir" in found["help"]
     assert {p: p.read_bytes() for p in kept} == kept
     make(tmp_path, max_steps=2, save_total_limit=1)
@@ -87,4 +87,4 @@ def test_a_checkpoint_without_an_identity_is_refused(forks: Forks, tmp_path: Pat
     (folder / "job.json").unlink()
     assert forks.run(script, "--resume")["status"] == 3
     (found,) = json.loads((tmp_path / "run" / "status.json").read_text())["diagnostics"]
-    assert (found["code"], found["why"]) == ("E603", "it does not say which job it is of")
+    assert (found["code"], found["why"]) == ("E603", "the checkpoint does not name its job")

@@ -94,20 +94,22 @@ def refuse_target(source: Trained, target: Path, overwrite: bool) -> None:
     """Refuse (E603) a folder in use, or with `overwrite` one whose loss would be more than an older model's."""
     within = target.resolve() == source.run.resolve() or target.resolve() in source.folder.resolve().parents
     if within or source.folder.resolve() in (target.resolve(), *target.resolve().parents):
-        raise in_use(target, "holds the run itself", "name another folder")
+        raise in_use(target, "holds the run itself", "choose another folder")
     if not target.exists() or (target.is_dir() and not any(target.iterdir())):
         return
     if not overwrite:
         raise in_use(
-            target, "is not empty", "name another folder, or replace the model in it with --overwrite"
+            target, "is not empty", "choose another folder, or replace the model in it with --overwrite"
         )
     if not any((target / name).is_file() for name in MODEL_FILES):
-        raise in_use(target, "holds something else than a model", "name another folder, or clear it yourself")
+        raise in_use(target, "does not hold a model", "choose another folder, or empty this folder yourself")
 
 
 def in_use(target: Path, what: str, help_: str) -> Failure:
     """Say that a folder cannot be written over."""
-    return Failure("E603", f"`{target}` {what}", why="it would be lost", help=help_, file=str(target))
+    return Failure(
+        "E603", f"`{target}` {what}", why="its content would be lost", help=help_, file=str(target)
+    )
 
 
 def put(aside: Path, target: Path) -> None:

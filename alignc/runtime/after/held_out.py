@@ -78,7 +78,7 @@ def held_out_metrics(output: Path, *, limit: int | None = None) -> dict[str, flo
         with run.resources:
             found = evaluated(context, model, loss, Path(aside))
     if not found:
-        message = f"the spec of `{output}` holds no rows out"
+        message = f"the spec of `{output}` has no held-out rows"
         raise Failure("E707", message, help="set `data.eval`, or give --pairs or --prompts")
     return found
 

@@ -62,9 +62,9 @@ def placed(path: Path) -> tuple[Path, str | None]:
     for run, step in places:
         if (run / JOB).is_file():
             return run, step
-    why = "a run's folder holds `job/job.json`; it is the spec's `output_dir`"
+    why = "the folder of a run holds `job/job.json`; this folder is the `output_dir` of the spec"
     help_ = "name the folder of a run, or its spec"
-    raise Failure("E008", f"no run in `{path}`", why=why, help=help_, file=str(path), exit_code=1)
+    raise Failure("E008", f"there is no run in `{path}`", why=why, help=help_, file=str(path), exit_code=1)
 
 
 def final(run: Path) -> tuple[Path, int]:
@@ -73,9 +73,9 @@ def final(run: Path) -> tuple[Path, int]:
     if status.get("finished") is not True or not (run / "model").is_dir():
         raise Failure(
             "E604",
-            f"the run in `{run}` has not come to its end",
-            why="its final model is written when it does",
-            help="go on with `alignc run SPEC --resume`, or take a checkpoint: `--checkpoint last`",
+            f"the run in `{run}` has not finished",
+            why="a run writes its final model at its end",
+            help="continue with `alignc run SPEC --resume`, or choose a checkpoint: `--checkpoint last`",
             file=str(run),
         )
     best = best_step(run)
@@ -88,19 +88,25 @@ def checkpoint(run: Path, wanted: str) -> Path:
     steps = [step for step, _ in saved(root)]
     asked = best_step(run) if wanted == "best" else steps[0] if wanted == "last" and steps else wanted
     if asked is None:
-        why = "a best one is chosen by `train.metric_for_best_model`, at evaluations"
-        help_ = "set it, or pass `--checkpoint last`"
+        why = "evaluations choose the best checkpoint by `train.metric_for_best_model`"
+        help_ = "set `train.metric_for_best_model`, or pass `--checkpoint last`"
         raise Failure("E008", "this run has no best checkpoint", why=why, help=help_, exit_code=1)
     folder = root / f"step-{asked}"
     if not folder.is_dir():
-        there = f"there are: {', '.join(map(str, sorted(steps)))}" if steps else "there is none"
+        there = (
+            f"the checkpoints are: {', '.join(map(str, sorted(steps)))}"
+            if steps
+            else "there is no checkpoint"
+        )
         missing = "no checkpoint" if asked == "last" else f"no checkpoint of step {asked}"
         help_ = (
-            "pass one of these steps, or last" if steps else "`train.save_steps` says when they are written"
+            "pass one of these steps, or `last`"
+            if steps
+            else "`train.save_steps` sets when checkpoints are written"
         )
         raise Failure("E008", f"{missing} in `{run}`", why=there, help=help_, file=str(root), exit_code=1)
     if problem := damage(folder):
-        raise Failure("E805", f"the checkpoint `{folder.name}` is not whole: {problem}", file=str(folder))
+        raise Failure("E805", f"the checkpoint `{folder.name}` is not complete: {problem}", file=str(folder))
     return folder
 
 

@@ -73,7 +73,7 @@ class Fields:
         """Return a list that is not empty."""
         found = self.value(name)
         if not isinstance(found, list) or not found:
-            raise self.wrong(name, f"is {kind_of(found)}, not a list with something in it")
+            raise self.wrong(name, f"is {kind_of(found)}, not a list with at least one item")
         return found
 
     def number(self, name: str) -> float:
@@ -103,7 +103,7 @@ class Fields:
         there = ", ".join(f"`{key}`" for key in self.row.fields) or "none"
         message = f"there is no column {shown}; the columns are {there}"
         return self.row.failure(
-            "E701", message, f"say where it is: `columns: {{{name}: {self._guess(name)}}}`"
+            "E701", message, f"name the column: `columns: {{{name}: {self._guess(name)}}}`"
         )
 
     def _guess(self, name: str) -> str:
@@ -115,7 +115,7 @@ class Fields:
         try:
             text.encode("utf-8")
         except UnicodeEncodeError:
-            raise self.wrong(name, "holds half a surrogate pair, which is no character") from None
+            raise self.wrong(name, "contains half of a surrogate pair, which is not a character") from None
         return text
 
 

@@ -123,8 +123,8 @@ def _one_part_is_empty(count: int, held: int, fraction: float, source: str) -> F
     return Failure(
         "E707",
         f"`data.eval.fraction: {fraction:g}` of {whole} leaves no row {which}",
-        why="each row is held out or not by a draw of its own, so that a small share of few rows may be none",
-        help=f"{few} `data.eval.fraction`, add rows, or give held-out rows of their own: `eval: {{source: FILE}}`",
+        why="a random draw decides for each row whether it is held out; a small share of few rows may be empty",
+        help=f"{few} `data.eval.fraction`, add rows, or give held-out rows in a file: `eval: {{source: FILE}}`",
         file=source,
     )
 

@@ -89,7 +89,7 @@ def _scored(fields: Fields, settings: DataSettings) -> Parsed:
     name = "win_rates" if fields.has("win_rates") and not fields.has("rewards") else "rewards"
     scores = _scores(fields, name, len(responses))
     if max(scores) == min(scores):
-        raise fields.wrong(name, "are all equal, so no response is the better one")
+        raise fields.wrong(name, "are all equal, so no response is better than another")
     best, worst = scores.index(max(scores)), scores.index(min(scores))
     known = {"reward/chosen": scores[best], "reward/rejected": scores[worst]}
     return Parsed(prompt, (responses[best], responses[worst]), {n: known[n] for n in settings.needed})
@@ -127,7 +127,7 @@ def _answers(fields: Fields, values: list[tuple[str, Any]]) -> tuple[Text, tuple
 def _prompt(fields: Fields) -> Text:
     prompt = _not_empty(fields, "prompt", fields.text("prompt"))
     if not isinstance(prompt, str) and prompt[-1]["role"] == "assistant":
-        raise fields.wrong("prompt", "ends with the assistant's turn, which belongs to the response")
+        raise fields.wrong("prompt", "ends with a turn of the assistant, which belongs to the response")
     return prompt
 
 
@@ -152,7 +152,7 @@ def _assistant_only(fields: Fields, name: str, reply: Chat) -> Chat:
     if not reply:
         raise fields.row.failure("E704", f"`{name}` has no turn after the prompt")
     if reply[0]["role"] != "assistant" or reply[-1]["role"] != "assistant":
-        raise fields.wrong(name, "must begin and end with the assistant's turn once the prompt is taken off")
+        raise fields.wrong(name, "must begin and end with a turn of the assistant after the prompt")
     return reply
 
 
@@ -163,9 +163,9 @@ def _split_conversation(fields: Fields, name: str) -> Parsed:
         raise fields.wrong(name, "is a string, not a list of messages")
     start = answer_start(chat)
     if start == len(chat):
-        raise fields.row.failure("E704", f"`{name}` does not end with an assistant's turn")
+        raise fields.row.failure("E704", f"`{name}` does not end with a turn of the assistant")
     if start == 0:
-        raise fields.row.failure("E704", f"`{name}` has no turn before the assistant's")
+        raise fields.row.failure("E704", f"`{name}` has no turn before the turn of the assistant")
     return Parsed(chat[:start], (_not_empty(fields, name, chat[start:]),))
 
 
@@ -198,8 +198,8 @@ def _implicit_text(fields: Fields, chosen: str, rejected: str) -> tuple[Text, tu
 def _no_prompt(fields: Fields) -> Failure:
     return fields.row.failure(
         "E704",
-        "`chosen` and `rejected` share no beginning, so there is no prompt",
-        "give a `prompt` column, or map one: `columns: {prompt: COLUMN}`",
+        "`chosen` and `rejected` have no common beginning, so there is no prompt",
+        "add a `prompt` column, or name yours: `columns: {prompt: COLUMN}`",
     )
 
 

@@ -28,7 +28,7 @@ def judge(counts: Counts, refused: tuple[Failure, ...], settings: DataSettings) 
     if counts.refused > _allowed(settings, counts.rows):
         raise _too_many_refused(refused, counts.rows, settings)
     if not counts.kept:
-        raise Failure("E707", f"no rows are left of {counts.rows}", file=settings.source, causes=refused)
+        raise Failure("E707", f"none of the {counts.rows} rows is left", file=settings.source, causes=refused)
     if counts.completions_cut > settings.max_cut * counts.kept:
         raise _too_many_cut(counts, settings)
 
@@ -60,7 +60,7 @@ def _too_many_refused(refused: tuple[Failure, ...], rows: int, settings: DataSet
     return Failure(
         "E706",
         f"{len(refused)} of {rows} {are} refused; `data.max_refused` allows {settings.max_refused:g}",
-        help=f"mend the rows, allow them with `data.max_refused: {len(refused)}`, "
+        help=f"correct the rows, allow them with `data.max_refused: {len(refused)}`, "
         "or set them aside with `data.on_bad_row: quarantine`",
         file=settings.source,
         causes=refused,
@@ -74,7 +74,7 @@ def _too_many_cut(counts: Counts, settings: DataSettings) -> Failure:
         "E705",
         f"{counts.completions_cut} of {counts.kept} {rows} ({share:.1%}) {have} a completion that does not fit "
         f"`train.max_length: {settings.max_length}`; `data.max_cut` allows {settings.max_cut:.1%}",
-        why="a cut completion has no EOS: what is learned from it is not to stop",
-        help="raise `train.max_length` (`alignc data` shows how long the rows are), or `data.max_cut`",
+        why="a cut completion has no EOS, so the policy would learn not to stop",
+        help="raise `train.max_length` (`alignc data` shows the lengths of the rows), or `data.max_cut`",
         file=settings.source,
     )

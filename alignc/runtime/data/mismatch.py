@@ -22,7 +22,9 @@ def with_mismatched(examples: Sequence[Example], seed: int, max_length: int | No
     Failure E707 for a single row.
     """
     if len(examples) == 1:
-        raise Failure("E707", "a reference point needs completions of other rows, and there is one row")
+        raise Failure(
+            "E707", "the reference point needs completions of other rows, but there is only one row"
+        )
     order = permutation(len(examples), derive(seed, "mismatched"))
     partner = np.empty(len(examples), dtype=np.int64)
     partner[order] = np.roll(order, -1)

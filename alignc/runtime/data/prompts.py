@@ -75,7 +75,7 @@ def _no_room(room: int, max_length: int) -> Failure:
     return Failure(
         "E705",
         f"`data.max_new_tokens: {room}` leaves no token of `train.max_length: {max_length}` for the prompt",
-        why="prompt and completion together must fit the length",
+        why="prompt and completion together must fit into `max_length`",
         help=f"raise `train.max_length` above {room}, or lower `data.max_new_tokens`",
     )
 

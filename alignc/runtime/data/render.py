@@ -41,8 +41,8 @@ def read_template(path: str | None) -> str | None:
     except (OSError, UnicodeDecodeError) as error:
         raise Failure(
             "E709",
-            f"the chat template can't be read: {error}",
-            why="`data.chat_template` names a text file in UTF-8",
+            f"the chat template cannot be read: {error}",
+            why="`data.chat_template` must name a text file in UTF-8",
             help="correct the path, or save the file as UTF-8",
             file=path,
         ) from error
@@ -60,8 +60,8 @@ def render(row: Row, parsed: Parsed, tokenizer: Any, template: str | None = None
     if template is None and tokenizer.chat_template is None:
         raise Failure(
             "E709",
-            "the rows are conversations, and the tokenizer has no chat template",
-            help="name one with `data.chat_template: FILE`, or take the model's instruct version",
+            "the rows are conversations, but the tokenizer has no chat template",
+            help="name a template with `data.chat_template: FILE`, or use the instruct version of the model",
         )
     apply = partial(_apply, row, tokenizer, tools=parsed.tools, chat_template=template)
     written = apply(prompt, add_generation_prompt=True)
@@ -84,8 +84,8 @@ def _apply(row: Row, tokenizer: Any, chat: Chat, **options: Any) -> str:
         raise Failure(
             "E709",
             f"the chat template is not valid Jinja: {error}",
-            why="conversations become text through a Jinja template, and this one does not compile",
-            help="mend the template at the line that is named, or leave `data.chat_template` out for the model's",
+            why="a Jinja template turns conversations into text, and this template does not compile",
+            help="correct the template at the given line, or delete `data.chat_template` to use that of the model",
         ) from error
     except (TemplateError, TypeError, ValueError, KeyError) as error:
         raise row.failure("E702", f"the chat template refuses the conversation: {error}") from error
@@ -99,4 +99,4 @@ def _trim(whole: str, eos: str) -> str:
 def _check_same_prompt(row: Row, bare: str, wholes: list[str]) -> None:
     if all(whole.startswith(bare) for whole in wholes):
         return  # only the generation prompt differs (an opening <think>, say): split where they part
-    raise row.failure("E708", "the chat template writes the prompt differently once an answer follows")
+    raise row.failure("E708", "the chat template writes the prompt differently if a response follows")

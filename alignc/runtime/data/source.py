@@ -46,9 +46,9 @@ def _read_file(path: Path) -> Iterator[Row | Failure]:
         reason = error.strerror or str(error)
         raise Failure(
             "E703",
-            f"`{path}` can't be read: {reason}",
-            why="the file system does not give the file",
-            help="correct `data.source`, or the file's permissions",
+            f"`{path}` cannot be read: {reason}",
+            why="the file system refused to open the file",
+            help="correct `data.source`, or the permissions of the file",
             file=str(path),
         ) from error
 
@@ -56,12 +56,12 @@ def _read_file(path: Path) -> Iterator[Row | Failure]:
 def _unknown_suffix(path: Path) -> Failure:
     known = ", ".join(sorted(_READERS))
     lines = (
-        "write one object a line, as JSON Lines, and name the file `.jsonl`: `jq -c '.[]' A.json > A.jsonl`"
+        "write one object per line (JSON Lines) and use the suffix `.jsonl`: `jq -c '.[]' A.json > A.jsonl`"
     )
     return Failure(
         "E703",
-        f"`{path.name}` is none of {known}",
-        why="the suffix decides how a file is read, and rows are read one by one",
+        f"`{path.name}` has none of the suffixes {known}",
+        why="the suffix of a file decides its format",
         help=lines if path.suffix.lower() == ".json" else "convert the file to JSON Lines, CSV or parquet",
         file=str(path),
     )
@@ -90,8 +90,8 @@ def _check_commas(header: Sequence[str], path: Path) -> None:
     if len(header) == 1 and mark:
         raise Failure(
             "E703",
-            f"the columns of `{path.name}` are parted by {mark}, not by commas",
-            why="cells of a CSV file end at commas, so that this header would be one long name",
+            f"the columns of `{path.name}` are separated by {mark}, not by commas",
+            why="commas separate the cells of a CSV file, so this header would be one long name",
             help="save the file with commas, or as JSON Lines",
             file=str(path),
             line=1,
@@ -101,7 +101,11 @@ def _check_commas(header: Sequence[str], path: Path) -> None:
 def _csv_row(header: Sequence[str], cells: Sequence[str], file: str, line: int) -> Row | Failure:
     if len(cells) != len(header):
         return Failure(
-            "E703", f"{len(cells)} cells under {len(header)} columns", file=file, line=line, column=1
+            "E703",
+            f"the row has {len(cells)} cells, but the header has {len(header)} columns",
+            file=file,
+            line=line,
+            column=1,
         )
     return Row(dict(zip(header, cells, strict=True)), file, line)
 
@@ -118,8 +122,8 @@ def _read_parquet(path: Path) -> Iterator[Row | Failure]:
         raise Failure(
             "E703",
             f"`{path.name}` is not parquet: {error}",
-            why="the suffix says parquet, and the content is something else, or only a part of it is there",
-            help="write or fetch the file again, or give it the suffix of what it holds",
+            why="the suffix is that of parquet, but the content is another format or is incomplete",
+            help="write or download the file again, or correct its suffix",
             file=str(path),
         ) from error
 
@@ -154,9 +158,11 @@ def _files_of_split(folder: Path, split: str) -> list[Path]:
     names = ", ".join(str(path.relative_to(folder)) for path in files) or "no data files"
     raise Failure(
         "E703",
-        f"no file of the split `{split}` in the folder; it holds {names}",
-        why="of a folder the JSON Lines, CSV and parquet files are read whose paths name the split",
-        help="set `data.split`, or name a file" if files else "correct `data.source`, or put the data there",
+        f"the folder has no file of the split `{split}`; its files are: {names}",
+        why="alignc reads the JSON Lines, CSV and parquet files whose path contains the name of the split",
+        help="set `data.split`, or name a file"
+        if files
+        else "correct `data.source`, or put the data into this folder",
         file=str(folder),
     )
 
@@ -170,14 +176,14 @@ def _read_saved(folder: Path, split: str) -> Iterator[Row]:
     except Exception as error:  # whatever the reader of a foreign folder runs into, the folder is the cause
         raise Failure(
             "E703",
-            f"the saved data set can't be read: {error}",
-            why="the folder says that `save_to_disk` wrote it, and a part is missing or damaged",
+            f"the saved data set cannot be read: {error}",
+            why="`save_to_disk` wrote this folder, but a part is missing or damaged",
             help="save the data set again",
             file=str(folder),
         ) from error
     if isinstance(saved, DatasetDict):
         if split not in saved:
-            message = f"no split `{split}` in the data set; it has {', '.join(saved)}"
+            message = f"the data set has no split `{split}`; its splits are {', '.join(saved)}"
             raise Failure("E703", message, file=str(folder), help="set `data.split`")
         saved = saved[split]
     return _numbered(saved, f"{folder.name}[{split}]")
@@ -197,13 +203,13 @@ def _read_hub(name: str, split: str) -> Iterator[Row]:
 def _hub_failure(name: str, split: str, error: Exception) -> Failure:
     reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
     if isinstance(error, ValueError) and not isinstance(error, OSError):
-        message = f"the data set `{name}` has no such rows: {reason}"
-        return Failure("E703", message, help=f"`data.split` is `{split}`; choose one that the data set has")
+        message = f"the data set `{name}` does not have these rows: {reason}"
+        return Failure("E703", message, help=f"`data.split` is `{split}`; choose a split of the data set")
     offline = os.environ.get("HF_HUB_OFFLINE") or os.environ.get("HF_DATASETS_OFFLINE")
     return Failure(
         "E601",
-        f"the data set `{name}` is neither on disk nor to be had from the hub: {reason}",
-        why="HF_HUB_OFFLINE forbids asking the hub" if offline else None,
+        f"the data set `{name}` is not on the disk, and the hub did not provide it: {reason}",
+        why="HF_HUB_OFFLINE forbids access to the hub" if offline else None,
         help="check the id and the network (HF_ENDPOINT, HTTPS_PROXY, HF_TOKEN for gated data), "
-        "or point `data.source` at a file: JSONL, CSV, parquet or a folder of them",
+        "or set `data.source` to a JSONL, CSV or parquet file, or to a folder of such files",
     )

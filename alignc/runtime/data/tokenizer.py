@@ -51,11 +51,11 @@ def _pretrained(name: str, model: Model) -> Any:
 
     local = Path(name).is_dir()
     if not local and Path(name).is_absolute():
-        help_ = "if another spec trains it, run that one first: `alignc run FIRST SECOND`"
+        help_ = "if another spec trains this model, run that spec first: `alignc run FIRST SECOND`"
         raise Failure(
             "E709",
             f"there is no folder `{name}` to read a tokenizer from",
-            why="a policy brings its tokenizer along, and its folder is not there yet, or no longer",
+            why="the tokenizer of a policy is in the folder of the policy, and this folder does not exist",
             help=help_,
         )
     reachable = local or offline_unless_reachable()
@@ -71,13 +71,13 @@ def _pretrained(name: str, model: Model) -> Any:
 def _trouble(name: str, local: bool, reachable: bool, error: Exception) -> Failure:
     reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
     if local:
-        return Failure("E709", f"the folder `{name}` holds no tokenizer that loads: {reason}")
+        return Failure("E709", f"the folder `{name}` holds no tokenizer that can be loaded: {reason}")
     return Failure(
         "E601",
-        f"the tokenizer of `{name}` is neither on disk nor to be had from the hub: {reason}",
-        why=None if reachable else "the hub can't be reached from here, or HF_HUB_OFFLINE forbids it",
+        f"the tokenizer of `{name}` is not on the disk, and the hub did not provide it: {reason}",
+        why=None if reachable else "the hub cannot be reached, or HF_HUB_OFFLINE forbids the access",
         help="check the id and the network (HF_ENDPOINT, HTTPS_PROXY, HF_TOKEN for gated models), "
-        "or name a local folder as `model.policy`",
+        "or set `model.policy` to a local folder",
     )
 
 

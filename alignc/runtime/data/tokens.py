@@ -39,7 +39,9 @@ class TokenRow:
 def specials_of(tokenizer: Any) -> Specials:
     """Read a tokenizer's special ids and whether it puts BOS before a text; raises E709 without EOS."""
     if tokenizer.eos_token_id is None:
-        raise Failure("E709", "the tokenizer has no EOS token, so no completion could learn to end")
+        raise Failure(
+            "E709", "the tokenizer has no EOS token, so the policy could not learn to end a completion"
+        )
     bos = tokenizer.bos_token_id
     begins = tokenizer("a")["input_ids"][:1]
     return Specials(bos, tokenizer.eos_token_id, adds_bos=bos is not None and begins == [bos])
@@ -75,8 +77,8 @@ def _token_row(
     if _bos_count(shared, specials) > 1 or any(_bos_count(reply, specials) for reply in replies):
         return row.failure(
             "E708",
-            "BOS stands there twice",
-            "the tokenizer or the chat template writes it already; take it out of the row's text",
+            "the text contains BOS twice",
+            "the tokenizer or the chat template already writes BOS; remove BOS from the text of the row",
         )
     return TokenRow(shared, tuple(_close(reply, specials) for reply in replies))
 

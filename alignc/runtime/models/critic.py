@@ -53,9 +53,9 @@ def with_critic(model: nn.Module, critic: Any) -> nn.Module:
     if own < other:
         raise Failure(
             "E607",
-            f"the critic knows {own} tokens, the policy {other}",
-            why="both read the same token ids",
-            help="name a critic with the policy's tokenizer, or `model.critic: {kind: head}`",
+            f"the critic has {own} tokens in its vocabulary, but the policy has {other}",
+            why="critic and policy read the same token ids",
+            help="choose a critic with the tokenizer of the policy, or set `model.critic: {kind: head}`",
         )
     setattr(base, CRITIC, critic)
     return model
@@ -79,7 +79,7 @@ def on_backbone(model: Any) -> nn.Module:
         raise Failure(
             "E607",
             f"transformers has no scalar head for {type(model).__name__}",
-            why="a critic of its own is a sequence classifier",
+            why="a separate critic must be a sequence classifier",
             help="set `model.critic: {kind: head}`",
         ) from problem
     setattr(critic, critic.base_model_prefix, model.base_model)

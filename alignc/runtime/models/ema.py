@@ -97,5 +97,5 @@ def read_kept(model: nn.Module, folder: Path) -> Kept:
         raise Failure("E805", f"cannot read the averaged weights: {problem}", file=str(path)) from problem
     own = policy_weights(model)
     if found.keys() != own.keys():
-        raise Failure("E805", "the averaged weights are those of another model", file=str(path))
+        raise Failure("E805", "the averaged weights belong to another model", file=str(path))
     return Kept({name: found[name].to(own[name].device, copy=True) for name in own})

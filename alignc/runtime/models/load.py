@@ -254,18 +254,18 @@ def trouble(source: str, problem: Exception, local: bool, reachable: bool) -> Fa
     return Failure(
         "E703",
         f"there is no folder `{source}` to read a model from",
-        help="if another spec trains it, run that one first: `alignc run FIRST SECOND`",
+        help="if another spec trains this model, run that spec first: `alignc run FIRST SECOND`",
     )
 
 
 def unknown_id(source: str, problem: Exception, reachable: bool) -> Failure:
     """Say that a model id cannot be fetched, and what to do."""
-    offline = "the hub can't be reached from here, and the local cache does not have it"
+    offline = "the hub cannot be reached, and the local cache does not hold the model"
     return Failure(
         "E601",
         f"cannot load the model `{source}`",
         why=first_line(problem) if reachable else offline,
-        help="check the name and the network, or fetch it elsewhere "
+        help="check the name and the network, or download the model on another machine "
         f"(`hf download {source} --local-dir DIR`) and set `model.policy` to that folder",
     )
 
@@ -276,7 +276,7 @@ def broken_folder(source: str, problem: Exception) -> Failure:
         "E703",
         f"cannot read a model from the folder `{source}`",
         why=first_line(problem),
-        help="it needs config.json and model.safetensors, as `save_pretrained` writes them",
+        help="the folder needs config.json and model.safetensors, as `save_pretrained` writes them",
         file=source,
     )
 

@@ -44,5 +44,5 @@ def _refused(code: str, message: str, key: str, name: str) -> Failure:
         code,
         message,
         help=f'start the job with `alignc run SPEC {flag}`, or with `[allow] {key} = ["{name}"]` in `alignc.toml`; '
-        f"started by hand it reads {ALLOWED}={name} from its environment",
+        f"a job that you start by hand reads {ALLOWED}={name} from its environment",
     )

@@ -26,7 +26,7 @@ def scores_of(answer: Any, count: int) -> list[float]:
     for index, value in enumerate(answer):
         if isinstance(value, bool) or not isinstance(value, int | float):
             shown = value if isinstance(value, str) else type(value).__name__
-            raise Trouble("E809", f"returned something else than a number, {shown}", index=index)
+            raise Trouble("E809", f"returned a value that is not a finite number: {shown}", index=index)
         if not finite(value):
             raise Trouble("E809", f"returned {value}, which is not finite", index=index)
     return [float(value) for value in answer]
@@ -37,7 +37,7 @@ def probabilities(answer: Any, count: int) -> list[float]:
     values = scores_of(answer, count)
     for index, value in enumerate(values):
         if not 0.0 <= value <= 1.0:
-            raise Trouble("E809", f"returned {value:g}, which is no probability", index=index)
+            raise Trouble("E809", f"returned {value:g}, which is not a probability", index=index)
     return values
 
 

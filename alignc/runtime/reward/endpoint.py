@@ -67,7 +67,7 @@ class Endpoint:
             except Again as reason:
                 last = str(reason)
         tries = "1 attempt" if not self.retries else f"{self.retries + 1} attempts"
-        raise Trouble("E807", f"could not be asked in {tries}", last)
+        raise Trouble("E807", f"could not be reached in {tries}", last)
 
     def post(self, body: bytes) -> bytes:
         """Send one request. Raises Again or Trouble."""
@@ -113,7 +113,7 @@ def read_scores(body: bytes, count: int) -> list[float]:
     try:
         answer = json.loads(body)
     except (ValueError, RecursionError):
-        raise Trouble("E809", "answered something else than JSON", repr(body[:80])) from None
+        raise Trouble("E809", "answered with a text that is not JSON", repr(body[:80])) from None
     if not isinstance(answer, dict) or "scores" not in answer:
         raise Trouble("E809", 'answered without the key "scores"', repr(body[:80]))
     return scores_of(answer["scores"], count)

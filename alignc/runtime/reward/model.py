@@ -68,7 +68,7 @@ class RewardModel:
         fitted = cut(tokens.prompt, tokens.responses, self.longest, self.specials.bos)
         if fitted.responses_cut:
             message = f"a response is longer than the reward model `{self.path}` reads ({sample.label})"
-            why = f"it has {len(tokens.responses[0])} tokens there; with the prompt {self.longest} are read"
+            why = f"it has {len(tokens.responses[0])} tokens there; the model reads {self.longest} with the prompt"
             raise Failure("E807", message, why=why, help="lower `data.max_new_tokens`")
         prompt, response = (np.array(ids, np.int32) for ids in (fitted.prompt, fitted.responses[0]))
         return Example(place, sample.origin, prompt, (response,), {})
@@ -115,8 +115,8 @@ def check_base(folder: Path) -> None:
     if config.is_file() and not json.loads(config.read_text(encoding="utf-8")).get("base_model_name_or_path"):
         raise Failure(
             "E612",
-            f"`{folder}` holds an adapter alone, and not the model that it is for",
-            why="it was trained on fresh weights (`policy: {init: …}`), which are saved nowhere",
+            f"`{folder}` holds only an adapter, without its base model",
+            why="the adapter was trained on new random weights (`policy: {init: …}`), which were not saved",
             help="train the reward model without `model.adapter`, or from a saved policy",
         )
 
@@ -139,9 +139,9 @@ def headless(path: str) -> Failure:
     """Say that a model has no head that was trained."""
     return Failure(
         "E612",
-        f"`{path}` is no reward model: it has no trained scalar head",
-        why="a language model predicts tokens; a head put on it now would score at random",
-        help="train one with the preset `reward_model`, and name its `{run: SPEC}` or its folder `model`",
+        f"`{path}` is not a reward model: it has no trained scalar head",
+        why="a language model predicts tokens; a new scalar head on it would give random scores",
+        help="train a reward model with the preset `reward_model`, and name `{run: SPEC}` or its folder `model`",
     )
 
 

@@ -55,9 +55,9 @@ def same_words(policy: nn.Module, reference: nn.Module) -> None:
     if sizes[0] != sizes[1]:
         raise Failure(
             "E607",
-            f"the policy chooses among {sizes[0]} words and its reference among {sizes[1]}",
-            why="`estimator: full` compares their probabilities word by word",
-            help="take a reference with the policy's vocabulary, or another estimator",
+            f"the policy has {sizes[0]} tokens in its vocabulary, but its reference has {sizes[1]}",
+            why="`estimator: full` compares the probabilities of both models for each token of the vocabulary",
+            help="choose a reference with the vocabulary of the policy, or another estimator",
         )
 
 

@@ -81,7 +81,7 @@ def leave_rollout(context: Context, left: int, seconds: float) -> None:
 
 def format_saved(step: int) -> str:
     """Name the last step that is safe on disk, for a run that ends in the midst of a rollout."""
-    again = "the rollout that was under way will be done again"
+    again = "the unfinished rollout will be repeated"
     return f"step {step} is saved, {again}" if step else f"no checkpoint was due yet, {again}"
 
 

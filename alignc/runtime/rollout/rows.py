@@ -40,7 +40,10 @@ def responses_of(plan: LossNeeds, place: int, answers: Answers, scores: AnswerSc
     """Pick a row's responses in the order that the plan names them."""
     if plan.convert == "demonstration":
         if answers.prompt.demonstration is None:
-            raise Failure("E701", f"{answers.prompt.origin} has no completion to compare samples with")
+            raise Failure(
+                "E701",
+                f"{answers.prompt.origin} has no completion, but the objective compares samples with it",
+            )
         return (answers.prompt.demonstration, answers.completions[0])
     if plan.convert == "best_worst":
         return tuple(answers.completions[at] for at in chosen(plan, place, scores))

@@ -29,9 +29,9 @@ def weights(logits: Tensor, temperature: float, top_p: float) -> Tensor:
 def _not_finite() -> Failure:
     return Failure(
         "E801",
-        "the policy's logits are not finite, so that no token can be drawn",
-        why="a step made the weights too large, or a number format is too narrow for them",
-        help="lower `train.learning_rate`, or choose `bfloat16` over `float16`",
+        "the logits of the policy are not finite, so no token can be sampled",
+        why="a step made the weights too large, or the number format is too narrow for the weights",
+        help="lower `train.learning_rate`, or choose `bfloat16` instead of `float16`",
     )
 
 

@@ -149,8 +149,8 @@ def _tokens(output: Any, sampling: Sampling) -> Tokens:
 def _not_installed() -> Failure:
     return Failure(
         "E602",
-        "`data.sampler: vllm` needs vLLM, which is not installed",
-        why="vLLM is an extra: it needs a GPU, and brings a torch of its own choice",
+        "`data.sampler: vllm` needs vLLM, but vLLM is not installed",
+        why="vLLM is an optional package: it needs a GPU, and installs its own version of torch",
         help="`pip install 'alignc[vllm]'`, or set `data.sampler: transformers`",
     )
 

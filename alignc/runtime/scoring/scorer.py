@@ -66,8 +66,8 @@ class Scorer(nn.Module):
             raise Failure(
                 "E607",
                 f"the LM head of {type(base).__name__} is a {type(head).__name__}, not a linear layer",
-                why="token log-probabilities are computed from the head's weight, without making all logits",
-                help="leave the head out of the adapter's target_modules",
+                why="alignc computes token log-probabilities from the weight of the head, without all logits",
+                help="remove the head from `target_modules` of the adapter",
             )
         rule = _rule(base.config.get_text_config())
         head.forward = partial(_head_forward, head, rule, budget)  # type: ignore[method-assign]

@@ -53,8 +53,8 @@ def chosen_value(values: Mapping[str, float], metric: str) -> float:
     if name not in values:
         raise Failure(
             "E806",
-            f"`train.metric_for_best_model` is `{metric}`, which this objective does not compute",
-            help=f"one of {', '.join(sorted(each.removeprefix('eval_') for each in values))}",
+            f"`train.metric_for_best_model` is `{metric}`, but this objective does not compute this metric",
+            help=f"choose one of {', '.join(sorted(each.removeprefix('eval_') for each in values))}",
         )
     return values[name]
 

@@ -69,9 +69,9 @@ def check_finite(
     what = f"loss is {values['loss']}" if not math.isfinite(values["loss"]) else f"gradient norm is {norm}"
     raise Failure(
         "E801",
-        f"step {step}: the {what}; the weights were not updated",
-        why=f"{'it comes from' if suspects else 'the step took'} {some(where)}",
-        help="look at these rows with `alignc data`; a lower learning rate or `max_grad_norm` may help too",
+        f"step {step}: the {what}, so the weights were not updated",
+        why=f"{'the cause is in' if suspects else 'the step used'} {some(where)}",
+        help="look at these rows with `alignc data`; a lower learning rate or a lower `max_grad_norm` may also help",
     )
 
 
@@ -109,8 +109,8 @@ def check_step0(values: Mapping[str, float], expected: Mapping[str, float], dtyp
         raise Failure(
             "E802",
             f"step 1: {listed}",
-            why="before the first update the policy is its own reference, so these values are known",
-            help="the reference is another model than the policy: see `model.reference` and `alignc explain`",
+            why="before the first update, policy and reference are the same, so these values are known",
+            help="check that the reference is the same model as the policy: see `model.reference` and `alignc explain`",
         )
 
 
@@ -144,8 +144,8 @@ def check_ratios(
         raise Failure(
             "E802",
             f"step {step}, the first of rollout {rollout}: {', '.join(off)}, not 1",
-            why="the policy has not changed since it sampled these responses",
-            help="the model scores a row differently in training than before it: look for randomness in its forward",
+            why="the policy has not changed since it sampled these responses, so the ratios must be 1",
+            help="the model scores a row differently in training and before: look for randomness in its forward",
         )
 
 

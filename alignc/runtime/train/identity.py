@@ -63,10 +63,10 @@ def require_same(checkpoint: Path, identity: Mapping[str, Any]) -> None:
     raise Failure(
         "E603",
         f"`{checkpoint}` is a checkpoint of another job",
-        why=f"changed since: {named(recorded, identity)}"
+        why=f"these settings have changed: {named(recorded, identity)}"
         if recorded
-        else "it does not say which job it is of",
-        help="name another `output_dir`, or remove the checkpoints to start anew without --resume",
+        else "the checkpoint does not name its job",
+        help="choose another `output_dir`, or remove the checkpoints and start again without --resume",
     )
 
 

@@ -75,7 +75,7 @@ def ending(run: Run, main: Callable[[Run], None]) -> tuple[int, list[dict[str, A
             main(run)
     except Interrupted as wish:
         if run.pulse.rank == 0:
-            say(f"interrupted; {wish.saved or 'no step was done yet'}; go on with --resume")
+            say(f"interrupted; {wish.saved or 'no step is done yet'}; continue with --resume")
         return wish.exit_code, []
     except Failure as failure:
         return failure.exit_code, reported(failure)
@@ -90,9 +90,9 @@ def keep_earlier(run: Run) -> None:
     if saved(checkpoints) and not run.options.resume:
         raise Failure(
             "E604",
-            f"`{checkpoints}` holds checkpoints already",
-            why="starting anew would mix them with this run's",
-            help="go on from the newest one with --resume, or remove the folder",
+            f"`{checkpoints}` already holds checkpoints",
+            why="a new start would mix them with the checkpoints of this run",
+            help="continue from the newest checkpoint with --resume, or remove the folder",
         )
 
 
@@ -106,7 +106,7 @@ def crashed(run: Run) -> tuple[int, list[dict[str, Any]]]:
         "E806",
         f"the job crashed: {type(problem).__name__}: {(str(problem).splitlines() or ['?'])[0]}",
         why=f"the traceback is in {log}",
-        help="go on from the last checkpoint with --resume once the cause is gone",
+        help="remove the cause, then continue from the last checkpoint with --resume",
     )
     return failure.exit_code, reported(failure)
 
@@ -131,7 +131,7 @@ def format_failure(failure: Failure) -> str:
 def parse(arguments: Sequence[str] | None) -> Options:
     """Parse the command line of `train.py`."""
     parser = argparse.ArgumentParser(description="Train the job beside this file.")
-    parser.add_argument("--resume", action="store_true", help="go on from the newest whole checkpoint")
+    parser.add_argument("--resume", action="store_true", help="continue from the newest complete checkpoint")
     parser.add_argument("--max-steps", type=int, metavar="N", help="stop after N steps")
     parser.add_argument("--limit", type=int, metavar="ROWS", help="take only the first rows")
     options = parser.parse_args(arguments)

@@ -89,7 +89,7 @@ def test_one_cause_in_all_rows_is_said_once(pairs: Pairs, byte_tokenizer: Any) -
     assert cause.message == (
         "there is no column `chosen`; the columns are `question`, `good`, `rejected` (in all 3 rows)"
     )
-    assert cause.help == "say where it is: `columns: {chosen: COLUMN}`"
+    assert cause.help == "name the column: `columns: {chosen: COLUMN}`"
 
 
 @pytest.mark.parametrize("rows", [[], ["", "  "]])

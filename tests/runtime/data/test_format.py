@@ -151,7 +151,7 @@ def test_a_missing_column_is_named_with_those_there_are_and_a_guess() -> None:
         "there is no column `completion`; the columns are `question`, `chosen`, `rejected`, `id`"
     )
     missing = failure({"question": "q", "completion": "a"}, "demonstrations")
-    assert missing.help == "say where it is: `columns: {prompt: question}`"
+    assert missing.help == "name the column: `columns: {prompt: question}`"
     mapped = failure({"q": "q", "completion": "a"}, "demonstrations", columns={"prompt": "meta.question"})
     assert "no column `meta.question` (columns.prompt)" in mapped.message
 

@@ -37,7 +37,7 @@ def test_rows_know_their_lines_and_blank_lines_are_none(tmp_path: Path) -> None:
         (b"null", 1, "not a JSON object but null"),
         (b"true", 1, "not a JSON object but a boolean"),
         (b"3.5", 1, "not a JSON object but a number"),
-        (b'{"a": 1, "b": 2, "a": 3}', 1, "the key `a` stands there twice"),
+        (b'{"a": 1, "b": 2, "a": 3}', 1, "the key `a` occurs twice"),
         (b'{"a": ' + b"[" * 100_000 + b"]" * 100_000 + b"}", 1, "nested too deeply"),
         (b'{"a": ' + b"9" * 5000 + b"}", 1, "not a row"),
     ],

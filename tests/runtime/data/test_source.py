@@ -40,7 +40,11 @@ def test_a_csv_row_of_another_width_is_located(tmp_path: Path) -> None:
     path.write_text("a,b\n1,2\n1,2,3\n")
     (_, bad) = read_rows(str(path))
     assert isinstance(bad, Failure)
-    assert (bad.code, bad.line, bad.message) == ("E703", 3, "3 cells under 2 columns")
+    assert (bad.code, bad.line, bad.message) == (
+        "E703",
+        3,
+        "the row has 3 cells, but the header has 2 columns",
+    )
 
 
 def test_a_csv_file_with_an_open_quote_is_refused(tmp_path: Path) -> None:
@@ -80,11 +84,11 @@ def test_a_missing_file_and_an_unknown_suffix(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "text", "told", "way_out"),
     [
-        ("a.json", "[{}]", "is none of", "one object a line"),
-        ("a.xlsx", "", "is none of", "convert the file"),
-        ("a.parquet", "no such thing", "is not parquet", "fetch the file again"),
-        ("a.csv", "prompt;chosen\na;b\n", "parted by semicolons", "with commas"),
-        ("a.csv", "prompt\tchosen\na\tb, c\n", "parted by tabs", "with commas"),
+        ("a.json", "[{}]", "has none of the suffixes", "one object per line"),
+        ("a.xlsx", "", "has none of the suffixes", "convert the file"),
+        ("a.parquet", "no such thing", "is not parquet", "download the file again"),
+        ("a.csv", "prompt;chosen\na;b\n", "separated by semicolons", "with commas"),
+        ("a.csv", "prompt\tchosen\na\tb, c\n", "separated by tabs", "with commas"),
     ],
 )
 def test_a_file_that_is_no_data_says_why_and_what_to_do(
@@ -98,7 +102,7 @@ def test_a_file_that_is_no_data_says_why_and_what_to_do(
 
 def test_an_empty_folder_is_not_a_matter_of_splits(tmp_path: Path) -> None:
     failure = refused(tmp_path)
-    assert (failure.code, failure.help) == ("E703", "correct `data.source`, or put the data there")
+    assert (failure.code, failure.help) == ("E703", "correct `data.source`, or put the data into this folder")
 
 
 def test_a_folder_s_files_are_chosen_by_split(tmp_path: Path) -> None:
@@ -129,7 +133,7 @@ def test_a_folder_that_datasets_saved(tmp_path: Path) -> None:
         ("x", "saved[train]#1"),
         ("y", "saved[train]#2"),
     ]
-    assert "it has train" in refused(tmp_path / "saved", "test").message
+    assert "its splits are train" in refused(tmp_path / "saved", "test").message
 
 
 def test_a_hub_id_without_a_hub_fails_quickly_with_its_name(tmp_path: Path) -> None:

@@ -162,7 +162,7 @@ def test_conversations_without_a_template(pairs: Pairs, byte_tokenizer: Any, tmp
     with pytest.raises(Failure, match="E709: the rows are conversations") as caught:
         load_examples(pairs(rows), byte_tokenizer)
     assert "data.chat_template" in str(caught.value.help)
-    with pytest.raises(Failure, match="E709: the chat template can't be read"):
+    with pytest.raises(Failure, match="E709: the chat template cannot be read"):
         load_examples(pairs(rows, chat_template=str(tmp_path / "none")), byte_tokenizer)
 
 

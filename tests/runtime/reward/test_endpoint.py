@@ -126,7 +126,7 @@ def test_attempts_are_counted(server: Server):
     found = failure(server, (503, b"too much"), retries=1)
     assert found.code == "E807"
     assert (
-        "could not be asked in 2 attempts (2 of them, rows.jsonl:1, sample 0 to rows.jsonl:1, sample 1)"
+        "could not be reached in 2 attempts (2 of them, rows.jsonl:1, sample 0 to rows.jsonl:1, sample 1)"
         in found.message
     )
     assert found.why == "status 503: too much"
@@ -154,14 +154,14 @@ def test_a_late_answer_is_not_waited_for(server: Server, reply: str):
 @pytest.mark.parametrize(
     ("reply", "said", "place"),
     [
-        (b"<html>", "something else than JSON", "2 of them"),
+        (b"<html>", "a text that is not JSON", "2 of them"),
         ({"score": [1, 2]}, 'without the key "scores"', "2 of them"),
         ([1, 2], 'without the key "scores"', "2 of them"),
         ({"scores": None}, "answered NoneType, not a list", "2 of them"),
         ({"scores": [1]}, "returned 1 number for 2", "2 of them"),
         ({"scores": [1, float("nan")]}, "returned nan", "rows.jsonl:1, sample 1)"),
-        ({"scores": [1, "a"]}, "something else than a number, a", "rows.jsonl:1, sample 1)"),
-        ({"scores": [True, 1]}, "something else than a number, bool", "rows.jsonl:1, sample 0)"),
+        ({"scores": [1, "a"]}, "not a finite number: a", "rows.jsonl:1, sample 1)"),
+        ({"scores": [True, 1]}, "not a finite number: bool", "rows.jsonl:1, sample 0)"),
         ({"scores": [1, 10**400]}, "not finite", "rows.jsonl:1, sample 1)"),
     ],
 )

@@ -115,8 +115,8 @@ def test_arrays_and_large_texts_pass():
         ("few", "E809", "returned 0 numbers for 1"),
         ("nan", "E809", "returned nan, which is not finite"),
         ("inf", "E809", "returned -inf, which is not finite"),
-        ("word", "E809", "returned something else than a number, str"),
-        ("big", "E809", "something else than a number, a number too large"),
+        ("word", "E809", "returned a value that is not a finite number: str"),
+        ("big", "E809", "not a finite number: a number too large"),
     ],
 )
 def test_a_failure_names_its_sample(bad: str, code: str, said: str):

@@ -92,7 +92,7 @@ def test_what_is_no_probability_names_its_pair():
         judge([(even, odd), (odd, even)])
     assert caught.value.code == "E809"
     assert caught.value.message == (
-        "the oracle function `judges:beyond` returned 1.25, which is no probability (rows.jsonl:1, samples 0 and 1)"
+        "the oracle function `judges:beyond` returned 1.25, which is not a probability (rows.jsonl:1, samples 0 and 1)"
     )
     assert caught.value.why == "the responses are 'odd' and 'even'"
 
