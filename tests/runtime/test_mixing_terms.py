@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -129,3 +130,14 @@ def test_two_ranks(forks: Forks, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         assert row == pytest.approx(wanted, **exact)
     for record, other in zip(read_rows(one, "rollouts.jsonl"), read_rows(two, "rollouts.jsonl"), strict=True):
         assert record["completion"] == other["completion"]
+
+
+def test_refused_rows_of_each_source_have_a_file_of_their_own(forks: Forks, tmp_path: Path):
+    each = {"on_bad_row": "quarantine"}
+    script = mixed(tmp_path, ["shown", "asked"], {"per_device_train_batch_size": 20, "max_steps": 1}, each)
+    for name in ("shown", "asked"):
+        with (tmp_path / f"{name}.jsonl").open("a") as file:
+            file.write(json.dumps({"origin": name}) + "\n")
+    run(forks, script)
+    for name, file in (("shown", "quarantine.jsonl"), ("asked", "quarantine_2.jsonl")):
+        assert f"{name}.jsonl" in (tmp_path / "run" / file).read_text()

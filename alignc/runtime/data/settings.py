@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 
 from ...contract.job import Job
 from ...contract.responses import SINGLE
@@ -41,6 +41,16 @@ class DataSettings:
     quarantine: str | None = None
     room: int = 0
     demonstrated: bool = False
+
+    def of_source(self, number: int) -> DataSettings:
+        """Give the second source of a job, and each later one, a file of its own for the rows that are refused.
+
+        `quarantine.jsonl` is the first source's, `quarantine_2.jsonl` the second's. A job of one source has number 0.
+        """
+        if number < 2 or self.quarantine is None:
+            return self
+        stem, dot, suffix = self.quarantine.rpartition(".")
+        return replace(self, quarantine=f"{stem}_{number}{dot}{suffix}")
 
 
 def settings_from_job(job: Job) -> DataSettings:

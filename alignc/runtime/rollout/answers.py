@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from torch import nn
@@ -61,11 +62,6 @@ def sample_answers(
     size = run.job.spec.train.per_device_eval_batch_size
     order = sorted(range(len(prompts)), key=lambda place: (len(prompts[place].ids), place))
 
-    def each() -> None:
-        run.pulse.beat()
-        if world.size == 1:  # several ranks stop together, between pieces
-            run.stop.check()
-
     def draw(places: list[int]) -> dict[int, tuple[Tokens, ...]]:
         asked = [prompts[place] for place in places]
         with context.layout.precision():
@@ -75,7 +71,7 @@ def sample_answers(
                 sampling,
                 seed=seed,
                 batch_size=size * sampling.completions,
-                each=each,
+                each=partial(after_token, context),
                 mixture=mixture,
             )
         return dict(zip(places, groups, strict=True))
@@ -84,6 +80,13 @@ def sample_answers(
     return [
         with_text(prompt, drawn[place], sampling, context.tokenizer) for place, prompt in enumerate(prompts)
     ]
+
+
+def after_token(context: Context) -> None:
+    """Count a sign of life, and stop where a signal came: one process at once, several together between pieces."""
+    context.run.pulse.beat()
+    if context.world.size == 1:
+        context.run.stop.check()
 
 
 def with_text(prompt: Prompt, completions: tuple[Tokens, ...], sampling: Sampling, tokenizer: Any) -> Answers:

@@ -79,18 +79,10 @@ def load_given(
     job: Job, objective: SourceObjective, tokenizer: Any, world: int, limit: int | None, max_steps: int | None
 ) -> GivenRows:
     """Load the training rows and the held-out rows of a source, ``job`` being the job as if it were the only one."""
-    settings, number = settings_from_job(job), objective.source
-    if number > 1 and settings.quarantine:
-        settings = dataclasses.replace(settings, quarantine=with_number(settings.quarantine, number))
+    settings, number = settings_from_job(job).of_source(objective.source), objective.source
     rows = load_examples(settings, tokenizer, which="train", limit=limit)
     held_out = load_examples(settings, tokenizer, which="eval", limit=limit)
     order = row_order(job.spec.train, len(rows), world, max_steps)
     if number:
         order = dataclasses.replace(order, seed=derive(order.seed, "source", number))
     return GivenRows(objective, rows, held_out, order)
-
-
-def with_number(path: str, number: int) -> str:
-    """Number a file: `quarantine.jsonl`, `quarantine_2.jsonl`."""
-    stem, dot, suffix = path.rpartition(".")
-    return f"{stem}_{number}{dot}{suffix}"

@@ -122,7 +122,8 @@ def load_sampled(
     run: Run, world: World, job: Job, objective: SourceObjective, tokenizer: object
 ) -> SampledRows:
     """Load the prompts of a source and open its reward sources, ``job`` being the job as if it were the only one."""
-    settings, options, room = settings_from_job(job), run.options, job.prompts.max_new_tokens
+    settings, options = settings_from_job(job).of_source(objective.source), run.options
+    room = job.prompts.max_new_tokens
     prompts = load_prompts(settings, tokenizer, which="train", limit=options.limit, room=room)
     eval_prompts = load_prompts(settings, tokenizer, which="eval", limit=options.limit, room=room)
     schedule = schedule_for(job, len(prompts), world.size, options.max_steps)
