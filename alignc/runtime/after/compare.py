@@ -1,4 +1,4 @@
-"""Compare models on held-out rows: which response they prefer, by how much, and what they write."""
+"""Compare models on held-out rows: which response they prefer, by how much, and how good their answers are."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ __all__ = ["Figures", "Questions", "compare"]
 
 @dataclass(frozen=True)
 class Questions:
-    """What models are asked: pairs to judge, and prompts to answer, checked by a verifier."""
+    """The rows of a comparison: pairs to judge, and prompts to answer, checked by a verifier."""
 
     pairs: str | None = None
     prompts: str | None = None
@@ -41,7 +41,7 @@ class Questions:
 
 @dataclass(frozen=True)
 class Figures:
-    """What one model did. Margins are means in nat, `reward_margin` that of log-ratios to the first model.
+    """The results of one model. Margins are means in nat, `reward_margin` that of log-ratios to the first model.
 
     `reward_accuracy` is the share of pairs that these log-ratios rank rightly: unknown of the first model itself.
     `length` is the mean length of its own answers in tokens, without EOS; one that found no end has all it may have.

@@ -1,4 +1,4 @@
-"""Write what a run trained as a folder that `from_pretrained` reads, whole and by itself.
+"""Write a trained model as a folder that `from_pretrained` reads, whole and by itself.
 
 The folder is written aside and renamed. It holds the weights as safetensors, the tokenizer with its chat template,
 the generation's settings, the model card as `README.md`, and `alignc.json`: the resolved spec, where each of its values
@@ -59,7 +59,7 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Exported:
-    """What was written: the folder, the step that it is of, what it is, its type of numbers, its size in bytes."""
+    """A written folder: its path, the step that it is of, its kind, its type of numbers, its size in bytes."""
 
     folder: str
     step: int
@@ -113,7 +113,7 @@ def in_use(target: Path, what: str, help_: str) -> Failure:
 
 
 def put(aside: Path, target: Path) -> None:
-    """Give a written folder its name; what had it before goes only then."""
+    """Give a written folder its name; a folder that had the name before is removed only then."""
     before = target.with_name(f".{target.name}.old")
     fsops.remove(before)
     if target.exists():
@@ -123,7 +123,7 @@ def put(aside: Path, target: Path) -> None:
 
 
 def write(source: Trained, wanted: Wanted, folder: Path) -> tuple[str, torch.dtype]:
-    """Write all files; return what the model is, and the type of its numbers."""
+    """Write all files; return the kind of the model, and the type of its numbers."""
     section = dataclasses.replace(source.job.spec.model, policy=str(source.folder), revision=None)
     tokenizer = load_tokenizer(section)
     asked = DTYPES[wanted.dtype] if wanted.dtype else None
@@ -157,7 +157,7 @@ OF_STATES = (Quantity.DIVERGENCE, Quantity.TOKEN_VALUE, Quantity.VALUE)
 
 
 def without_critic(job: Job) -> Job:
-    """Leave out what is read off states, so that a policy is read without its critic."""
+    """Leave out the outputs that are read off states, so that a policy is read without its critic."""
     outputs = [name for name in job.plan.outputs if name not in OF_STATES]
     return dataclasses.replace(job, plan=dataclasses.replace(job.plan, outputs=outputs))
 

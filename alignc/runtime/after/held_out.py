@@ -111,7 +111,7 @@ def given(context: Context, job: Job, objective: SourceObjective, aside: Path) -
 def answered(
     context: Context, job: Job, objective: SourceObjective, model: nn.Module, aside: Path
 ) -> Answered:
-    """Load the held-out prompts of a source, and open what scores the answers to them."""
+    """Load the held-out prompts of a source, and open the reward sources for the answers to them."""
     settings, room = settings_aside(job, aside), job.prompts.max_new_tokens
     limit = context.run.options.limit
     prompts = load_prompts(settings, context.tokenizer, which="eval", limit=limit, room=room).prompts

@@ -1,4 +1,4 @@
-"""What a run has trained: its final model, or one of its checkpoints."""
+"""A trained model of a run: its final model, or one of its checkpoints."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Trained:
 
     @property
     def metrics(self) -> dict[str, float]:
-        """What was logged at that step; empty where nothing was."""
+        """The metrics that were logged at that step; empty where none were."""
         file = self.run / METRICS
         lines = file.read_text(encoding="utf-8").splitlines() if file.is_file() else []
         rows = [row for line in lines if (row := parsed(line)) is not None]

@@ -27,7 +27,7 @@ def sync_tree(folder: Path) -> None:
 
 
 def make_folder(path: Path) -> None:
-    """Make a fresh empty folder; what a killed process left there goes."""
+    """Make a fresh empty folder; files that a killed process left there are removed."""
     remove(path)
     path.mkdir(parents=True)
 

@@ -28,14 +28,14 @@ def device(number: int) -> dict[str, Any]:
 
 
 def gloo() -> str:
-    """Try what processes on CPUs talk through, in a group of one; return what is wrong, empty if nothing."""
+    """Try the exchange between processes on CPUs, in a group of one; return the problem, empty if there is none."""
     try:
         store = dist.HashStore()  # type: ignore[attr-defined]
         dist.init_process_group("gloo", store=store, rank=0, world_size=1, timeout=PATIENCE)
         value = torch.ones(1)
         dist.all_reduce(value)
         dist.destroy_process_group()
-    except Exception as problem:  # what goes wrong here depends on the machine's network
+    except Exception as problem:  # the kind of error depends on the machine's network
         return (str(problem).strip().splitlines() or [type(problem).__name__])[0]
     return "" if float(value) == 1 else f"a sum of 1 came to {float(value)}"
 

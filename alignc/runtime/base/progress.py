@@ -61,7 +61,7 @@ class Progress:
 
 
 def line_of(name: str, unit: str, done: int, total: int, seconds: float, free: int = 0) -> str:
-    """Write how much is done, and when the rest will be if it goes on like what took these ``seconds``."""
+    """Write how much is done, and when the rest will be done at the speed of these ``seconds``."""
     line = f"{name}  {done}/{total} {unit}  {100 * done // total} %"
     paid = done - free
     return f"{line}  eta {clock(seconds / paid * (total - done))}" if paid else line

@@ -1,4 +1,4 @@
-"""Randomness keyed by what it is for (seed, epoch, step, row, purpose) through a hash: no global state."""
+"""Randomness keyed by its purpose (seed, epoch, step, row, use) through a hash: no global state."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ __all__ = ["Cut", "cut"]
 
 @dataclass(frozen=True)
 class Cut:
-    """Token ids after cutting, and what was cut."""
+    """Token ids after cutting, and the numbers of tokens that were cut."""
 
     prompt: Sequence[int]
     responses: tuple[Sequence[int], ...]

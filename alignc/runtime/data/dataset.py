@@ -61,7 +61,7 @@ class Dataset:
 
 @dataclass(frozen=True)
 class LoadedRow:
-    """A row's way through the stages: where it got to, or what stopped it."""
+    """A row's way through the stages: its last stage, or the failure that stopped it."""
 
     row: Row | None
     parsed: Parsed | None = None
@@ -194,7 +194,7 @@ def _dataset(loaded: list[LoadedRow]) -> Dataset:
 
 
 def counts_of(loaded: Sequence[LoadedRow]) -> Counts:
-    """Count what became of rows."""
+    """Count the rows that were kept, refused and cut."""
     cuts = [item.cut for item in loaded if item.cut is not None]
     return Counts(
         rows=len(loaded),
@@ -206,7 +206,7 @@ def counts_of(loaded: Sequence[LoadedRow]) -> Counts:
 
 
 def refused_of(loaded: Sequence[LoadedRow]) -> tuple[Failure, ...]:
-    """List what is wrong with the rows that were refused."""
+    """List the failures of the rows that were refused."""
     return tuple(item.failure for item in loaded if item.failure is not None)
 
 

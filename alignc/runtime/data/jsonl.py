@@ -16,7 +16,7 @@ _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
 def read_jsonl(path: Path) -> Iterator[Row | Failure]:
-    """Yield a row, or what is wrong with it (E703), for each line that is not blank."""
+    """Yield a row, or its failure (E703), for each line that is not blank."""
     with path.open("rb") as lines:
         for number, line in enumerate(lines, start=1):
             text = (line.removeprefix(_BYTE_ORDER_MARK) if number == 1 else line).rstrip()

@@ -12,7 +12,7 @@ __all__ = ["Counts", "judge"]
 
 @dataclass(frozen=True)
 class Counts:
-    """What became of the rows: ``rows`` read = ``kept`` + ``refused``; the others count kept rows."""
+    """Counts of rows: ``rows`` read = ``kept`` + ``refused``; the others count kept rows."""
 
     rows: int
     kept: int
@@ -41,7 +41,7 @@ def _allowed(settings: DataSettings, rows: int) -> float:
 
 
 def _one_cause(refused: tuple[Failure, ...], rows: int) -> Failure:
-    """Say once what is wrong with every row: most often a column's name."""
+    """Name once a failure that every row has: most often the name of a column."""
     first = refused[0]
     where = f" (in all {rows} rows)" if rows > 1 else ""
     return Failure(

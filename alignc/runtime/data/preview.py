@@ -1,4 +1,4 @@
-"""What `alignc data` shows: rows as the model will see them, and what stands out over all of them."""
+"""The preview of `alignc data`: rows as the model will see them, and warnings about all of them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Load prompts: what an online job's policy is asked, tokenized as the prompts of training rows are."""
+"""Load the prompts of an online job, tokenized as the prompts of training rows are."""
 
 from __future__ import annotations
 

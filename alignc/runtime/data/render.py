@@ -92,7 +92,7 @@ def _apply(row: Row, tokenizer: Any, chat: Chat, **options: Any) -> str:
 
 
 def _trim(whole: str, eos: str) -> str:
-    """Drop what the template writes behind the closing EOS: generation stops there."""
+    """Drop the text that the template writes behind the closing EOS: generation stops there."""
     return whole.rstrip() if whole.rstrip().endswith(eos) else whole
 
 

@@ -1,4 +1,4 @@
-"""What loading data needs to know: the data section of a job and the few facts around it."""
+"""The settings of loading data: the data section of a job and the few facts around it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["DataSettings", "settings_from_job"]
 
 @dataclass(frozen=True)
 class DataSettings:
-    """The resolved ``data`` section, and what loading needs of the rest of the job.
+    """The resolved ``data`` section, and the settings that loading needs of the rest of the job.
 
     ``max_length`` counts tokens of prompt and response together; None sets no bound. ``max_refused`` is a
     number of rows, or below 1 a share of them; ``max_cut`` is a share. ``needed`` names the numeric columns

@@ -22,7 +22,7 @@ _OTHER_MARKS = {";": "semicolons", "\t": "tabs"}
 
 
 def read_rows(source: str, split: str = "train", limit: int | None = None) -> Iterator[Row | Failure]:
-    """Yield the rows of a file, a folder or a hub id, at most ``limit``, each a row or what is wrong with it.
+    """Yield the rows of a file, a folder or a hub id, at most ``limit``, each a row or its failure.
 
     Raises E703 where there is no such file or it can't be read as a whole, E601 where the hub doesn't answer.
     """

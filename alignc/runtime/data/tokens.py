@@ -55,7 +55,7 @@ def encode(tokenizer: Any, texts: list[str]) -> list[list[int]]:
 def tokenize(
     rows: Sequence[tuple[Row, Rendered]], tokenizer: Any, specials: Specials
 ) -> list[TokenRow | Failure]:
-    """Tokenize rows, or say what is wrong with them: E704 (nothing to learn), E708 (BOS twice)."""
+    """Tokenize rows, or give their failures: E704 (nothing to learn), E708 (BOS twice)."""
     texts = [text for _, rendered in rows for text in (rendered.prompt, *rendered.wholes)]
     ids = iter(encode(tokenizer, texts))
     result: list[TokenRow | Failure] = []

@@ -1,4 +1,4 @@
-"""What carries a gradient step: one small interface over a single process, DDP and DeepSpeed.
+"""Engines, which carry out gradient steps: one small interface over a single process, DDP and DeepSpeed.
 
 Every engine gives the losses, gradient norms and weights that one process would give on the same global
 batch. The loop hands it shares of the global loss; an engine's own averages over ranks are undone here.
@@ -27,7 +27,7 @@ class Engine(Protocol):
     """A model and its optimizer, spread over the ranks in one way or another."""
 
     scorer: nn.Module
-    """What to call for log-probabilities in training and evaluation; wrapped as the engine needs it."""
+    """The module to call for log-probabilities in training and evaluation, wrapped as the engine needs it."""
 
     def backward(self, share: Tensor, *, last: bool) -> None:
         """Add the gradient of a share of the global loss; ``last`` marks the step's last micro-batch."""
@@ -48,7 +48,7 @@ class Engine(Protocol):
         """Collect the optimizer's state as ``parameter/slot``; on rank 0 whole, elsewhere possibly empty."""
 
     def restore(self, weights: Mapping[str, Tensor], slots: Mapping[str, Tensor]) -> None:
-        """Take over what ``weights`` and ``slots`` gave, on every rank."""
+        """Take over the results of ``weights`` and ``slots``, on every rank."""
 
     def close(self) -> None:
         """Leave the process group in order."""

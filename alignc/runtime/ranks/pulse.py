@@ -1,4 +1,4 @@
-"""What each process leaves for the launcher: that it lives, how far it is, and how it ended.
+"""The files that each process leaves for the launcher: that it lives, how far it is, and how it ended.
 
 `OUTPUT/.ranks/R.json` is written at the start and at the end; `R.beat` counts the places a rank has passed,
 so that the launcher can tell a hung rank from those that wait for it.

@@ -16,7 +16,7 @@ __all__ = ["Options", "Run", "halt"]
 
 @dataclass(frozen=True)
 class Options:
-    """What `train.py` was told on its command line."""
+    """The options on the command line of `train.py`."""
 
     resume: bool = False
     max_steps: int | None = None

@@ -24,7 +24,7 @@ def shared(
     work: Callable[[list[int]], Mapping[int, T]],
     name: str = "",
 ) -> dict[int, T]:
-    """Do this rank's pieces of work, lists of places; give what was found at every place of all ranks.
+    """Do this rank's pieces of work, lists of places; give the results at every place of all ranks.
 
     Every rank has the same number of pieces, empty ones where places ran out. Before each piece the ranks agree to
     go on: a signal to one of them interrupts all (Interrupted), a Failure of one is raised by all. So they

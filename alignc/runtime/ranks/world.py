@@ -70,7 +70,7 @@ def start(launch: Launch) -> World:
     rank, size = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
     device = pick_device(int(os.environ.get("LOCAL_RANK", "0")))
     backend = "nccl" if device.type == "cuda" else "gloo"
-    # Twice the job's limit: the launcher names hung ranks before; this is what is left without it.
+    # Twice the job's limit: the launcher names hung ranks before that; this limit is for a job without the launcher.
     timeout = timedelta(seconds=2 * launch.timeout + 60)
     engine = look_up(ENGINES, launch.engine, "engine")
     if engine.package is not None:

@@ -1,1 +1,1 @@
-"""Rollouts: what a policy says to prompts, sampled, and written down."""
+"""Rollouts: the answers of a policy to prompts, sampled, scored, weighed and written down."""

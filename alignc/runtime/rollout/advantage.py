@@ -79,7 +79,7 @@ def token_rewards(reward: Tensor, penalty: Tensor | None, mask: Tensor) -> Tenso
 
 
 def reward_to_go(rewards: Tensor, mask: Tensor, discount: float) -> Tensor:
-    """Sum what a token and those after it are paid: G_t = R_t + γ·G_{t+1}."""
+    """Sum the rewards of a token and of those after it: G_t = R_t + γ·G_{t+1}."""
     return running(rewards * mask, discount)
 
 
@@ -161,7 +161,7 @@ def whitened(values: Tensor, mask: Tensor, world: World | None = None) -> Tensor
 
 
 def mean_of(values: Tensor, mask: Tensor, world: World | None) -> Tensor:
-    """Average what is marked, over all ranks."""
+    """Average the marked values, over all ranks."""
     total, count = sums([torch.where(mask, values, 0.0).sum(), mask.sum()], world)
     return total / count.clamp(min=1)
 

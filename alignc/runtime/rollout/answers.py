@@ -24,7 +24,7 @@ __all__ = ["Answers", "sample_answers", "sampling_of"]
 
 @dataclass(frozen=True, eq=False)
 class Answers:
-    """One prompt and what was sampled for it: tokens (EOS last where it was drawn), and the same as text."""
+    """One prompt and the answers to it: tokens (EOS last where it was drawn), and the same as text."""
 
     prompt: Prompt
     completions: tuple[Tokens, ...]
@@ -55,7 +55,7 @@ def sample_answers(
 ) -> list[Answers]:
     """Sample the answers to some prompts, in their order, from the policy as it is.
 
-    The ranks take prompts of like length in turn. What is drawn depends on the seed and each prompt's own row.
+    The ranks take prompts of like length in turn. A draw depends on the seed and the prompt's own row.
     """
     run, world = context.run, context.world
     sampler.refresh()
@@ -90,7 +90,7 @@ def after_token(context: Context) -> None:
 
 
 def with_text(prompt: Prompt, completions: tuple[Tokens, ...], sampling: Sampling, tokenizer: Any) -> Answers:
-    """Write completions as text, for what judges them."""
+    """Write completions as text, for the reward sources."""
     ended = [int(ids[-1]) in sampling.eos_ids for ids in completions]
     samples = tuple(
         Sample(

@@ -28,7 +28,7 @@ __all__ = ["EvalPrompts", "evaluate_answers", "held_out_answers"]
 
 @dataclass(frozen=True)
 class EvalPrompts:
-    """The held-out prompts, how they are answered, and what scores the answers.
+    """The held-out prompts, how they are answered, and the reward sources that score the answers.
 
     ``opponents`` are the initial policy's own answers, where an oracle compares; ``reference`` is the model that the
     KL is taken to.

@@ -69,7 +69,7 @@ def with_divergences(
     rows: Sequence[Example],
     pieces: Sequence[Sequence[int]],
 ) -> list[TokenOutputs]:
-    """Add `old_divergence`, KL(policy‖reference) of what comes next at each token, to the policy's own outputs."""
+    """Add `old_divergence`, KL(policy‖reference) of the next token at each place, to the policy's own outputs."""
     scorer = Scorer(model, outputs=[Quantity.DIVERGENCE], beside=reference)
     beside = score_on_ranks(context, scorer, rows, pieces)
     stored = OUTPUTS[Quantity.DIVERGENCE].stored

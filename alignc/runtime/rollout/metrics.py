@@ -1,4 +1,4 @@
-"""What a rollout says of itself: rewards, KL, lengths, and how many answers came to their end."""
+"""The metrics of a rollout: rewards, KL, lengths, and how many answers came to their end."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def rollout_metrics(
     anchors: Anchors,
     penalties: Tensor | None,
 ) -> dict[str, float]:
-    """Name what a rollout's steps log beside their own values.
+    """Compute the metrics that a rollout's steps log beside their own values.
 
     `objective/kl` is the mean over responses of the sum over tokens of log π − log reference. It is left out where
     the rows hold answers that were selected: those are no sample of the policy.
@@ -61,7 +61,7 @@ def divergence(rows: Sequence[Example], anchors: Anchors, places: Sequence[int])
 
 
 def answer_metrics(answers: Sequence[Answers], scores: AnswerScores) -> dict[str, float]:
-    """Average what is known of answers without any model: rewards and their parts, lengths, ends.
+    """Average the numbers of answers that take no model: rewards and their parts, lengths, ends.
 
     Where there is an oracle alone, a score is a win rate against an opponent.
     """

@@ -1,4 +1,4 @@
-"""`rollouts.jsonl`: what was said in each rollout and what it was worth, one response a line.
+"""`rollouts.jsonl`: the responses of each rollout and their scores, one response a line.
 
 The file only grows while a run goes on. A resumed run cuts it back to the rollout of its checkpoint; a line that a
 crash left half-written is dropped with what comes after it.

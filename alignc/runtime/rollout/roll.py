@@ -1,6 +1,6 @@
 """Make a rollout: the policy answers prompts, the answers are scored, and weighed rows come of them.
 
-All of it leaves the weights as they are, so that a run that ends meanwhile can save what the rollout began with.
+All of it leaves the weights as they are, so that a run that ends meanwhile can save the state before the rollout.
 """
 
 from __future__ import annotations

@@ -72,7 +72,8 @@ def passes_multiple(before: int, now: int, every: int | None) -> bool:
 def leave_rollout(context: Context, left: int, seconds: float) -> None:
     """Stop in the midst of a rollout where a signal came and its ``left`` steps would take too long.
 
-    A rollout's end can be saved, its midst cannot: what is close to its end is brought there, the rest is done again.
+    A run can be saved at the end of a rollout, not within it: a rollout that is close to its end is finished, another
+    one is done again.
     """
     run, world = context.run, context.world
     if world.agree(run.stop.signum) and left and world.agree(math.ceil(left * seconds)) > PATIENCE:

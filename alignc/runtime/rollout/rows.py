@@ -58,7 +58,7 @@ def chosen(plan: LossNeeds, place: int, scores: AnswerScores) -> tuple[int, ...]
 
 
 def ranking(plan: LossNeeds, scores: AnswerScores) -> str:
-    """Say by what answers are ranked: win rates where the loss reads them or nothing else is known."""
+    """Choose the numbers that rank answers: win rates where the loss reads them or nothing else is known."""
     reads = any(column.startswith("win_rate") for column in plan.columns)
     return "win_rate" if scores.win_rates and (reads or not scores.rewards) else "reward"
 
@@ -91,7 +91,7 @@ def with_columns(
 
 
 def average(plan: LossNeeds, place: int, scores: AnswerScores) -> float:
-    """Estimate what an average answer wins, as `plan.baseline` has it: by the rollout, or by one prompt's answers."""
+    """Estimate the win rate of an average answer, as `plan.baseline` has it: over the rollout, or over one prompt."""
     if plan.baseline is None:
         raise Failure("E806", "job.json does not say how the average win rate is estimated")
     if look_up(PARTITIONS, plan.baseline.kind, "estimate of a log-partition") is MEAN_WIN_RATE:

@@ -30,7 +30,7 @@ def mask_of(rows: Sequence[Example]) -> Tensor:
 
 
 def penalties_of(plan: LossNeeds, penalty: Penalty | None, anchors: Anchors, mask: Tensor) -> Tensor | None:
-    """Compute what the reward loses by the KL, where the plan has a penalty: as the policy was when it sampled."""
+    """Compute the penalty of the KL, where the plan has one, under the policy as it was when it sampled."""
     if penalty is None or not plan.advantage or not plan.advantage.penalty:
         return None
     batch = {f"{name}/completions": stack_groups(rows, mask).double() for name, rows in anchors.items()}

@@ -31,7 +31,7 @@ _DROP = 0.25  # share of ended responses in a batch from which on they are taken
 
 
 class Reader:
-    """A model that reads tokens and says what may come next, its cache beside it.
+    """A model that reads tokens and gives the logits of the next ones, its cache beside it.
 
     ``bare`` reads with the adapter switched off. Raises E607 for an architecture that keeps no cache of keys and
     values by position.
@@ -102,7 +102,7 @@ def decode(
 
 
 def _read(readers: Sequence[tuple[Reader, float]], ids: Tensor, mask: Tensor, positions: Tensor) -> Tensor:
-    """Mix what the readers say: a weighted sum of logits is a geometric mean of laws, but for its normalizer."""
+    """Mix the logits of the readers: a weighted sum is a geometric mean of distributions, not normalized."""
     if len(readers) == 1:
         return readers[0][0].read(ids, mask, positions)
     return sum(weight * reader.read(ids, mask, positions).double() for reader, weight in readers)  # type: ignore[return-value]

@@ -105,7 +105,7 @@ def by_length(prompts: Sequence[Any], size: int) -> Iterator[list[int]]:
 
 
 def left_padded(rows: Sequence[Any], pad_id: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Put rows into one tensor, padded on the left, with the mask of what is real."""
+    """Put rows into one tensor, padded on the left, with the mask of the real tokens."""
     longest = max(len(row) for row in rows)
     ids = np.full((len(rows), longest), pad_id, dtype=np.int64)
     mask = np.zeros((len(rows), longest), dtype=np.int64)

@@ -30,8 +30,8 @@ def sample(
 ) -> list[tuple[Tokens, ...]]:
     """Sample the responses to each prompt, in the order of the prompts; none is empty.
 
-    A response keeps its EOS as its last token, and has none where ``max_new_tokens`` cut it. What decides a token
-    beside the policy is (seed, the prompt's key, the number of the sample, the position): neither batch, order nor a
+    A response keeps its EOS as its last token, and has none where ``max_new_tokens`` cut it. A token depends
+    on the policy and on (seed, the prompt's key, the number of the sample, the position), not on the batch, the order or a
     global state. (A matrix product may round differently in a batch of another size, by 1e-7; a draw that falls
     that near a boundary falls to the other side.)
 

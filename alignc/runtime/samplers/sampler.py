@@ -39,7 +39,7 @@ class Sampler(Protocol):
         """Take over the policy's weights as they are now."""
 
     def close(self) -> None:
-        """Give back what sampling held."""
+        """Release the resources of sampling."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,4 +1,4 @@
-"""How responses are sampled: the settings, and the numbers that decide what is drawn."""
+"""How responses are sampled: the settings, and the numbers that decide the draws."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["Drawn", "Sampling", "uniforms"]
 
 @dataclass(frozen=True)
 class Sampling:
-    """What is sampled: ``completions`` responses a prompt, of at most ``max_new_tokens`` each.
+    """Settings of sampling: ``completions`` responses a prompt, of at most ``max_new_tokens`` each.
 
     Temperature 0 takes the likeliest token. ``top_p`` keeps the likeliest tokens that hold this share of the
     probability together. A response ends with the first of ``eos_ids`` that is drawn.
@@ -29,7 +29,7 @@ class Sampling:
     pad_id: int
 
     def __post_init__(self) -> None:
-        """Refuse what no response could come of; the compiler has checked a spec's values before."""
+        """Refuse settings that give no response; the compiler has checked a spec's values before."""
         if self.completions < 1 or self.max_new_tokens < 1 or self.temperature < 0 or not 0 < self.top_p <= 1:
             raise ValueError(f"nothing can be sampled with {self}")
 

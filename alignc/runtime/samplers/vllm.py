@@ -110,7 +110,7 @@ class VllmSampler:
         )
 
     def refresh(self) -> None:
-        """Write the policy's weights and have the engine read them in place; what it cached was of the old ones."""
+        """Write the policy's weights and have the engine read them in place; its cache was of the old ones."""
         write_weights(self.model, self.folder)
         self.engine.collective_rpc("reload_weights")
         self.engine.reset_prefix_cache()

@@ -67,7 +67,7 @@ def cached_rows(key: str, parts: Parts) -> list[list[RowValues]] | None:
 
 
 def compute(context: Context, policy: nn.Module | None, parts: Parts, name: str = REFERENCE) -> str:
-    """Compute what the cache lacks, the ranks side by side; return the cache's key."""
+    """Compute the rows that the cache lacks, the ranks side by side; return the cache's key."""
     run, world = context.run, context.world
     others = context.job.plan.others
     model = frozen_model(context, policy) if name == REFERENCE else other_model(context, others[name])

@@ -1,4 +1,4 @@
-"""What every forward of a run shares: the run, its ranks, its tokenizer, and the layout of its batches."""
+"""The values that every forward of a run shares: the run, its ranks, its tokenizer, the layout of its batches."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ __all__ = ["Batch", "pack", "pad"]
 
 @dataclass(frozen=True)
 class Batch:
-    """What a forward needs: inputs ``[B, S]``, N tokens to score, an answer of shape ``[rows, k, T]``."""
+    """The inputs of a forward ``[B, S]``, N tokens to score, and their places in an answer ``[rows, k, T]``."""
 
     input_ids: Tensor  # [B, S]
     position_ids: Tensor | None  # [B, S], packed only: they restart after the prompt for every response

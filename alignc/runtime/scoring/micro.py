@@ -1,4 +1,4 @@
-"""A micro-batch: from rows to what the job's loss takes."""
+"""A micro-batch: from rows to the tensors that the job's loss takes."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class BatchLayout:
         return nullcontext() if self.autocast is None else torch.autocast(self.device.type, self.autocast)
 
     def describe(self) -> str:
-        """Name what decides the last bits of a log-probability: the reference cache is keyed by it."""
+        """Name everything that decides the last bits of a log-probability: the reference cache is keyed by it."""
         return f"{'packed' if self.packed else 'padded'} {self.device.type} {self.dtype} {self.autocast}"
 
 
@@ -97,7 +97,7 @@ def with_end(example: Example) -> Example:
 
 
 def totals_of(plan: LossNeeds, examples: Sequence[Example]) -> dict[str, float]:
-    """Count what the loss divides by over a whole global batch: rows, tokens of a response, sums of a column."""
+    """Count the totals that the loss divides by, over a global batch: rows, tokens of a response, sums of a column."""
     return {name: float(total(plan, name, examples)) for name in plan.totals}
 
 
@@ -121,7 +121,7 @@ def tokens_of(examples: Sequence[Example]) -> int:
 
 
 ScorerOutputs = Tensor | Mapping[str, Tensor]
-"""What a scorer gave: log-probabilities [rows, k, T] alone, or several outputs by name."""
+"""The outputs of a scorer: log-probabilities [rows, k, T] alone, or several outputs by name."""
 
 
 def select_responses(plan: LossNeeds, examples: Sequence[Example], names: Sequence[str]) -> list[Example]:

@@ -1,4 +1,4 @@
-"""What the rows of one source are trained for: the functions of `loss.py`, and the plan of what they need."""
+"""The objective of one source of rows: the functions of `loss.py`, and the plan of their needs."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Score rows that exist for one rollout only: without gradient and without a cache on disk.
 
-The code path and the layout are those of training. With the same split into micro-batches, what is scored here equals
-what the next forward of training gives, bit for bit, as long as the policy has not moved.
+The code path and the layout are those of training. With the same split into micro-batches, the scores equal
+those of the next forward of training, bit for bit, as long as the policy has not moved.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def score_outputs(
 
 
 def by_token(outputs: Tensor | Mapping[str, Tensor], mask: Tensor) -> dict[str, np.ndarray]:
-    """Keep what has a number for each token, on the CPU."""
+    """Keep the outputs that have a number for each token, on the CPU."""
     named = outputs if isinstance(outputs, Mapping) else {"logps": outputs}
     return {name: value.cpu().numpy() for name, value in named.items() if value.shape == mask.shape}
 

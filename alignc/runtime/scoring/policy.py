@@ -1,4 +1,4 @@
-"""The model in training, and what stays beside it in memory."""
+"""The model in training, and the models that stay beside it in memory."""
 
 from __future__ import annotations
 

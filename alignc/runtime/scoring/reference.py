@@ -60,7 +60,7 @@ def chunks(examples: Sequence[Example], tokens: int = TOKENS) -> list[list[Examp
 
 
 def model_key(model: nn.Module, layout: BatchLayout, *, adapter_off: bool = False) -> str:
-    """Hash what decides a model's log-probabilities: weights, layout, types and torch's version."""
+    """Hash everything that decides a model's log-probabilities: weights, layout, types and torch's version."""
     digest = hashlib.sha256(f"1 {layout.describe()} {torch.__version__}".encode())
     config: dict[str, Any] = causal_lm(model).config.to_dict()
     digest.update(repr(sorted((k, v) for k, v in config.items() if not k.startswith("_name"))).encode())

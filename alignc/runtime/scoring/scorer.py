@@ -29,7 +29,7 @@ OF_THE_HEAD: Mapping[str, Callable[..., Tensor]] = {
     Quantity.LOG_SUM_SQUARES: log_sum_squares,
     Quantity.ENTROPY: token_entropy,
 }
-"""The outputs that the head makes of a hidden state alone: statistics of what comes next."""
+"""The outputs that the head makes of a hidden state alone: statistics of the next token."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ class Scorer(nn.Module):
         if Quantity.VALUE in self.outputs:
             first = (
                 batch.slots % batch.mask[0].numel() == 0
-            )  # what predicts a row's first token ends its prompt
+            )  # the place that predicts a row's first token is the end of its prompt
             outputs[Quantity.VALUE] = base.value_head(scored[first]).squeeze(-1).double()
         return outputs
 
@@ -121,7 +121,7 @@ def hidden_states(backbone: nn.Module, batch: Batch) -> Tensor:
 
 @torch.no_grad()
 def reading_of(reference: ReferenceModel, batch: Batch) -> ReferenceHead:
-    """Read what a reference makes of a batch, up to its head."""
+    """Compute the hidden states of a reference for a batch, and keep them beside its head."""
     with reference.within():
         base = causal_lm(reference.model)
         hidden = hidden_states(base.base_model, batch)
@@ -172,7 +172,7 @@ def _wide_forward(head: nn.Linear, hidden: Tensor) -> Tensor:
 
 
 def _rule(config: Any) -> LogitRule:
-    """Read what the architecture does to its logits: the names under which transformers' configs keep it."""
+    """Read how the architecture changes its logits, by the names that transformers' configs have for it."""
     softcap = getattr(config, "final_logit_softcapping", None)
     for name in ("logit_scale", "output_multiplier", "lm_head_multiplier"):
         if (scale := getattr(config, name, None)) is not None:

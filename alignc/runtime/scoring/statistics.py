@@ -1,4 +1,4 @@
-"""Statistics of a global batch: what couples its rows, computed first and without gradient.
+"""Statistics of a global batch: numbers that couple its rows, computed first and without gradient.
 
 A loss whose rows read other rows (KTO's reference point, BCO's running mean, a sort over the batch) gets them as
 numbers: one pass scores what they need over the whole global batch, on all ranks, and the loss's own pass then
@@ -111,7 +111,7 @@ def score_statistics(
     rows: Sequence[Example],
     scorer: nn.Module,
 ) -> dict[str, Tensor]:
-    """Score what the statistics need of some rows, without dropout: they would depend on the split through it."""
+    """Score the responses that the statistics need, without dropout: through it they would depend on the split."""
     plan, layout = batch.objective.plan, context.layout
     names = plan.statistic_responses
     inputs = layout.batch(select_responses(plan, rows, names))

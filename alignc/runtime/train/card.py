@@ -1,4 +1,4 @@
-"""The model card: what was optimised, on what, how it ended, and the spec that says it all."""
+"""The model card: the objective, the data, the last step, and the whole spec."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def card_of(
     *,
     library: str = "transformers",
 ) -> str:
-    """Write the card of a model in a folder; `rows` is what became of the data.
+    """Write the card of a model in a folder; `rows` counts the rows that were used, refused and cut.
 
     Strings of the spec are quoted as JSON, which is YAML, so that none of them can end the front matter.
     """
@@ -46,7 +46,7 @@ def card_of(
 
 
 def rows_told(card: Path) -> str:
-    """Read back from a card what became of the data; empty where there is no card."""
+    """Read the counts of the rows back from a card; empty where there is no card."""
     text = card.read_text(encoding="utf-8") if card.is_file() else ""
     match = re.search(ROWS, text, re.MULTILINE)
     return match[0] if match else ""
@@ -72,7 +72,7 @@ def is_id(name: str) -> bool:
 
 
 def body(job: Job, rows: str, final: Mapping[str, float], spec: Mapping[str, Any], folder: str) -> list[str]:
-    """Write the card's sections; what is not known has none."""
+    """Write the card's sections; a value that is not known has none."""
     data = ["## Data", rows] if rows else []
     last = ["## Last step", table(final)] if final else []
     return [

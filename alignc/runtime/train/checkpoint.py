@@ -47,7 +47,7 @@ OPTIMIZER = "optimizer.safetensors"
 
 @dataclass(frozen=True)
 class TrainerState:
-    """What a loop must know to go on: all of it integers, numbers and names."""
+    """The state that a loop needs to go on: integers, numbers and names."""
 
     step: int = 0
     num_tokens: int = 0
@@ -106,7 +106,7 @@ def manifest_of(folder: Path) -> dict[str, str]:
 
 
 def damage(folder: Path) -> str | None:
-    """Say what is wrong with a checkpoint, or None where it is whole."""
+    """Name the damage of a checkpoint, or return None where it is whole."""
     try:
         listed = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -139,7 +139,7 @@ def newest(root: Path, report: Callable[[str], None]) -> Path | None:
 
 
 def prune(root: Path, keep: int, protect: Collection[int] = ()) -> None:
-    """Remove what killed processes left aside, and all but the newest ``keep`` and the protected."""
+    """Remove the leftovers of killed processes, and all checkpoints but the newest ``keep`` and the protected."""
     for leftover in root.glob(".step-*.tmp"):
         fsops.remove(leftover)
     for step, path in saved(root)[keep:]:

@@ -1,4 +1,4 @@
-"""Evaluation on held-out rows, and what follows from it: the best checkpoint, and stopping early."""
+"""Evaluation on held-out rows, and its consequences: the best checkpoint, and stopping early."""
 
 from __future__ import annotations
 

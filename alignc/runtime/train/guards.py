@@ -49,7 +49,7 @@ class Evidence:
 
 
 def evidence_of(examples: Sequence[Example], outputs: ScorerOutputs, share: Tensor) -> Evidence:
-    """Keep what is needed to name rows later, without waiting for the device now."""
+    """Keep the evidence that names rows later, without waiting for the device now."""
     tensors = list(outputs.values()) if isinstance(outputs, Mapping) else [outputs]
     finite = [torch.isfinite(each.detach()).flatten(1).all(dim=1) for each in tensors if each.dim() > 1]
     return Evidence(examples, torch.stack(finite).all(dim=0), share.detach())

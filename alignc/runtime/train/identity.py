@@ -1,4 +1,4 @@
-"""Whose checkpoint it is: what of a job decides its weights, kept in each checkpoint and compared on resuming."""
+"""The identity of a job: everything that decides its weights, kept in each checkpoint and compared on resuming."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ ABSENT = object()
 
 
 def identity_of(folder: Path) -> dict[str, Any]:
-    """Collect what makes a job folder's weights its own: spec and plan, and the hash of its loss.
+    """Collect everything that decides the weights of a job: spec and plan, and the hash of its loss.
 
-    Left out is what changes no weight: names, origins, the output folder, the launcher, logging and saving.
+    Values that change no weight are left out: names, origins, the output folder, the launcher, logging, saving.
     """
     job = json.loads((folder / "job.json").read_text(encoding="utf-8"))
     spec = {key: value for key, value in job["spec"].items() if key not in NO_EFFECT}

@@ -1,4 +1,4 @@
-"""What a run says about itself: `metrics.jsonl`, `timing.jsonl`, TensorBoard, wandb and a line on stderr.
+"""The metrics of a run: `metrics.jsonl`, `timing.jsonl`, TensorBoard, wandb and a line on stderr.
 
 `metrics.jsonl` holds one object a logged step, in order, and nothing that two equal runs would differ in. The
 first line is `step: 1`; a line's values were taken before that step's update, `eval_*` after it.

@@ -57,7 +57,7 @@ def load_model(
 def policy_of(
     context: Context, sources: Sequence[RowSource], model: nn.Module, saved: Path | None
 ) -> TrainedPolicy:
-    """Put beside the model what its sampled rows are compared with: a reference, an average of its weights.
+    """Put the models beside the policy that its sampled rows are compared with: a reference, an average of its weights.
 
     Failure E607 where a loss compares whole distributions and the reference has other words.
     """

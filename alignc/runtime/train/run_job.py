@@ -139,7 +139,7 @@ def parse(arguments: Sequence[str] | None) -> Options:
 
 
 def quiet() -> None:
-    """Silence what libraries print about themselves: warnings meant for programmers, progress bars."""
+    """Silence the messages of libraries: warnings meant for programmers, progress bars."""
     warnings.simplefilter("ignore", FutureWarning)
     warnings.simplefilter("ignore", DeprecationWarning)
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
@@ -150,5 +150,5 @@ def quiet() -> None:
 
 
 def worth_telling(record: logging.LogRecord) -> bool:
-    """Drop what DeepSpeed says on being imported where there is no GPU: accelerate imports it for any job."""
+    """Drop the message of DeepSpeed when it is imported where there is no GPU: accelerate imports it for any job."""
     return not record.getMessage().startswith("Setting accelerator to CPU")

@@ -1,4 +1,4 @@
-"""What a run leaves on disk while it goes on: metrics, rollouts, checkpoints and the final model, and when."""
+"""The files that a run writes while it goes on, and when: metrics, rollouts, checkpoints, the final model."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Session:
     def renew(self, sources: Sequence[RowSource], step: TrainStep, state: TrainerState) -> list[RowSource]:
         """Let the policy answer the prompts of a rollout, and write the answers down.
 
-        All of this leaves the weights as they are: an ending meanwhile saves what the rollout began with.
+        All of this leaves the weights as they are: a run that ends meanwhile saves the state before the rollout.
         """
         with self.saving(state):
             renewed = [source.renewed(self.context, step, state) for source in sources]

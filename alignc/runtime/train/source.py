@@ -47,7 +47,7 @@ class Evaluated(Protocol):
 
     @property
     def objective(self) -> SourceObjective:
-        """The loss over the rows of this source, and what it needs."""
+        """The loss over the rows of this source, and its needs."""
 
     @property
     def held_out_size(self) -> int:
@@ -71,4 +71,4 @@ class RowSource(Evaluated, Protocol):
         """List the rows that a step takes of this source, over all ranks."""
 
     def after_rollout(self, state: TrainerState) -> TrainerState:
-        """Note what the next rollout needs to know of the one that is done with."""
+        """Keep in the state the numbers of a finished rollout that the next one needs."""
