@@ -1,4 +1,4 @@
-"""What a job needs and costs."""
+"""The needs of a job and its plan: memory, steps and work."""
 
 from alignc.plan.needs import Role, needs, roles
 

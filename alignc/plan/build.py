@@ -1,4 +1,7 @@
-"""The plan of a job: models, memory, steps, work, and whether it fits. Opens no model; may count local rows."""
+"""The plan of a job: models, memory, steps, work, and whether the job fits.
+
+The plan opens no model; it may count local rows.
+"""
 
 from __future__ import annotations
 
@@ -116,7 +119,7 @@ def of_models(
     `beside`: what stays in memory beside the policy, if another source of the job decides that too.
     """
     spec: Mapping[str, Any] = to_plain(job.spec)
-    lengths = _lengths(spec, models) if read_data else Lengths(note="not asked for")
+    lengths = _lengths(spec, models) if read_data else Lengths(note="not read")
     layout = models.policy.layout
     row = tokens(spec, lengths, len(job.plan.responses), layout.positions if layout else None)
     steps = schedule(spec, lengths)
@@ -286,7 +289,7 @@ def _cached(spec: Mapping[str, Any], models: Models) -> tuple[str, ...]:
     if models.reference is None or models.reference_stays:
         return ()
     return (
-        "the reference's log-probabilities, a number a response token, on disk by content: later runs read them",
+        "log-probabilities of the reference, one number per response token, on the disk; later runs reuse them",
     )
 
 

@@ -1,4 +1,4 @@
-"""What cannot fit, and what would make it."""
+"""The refusal of a plan that cannot fit, with the settings that need less memory."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["hopeless", "refusal"]
 
 
 def refusal(plan: ResourcePlan, span: Span) -> Diagnostic | None:
-    """Refuse (E606) a plan whose certain part alone is more than a process has."""
+    """Return E606 for a plan whose certain part needs more memory than a process has."""
     if plan.fits != "no" or plan.memory is None:
         return None
     phase = max(plan.phases, key=lambda each: each.least)
@@ -32,7 +32,7 @@ def hopeless(plan: ResourcePlan, memory: Memory, span: Span) -> Diagnostic | Non
 
 
 def _refused(plan: ResourcePlan, phase: Phase, takes: int, memory: Memory, span: Span) -> Diagnostic:
-    message = f"{phase.name} takes {gib(takes)} at the least, and a process has {gib(memory.bytes)}"
+    message = f"{phase.name} needs at least {gib(takes)}, but a process has {gib(memory.bytes)}"
     items = ", ".join(f"{item.role} {item.what} {gib(item.bytes)}" for item in largest(phase))
     return Diagnostic("E606", message, span, f"the largest parts are: {items}", "; ".join(_ways_out(plan)))
 
@@ -40,12 +40,12 @@ def _refused(plan: ResourcePlan, phase: Phase, takes: int, memory: Memory, span:
 def _ways_out(plan: ResourcePlan) -> Iterator[str]:
     [policy, *_] = plan.sizes
     if policy.trained == policy.parameters:
-        yield "train an adapter alone (`model.adapter: {kind: lora}`)"
+        yield "train only an adapter (`model.adapter: {kind: lora}`)"
     whole = DEEPSPEED.title[0].format(zero_stage=3)
     if not plan.engine.startswith(whole):
         wanted = f"`launch.engine: {DEEPSPEED.name}` and a higher `launch.zero_stage`"
-        yield f"share it out over more processes with {wanted}"
+        yield f"divide it among more processes with {wanted}"
     activations = sum(i.bytes for i in plan.peak.items if i.what == "activations")
     if 2 * activations > plan.peak.total:
         yield "lower `train.per_device_train_batch_size`, or set `train.activation_checkpointing: true`"
-    yield "take a smaller model, or a device with more memory"
+    yield "use a smaller model, or a device with more memory"

@@ -1,4 +1,4 @@
-"""How much memory a process has: as the user says, or as this machine shows."""
+"""The memory of a process: given by the user, or read from this machine."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ UNITS |= {
 
 @dataclass(frozen=True)
 class Memory:
-    """Bytes that one process may use, and where the number comes from."""
+    """The bytes that one process may use, and the source of this number."""
 
     bytes: int
     source: str
@@ -38,12 +38,12 @@ def parse_size(text: str) -> int:
     found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*", text)
     unit = (found.group(2) or "b").lower() if found else ""
     if found is None or unit not in UNITS:
-        raise ValueError(f"`{text}` is no size; write 16GiB or 80GB")
+        raise ValueError(f"`{text}` is not a size; write for example 16GiB or 80GB")
     return int(float(found.group(1)) * UNITS[unit])
 
 
 def of_machine(processes: int) -> Memory | None:
-    """Find a GPU's memory where there is one, else this machine's, shared out among the processes."""
+    """Return the memory of the GPU if there is one, else that of this machine, divided among the processes."""
     gpu = _gpu()
     return Memory(gpu, "the GPU of this machine") if gpu is not None else _whole(processes)
 
@@ -55,7 +55,7 @@ def _whole(processes: int) -> Memory | None:
     except (AttributeError, ValueError, OSError):
         return None
     share = "" if processes == 1 else f", shared by {processes} processes"
-    return Memory(whole // processes, f"this machine's memory{share}") if whole > 0 else None
+    return Memory(whole // processes, f"the memory of this machine{share}") if whole > 0 else None
 
 
 def most_of_machine(processes: int, machines: int = 1) -> Memory | None:

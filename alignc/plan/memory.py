@@ -285,8 +285,8 @@ def _generation(spec: Mapping[str, Any], models: Models, tokens: Tokens) -> Iter
     length = min(train["max_length"], tokens.longest_backbone // (1 if tokens.packed else tokens.responses))
     length = min(length, int(tokens.longest_backbone - tokens.longest_scored) + data["max_new_tokens"])
     cache = 2 * layout.layers * layout.key_value * length * at_once * width
-    yield Item("policy", "keys and values of the responses in the making", cache, "bound")
-    yield Item("policy", "logits of one token each", at_once * layout.vocabulary * 4, "bound")
+    yield Item("policy", "keys and values of sampled responses", cache, "bound")
+    yield Item("policy", "logits of one token per response", at_once * layout.vocabulary * 4, "bound")
 
 
 def _copies(spec: Mapping[str, Any], models: Models) -> Iterator[Item]:

@@ -1,4 +1,4 @@
-"""What a loss needs: responses, models, forwards, columns. Read off the graph, never declared."""
+"""The needs of a loss: responses, models, forwards and columns, all derived from the graph."""
 
 from __future__ import annotations
 
@@ -159,9 +159,7 @@ def roles(needed: LossNeeds, loss: Loss, job: Job) -> tuple[Role, ...]:
     found = [Role("policy", weights, True, many - silent, False, silent, grouped)]
     if INITIAL in anchors or (set(anchors) - others.keys() and not online(job)):
         beside = any(is_divergence(n) and isinstance(n, Output) for n in walk(loss.root))
-        source = SOURCES[reference_of(needed, job)] + (
-            ", beside the policy at every update" if beside else ""
-        )
+        source = SOURCES[reference_of(needed, job)] + (", in memory during each update" if beside else "")
         found.append(Role("reference", source, False, many, not online(job), grouped=grouped))
     for name, path in others.items():
         found.append(Role(name, f"{path}, frozen", False, many, True, grouped=grouped))

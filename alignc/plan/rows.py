@@ -1,4 +1,4 @@
-"""How many rows there are and how long: read from local JSON lines and CSV where that is cheap, guessed nowhere."""
+"""The number and the length of rows, read from small local JSON Lines and CSV files; nothing is guessed."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def measure(data: Mapping[str, Any], *, bytes_a_token: bool) -> Lengths:
     if not str(path).startswith("/"):
         return Lengths(note="a data set of the hub: not read")
     if not path.is_file():
-        return Lengths(note="a folder: not read" if path.is_dir() else "the file is not there")
+        return Lengths(note="a folder: not read" if path.is_dir() else "the file does not exist")
     if path.suffix not in (".jsonl", ".json", ".csv"):
         return Lengths(note=f"{path.suffix or 'this kind of file'} is not read")
     if path.stat().st_size > LARGEST:

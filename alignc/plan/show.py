@@ -21,7 +21,7 @@ MARKS = {
 
 
 def show(plan: ResourcePlan) -> str:
-    """Lay out a plan; `~` marks an estimate, `≤` a bound, `?` what is not known."""
+    """Format a plan; `~` marks an estimate, `≤` a bound, and `?` an unknown number."""
     parts = (_models(plan), _steps(plan), _rollouts(plan), _memory(plan), _work(plan), _launch(plan))
     return "\n\n".join(text for part in parts if (text := "\n".join(part))) + "\n"
 
@@ -31,7 +31,7 @@ def _line(label: str, text: str) -> str:
 
 
 def _each(plan: ResourcePlan, label: str, text: Callable[[ResourcePlan], str]) -> Iterator[str]:
-    """Write a line about the rows, or one for each of several sources under its name."""
+    """Yield a line about the rows, or one line for each of several sources with its name."""
     if not plan.sources:
         yield _line(label, text(plan))
     for place, (name, own) in enumerate(plan.sources.items()):
@@ -53,7 +53,7 @@ def _models(plan: ResourcePlan) -> Iterator[str]:
 
 def _size(size: Size) -> str:
     if size.parameters is None:
-        return f"{size.source}: {size.note}; give its size with --parameters 0.5B"
+        return f"{size.source}: {size.note}; give the size with --parameters 0.5B"
     trained = "" if size.trained == size.parameters else f", {short(size.trained or 0)} of them trained"
     note = f" ({size.note})" if size.note else ""
     return (
@@ -63,8 +63,8 @@ def _size(size: Size) -> str:
 
 def _forward(forwards: Forwards) -> str:
     back = f", {forwards.backward} with a backward" if forwards.backward else ""
-    once = ", once in all" if forwards.cached else ""
-    return f"{forwards.role} {forwards.forwards} a row{back}{once}"
+    once = ", only once" if forwards.cached else ""
+    return f"{forwards.role} {forwards.forwards} per row{back}{once}"
 
 
 def _steps(plan: ResourcePlan) -> Iterator[str]:
@@ -77,7 +77,7 @@ def _steps(plan: ResourcePlan) -> Iterator[str]:
     yield _line("steps", ", ".join([f"{counted} of {taken}", *extra]))
     yield from _each(plan, "tokens", _row)
     row, mark = plan.tokens, MARKS[plan.tokens.sure]
-    yield _line("", f"{plan.tokens_a_step:,.0f}{mark} a step; longest row {row.longest_backbone:,}")
+    yield _line("", f"{plan.tokens_a_step:,.0f}{mark} per step; longest row {row.longest_backbone:,}")
 
 
 def _rows(plan: ResourcePlan) -> str:
@@ -89,19 +89,17 @@ def _rows(plan: ResourcePlan) -> str:
 
 def _row(plan: ResourcePlan) -> str:
     row = plan.tokens
-    layout = "prompt shared by its responses" if row.packed else "padded"
-    return f"{row.backbone:,.0f}{MARKS[row.sure]} a row ({row.scored:,.0f} of responses; {layout})"
+    layout = "responses share their prompt" if row.packed else "padded"
+    return f"{row.backbone:,.0f}{MARKS[row.sure]} per row ({row.scored:,.0f} of responses; {layout})"
 
 
 def _rollouts(plan: ResourcePlan) -> Iterator[str]:
     found = plan.schedule
     if found.prompts_a_rollout is None:
         return
-    many = "not known how many" if found.rollouts is None else f"{found.rollouts:,}"
+    many = "unknown number" if found.rollouts is None else f"{found.rollouts:,}"
     made = (
-        f"{plan.work.decoded:,} tokens at the most are generated in each"
-        if plan.work.decoded
-        else "size unknown"
+        f"{plan.work.decoded:,} tokens at most are generated in each" if plan.work.decoded else "size unknown"
     )
     yield _line("rollouts", f"{many}, of {found.prompts_a_rollout:,} prompts; {made}")
 
@@ -109,13 +107,13 @@ def _rollouts(plan: ResourcePlan) -> Iterator[str]:
 def _memory(plan: ResourcePlan) -> Iterator[str]:
     rows = list(dict.fromkeys((i.role, i.what, i.where) for phase in plan.phases for i in phase.items))
     labels = {key: f"{key[0]}: {key[1]}{' (host)' if key[2] == 'host' else ''}" for key in rows}
-    wide = max(map(len, ["memory of a process", *labels.values()])) + 2
-    yield f"{'memory of a process':<{wide}}" + "".join(f"{phase.name:>15}" for phase in plan.phases)
+    wide = max(map(len, ["memory per process", *labels.values()])) + 2
+    yield f"{'memory per process':<{wide}}" + "".join(f"{phase.name:>15}" for phase in plan.phases)
     for key, label in labels.items():
         cells = [_cell([i for i in phase.items if (i.role, i.what, i.where) == key]) for phase in plan.phases]
         yield f"  {label:<{wide - 2}}" + "".join(f"{cell:>15}" for cell in cells)
-    yield f"  {'together':<{wide - 2}}" + "".join(f"{gib(phase.total):>15}" for phase in plan.phases)
-    least = f"at the least {gib(plan.peak.least)}"
+    yield f"  {'total':<{wide - 2}}" + "".join(f"{gib(phase.total):>15}" for phase in plan.phases)
+    least = f"at least {gib(plan.peak.least)}"
     yield _line("peak", f"{gib(plan.peak.total)} in {plan.peak.name}, {least}{_fit(plan)}")
     yield _line("", "  ".join(_legend(plan)))
 
@@ -124,12 +122,12 @@ def _legend(plan: ResourcePlan) -> Iterator[str]:
     sure = {item.sure for phase in plan.phases for item in phase.items}
     words = {
         "estimate": f"~ an estimate, within a factor of {plan.factor:g}",
-        "bound": "≤ a bound, where lengths are not known",
-        "assumed": "* of the size that was given",
+        "bound": "≤ a bound, because lengths are not known",
+        "assumed": "* from the given size",
         "unknown": "? not known",
     }
     yield from (text for kind, text in words.items() if kind in sure)
-    yield "the rest is exact" if "formula" not in sure else "the rest is exact, shared out as ZeRO does"
+    yield "the rest is exact" if "formula" not in sure else "the rest is exact, divided as in ZeRO"
 
 
 def _cell(items: list[Item]) -> str:
@@ -155,14 +153,14 @@ def _fit(plan: ResourcePlan) -> str:
 def _work(plan: ResourcePlan) -> Iterator[str]:
     found = plan.work
     if found.step is None:
-        yield _line("work", "not known without the model's configuration")
+        yield _line("work", "not known without the configuration of the model")
         return
     share = f", {found.head_share:.0%} of it in the LM head" if found.head_share is not None else ""
-    yield _line("work", f"{flop(found.step)} a step{share}")
+    yield _line("work", f"{flop(found.step)} per step{share}")
     if found.rollout is not None:
-        yield _line("", f"{flop(found.rollout)} a rollout, at the most")
+        yield _line("", f"{flop(found.rollout)} per rollout, at most")
     if found.reference_once is not None:
-        yield _line("", f"{flop(found.reference_once)} once, for the reference")
+        yield _line("", f"{flop(found.reference_once)} once for the reference")
 
 
 def _launch(plan: ResourcePlan) -> Iterator[str]:
@@ -171,7 +169,7 @@ def _launch(plan: ResourcePlan) -> Iterator[str]:
 
 
 def gib(size: int) -> str:
-    """Write bytes in the unit that suits them."""
+    """Write a number of bytes in a suitable unit."""
     for unit, name in ((1 << 40, "TiB"), (1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")):
         if size >= unit:
             return f"{size / unit:.3g} {name}" if size < 1000 * unit else f"{size / unit:.0f} {name}"
@@ -179,7 +177,7 @@ def gib(size: int) -> str:
 
 
 def flop(count: float) -> str:
-    """Write FLOP in the unit that suits them."""
+    """Write a number of FLOP in a suitable unit."""
     for unit, name in ((1e18, "EFLOP"), (1e15, "PFLOP"), (1e12, "TFLOP"), (1e9, "GFLOP")):
         if count >= unit:
             return f"{count / unit:.3g} {name}"

@@ -1,4 +1,4 @@
-"""How large the models of a job are: exactly from `init:` and from local folders, by a given count elsewhere."""
+"""The sizes of the models of a job: exact for `init:` and local folders, else from a given count."""
 
 from __future__ import annotations
 
@@ -53,12 +53,10 @@ def of_init(policy: Mapping[str, Any], width: int | None, *, rewards: bool = Fal
     architecture, tokenizer = str(policy["init"]), str(policy.get("tokenizer") or "bytes")
     vocabulary = BYTES_VOCABULARY if tokenizer == "bytes" else _tokens(Path(tokenizer))
     if vocabulary is None:
-        return unknown(
-            architecture, None, width or 4, f"the tokenizer in {tokenizer} does not say how large it is"
-        )
+        return unknown(architecture, None, width or 4, f"the tokenizer in {tokenizer} does not give its size")
     shapes = parameters(architecture, policy, vocabulary, rewards=rewards)
     layout = layout_of(architecture, policy, vocabulary)
-    return Weights(f"a fresh {architecture}", count(shapes), width or 4, "exact", shapes, layout)
+    return Weights(f"a new {architecture}", count(shapes), width or 4, "exact", shapes, layout)
 
 
 def _tokens(folder: Path) -> int | None:
@@ -93,7 +91,7 @@ def of_folder(folder: Path, width: int | None, *, rewards: bool | None = None) -
         layout = layout_of(name, config)
     except KeyError:
         layout = None
-    note = "" if name in ARCHITECTURES else f"activations of {name} are counted as those of llama"
+    note = "" if name in ARCHITECTURES else f"the activations of {name} are estimated as for llama"
     return Weights(str(folder), count(shapes), width or stored, "exact", shapes, layout, note)
 
 
@@ -144,7 +142,7 @@ def of_source(
     if origin is not None and origin != name:
         made = of_source(origin, width, given=given, rewards=rewards, maker=maker)
         return replace(made, source=f"{name}, made from {made.source}")
-    return unknown(name, given, width, "the folder is not there yet")
+    return unknown(name, given, width, "the folder does not exist yet")
 
 
 def adapter_shapes(weights: Weights, rank: int, targets: str | list[str]) -> dict[str, Shape]:

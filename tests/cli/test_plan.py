@@ -61,4 +61,4 @@ def test_a_pipeline_is_planned_stage_by_stage(alignc: Alignc, here: Path):
     done = alignc("plan", "pipe.yaml", "--format", "json")
     first, second = json.loads(done.out)
     assert first["sizes"][0]["parameters"] == second["sizes"][0]["parameters"]
-    assert "made from a fresh llama" in second["sizes"][0]["source"]
+    assert "made from a new llama" in second["sizes"][0]["source"]
