@@ -30,10 +30,10 @@ def sample(
 ) -> list[tuple[Tokens, ...]]:
     """Sample the responses to each prompt, in the order of the prompts; none is empty.
 
-    A response keeps its EOS as its last token, and has none where ``max_new_tokens`` cut it. A token depends
-    on the policy and on (seed, the prompt's key, the number of the sample, the position), not on the batch, the order or a
-    global state. (A matrix product may round differently in a batch of another size, by 1e-7; a draw that falls
-    that near a boundary falls to the other side.)
+    A response keeps its EOS as its last token, and has none where ``max_new_tokens`` cut it. A token depends on the
+    policy and on (seed, the prompt's key, the number of the sample, the position). It does not depend on the batch, on
+    the order or on a global state. (A matrix product may round differently in a batch of another size, by 1e-7; a draw
+    that falls that near a boundary falls to the other side.)
 
     ``batch_size`` counts responses that are decoded at once, those of one prompt at least. ``each`` is called once a
     token. ``mixture`` is (reference, w): tokens come from π^(1−w)·ref^w, normalized; where the reference is the policy
