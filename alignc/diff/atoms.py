@@ -52,7 +52,7 @@ def atom_name(node: Node) -> str:
         case Output(quantity=quantity, response=response):
             row = OUTPUTS[quantity]
             return row.atom if row.per == Per.PROMPT else f"{row.atom}_{SUFFIX[response]}"
-    return type(node).__name__.lower()
+    raise TypeError(f"{type(node).__name__} is no input of a graph")
 
 
 def exact(value: float) -> Fraction:

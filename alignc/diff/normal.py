@@ -11,6 +11,7 @@ from typing import Any
 
 import sympy
 
+from alignc.contract.models import MODELS, POLICY
 from alignc.diff.atoms import Bonds, atom_name
 from alignc.diff.polynomial import MOST_TERMS, TooLargeError, expanded, fraction, rational, terms_of
 from alignc.diff.rules import N1, RULES
@@ -162,7 +163,9 @@ class Normal:
         base = (
             0
             if bond.to is None
-            else self.bonded(bond.to, level, policy=bond.to.startswith("l_"), trained=False)
+            else self.bonded(
+                bond.to, level, policy=bond.to.startswith(f"{MODELS[POLICY].letter}_"), trained=False
+            )
         )
         factor = self.atom(bond.times, 0) if bond.times else 1
         return fraction(bond.scale) * factor * base + fraction(bond.offset)

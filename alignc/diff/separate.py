@@ -166,11 +166,15 @@ def _batches(found: Separation, side: Side, slopes: Sequence[Node], point: dict[
 def _point(found: Separation, side: Side, loss: Loss) -> dict[str, Any]:
     own = loss.view.responses
     rows = [(row, k) for at in found.at for row, k in zip(at.rows, at.sizes, strict=True)]
-    tokens = any(isinstance(n, Position) or atom_name(n).startswith("log_sum") for n in inputs(side.root))
+    tokens = any(isinstance(n, Position) or _is_logarithm(n) for n in inputs(side.root))
     tokens = tokens or any(map(bends, walk(alone(loss.root))))
     point: dict[str, Any] = {"examples": [e for row, k in rows for e in _examples(row, k, side, own, tokens)]}
     z0 = next((row[n] for row, _ in rows for n in ("z0", "delta") if n in row), None)
     return point if z0 is None else {**point, "z0": z0}
+
+
+def _is_logarithm(node: Node) -> bool:
+    return isinstance(node, Output) and OUTPUTS[node.quantity].logarithm
 
 
 def _examples(row: Row, k: int, side: Side, own: tuple[str, ...], tokens: bool) -> list[dict[str, Any]]:

@@ -75,7 +75,7 @@ def _kl(term: KLTerm, data: str) -> Iterator[str]:
 def _ends(found: Meaning, anchor: str) -> Iterator[str]:
     """Describe the pull to the reference and the optimum; the optimum of a moving anchor moves too."""
     pull = f"coefficient on ∇log π: g(u) = {found.g}{_monotone(found)}"
-    if anchor not in MOVES or not found.optimum.startswith("w"):
+    if anchor not in MOVES or not found.by_ratio:
         yield f"{pull}; optimum {found.optimum}"
         return
     yield f"{pull}; optimum for the current ref: {found.optimum}"

@@ -14,6 +14,7 @@ from alignc.graph.nodes import (
     Named,
     NamedRole,
     Node,
+    Over,
     Power,
     Reduce,
     Stop,
@@ -136,12 +137,12 @@ def apply(function: str, *arguments: Node) -> Node:
     return Apply(function, tuple(arguments))
 
 
-def sum_over(over: str, argument: Node) -> Node:
+def sum_over(over: Over, argument: Node) -> Node:
     """Sum over `token`, `group` or `batch`."""
     return Reduce("sum", over, argument)
 
 
-def mean_over(over: str, argument: Node) -> Node:
+def mean_over(over: Over, argument: Node) -> Node:
     """Average over `group` or `batch`; a mean over tokens is a sum divided by a length."""
     return Reduce("mean", over, argument)
 

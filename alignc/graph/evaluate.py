@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, assert_never
 
 from alignc.graph.functions import FUNCTIONS
 from alignc.graph.nodes import (
@@ -19,9 +19,11 @@ from alignc.graph.nodes import (
     Multiply,
     Named,
     Node,
+    Over,
     Parameter,
     Power,
     Reduce,
+    Reduction,
     Running,
     Stop,
     UnitFactor,
@@ -103,11 +105,17 @@ def spread(function: Callable[..., float], *values: Any) -> Any:
     return [spread(function, *(v[i] if isinstance(v, list) else v for v in values)) for i in range(size)]
 
 
-def _reduce(kind: str, over: str, value: Any) -> Any:
+def _reduce(kind: Reduction, over: Over, value: Any) -> Any:
     if kind == "pairs":
         return [_pairs(row) for row in value]
     if over == "batch" or not (isinstance(value, list) and value and isinstance(value[0], list)):
         flat = value if isinstance(value, list) else [value]
         total = math.fsum(flat) if all(map(math.isfinite, flat)) else sum(flat)
-        return total / len(flat) if kind == "mean" else total
+        match kind:
+            case "sum":
+                return total
+            case "mean":
+                return total / len(flat)
+            case _:
+                assert_never(kind)
     return [_reduce(kind, over, inner) for inner in value]

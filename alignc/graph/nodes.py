@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from enum import StrEnum
-from typing import Any, assert_never
+from typing import Any, Literal, assert_never
 from weakref import WeakValueDictionary
 
 from alignc.contract.models import POLICY
@@ -44,10 +44,12 @@ __all__ = [
     "NamedRole",
     "Node",
     "Output",
+    "Over",
     "Parameter",
     "Position",
     "Power",
     "Reduce",
+    "Reduction",
     "Running",
     "Stop",
     "UnitFactor",
@@ -57,6 +59,11 @@ __all__ = [
 ]
 
 NAT, TOKEN, REWARD = Unit.of("nat"), Unit.of("token"), Unit.of("reward")
+
+
+Reduction = Literal["sum", "mean", "pairs"]
+"""How a reduction makes one number of several; `pairs` adds the squared differences of all pairs."""
+Over = Literal["token", "group", "batch"]
 
 
 class _Interned(type):
@@ -284,8 +291,8 @@ class Reduce(Node):
     `pairs` over a group is the sum of squared differences of all pairs.
     """
 
-    kind: str
-    over: str
+    kind: Reduction
+    over: Over
     argument: Node
 
     def _infer(self) -> Type:
@@ -372,7 +379,7 @@ def _one(units: set[Unit], function: str) -> Unit:
     return next(iter(units))
 
 
-def _outer(axis: Axis, over: str) -> Axis:
+def _outer(axis: Axis, over: Over) -> Axis:
     if over == "token" and axis.by_token:
         return response_axis(axis.response)
     if over == "group" and axis == GROUP:

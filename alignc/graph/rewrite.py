@@ -19,9 +19,11 @@ from alignc.graph.nodes import (
     Named,
     Node,
     Output,
+    Over,
     Position,
     Power,
     Reduce,
+    Reduction,
     Running,
     Stop,
     walk,
@@ -71,7 +73,7 @@ def rebuilt(node: Node, done: Mapping[Node, Node]) -> Node:
     return node
 
 
-def _reduced(kind: str, over: str, argument: Node, axis: Axis) -> Node:
+def _reduced(kind: Reduction, over: Over, argument: Node, axis: Axis) -> Node:
     if over == "token" and not argument.type.axis.by_token:  # the same for every token
         return multiply(argument, token_count(axis.response))
     if isinstance(argument, Constant) and (argument.value == 0 or kind == "mean"):

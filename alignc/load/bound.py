@@ -6,7 +6,7 @@ import operator
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path as FilePath
-from typing import Any
+from typing import Any, assert_never
 
 from alignc.diagnostics import Diagnostic, DiagnosticError
 from alignc.load.check import missing_field, shown, unknown_field
@@ -126,8 +126,10 @@ def _wrong(name: str, value: Any, parameter: Parameter) -> tuple[str, str] | Non
             ok, words = isinstance(value, bool), "true or false"
         case "integer":
             ok, words = isinstance(value, int) and not isinstance(value, bool), "a whole number"
-        case _:
+        case "number":
             ok, words = isinstance(value, (int, float)) and not isinstance(value, bool), "a number"
+        case _:
+            assert_never(parameter.type)
     if not ok:
         return "E003", f"`{name}` must be {words}, found {shown(value)}"
     return _out_of_range(name, value, parameter) if parameter.type in ("number", "integer") else None

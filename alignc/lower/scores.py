@@ -118,10 +118,12 @@ def _f_prime(score: Score, reduced: Node, response: str, scope: Scope) -> Node:
             slope = b.negate(b.apply("exp", b.negate(u)))
         case "js":
             slope = b.apply("log_sigmoid", u)
-        case _:
+        case "alpha":
             alpha = scope.inside("score").number("divergence_alpha", score.divergence_alpha, "α", Unit())
             power = b.subtract(alpha, b.ONE)
             slope = b.divide(b.apply("exp", b.multiply(power, u)), power)
+        case _:
+            assert_never(score.divergence)
     name = f"{SCORES[kinds.F_RATIO].letter}_{SUFFIX[response]}"
     return scope.names.value(name, name, f"f′ of the ratio, {score.divergence}", b.in_unit(slope, unit))
 

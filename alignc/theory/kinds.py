@@ -58,6 +58,11 @@ class Meaning:
         return OPTIMA[self.kind]
 
     @property
+    def by_ratio(self) -> bool:
+        """Whether the optimum is an equation for w = π/ref, solved or not."""
+        return self.sound or self.kind in (Kind.NONCONVEX, Kind.UNDECIDED)
+
+    @property
     def sound(self) -> bool:
         """Whether the reference is a strict minimum of what is descended."""
         return self.kind in (Kind.KL, Kind.REVERSE, Kind.VARIATION, Kind.CONVEX)

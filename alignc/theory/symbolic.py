@@ -6,7 +6,7 @@ import ast
 import math
 from collections.abc import Callable, Iterator
 from itertools import pairwise
-from typing import Any
+from typing import Any, Literal, assert_never
 
 import sympy as sp
 
@@ -113,6 +113,7 @@ def _simple(expression: Any) -> Any:
     return sp.simplify(expression) if sp.count_ops(expression) < MANY else expression
 
 
+Near = Literal["restores", "kink", "flat", "unknown"]
 Named = tuple[Kind, str, str, float]
 
 
@@ -150,14 +151,17 @@ def _behaviour(g: Any, halves: tuple[Any, Any]) -> tuple[Kind, str]:
         if all(_never_negative(s) for s in (sp.diff(halves[0], P), -sp.diff(halves[1], P))):
             return Kind.CONVEX, "g′ ≥ 0 for every u"
         return Kind.UNDECIDED, f"g does not fall at {len(GRID)} points of [{GRID[0]:g}, {GRID[-1]:g}]"
-    match _near(value):
+    match near := _near(value):
         case "restores":
             return Kind.NONCONVEX, fall
         case "unknown":
             return Kind.UNDECIDED, f"{fall}; g has no value near 0"
         case "kink":
             return Kind.KINK, fall
-    return (Kind.COLLAPSE if _unbounded(value) else Kind.SADDLE), fall
+        case "flat":
+            return (Kind.COLLAPSE if _unbounded(value) else Kind.SADDLE), fall
+        case _:
+            assert_never(near)
 
 
 def _at(value: Callable[[float], float], u: float) -> float | None:
@@ -177,7 +181,7 @@ def _fall(value: Callable[[float], float]) -> str:
     return ""
 
 
-def _near(value: Callable[[float], float]) -> str:
+def _near(value: Callable[[float], float]) -> Near:
     """Tell what g does across 0: `restores` (rises at first order), `kink`, `flat` or falling, `unknown`."""
     # With s the slope on the left, t the slope on the right, and j the jump of g at 0 beyond what the slopes explain:
     #   k2, g = u:        s = t = 1, j = 0              rises on both sides: `restores`
