@@ -10,15 +10,17 @@ from alignc.emit.tools import TOOLS, called
 from alignc.explain import Explanation
 from alignc.lower.loss import Loss
 from alignc.printers.folding import folded
-from alignc.printers.torch_body import Body
-from alignc.printers.torch_source import TorchSource, torch_source
 
 __all__ = ["header", "loss_source"]
 
 
 def loss_source(loss: Loss, explained: Explanation) -> str:
     """Print `loss.py`."""
+    from alignc.printers.torch_source import torch_source  # `validate` and `explain` print no source
+
     printed = torch_source(loss)
+    bodies = [b for b in (printed.loss, printed.statistics, printed.penalty) if b is not None]
+    lines = [line for b in bodies for line in (*b.lines, *b.late, *b.results)]
     text = rendered(
         "loss.py.j2",
         formula=_formula(explained),
@@ -29,7 +31,7 @@ def loss_source(loss: Loss, explained: Explanation) -> str:
         statistics=printed.statistics,
         penalty=printed.penalty,
         tools=[TOOLS[name] for name in TOOLS if name in called(printed.tools)],
-        functional="F." in "\n".join(line for body in _bodies(printed) for line in body),
+        functional="F." in "\n".join(lines),
     )
     return re.sub(r"\n{4,}", "\n\n\n", text)
 
@@ -48,8 +50,3 @@ def _formula(explained: Explanation) -> list[str]:
 
 def _indented(lines: Iterable[str]) -> list[str]:
     return [folded_line for line in lines for folded_line in folded(line, " " * 4, " " * 8)]
-
-
-def _bodies(printed: TorchSource) -> list[list[str]]:
-    found = [b for b in (printed.loss, printed.statistics, printed.penalty) if isinstance(b, Body)]
-    return [[*b.lines, *b.late, *b.results] for b in found]
