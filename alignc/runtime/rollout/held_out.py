@@ -20,7 +20,7 @@ from ..scoring.context import Context
 from ..scoring.micro import Anchors
 from .answers import Answers, sample_answers
 from .log_probs import ReferenceModel, score_on_ranks
-from .metrics import answer_metrics, divergence
+from .metrics import answer_metrics, mean_kl
 from .scores import RewardSources, score_answers
 
 __all__ = ["EvalPrompts", "evaluate_answers", "held_out_answers"]
@@ -82,5 +82,5 @@ def kl_of(
     pieces = micro_batches(range(len(rows)), size, world.rank, world.size)
     own = score_on_ranks(context, scorer, rows, pieces)
     other = score_on_ranks(context, reference.scorer, rows, pieces, reference.within)
-    anchors: Anchors = {ROLLOUT: [each["logps"] for each in own], INITIAL: [each["logps"] for each in other]}
-    return divergence(rows, anchors, [0])
+    anchors: Anchors = {ROLLOUT: [row["logps"] for row in own], INITIAL: [row["logps"] for row in other]}
+    return mean_kl(rows, anchors, [0])

@@ -14,7 +14,7 @@ from ..scoring.micro import Anchors
 from .answers import Answers
 from .scores import AnswerScores, degenerate
 
-__all__ = ["answer_metrics", "divergence", "rollout_metrics"]
+__all__ = ["answer_metrics", "mean_kl", "rollout_metrics"]
 
 
 def rollout_metrics(
@@ -32,12 +32,12 @@ def rollout_metrics(
     """
     metrics = answer_metrics(answers, scores)
     if penalties is not None and plan.advantage:
-        lost = 0.0 - float(penalties.sum()) / sum(len(each.completions) for each in answers)
+        lost = 0.0 - float(penalties.sum()) / sum(len(group.completions) for group in answers)
         paid = float(np.mean(scores.of(plan.advantage.reward)))
         metrics |= {"objective/non_score_reward": lost, "objective/rlhf_reward": paid + lost}
     sampled = sampled_places(plan, len(answers[0].completions))
     if INITIAL in anchors and sampled:
-        metrics["objective/kl"] = divergence(rows, anchors, sampled)
+        metrics["objective/kl"] = mean_kl(rows, anchors, sampled)
     return metrics
 
 
@@ -50,7 +50,7 @@ def sampled_places(plan: LossNeeds, drawn: int) -> list[int]:
     return list(range(drawn))
 
 
-def divergence(rows: Sequence[Example], anchors: Anchors, places: Sequence[int]) -> float:
+def mean_kl(rows: Sequence[Example], anchors: Anchors, places: Sequence[int]) -> float:
     """Average log π − log reference over responses, each summed over its tokens, in nat."""
     sums = [
         float(np.sum(anchors[ROLLOUT][row.row][at].astype(np.float64) - anchors[INITIAL][row.row][at]))
@@ -74,9 +74,9 @@ def answer_metrics(answers: Sequence[Answers], scores: AnswerScores) -> dict[str
     if scores.rewards or scores.win_rates:
         metrics["rollout/degenerate_groups"] = float(degenerate(scores.rewards or scores.win_rates))
     metrics["completions/mean_length"] = float(
-        np.mean([len(ids) for each in answers for ids in each.completions])
+        np.mean([len(ids) for group in answers for ids in group.completions])
     )
     metrics["completions/ended"] = float(
-        np.mean([sample.ended for each in answers for sample in each.samples])
+        np.mean([sample.ended for group in answers for sample in group.samples])
     )
     return metrics

@@ -122,19 +122,19 @@ def score(
     """Score the rows under the policy as it sampled them, and under each model that it is compared with."""
     policy = setup.policy
     scored = score_on_ranks(context, policy.scorer, rows, pieces)
-    own = [each["logps"] for each in scored]
+    own = [row["logps"] for row in scored]
     anchors: dict[str, list[RowValues]] = {ROLLOUT: own, PREVIOUS_ITERATE: own}
     if (reference := policy.reference) is not None:
         others = score_on_ranks(context, reference.scorer, rows, pieces, reference.within)
-        anchors[INITIAL] = [each["logps"] for each in others]
+        anchors[INITIAL] = [row["logps"] for row in others]
     if (average := policy.average) is not None:
         lend = lambda: average.lent(policy.model)  # noqa: E731 - entered anew around each forward
         means = score_on_ranks(context, policy.scorer, rows, pieces, lend)
-        anchors[EMA] = [each["logps"] for each in means]
+        anchors[EMA] = [row["logps"] for row in means]
     if setup.objective.reads_old_divergence and reference is not None:
         scored = with_divergences(context, policy.model, reference, scored, rows, pieces)
         stored = OUTPUTS[Quantity.DIVERGENCE].stored
-        anchors[OLD_DIVERGENCE] = [each[stored] for each in scored]
+        anchors[OLD_DIVERGENCE] = [row[stored] for row in scored]
     return scored, anchors
 
 

@@ -55,10 +55,14 @@ class RolloutSchedule:
         return self.epochs * math.ceil(self.prompts_in(rollout) / self.size)
 
     def steps_before(self, rollout: int) -> int:
-        """Steps on the rollouts before one."""
+        """Steps on the rollouts before one.
+
+        10 prompts in rollouts of 4, steps of 2 rows, 2 epochs: the rollouts of a pass take 4, 4 and 2 prompts and
+        so 4, 4 and 2 steps. Before rollouts 1 to 5 there are 0, 4, 8, 10 and 14 steps.
+        """
         passes, index = divmod(rollout - 1, self.rollouts_per_pass)
-        a_pass = sum(self.steps_of(each + 1) for each in range(self.rollouts_per_pass)) if passes else 0
-        return passes * a_pass + sum(self.steps_of(each + 1) for each in range(index))
+        a_pass = sum(self.steps_of(number + 1) for number in range(self.rollouts_per_pass)) if passes else 0
+        return passes * a_pass + sum(self.steps_of(number + 1) for number in range(index))
 
     def taken(self, rollout: int) -> list[int]:
         """List the prompts of a rollout."""
@@ -70,7 +74,8 @@ class RolloutSchedule:
         """List a rollout's rows (by place in it) step by step: every epoch has an order of its own."""
         count = self.prompts_in(rollout)
         orders = (
-            permutation(count, derive(self.seed, "minibatches", rollout, each)) for each in range(self.epochs)
+            permutation(count, derive(self.seed, "minibatches", rollout, epoch))
+            for epoch in range(self.epochs)
         )
         return [
             [int(row) for row in order[start : start + self.size]]

@@ -103,7 +103,7 @@ def player(
     def play(places: list[int]) -> dict[int, Numbers]:
         mine = [answers[place] for place in places]
         if opponents is None:
-            rates = win_rates(oracle, [each.samples for each in mine])
+            rates = win_rates(oracle, [group.samples for group in mine])
             return {place: tuple(each) for place, each in zip(places, rates, strict=True)}
         others = [opponents[place] for place in places]
         return dict(zip(places, against(oracle, mine, others), strict=True))

@@ -55,9 +55,9 @@ def with_token_columns(
         return list(rows)
     mask, tables = mask_of(rows), {}
     if Quantity.TOKEN_VALUE in scored[0]:
-        tables[OLD_VALUE] = stack_groups([each[Quantity.TOKEN_VALUE] for each in scored], mask).double()
+        tables[OLD_VALUE] = stack_groups([row[Quantity.TOKEN_VALUE] for row in scored], mask).double()
     if OLD_DIVERGENCE in scored[0]:
-        tables[OLD_DIVERGENCE] = stack_groups([each[OLD_DIVERGENCE] for each in scored], mask).double()
+        tables[OLD_DIVERGENCE] = stack_groups([row[OLD_DIVERGENCE] for row in scored], mask).double()
     if plan.advantage:
         tables |= advantages(
             plan.advantage,

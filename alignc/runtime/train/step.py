@@ -73,7 +73,11 @@ def statistics_of(
 def micro_batches_of(
     context: Context, batches: Sequence[SourceBatch], statistics: Sequence[BatchStatistics], step: int
 ) -> list[MicroBatch]:
-    """List this rank's micro-batches of a step, those of one source after those of another: as many on every rank."""
+    """List this rank's micro-batches of a step, those of one source after those of another: as many on every rank.
+
+    Two ranks, micro-batches of 2, a batch of 5 rows of one source and of 3 of another: rank 0 gets the rows 0 1, 4 and
+    0 1 of the other, rank 1 the rows 2 3, none (weight 0) and 2 of the other.
+    """
     train, rank = context.job.spec.train, context.world.rank
     micros = [
         micro
