@@ -141,3 +141,18 @@ def test_refused_rows_of_each_source_have_a_file_of_their_own(forks: Forks, tmp_
     run(forks, script)
     for name, file in (("shown", "quarantine.jsonl"), ("asked", "quarantine_2.jsonl")):
         assert f"{name}.jsonl" in (tmp_path / "run" / file).read_text()
+
+
+def test_a_job_samples_the_rows_of_one_source(forks: Forks, tmp_path: Path):
+    """The compiler refuses two sampled sources; a job that was changed by hand is refused as well."""
+    script = mixed(tmp_path, ["asked", "shown"], {"per_device_train_batch_size": 20, "max_steps": 1})
+    file = script.with_name("job.json")
+    job = json.loads(file.read_text())
+    sources, parts = job["spec"]["data"]["sources"], job["plan"]["parts"]
+    sources["shown"], parts[1] = sources["asked"], parts[0]
+    script.with_name("loss_2.py").write_text(script.with_name("loss_1.py").read_text())
+    file.write_text(json.dumps(job))
+    assert forks.run(script)["status"] == 4
+    (problem,) = json.loads((tmp_path / "run" / "status.json").read_text())["diagnostics"]
+    assert problem["code"] == "E806"
+    assert "one source at most" in problem["message"]
