@@ -9,6 +9,7 @@ from os import PathLike
 from pathlib import Path
 
 from alignc.checks import check
+from alignc.contract.files import MODEL
 from alignc.contract.job import Job
 from alignc.contract.needs import LossNeeds
 from alignc.diagnostics import Diagnostic, DiagnosticError, apply_waivers, did_you_mean, in_reading_order
@@ -144,7 +145,7 @@ def _absent_models(spec: Loaded, others: Sequence[Spec]) -> list[Diagnostic]:
 def _outputs(specs: Sequence[Spec]) -> Iterator[str]:
     for spec in specs:
         with suppress(DiagnosticError):
-            yield str(Path(load(Path(spec)).job.output_dir) / "model")
+            yield str(Path(load(Path(spec)).job.output_dir) / MODEL)
 
 
 def _texts(path: Spec) -> dict[str, str]:

@@ -15,6 +15,8 @@ import click
 if TYPE_CHECKING:
     from alignc.runtime.after.compare import Figures
 
+from alignc.contract.files import MODEL, job_file
+
 __all__ = ["command"]
 
 COLUMNS = (
@@ -89,7 +91,7 @@ def command(
 
 def _model_folder(run: str) -> Path:
     path = _output(run)
-    return path / "model" if (path / "model").is_dir() else path
+    return path / MODEL if (path / MODEL).is_dir() else path
 
 
 def _output(run: str) -> Path:
@@ -106,9 +108,9 @@ def _own_metrics(
 ) -> tuple[str, dict[str, float]]:
     """Evaluate a run on the rows that its own spec holds out."""
     path = _output(run)
-    if not (path / "job" / "job.json").is_file():
+    if not job_file(path).is_file():
         raise click.UsageError(f"`{path}` is not the output folder of a run: give --pairs or --prompts")
-    if not (path / "model").is_dir():
+    if not (path / MODEL).is_dir():
         raise click.UsageError(f"`{path}` has no model yet: finish the run with `alignc run --resume`")
     os.environ.update(_permitted(path, run, functions, hosts))
     from alignc.runtime.after.held_out import held_out_metrics
@@ -125,7 +127,7 @@ def _permitted(output: Path, run: str, functions: Sequence[str], hosts: Sequence
     from alignc.launch.allow import environment, permissions
     from alignc.load.document import Document
 
-    job = json.loads((output / "job" / "job.json").read_text("utf-8"))
+    job = json.loads(job_file(output).read_text("utf-8"))
     began = re.sub(r":\d+:\d+$", "", job["origins"].get("data.kind", ""))
     file = next((name for name in (run, began) if Path(name).is_file()), str(output))
     document = Document({}, {}, file)

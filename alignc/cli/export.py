@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from alignc.api import load
+from alignc.contract.files import checkpoint_name
 from alignc.diagnostics import Diagnostic, DiagnosticError, Span
 from alignc.launch.inputs import digests
 from alignc.launch.outputs import changed_inputs, inspect
@@ -25,7 +26,7 @@ DTYPES = ("float32", "bfloat16", "float16", "float64")
 
 def _checkpoint(context: click.Context, option: click.Parameter, value: str | None) -> str | None:
     """Return `best`, `last`, or a step that is written as `4` or `step-4`."""
-    text = (value or "").removeprefix("step-")
+    text = (value or "").removeprefix(checkpoint_name(""))
     if value is None or text in ("best", "last"):
         return value
     if not text.isdecimal():

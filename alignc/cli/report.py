@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from alignc.api import load, specs_of
+from alignc.contract.files import REPORT
 from alignc.report import Run, page, read_run, summary
 
 __all__ = ["command"]
@@ -36,7 +37,7 @@ def command(runs: Sequence[str], output: str | None) -> None:
 
 
 def _place(found: Sequence[Run]) -> Path:
-    return found[0].folder / "report.html" if len(found) == 1 else Path("report.html")
+    return found[0].folder / REPORT if len(found) == 1 else Path(REPORT)
 
 
 def _folders(run: str) -> list[Path]:

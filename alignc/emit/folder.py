@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
+from alignc.contract.files import JOB
 from alignc.contract.job import to_json
 from alignc.contract.needs import LossNeeds
 from alignc.emit.config import accelerate_yaml, deepspeed_json, launch_values
@@ -57,7 +58,7 @@ def job_folder(
     files = {
         "train.py": rendered("train.py.j2", **values),
         "loss.py": loss_source(loss, explained),
-        "job.json": to_json(job_of(spec, loss, needs, explained)),
+        JOB: to_json(job_of(spec, loss, needs, explained)),
         "accelerate.yaml": accelerate_yaml(job),
         "deepspeed.json": deepspeed_json(job),
         "launch.sh": rendered("launch.sh.j2", **values),

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from alignc import __version__
+from alignc.contract.files import JOB
 from alignc.contract.job import Formula, Job, to_json
 from alignc.contract.needs import LossNeeds
 from alignc.contract.plain import to_plain
@@ -59,7 +60,7 @@ def mixed_folder(
         "train.py": rendered("train.py.j2", **values),
         "loss.py": rendered("mixed_loss.py.j2", **values),
         **{f"{module}.py": text for module, text in sources.items()},
-        "job.json": to_json(mixed_job(spec, parts, explained)),
+        JOB: to_json(mixed_job(spec, parts, explained)),
         "accelerate.yaml": accelerate_yaml(job),
         "deepspeed.json": deepspeed_json(job),
         "launch.sh": rendered("launch.sh.j2", **values),

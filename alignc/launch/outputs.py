@@ -10,30 +10,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from alignc.contract.files import CHECKPOINTS, METRICS, MODEL, OURS, RUN, STATUS, checkpoint_name, job_file
 from alignc.launch.inputs import digests
 
 __all__ = ["Decision", "Existing", "changed_inputs", "clear", "decide", "fingerprint", "inspect", "settings"]
 
-RUN = "run.json"
-STATUS = "status.json"
-OURS = (
-    ".ranks",
-    "checkpoints",
-    "crash.log",
-    "metrics.jsonl",
-    "model",
-    "quarantine.jsonl",
-    "report.html",
-    "rollouts.jsonl",
-    RUN,
-    "run.log",
-    STATUS,
-    "tensorboard",
-    "timing.jsonl",
-)
 NAMED = 5  # how many settings a refusal names
 WIDTH = 60  # characters of a value that it shows
-STARTED = ("checkpoints", "metrics.jsonl", RUN, STATUS)
+STARTED = (CHECKPOINTS, METRICS, RUN, STATUS)
 
 
 @dataclass(frozen=True)
@@ -82,15 +66,15 @@ def inspect(output_dir: Path) -> Existing | None:
     status, run = read(output_dir / STATUS), read(output_dir / RUN)
     if status.get("finished") is False and not trained(output_dir):
         return None
-    held = settings(read(output_dir / "job" / "job.json"), run.get("max_steps"), run.get("limit"))
+    held = settings(read(job_file(output_dir)), run.get("max_steps"), run.get("limit"))
     inputs = run.get("inputs") or {}
     return Existing(run.get("fingerprint"), status.get("finished") is True, held, inputs)
 
 
 def trained(output_dir: Path) -> bool:
     """Return whether a run left results: a checkpoint, the metrics of a step, or a model."""
-    metrics = output_dir / "metrics.jsonl"
-    left = any((output_dir / "checkpoints").glob("step-*")) or (output_dir / "model").exists()
+    metrics = output_dir / METRICS
+    left = any((output_dir / CHECKPOINTS).glob(checkpoint_name("*"))) or (output_dir / MODEL).exists()
     return left or (metrics.exists() and metrics.stat().st_size > 0)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from alignc.contract.files import JOB_FOLDER
 from alignc.contract.job import Job
 from alignc.contract.needs import LossNeeds
 from alignc.contract.plain import to_plain
@@ -60,7 +61,7 @@ def plan_of_mixture(
 
 
 def _launch(job: Job) -> tuple[str, ...]:
-    return tuple(command(job.output_dir / "job", to_plain(job.spec.launch)))
+    return tuple(command(job.output_dir / JOB_FOLDER, to_plain(job.spec.launch)))
 
 
 def unfit(spec: Loaded, plan: Callable[[], ResourcePlan]) -> Diagnostic | None:

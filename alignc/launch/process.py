@@ -17,16 +17,15 @@ from pathlib import Path
 from types import FrameType
 from typing import IO, Any
 
+from alignc.contract.files import JOB, RANKS, RUN, RUN_LOG, STATUS
 from alignc.launch.command import command, environment, free_port, usable_cores
-from alignc.launch.outputs import RUN, STATUS, read
+from alignc.launch.outputs import read
 from alignc.launch.ranks import Rank, alive, hung, read_ranks
 from alignc.launch.verdict import Outcome, verdict
 
 __all__ = ["launch"]
 
 MARK = "\x1e"
-LOG = "run.log"
-RANKS = ".ranks"
 GRACE = 5.0  # seconds that the others have to say why, once a rank is dead
 POLL = 0.1
 LINGER = 20.0  # seconds that a job has to leave, once each rank has recorded its end
@@ -62,7 +61,7 @@ def launch(
     the ranks. No process of the job outlives this call. ``permitted`` holds the environment variables with the
     permissions of the job.
     """
-    spec = json.loads((job / "job.json").read_text(encoding="utf-8"))["spec"]
+    spec = json.loads((job / JOB).read_text(encoding="utf-8"))["spec"]
     section, output = spec["launch"], Path(spec["output_dir"])
     output.mkdir(parents=True, exist_ok=True)
     line = command(job, section, resume=resume, max_steps=max_steps, limit=limit, port=free_port())
@@ -74,7 +73,7 @@ def launch(
     record |= {"command": line, "ignored_environment": sorted(ignored)}
     (output / RUN).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     watch = Watch()
-    with catching(watch), (output / LOG).open("ab") as log:
+    with catching(watch), (output / RUN_LOG).open("ab") as log:
         process = start(line, variables)
         reader = threading.Thread(target=forward, args=(process.stdout, log, show), daemon=True)
         reader.start()
@@ -91,7 +90,7 @@ def launch(
         signum=watch.signum,
         dead=watch.dead,
         hung=watch.hung,
-        log=str(output / LOG),
+        log=str(output / RUN_LOG),
     )
 
 

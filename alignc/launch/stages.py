@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from alignc.contract.files import JOB, JOB_FOLDER, MODEL
 from alignc.diagnostics import Diagnostic, DiagnosticError
 from alignc.emit import JobFolder, write
 from alignc.launch.allow import Permissions, environment, forbidden, modules, permissions
@@ -69,7 +70,7 @@ class Stage:
     @property
     def job(self) -> dict[str, Any]:
         """The content of the `job.json` of this stage."""
-        job: dict[str, Any] = json.loads(self.folder.files["job.json"])
+        job: dict[str, Any] = json.loads(self.folder.files[JOB])
         return job
 
     @property
@@ -111,7 +112,7 @@ def ordered(stages: Sequence[Stage]) -> tuple[Stage, ...]:
     Raises DiagnosticError: E603 if two stages write to one `output_dir`, E001 if stages depend on each other.
     """
     _refuse_shared(stages)
-    makers = {str(stage.output / "model"): stage for stage in stages}
+    makers = {str(stage.output / MODEL): stage for stage in stages}
     left, done = list(stages), list[Stage]()
     while left:
         ready = [s for s in left if not any(makers.get(path) in left for path in s.reads.values())]
@@ -138,7 +139,7 @@ def _refuse_shared(stages: Sequence[Stage]) -> None:
 
 def untrained(stages: Sequence[Stage]) -> list[Diagnostic]:
     """List the missing models of stages: E609 if another spec trains the model, else E008."""
-    coming = {str(stage.output / "model") for stage in stages}
+    coming = {str(stage.output / MODEL) for stage in stages}
     absent = [d for stage in stages for d in absent_models(stage.job["spec"], stage.document, coming, "E008")]
     return absent + [
         _untrained(stage, place, maker)
@@ -189,7 +190,7 @@ def prospects(stages: Sequence[Stage]) -> tuple[Assessment, ...]:
     """Assess stages in their order; a stage that needs a model of an earlier stage is decided after that stage."""
     found: list[Assessment] = []
     for stage in stages:
-        coming = {str(a.stage.output / "model"): a.stage.spec for a in found if a.runs}
+        coming = {str(a.stage.output / MODEL): a.stage.spec for a in found if a.runs}
         after = tuple(coming[path] for path in stage.reads.values() if path in coming)
         found.append(replace(assess(stage), after=after))
     return tuple(found)
@@ -219,9 +220,9 @@ def run_stage(found: Assessment, show: Callable[[str], None]) -> Outcome:
         return Outcome(0)
     if action == "start":
         clear(stage.output)
-    write(stage.folder, stage.output / "job")
+    write(stage.folder, stage.output / JOB_FOLDER)
     return launch(
-        stage.output / "job",
+        stage.output / JOB_FOLDER,
         fingerprint=found.fingerprint,
         inputs=found.inputs,
         show=show,

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from alignc.contract.files import RUN_LOG
 from alignc.launch.ranks import Rank
 
 __all__ = ["Outcome", "diagnostic", "verdict"]
@@ -38,7 +39,7 @@ def verdict(
     signum: int = 0,
     dead: Rank | None = None,
     hung: Rank | None = None,
-    log: str = "run.log",
+    log: str = RUN_LOG,
 ) -> Outcome:
     """Return the outcome for the first cause; consequences on other ranks are not reported."""
     if hung is not None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from alignc.contract.engines import ENGINES
+from alignc.contract.files import MODEL
 from alignc.contract.job import Job
 from alignc.contract.kinds import ONLINE
 from alignc.contract.needs import LossNeeds
@@ -245,7 +246,7 @@ def makers(spec: Loaded) -> dict[str, Any]:
     while waiting:
         for maker in producers(waiting.pop().document).values():
             made = load(maker)
-            folder = str(Path(made.job.output_dir) / "model")
+            folder = str(Path(made.job.output_dir) / MODEL)
             if folder not in found:
                 policy = made.job.model_dump()["model"]["policy"]
                 found[folder] = policy

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from alignc.contract.files import METRICS, ROLLOUTS, STATUS, TIMING, job_file
 from alignc.diagnostics import Diagnostic, DiagnosticError, Span
 
 __all__ = ["Run", "read_run"]
 
-ROLLOUTS = 24
+SHOWN = 24
 """Responses that are shown, the last ones."""
 LARGEST = 1e300
 TAIL = 1 << 22
@@ -64,19 +65,19 @@ def _number(value: Any) -> float | None:
 
 def read_run(folder: Path) -> Run:
     """Read a run. Raises DiagnosticError (E008) where there is none."""
-    job, metrics = _object(folder / "job" / "job.json"), list(_lines(folder / "metrics.jsonl"))
-    status = _object(folder / "status.json")
+    job, metrics = _object(job_file(folder)), list(_lines(folder / METRICS))
+    status = _object(folder / STATUS)
     if not job and not metrics and not status:
         why = "a run's folder holds `job/job.json` and `metrics.jsonl`; it is the spec's `output_dir`"
         raise DiagnosticError(Diagnostic("E008", f"no run in `{folder}`", Span.at(str(folder)), why))
-    timing = _lines(folder / "timing.jsonl")
+    timing = _lines(folder / TIMING)
     return Run(
         folder=folder,
         name=str(job.get("name") or folder.name),
         job=job,
         metrics=metrics,
         status=status,
-        rollouts=_last_responses(folder / "rollouts.jsonl"),
+        rollouts=_last_responses(folder / ROLLOUTS),
         seconds=sum(float(row.get("seconds") or 0) for row in timing),
     )
 
@@ -116,4 +117,4 @@ def _last_responses(path: Path) -> list[dict[str, Any]]:
             lines = stream.read().decode("utf-8", "replace").split("\n")
     except OSError:
         return []
-    return list(_parsed(lines))[-ROLLOUTS:]
+    return list(_parsed(lines))[-SHOWN:]

@@ -15,6 +15,11 @@ SOURCES = {path.relative_to(PACKAGE).as_posix(): path.read_text("utf-8") for pat
 
 HOMES = {
     "which kinds are online": (r'"prompts", *"self_play"', {"contract/kinds.py"}),
+    "files of a run": (
+        r'"(metrics|timing|rollouts|quarantine)\.jsonl"|"(status|run|job|trainer_state)\.json"|"(run|crash)\.log"'
+        r'|"\.ranks"|"report\.html"|f"\.?step-\{|/ "(checkpoints|model|job|tensorboard)"',
+        {"contract/files.py"},
+    ),
 }
 
 

@@ -19,6 +19,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from ...contract.failure import Failure
+from ...contract.files import MODEL, job_file
 from ...contract.job import Job, Model
 from ...contract.outputs import Quantity
 from ..base import fsops
@@ -208,8 +209,8 @@ def write_critic(source: Trained, section: Model, folder: Path, dtype: torch.dty
 
 def write_words(source: Trained, wanted: Wanted, folder: Path, library: str) -> None:
     """Write the model card and `alignc.json`."""
-    whole: Mapping[str, Any] = read(source.run / "job" / "job.json")
-    rows = rows_told(source.run / "model" / "README.md")
+    whole: Mapping[str, Any] = read(job_file(source.run))
+    rows = rows_told(source.run / MODEL / "README.md")
     name = wanted.target.absolute().name
     card = card_of(source.job, rows, source.metrics, whole["spec"], name, library=library)
     fsops.write_text(folder / "README.md", card)

@@ -15,6 +15,7 @@ from types import ModuleType
 from torch import nn
 
 from ...contract.failure import Failure
+from ...contract.files import CHECKPOINTS, JOB_FOLDER, MODEL, TRAINER_STATE, job_file
 from ...contract.job import Job, read_job
 from ...contract.outputs import Quantity
 from ..data import Counts, Dataset, DataSettings, load_examples, settings_from_job
@@ -34,7 +35,7 @@ from ..scoring.context import Context
 from ..scoring.objective import SourceObjective, objectives_of
 from ..scoring.rewards import RewardScorer
 from ..scoring.scorer import Scorer
-from ..train.checkpoint import STATE, TrainerState, saved
+from ..train.checkpoint import TrainerState, saved
 from ..train.given import GivenRows
 from ..train.policy import load_model
 from ..train.run_job import quiet
@@ -69,12 +70,12 @@ def held_out_metrics(output: Path, *, limit: int | None = None) -> dict[str, flo
     Failure: E707 where the spec holds no rows out, and what reading models, data and rewards raises.
     """
     quiet()
-    job = read_job(output / "job" / "job.json")
+    job = read_job(job_file(output))
     world = World(0, 1, pick_device(0))
-    with TemporaryDirectory() as aside, generated(output / "job") as loss:
-        run = Run(job, output / "job", Options(limit=limit), Pulse(Path(aside), 0))
+    with TemporaryDirectory() as aside, generated(output / JOB_FOLDER) as loss:
+        run = Run(job, output / JOB_FOLDER, Options(limit=limit), Pulse(Path(aside), 0))
         tokenizer = load_tokenizer(job.spec.model, job.spec.data.chat_template)
-        model, _, context = load_model(run, world, tokenizer, output / "model")
+        model, _, context = load_model(run, world, tokenizer, output / MODEL)
         with run.resources:
             found = evaluated(context, model, loss, Path(aside))
     if not found:
@@ -92,7 +93,7 @@ def evaluated(context: Context, model: nn.Module, loss: ModuleType, aside: Path)
         else:
             sources.append(given(context, part, objective, aside))
     scored = [s for s in sources if isinstance(s, GivenRows) and s.held_out_size]
-    trained = job.output_dir / "model"  # not the policy as training began, so that it is no reference
+    trained = job.output_dir / MODEL  # not the policy as training began, so that it is no reference
     anchored, _ = with_anchors(context, scored, model, trained, TrainerState())
     rest = iter(anchored)
     sources = [next(rest) if source in scored else source for source in sources]
@@ -142,8 +143,8 @@ def scorer_of(job: Job, model: nn.Module) -> nn.Module:
 
 def last_state(job: Job) -> TrainerState:
     """Read the running means that training ended with, where a checkpoint of it is left."""
-    for _, folder in saved(job.output_dir / "checkpoints"):
-        return TrainerState(seen=json.loads((folder / STATE).read_text(encoding="utf-8")).get("seen"))
+    for _, folder in saved(job.output_dir / CHECKPOINTS):
+        return TrainerState(seen=json.loads((folder / TRAINER_STATE).read_text(encoding="utf-8")).get("seen"))
     return TrainerState()
 
 

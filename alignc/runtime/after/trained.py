@@ -8,14 +8,23 @@ from pathlib import Path
 from typing import Any
 
 from ...contract.failure import Failure
+from ...contract.files import (
+    CHECKPOINTS,
+    JOB_FOLDER,
+    METRICS,
+    MODEL,
+    STATUS,
+    TRAINER_STATE,
+    checkpoint_name,
+    checkpoint_step,
+    job_file,
+)
 from ...contract.job import Job, read_job
-from ..train.checkpoint import NAME, STATE, damage, newest, saved
+from ..train.checkpoint import damage, newest, saved
 from ..train.identity import identity_of, require_same
-from ..train.metrics import METRICS, parsed
+from ..train.metrics import parsed
 
 __all__ = ["Trained", "find"]
-
-JOB = Path("job", "job.json")
 
 
 @dataclass(frozen=True)
@@ -44,24 +53,24 @@ def find(path: Path, wanted: str | None = None) -> Trained:
     one that is not whole.
     """
     run, own = placed(path.absolute())
-    job = read_job(run / JOB)
+    job = read_job(job_file(run))
     wanted = own if wanted is None else wanted
     if wanted is None:
         return Trained(run, job, *final(run))
     folder = checkpoint(run, wanted)
-    require_same(folder, identity_of(run / "job"))
+    require_same(folder, identity_of(run / JOB_FOLDER))
     return Trained(run, job, folder, step_of(folder))
 
 
 def placed(path: Path) -> tuple[Path, str | None]:
     """Find the run that a folder is or belongs to, and the step where it is a checkpoint."""
-    match = NAME.fullmatch(path.name)
+    step = checkpoint_step(path.name)
     places: list[tuple[Path, str | None]] = [(path, None)]
-    places += [(path.parent.parent, match[1])] if match else []
-    places += [(path.parent, None)] if path.name == "model" else []
-    for run, step in places:
-        if (run / JOB).is_file():
-            return run, step
+    places += [] if step is None else [(path.parent.parent, str(step))]
+    places += [(path.parent, None)] if path.name == MODEL else []
+    for run, wanted in places:
+        if job_file(run).is_file():
+            return run, wanted
     why = "the folder of a run holds `job/job.json`; this folder is the `output_dir` of the spec"
     help_ = "name the folder of a run, or its spec"
     raise Failure("E008", f"there is no run in `{path}`", why=why, help=help_, file=str(path), exit_code=1)
@@ -69,8 +78,8 @@ def placed(path: Path) -> tuple[Path, str | None]:
 
 def final(run: Path) -> tuple[Path, int]:
     """Give the model that a run came to and its step: of the best checkpoint where one was chosen."""
-    status = read(run / "status.json")
-    if status.get("finished") is not True or not (run / "model").is_dir():
+    status = read(run / STATUS)
+    if status.get("finished") is not True or not (run / MODEL).is_dir():
         raise Failure(
             "E604",
             f"the run in `{run}` has not finished",
@@ -79,19 +88,19 @@ def final(run: Path) -> tuple[Path, int]:
             file=str(run),
         )
     best = best_step(run)
-    return run / "model", int(status.get("step", 0)) if best is None else best
+    return run / MODEL, int(status.get("step", 0)) if best is None else best
 
 
 def checkpoint(run: Path, wanted: str) -> Path:
     """Find a whole checkpoint by its step, the newest one, or the best one."""
-    root = run / "checkpoints"
+    root = run / CHECKPOINTS
     steps = [step for step, _ in saved(root)]
     asked = best_step(run) if wanted == "best" else steps[0] if wanted == "last" and steps else wanted
     if asked is None:
         why = "evaluations choose the best checkpoint by `train.metric_for_best_model`"
         help_ = "set `train.metric_for_best_model`, or pass `--checkpoint last`"
         raise Failure("E008", "this run has no best checkpoint", why=why, help=help_, exit_code=1)
-    folder = root / f"step-{asked}"
+    folder = root / checkpoint_name(asked)
     if not folder.is_dir():
         there = (
             f"the checkpoints are: {', '.join(map(str, sorted(steps)))}"
@@ -112,14 +121,14 @@ def checkpoint(run: Path, wanted: str) -> Path:
 
 def best_step(run: Path) -> int | None:
     """Read the step of the best checkpoint from the newest whole one; None where none was chosen."""
-    last = newest(run / "checkpoints", lambda problem: None)
-    best = read(last / STATE).get("best") if last else None
+    last = newest(run / CHECKPOINTS, lambda problem: None)
+    best = read(last / TRAINER_STATE).get("best") if last else None
     return None if best is None else int(best["step"])
 
 
 def step_of(folder: Path) -> int:
     """Read the step that a checkpoint is of."""
-    return int(read(folder / STATE)["step"])
+    return int(read(folder / TRAINER_STATE)["step"])
 
 
 def read(path: Path) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 
+from ...contract.files import QUARANTINE
 from ...contract.job import Job
 from ...contract.responses import SINGLE
 from ...contract.rows import HeldOut
@@ -63,6 +64,6 @@ def settings_from_job(job: Job) -> DataSettings:
         responses=tuple(job.plan.responses),
         needed=tuple(job.plan.columns),
         seed=job.spec.train.seed,
-        quarantine=str(job.output_dir / "quarantine.jsonl"),
+        quarantine=str(job.output_dir / QUARANTINE),
         demonstrated=job.plan.convert == "demonstration",
     )

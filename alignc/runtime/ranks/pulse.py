@@ -12,19 +12,17 @@ import time
 from pathlib import Path
 from typing import Any
 
+from ...contract.files import RANKS, STATUS
 from ..base import fsops
 
 __all__ = ["Pulse", "write_status"]
-
-FOLDER = ".ranks"
-STATUS = "status.json"
 
 
 class Pulse:
     """A rank's sign of life."""
 
     def __init__(self, output_dir: Path, rank: int) -> None:
-        self.folder, self.rank, self.count = output_dir / FOLDER, rank, 0
+        self.folder, self.rank, self.count = output_dir / RANKS, rank, 0
         self.folder.mkdir(parents=True, exist_ok=True)
         self.write({})
 

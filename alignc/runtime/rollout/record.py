@@ -14,11 +14,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from ...contract.files import ROLLOUTS
 from ..base import fsops
 
 __all__ = ["ROLLOUTS", "Record", "RolloutLog", "cut_behind", "read_rollouts"]
-
-ROLLOUTS = "rollouts.jsonl"
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from ...contract.files import MODEL
 from ...contract.job import Job
 from ...contract.outputs import Quantity
 from ..data import Counts
@@ -26,7 +27,7 @@ def card_text(job: Job, counts: Counts, final: Mapping[str, float], spec: Mappin
         f"{counts.kept} of {counts.rows} rows were used; {counts.refused} were refused, "
         f"{counts.prompts_cut} prompts and {counts.completions_cut} completions were cut."
     )
-    return card_of(job, rows, final, spec, str(job.output_dir / "model"))
+    return card_of(job, rows, final, spec, str(job.output_dir / MODEL))
 
 
 def card_of(

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,11 +20,12 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from ...contract.failure import Failure
+from ...contract.files import JOB, TRAINER_STATE, checkpoint_name, checkpoint_step
 from ..base import fsops
 from ..scoring.micro import tokens_of
 from ..scoring.objective import SourceBatch
 from ..scoring.statistics import RunningSums
-from .identity import JOB, require_same, same_job
+from .identity import require_same, same_job
 
 __all__ = [
     "TrainerState",
@@ -39,9 +39,7 @@ __all__ = [
     "write_optimizer",
 ]
 
-NAME = re.compile(r"step-(\d+)")
 MANIFEST = "manifest.json"
-STATE = "trainer_state.json"
 OPTIMIZER = "optimizer.safetensors"
 
 
@@ -79,12 +77,12 @@ def commit(
     Returns the checkpoint's folder. At most ``keep`` checkpoints stay, the best one beside them.
     """
     root.mkdir(parents=True, exist_ok=True)
-    aside, target = root / f".step-{state.step}.tmp", root / f"step-{state.step}"
+    aside, target = root / f".{checkpoint_name(state.step)}.tmp", root / checkpoint_name(state.step)
     if target.exists() and damage(target) is None and same_job(target, identity):
         return target  # the state after a step is always the same: nothing is gained by writing it again
     fsops.make_folder(aside)
     write(aside)
-    fsops.write_text(aside / STATE, as_json(dataclasses.asdict(state)))
+    fsops.write_text(aside / TRAINER_STATE, as_json(dataclasses.asdict(state)))
     fsops.write_text(aside / JOB, as_json(identity))
     fsops.write_text(aside / MANIFEST, as_json(manifest_of(aside)))
     fsops.sync_tree(aside)
@@ -111,8 +109,8 @@ def damage(folder: Path) -> str | None:
         listed = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return f"{MANIFEST} is missing or unreadable"
-    if not isinstance(listed, dict) or STATE not in listed:
-        return f"{MANIFEST} lists no {STATE}"
+    if not isinstance(listed, dict) or TRAINER_STATE not in listed:
+        return f"{MANIFEST} lists no {TRAINER_STATE}"
     for name, expected in listed.items():
         path = folder / name
         if not path.is_file():
@@ -124,8 +122,8 @@ def damage(folder: Path) -> str | None:
 
 def saved(root: Path) -> list[tuple[int, Path]]:
     """List the checkpoints of a run by step, newest first."""
-    matches = [(NAME.fullmatch(path.name), path) for path in root.glob("step-*")]
-    return sorted(((int(match[1]), path) for match, path in matches if match), reverse=True)
+    steps = [(checkpoint_step(path.name), path) for path in root.glob(checkpoint_name("*"))]
+    return sorted(((step, path) for step, path in steps if step is not None), reverse=True)
 
 
 def newest(root: Path, report: Callable[[str], None]) -> Path | None:
@@ -140,7 +138,7 @@ def newest(root: Path, report: Callable[[str], None]) -> Path | None:
 
 def prune(root: Path, keep: int, protect: Collection[int] = ()) -> None:
     """Remove the leftovers of killed processes, and all checkpoints but the newest ``keep`` and the protected."""
-    for leftover in root.glob(".step-*.tmp"):
+    for leftover in root.glob(f".{checkpoint_name('*')}.tmp"):
         fsops.remove(leftover)
     for step, path in saved(root)[keep:]:
         if step not in protect:
@@ -154,9 +152,9 @@ def read_state(folder: Path, identity: Mapping[str, Any]) -> TrainerState:
     """
     require_same(folder, identity)
     try:
-        return TrainerState(**json.loads((folder / STATE).read_text(encoding="utf-8")))
+        return TrainerState(**json.loads((folder / TRAINER_STATE).read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError) as problem:
-        raise unreadable(folder / STATE, problem) from problem
+        raise unreadable(folder / TRAINER_STATE, problem) from problem
 
 
 def write_optimizer(folder: Path, slots: Mapping[str, torch.Tensor]) -> None:

@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from ...contract.files import CHECKPOINTS, JOB, MODEL, checkpoint_name
 from ..base import fsops
 from ..data import Counts
 from ..models.critic import CRITIC
@@ -39,12 +40,12 @@ def write_model(
 ) -> Path:
     """Write `OUTPUT/model` in one step: the best checkpoint's weights where one was chosen, else the last."""
     output = run.job.output_dir
-    aside, target = output / ".model.tmp", output / "model"
+    aside, target = output / f".{MODEL}.tmp", output / MODEL
     fsops.make_folder(aside)
     save_model(model, in_own_type(model, weights), tokenizer, aside)
     if state.best is not None and state.best["step"] != state.step:
-        take_weights(output / "checkpoints" / f"step-{int(state.best['step'])}", aside, model)
-    spec = json.loads((run.folder / "job.json").read_text(encoding="utf-8"))["spec"]
+        take_weights(output / CHECKPOINTS / checkpoint_name(int(state.best["step"])), aside, model)
+    spec = json.loads((run.folder / JOB).read_text(encoding="utf-8"))["spec"]
     fsops.write_text(aside / "README.md", card_text(run.job, counts, last_row(output / METRICS), spec))
     fsops.sync_tree(aside)
     fsops.remove(target)

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from ...contract.failure import Failure
+from ...contract.files import JOB
 
-__all__ = ["JOB", "identity_of", "require_same", "same_job"]
+__all__ = ["identity_of", "require_same", "same_job"]
 
-JOB = "job.json"
 NO_EFFECT = {"name", "output_dir", "launch"}  # ranks and engines compute the same; a folder may move
 NO_EFFECT_TRAIN = {"logging_steps", "report_to", "save_steps", "save_total_limit"}
 NAMED = 5
@@ -24,7 +24,7 @@ def identity_of(folder: Path) -> dict[str, Any]:
 
     Values that change no weight are left out: names, origins, the output folder, the launcher, logging, saving.
     """
-    job = json.loads((folder / "job.json").read_text(encoding="utf-8"))
+    job = json.loads((folder / JOB).read_text(encoding="utf-8"))
     spec = {key: value for key, value in job["spec"].items() if key not in NO_EFFECT}
     spec["train"] = {key: value for key, value in spec["train"].items() if key not in NO_EFFECT_TRAIN}
     loss = hashlib.sha256((folder / "loss.py").read_bytes()).hexdigest()

@@ -14,14 +14,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ...contract.files import METRICS, TENSORBOARD, TIMING
 from ...contract.job import Job
 from ..base import fsops
 from ..base.console import say
 
 __all__ = ["METRICS", "Recorder", "cut_after"]
 
-METRICS = "metrics.jsonl"
-TIMING = "timing.jsonl"
 SECONDS_BETWEEN_LINES = 1.0
 TELLING = (
     "loss",
@@ -128,7 +127,7 @@ def open_board(job: Job, after: int) -> Any:
     """Open TensorBoard's writer, later steps of an earlier attempt purged."""
     from torch.utils.tensorboard import SummaryWriter
 
-    folder = os.environ.get("TENSORBOARD_LOGGING_DIR") or str(job.output_dir / "tensorboard")
+    folder = os.environ.get("TENSORBOARD_LOGGING_DIR") or str(job.output_dir / TENSORBOARD)
     return SummaryWriter(folder, purge_step=after + 1)
 
 

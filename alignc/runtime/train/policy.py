@@ -8,6 +8,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from ...contract.files import CHECKPOINTS
 from ...contract.job import Job
 from ...contract.models import EMA
 from ...contract.outputs import Quantity
@@ -35,7 +36,7 @@ __all__ = ["last_checkpoint", "load_model", "policy_of", "scorers_of", "start_en
 def last_checkpoint(run: Run, world: World) -> tuple[Path | None, TrainerState]:
     """Find the newest whole checkpoint of a run that goes on, and the state that it was saved in."""
     resumes = run.options.resume and world.main
-    latest = newest(run.job.output_dir / "checkpoints", say) if resumes else None
+    latest = newest(run.job.output_dir / CHECKPOINTS, say) if resumes else None
     saved: Path | None = world.gather(latest)[0]
     state = read_state(saved, identity_of(run.folder)) if saved else TrainerState()
     run.step = state.step

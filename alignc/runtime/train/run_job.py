@@ -18,6 +18,7 @@ from typing import Any
 from transformers.utils import logging as transformers_logging
 
 from ...contract.failure import Failure
+from ...contract.files import CHECKPOINTS, CRASH_LOG, JOB
 from ...contract.job import read_job
 from ...contract.support import require_supported
 from ..base.console import say
@@ -28,8 +29,6 @@ from .checkpoint import saved
 from .finish import deterministic
 
 __all__ = ["Run", "run_job"]
-
-CRASH_LOG = "crash.log"
 
 
 def run_job(folder: Path, main: Callable[[Run], None], arguments: Sequence[str] | None = None) -> int:
@@ -42,7 +41,7 @@ def run_job(folder: Path, main: Callable[[Run], None], arguments: Sequence[str] 
     options = parse(arguments)
     rank = int(os.environ.get("RANK", "0"))
     try:
-        job = read_job(folder / "job.json")
+        job = read_job(folder / JOB)
     except Failure as failure:
         say(format_failure(failure))
         write_unread(folder, failure)
@@ -60,7 +59,7 @@ def run_job(folder: Path, main: Callable[[Run], None], arguments: Sequence[str] 
 def write_unread(folder: Path, failure: Failure) -> None:
     """Write `status.json` for a job that could not be read, where at least its output folder can."""
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-        output = Path(json.loads((folder / "job.json").read_text(encoding="utf-8"))["spec"]["output_dir"])
+        output = Path(json.loads((folder / JOB).read_text(encoding="utf-8"))["spec"]["output_dir"])
         write_status(output, failure.exit_code, failure.diagnostics(), finished=False, step=0)
 
 
@@ -86,7 +85,7 @@ def ending(run: Run, main: Callable[[Run], None]) -> tuple[int, list[dict[str, A
 
 def keep_earlier(run: Run) -> None:
     """Refuse to start anew over checkpoints: those of two runs in one folder would be taken for one run's."""
-    checkpoints = run.job.output_dir / "checkpoints"
+    checkpoints = run.job.output_dir / CHECKPOINTS
     if saved(checkpoints) and not run.options.resume:
         raise Failure(
             "E604",

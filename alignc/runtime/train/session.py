@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ...contract.failure import Failure
+from ...contract.files import CHECKPOINTS
 from ..base.console import say
 from ..base.signals import Interrupted
 from ..engines.engine import Engine
@@ -72,7 +73,7 @@ class Session:
             self.recorder.sync()
             if self.log is not None:
                 self.log.sync()
-            commit(run.job.output_dir / "checkpoints", state, write, settings.save_total_limit, self.identity)
+            commit(run.job.output_dir / CHECKPOINTS, state, write, settings.save_total_limit, self.identity)
         run.step = state.step
         self.context.world.wait()
 
