@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from alignc.api import Compiled, Mixture, built
-from alignc.cli.codes import FINDINGS, SOUND
 from alignc.cli.options import overrides, spec_argument
 from alignc.cli.show import colored, diagnostic, show_diagnostics
+from alignc.contract.exits import FINDINGS, SOUND
 from alignc.emit.job_json import job_of
 from alignc.emit.mixture import PartOfJob
 

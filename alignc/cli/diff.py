@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import click
 
 from alignc.api import diff
-from alignc.cli.codes import FINDINGS, SOUND
+from alignc.contract.exits import FINDINGS, SOUND
 from alignc.diff.show import show, to_json
 
 __all__ = ["command"]

@@ -9,9 +9,9 @@ from collections.abc import Iterator, Sequence
 
 import click
 
-from alignc.cli.codes import ENVIRONMENT, SOUND
 from alignc.cli.options import overrides
 from alignc.cli.show import colored
+from alignc.contract.exits import ENVIRONMENT, SOUND
 from alignc.doctor import Finding, examine
 
 __all__ = ["command"]

@@ -12,8 +12,8 @@ from typing import Any
 import click
 
 from alignc.api import validate
-from alignc.cli.codes import FINDINGS, SOUND
 from alignc.cli.show import show_diagnostics
+from alignc.contract.exits import FINDINGS, SOUND
 from alignc.contract.kinds import SELF_PLAY
 from alignc.diagnostics import Diagnostic, DiagnosticError, Span
 from alignc.load.paths import looks_local

@@ -10,8 +10,8 @@ import traceback
 import click
 
 from alignc import __version__
-from alignc.cli.codes import ENVIRONMENT, FAILED, FINDINGS, INTERRUPTED, USAGE
 from alignc.cli.show import show_diagnostics
+from alignc.contract.exits import ENVIRONMENT, FAILED, FINDINGS, INTERRUPTED, USAGE
 from alignc.diagnostics import Diagnostic, DiagnosticError, Span
 
 __all__ = ["main"]

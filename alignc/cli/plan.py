@@ -10,9 +10,9 @@ from typing import Any
 import click
 
 from alignc.api import Planned, planned, specs_of
-from alignc.cli.codes import FINDINGS, SOUND
 from alignc.cli.options import overrides, source, spec_argument
 from alignc.cli.show import show_diagnostics
+from alignc.contract.exits import FINDINGS, SOUND
 from alignc.plan.build import ResourcePlan
 from alignc.plan.machine import parse_size
 from alignc.plan.show import show

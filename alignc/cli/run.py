@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import click
 
 from alignc.api import Mixture, Ran, built, run_stages, staged
-from alignc.cli.codes import ENVIRONMENT, SOUND
 from alignc.cli.options import overrides
 from alignc.cli.show import diagnostic, show_diagnostics
+from alignc.contract.exits import ENVIRONMENT, SOUND
 from alignc.launch import Assessment, Options, reason, refusals
 from alignc.plan import roles
 

@@ -10,9 +10,9 @@ from pathlib import Path
 import click
 
 from alignc.api import validate
-from alignc.cli.codes import FINDINGS, SOUND
 from alignc.cli.options import overrides, specs_argument
 from alignc.cli.show import colored
+from alignc.contract.exits import FINDINGS, SOUND
 from alignc.diagnostics import render
 
 __all__ = ["command"]

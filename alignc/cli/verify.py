@@ -11,9 +11,9 @@ from pathlib import Path
 import click
 
 from alignc.api import lowered
-from alignc.cli.codes import FINDINGS, SOUND
 from alignc.cli.options import overrides, source, spec_argument
 from alignc.cli.show import show_diagnostics
+from alignc.contract.exits import FINDINGS, SOUND
 from alignc.verify import Claim, Verified, verify
 
 __all__ = ["command"]

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from .exits import ENVIRONMENT, FAILED, FINDINGS
+
 __all__ = ["Failure"]
 
-_EXIT_CODES = {"E6": 3, "E7": 1}
-_RUN_FAILED = 4
+_EXIT_CODES = {"E6": ENVIRONMENT, "E7": FINDINGS}
 
 
 class Failure(Exception):  # noqa: N818 - it is a diagnostic first; "Error" would say less
@@ -16,7 +17,7 @@ class Failure(Exception):  # noqa: N818 - it is a diagnostic first; "Error" woul
     ``code`` is a row of the table of diagnostics; ``file`` with ``line`` and ``column`` (from 1) is the
     user's own place, where there is one; ``causes`` are diagnostics of their own that led to this one (every
     bad row of a file). The exit code follows from the code: bad rows 1, an environment that can't 3, a run
-    that failed 4; ``exit_code`` overrides it (75 for "interrupted, resumable").
+    that failed 4; ``exit_code`` overrides it (`RESUMABLE` for a run that was interrupted).
     """
 
     def __init__(
@@ -36,7 +37,7 @@ class Failure(Exception):  # noqa: N818 - it is a diagnostic first; "Error" woul
         self.code, self.message, self.why, self.help = code, message, why, help
         self.file, self.line, self.column = file, line, column
         self.causes = causes
-        self.exit_code = _EXIT_CODES.get(code[:2], _RUN_FAILED) if exit_code is None else exit_code
+        self.exit_code = _EXIT_CODES.get(code[:2], FAILED) if exit_code is None else exit_code
 
     def __str__(self) -> str:
         return f"{self.code}: {self.message}"

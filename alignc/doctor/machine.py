@@ -11,6 +11,7 @@ import urllib.request
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
+from alignc.contract.cache import cache_folder, user_caches
 from alignc.contract.versions import PACKAGES
 from alignc.diagnostics import DiagnosticError
 from alignc.doctor.finding import Finding, verdict
@@ -86,17 +87,9 @@ def caches() -> Iterator[Finding]:
     yield place("folders", "hub's cache", hub_cache(), "set HF_HOME to a writable folder")
 
 
-def cache_folder() -> Path:
-    """Return the cache folder of alignc, by the same rules as a job."""
-    own = os.environ.get("ALIGNC_CACHE")
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(own) if own else Path(base) / "alignc"
-
-
 def hub_cache() -> Path:
     """Return the cache folder of the hub's models, by the same rules as the hub's library."""
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    home = Path(os.environ.get("HF_HOME") or Path(base) / "huggingface")
+    home = Path(os.environ.get("HF_HOME") or user_caches() / "huggingface")
     return Path(os.environ.get("HF_HUB_CACHE") or home / "hub").expanduser()
 
 

@@ -7,13 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from alignc.contract.exits import ENDED_WELL, FAILED, INTERRUPTED, RESUMABLE
 from alignc.contract.files import RUN_LOG
 from alignc.launch.ranks import Rank
 
 __all__ = ["Outcome", "diagnostic", "verdict"]
-
-ENDED_WELL = {0, 75, 130}
-RUN_FAILED = 4
 
 
 @dataclass(frozen=True)
@@ -43,23 +41,23 @@ def verdict(
 ) -> Outcome:
     """Return the outcome for the first cause; consequences on other ranks are not reported."""
     if hung is not None:
-        return Outcome(RUN_FAILED, (hanging(hung, size),))
+        return Outcome(FAILED, (hanging(hung, size),))
     if status.get("exit") in ENDED_WELL:
         return Outcome(int(status["exit"]), tuple(status.get("diagnostics", ())))
     if dead is not None and not signum:
-        return Outcome(RUN_FAILED, (dying(dead, size, log),))
+        return Outcome(FAILED, (dying(dead, size, log),))
     failed = [rank for rank in ranks if rank.exit not in (None, *ENDED_WELL)]
     if failed:
         first = min(failed, key=lambda rank: rank.ended)
-        return Outcome(int(first.exit or RUN_FAILED), first.diagnostics)
+        return Outcome(int(first.exit or FAILED), first.diagnostics)
     if status.get("exit") is not None:
         return Outcome(int(status["exit"]), tuple(status.get("diagnostics", ())))
     if signum:
-        return Outcome(130 if signum == signal.SIGINT else 75)
+        return Outcome(INTERRUPTED if signum == signal.SIGINT else RESUMABLE)
     ended = diagnostic(
         "E806", f"the job ended with status {returned} and recorded no reason", why=f"see {log}"
     )
-    return Outcome(RUN_FAILED, (ended,))
+    return Outcome(FAILED, (ended,))
 
 
 def dying(rank: Rank, size: int, log: str) -> dict[str, Any]:

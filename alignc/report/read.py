@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from alignc.contract.exits import INTERRUPTED, RESUMABLE
 from alignc.contract.files import METRICS, ROLLOUTS, STATUS, TIMING, job_file
 from alignc.diagnostics import Diagnostic, DiagnosticError, Span
 
@@ -40,7 +41,7 @@ class Run:
         code = self.status.get("exit")
         if code is None:
             return "not ended"
-        return "interrupted" if code in (75, 130) else f"failed (exit {code})"
+        return "interrupted" if code in (RESUMABLE, INTERRUPTED) else f"failed (exit {code})"
 
     @property
     def step(self) -> int:

@@ -20,6 +20,8 @@ HOMES = {
         r'|"\.ranks"|"report\.html"|f"\.?step-\{|/ "(checkpoints|model|job|tensorboard)"',
         {"contract/files.py"},
     ),
+    "exit codes": (r"(?<![.\d])(75|130)\b", {"contract/exits.py"}),
+    "the folder of caches": (r"get\(\"(ALIGNC_CACHE|XDG_CACHE_HOME)", {"contract/cache.py"}),
 }
 
 

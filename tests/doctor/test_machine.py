@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from alignc.doctor.machine import access, cache_folder, compilers, hardware, hub, hub_cache, place
+from alignc.contract.cache import cache_folder
+from alignc.doctor.machine import access, caches, compilers, hardware, hub, hub_cache, place
 from alignc.doctor.probe import Device, Torch, probe
 
 GPU = Device("H200", 139 << 30, 100 << 30, bf16=True)
@@ -75,14 +76,15 @@ def test_a_place_is_writable_and_has_room(tmp_path: Path):
 def test_folders_are_those_of_the_jobs_and_of_the_hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     from huggingface_hub import constants
 
-    from alignc.runtime.scoring import reference
-
-    assert cache_folder() == reference.cache_folder()
     assert hub_cache() == Path(constants.HF_HUB_CACHE)
-    for name in ("ALIGNC_CACHE", "XDG_CACHE_HOME"):
+    for name, folder in (("ALIGNC_CACHE", tmp_path), ("XDG_CACHE_HOME", tmp_path / "alignc")):
+        monkeypatch.delenv("ALIGNC_CACHE", raising=False)
         monkeypatch.setenv(name, str(tmp_path))
-        assert cache_folder() == reference.cache_folder()
+        found = next(finding for finding in caches() if finding.name == "cache")
+        assert cache_folder() == folder
+        assert str(folder) in found.found
         monkeypatch.delenv(name)
+    assert cache_folder() == Path.home() / ".cache" / "alignc"
 
 
 class Refusing(BaseHTTPRequestHandler):

@@ -8,12 +8,13 @@ import torch
 from torch import nn
 from transformers import ByT5Tokenizer
 
+from alignc.contract.cache import cache_folder
 from alignc.contract.job import Job, job_from
 from alignc.runtime.data.example import Example
 from alignc.runtime.models.load import initial_model, ready
 from alignc.runtime.scoring import reference
 from alignc.runtime.scoring.micro import BatchLayout, choose_layout
-from alignc.runtime.scoring.reference import cache_folder, chunks, model_key, read_rows, reference_log_probs
+from alignc.runtime.scoring.reference import chunks, model_key, read_rows, reference_log_probs
 
 from .fixtures import job_data
 

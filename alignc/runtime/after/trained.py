@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ...contract.exits import FINDINGS
 from ...contract.failure import Failure
 from ...contract.files import (
     CHECKPOINTS,
@@ -73,7 +74,9 @@ def placed(path: Path) -> tuple[Path, str | None]:
             return run, wanted
     why = "the folder of a run holds `job/job.json`; this folder is the `output_dir` of the spec"
     help_ = "name the folder of a run, or its spec"
-    raise Failure("E008", f"there is no run in `{path}`", why=why, help=help_, file=str(path), exit_code=1)
+    raise Failure(
+        "E008", f"there is no run in `{path}`", why=why, help=help_, file=str(path), exit_code=FINDINGS
+    )
 
 
 def final(run: Path) -> tuple[Path, int]:
@@ -99,7 +102,7 @@ def checkpoint(run: Path, wanted: str) -> Path:
     if asked is None:
         why = "evaluations choose the best checkpoint by `train.metric_for_best_model`"
         help_ = "set `train.metric_for_best_model`, or pass `--checkpoint last`"
-        raise Failure("E008", "this run has no best checkpoint", why=why, help=help_, exit_code=1)
+        raise Failure("E008", "this run has no best checkpoint", why=why, help=help_, exit_code=FINDINGS)
     folder = root / checkpoint_name(asked)
     if not folder.is_dir():
         there = (
@@ -113,7 +116,9 @@ def checkpoint(run: Path, wanted: str) -> Path:
             if steps
             else "`train.save_steps` sets when checkpoints are written"
         )
-        raise Failure("E008", f"{missing} in `{run}`", why=there, help=help_, file=str(root), exit_code=1)
+        raise Failure(
+            "E008", f"{missing} in `{run}`", why=there, help=help_, file=str(root), exit_code=FINDINGS
+        )
     if problem := damage(folder):
         raise Failure("E805", f"the checkpoint `{folder.name}` is not complete: {problem}", file=str(folder))
     return folder

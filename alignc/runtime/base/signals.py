@@ -8,18 +8,20 @@ import signal
 import sys
 from types import FrameType
 
+from ...contract.exits import INTERRUPTED, RESUMABLE
+
 __all__ = ["Interrupted", "Stop", "die_with_parent"]
 
-EXIT_CODES = {signal.SIGTERM: 75, signal.SIGINT: 130}
+EXIT_CODES = {signal.SIGTERM: RESUMABLE, signal.SIGINT: INTERRUPTED}
 
 
 class Interrupted(Exception):  # noqa: N818 - no error: a wish
-    """End the run because of a signal; the exit code is 75 (SIGTERM, resumable) or 130 (SIGINT)."""
+    """End the run because of a signal; the exit code is `RESUMABLE` (SIGTERM) or `INTERRUPTED` (SIGINT)."""
 
     def __init__(self, signum: int, saved: str | None = None) -> None:
         super().__init__(f"interrupted by {signal.Signals(signum).name}")
         self.signum, self.saved = signum, saved
-        self.exit_code = EXIT_CODES.get(signal.Signals(signum), 75)
+        self.exit_code = EXIT_CODES.get(signal.Signals(signum), RESUMABLE)
 
 
 class Stop:
@@ -37,7 +39,7 @@ class Stop:
     def catch(self, signum: int, frame: FrameType | None) -> None:
         """Note a signal; the second SIGINT ends the process without saving."""
         if signum == signal.SIGINT and self.signum == signal.SIGINT:
-            os._exit(130)
+            os._exit(INTERRUPTED)
         self.signum = signum
 
     def check(self, saved: str | None = None) -> None:

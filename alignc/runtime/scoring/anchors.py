@@ -7,6 +7,8 @@ from typing import Any
 
 from torch import nn
 
+from ...contract.cache import cache_folder
+from ...contract.exits import FAILED
 from ...contract.failure import Failure
 from ..data.example import Example
 from ..models.load import initial_model, pretrained, ready
@@ -14,7 +16,7 @@ from ..ranks.run import halt
 from .context import Context
 from .micro import Anchors, choose_layout
 from .outputs import RowValues
-from .reference import cache_folder, read_rows, reference_log_probs
+from .reference import read_rows, reference_log_probs
 
 __all__ = ["anchors_of", "frozen_model", "on_device"]
 
@@ -43,7 +45,7 @@ def anchors_of(
         if rows is None:
             folder = cache_folder() / "reference"
             raise Failure(
-                "E805", f"the reference cache in {folder} lost rows that were just written", exit_code=4
+                "E805", f"the reference cache in {folder} lost rows that were just written", exit_code=FAILED
             )
         for own, part in zip(anchors, rows, strict=True):
             own |= dict.fromkeys(of_model, part)

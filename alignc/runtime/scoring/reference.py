@@ -21,6 +21,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 from torch import nn
 
+from ...contract.cache import cache_folder
 from ...contract.job import Job
 from ..base import fsops
 from ..base.progress import Progress
@@ -31,18 +32,9 @@ from .micro import BatchLayout
 from .outputs import RowValues
 from .scorer import Scorer
 
-__all__ = ["cache_folder", "chunks", "model_key", "read_rows", "reference_log_probs"]
+__all__ = ["chunks", "model_key", "read_rows", "reference_log_probs"]
 
 TOKENS = 16_384
-
-
-def cache_folder() -> Path:
-    """Find the folder of caches: `$ALIGNC_CACHE`, else the XDG cache folder."""
-    own = os.environ.get("ALIGNC_CACHE")
-    if own:
-        return Path(own)
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "alignc"
 
 
 def chunks(examples: Sequence[Example], tokens: int = TOKENS) -> list[list[Example]]:
