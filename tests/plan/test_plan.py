@@ -184,7 +184,7 @@ def test_rollouts_hold_keys_values_and_who_judges():
     judge = of_init(INIT, None, rewards=True)
     found = phases(online, models(reference=of_init(INIT, None), reference_stays=True, rewards=(judge,)), row)
     assert [p.name for p in found] == ["load", "rollout", "train step", "save"]
-    keys = item(found, "rollout", "keys and values of the responses in the making")
+    keys = item(found, "rollout", "keys and values of sampled responses")
     assert keys == (2 * 3 * 16 * 30 * 4 * 4, "bound")
     assert item(found, "rollout", "weights", "reward model") == (4 * (judge.number or 0), "exact")
     assert item(found, "rollout", "weights", "reference") == (4 * (of_init(INIT, None).number or 0), "exact")
@@ -249,7 +249,7 @@ def test_rows_are_measured_where_they_lie(tmp_path: Path):
     assert (found.rows, found.prompt, found.longest_prompt, found.longest_response) == (2, 3.0, 4, 4)
     assert found.response == (3 + 4 + 2 + 2) / 4
     assert measure(data | {"source": "org/rows"}, bytes_a_token=True).rows is None
-    assert "not there" in measure(data | {"source": str(tmp_path / "no.jsonl")}, bytes_a_token=True).note
+    assert "does not exist" in measure(data | {"source": str(tmp_path / "no.jsonl")}, bytes_a_token=True).note
 
 
 @pytest.mark.parametrize(
@@ -262,7 +262,7 @@ def test_sizes_are_read(text: str, size: int):
 
 @pytest.mark.parametrize("text", ["", "GiB", "16 apples", "-3GiB"])
 def test_what_is_no_size_is_refused(text: str):
-    with pytest.raises(ValueError, match="no size"):
+    with pytest.raises(ValueError, match="is not a size"):
         parse_size(text)
 
 
