@@ -100,51 +100,51 @@ def running(values: Tensor, decay: float) -> Tensor:
 
 def minus_baseline(baseline: Baseline, returns: Tensor, mask: Tensor, world: World | None) -> Tensor:
     """Take a baseline off the returns, and divide by the group's deviation where it is asked for."""
-    totals, there, settings = returns[..., 0], mask[..., 0], baseline.settings
-    level = look_up(LEVELS, baseline.kind, "baseline")(totals, there, settings, world)
+    totals, present, settings = returns[..., 0], mask[..., 0], baseline.settings
+    level = look_up(LEVELS, baseline.kind, "baseline")(totals, present, settings, world)
     centered = torch.where(mask, returns - level[..., None], 0.0)
     if not settings.get("std"):
         return centered
-    scale = inverse_deviation(totals, there, settings.get("ddof", 1), settings.get("epsilon", 0.0))
+    scale = inverse_deviation(totals, present, settings.get("ddof", 1), settings.get("epsilon", 0.0))
     return centered * scale[..., None]
 
 
-def mean_of_group(totals: Tensor, there: Tensor) -> Tensor:
+def mean_of_group(totals: Tensor, present: Tensor) -> Tensor:
     """Average the totals of a prompt's responses ``[rows, k]``."""
-    whole, count = (totals * there).sum(-1, keepdim=True), there.sum(-1, keepdim=True)
+    whole, count = (totals * present).sum(-1, keepdim=True), present.sum(-1, keepdim=True)
     return (whole / count.clamp(min=1)).expand_as(totals)
 
 
-def mean_of_others(totals: Tensor, there: Tensor) -> Tensor:
+def mean_of_others(totals: Tensor, present: Tensor) -> Tensor:
     """Average the totals of a prompt's other responses ``[rows, k]``; 0 where there is no other."""
-    count = there.sum(-1, keepdim=True)
+    count = present.sum(-1, keepdim=True)
     # Summed without the one that is left out: what is equal stays so to the last bit.
     others = totals[..., None, :] * (
-        there[..., None, :] & ~torch.eye(totals.shape[-1], dtype=torch.bool, device=totals.device)
+        present[..., None, :] & ~torch.eye(totals.shape[-1], dtype=torch.bool, device=totals.device)
     )
     return others.sum(-1) / (count - 1).clamp(min=1)
 
 
 Level = Callable[[Tensor, Tensor, Mapping[str, Any], World | None], Tensor]
 LEVELS: Mapping[str, Level] = {
-    NO_BASELINE.name: lambda totals, there, fields, world: torch.zeros_like(totals),
-    CONSTANT.name: lambda totals, there, fields, world: torch.full_like(totals, float(fields["value"])),
-    BATCH_MEAN.name: lambda totals, there, fields, world: mean_of(totals, there, world).expand_as(totals),
-    LEAVE_ONE_OUT.name: lambda totals, there, fields, world: mean_of_others(totals, there),
-    OTHER.name: lambda totals, there, fields, world: mean_of_others(totals, there),
-    GROUP_MEAN.name: lambda totals, there, fields, world: mean_of_group(totals, there),
+    NO_BASELINE.name: lambda totals, present, fields, world: torch.zeros_like(totals),
+    CONSTANT.name: lambda totals, present, fields, world: torch.full_like(totals, float(fields["value"])),
+    BATCH_MEAN.name: lambda totals, present, fields, world: mean_of(totals, present, world).expand_as(totals),
+    LEAVE_ONE_OUT.name: lambda totals, present, fields, world: mean_of_others(totals, present),
+    OTHER.name: lambda totals, present, fields, world: mean_of_others(totals, present),
+    GROUP_MEAN.name: lambda totals, present, fields, world: mean_of_group(totals, present),
 }
-"""What the totals of responses ``[rows, k]`` are compared with, by the kind of baseline; `there` marks responses."""
+"""The levels that the totals of responses ``[rows, k]`` are compared with, by baseline; `present` marks responses."""
 
 
-def inverse_deviation(totals: Tensor, there: Tensor, ddof: int, epsilon: float) -> Tensor:
+def inverse_deviation(totals: Tensor, present: Tensor, ddof: int, epsilon: float) -> Tensor:
     """Give 1/(σ + ε) of each group ``[rows, 1]``; 0 where all totals are equal: such a group says nothing."""
-    count = there.sum(-1, keepdim=True)
-    mean = (totals * there).sum(-1, keepdim=True) / count.clamp(min=1)
-    squares = ((totals - mean).square() * there).sum(-1, keepdim=True)
+    count = present.sum(-1, keepdim=True)
+    mean = (totals * present).sum(-1, keepdim=True) / count.clamp(min=1)
+    squares = ((totals - mean).square() * present).sum(-1, keepdim=True)
     deviation = (squares / (count - ddof).clamp(min=1)).sqrt()
-    lowest = totals.masked_fill(~there, float("inf")).amin(-1, keepdim=True)
-    highest = totals.masked_fill(~there, float("-inf")).amax(-1, keepdim=True)
+    lowest = totals.masked_fill(~present, float("inf")).amin(-1, keepdim=True)
+    highest = totals.masked_fill(~present, float("-inf")).amax(-1, keepdim=True)
     return torch.where(highest > lowest, 1 / (deviation + epsilon), 0.0)
 
 

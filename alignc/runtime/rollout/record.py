@@ -75,8 +75,8 @@ class RolloutLog:
 
 
 def _line(record: Record) -> str:
-    known = {name: value for name, value in asdict(record).items() if value is not None}
-    return json.dumps(known, allow_nan=False) + "\n"
+    present = {name: value for name, value in asdict(record).items() if value is not None}
+    return json.dumps(present, allow_nan=False) + "\n"
 
 
 def cut_behind(path: Path, rollout: int) -> None:

@@ -106,5 +106,5 @@ def records_of(number: int, step: int, answers: Sequence[Answers], scores: Answe
 
 def scores_at(scores: AnswerScores, place: int, at: int) -> dict[str, Any]:
     """Give the scores of an answer by their names in a record."""
-    known = {"reward": scores.rewards, "win_rate": scores.win_rates}
-    return {name: values[place][at] for name, values in known.items() if values}
+    numbers = {"reward": scores.rewards, "win_rate": scores.win_rates}
+    return {name: values[place][at] for name, values in numbers.items() if values}

@@ -39,12 +39,12 @@ class Reader:
 
     def __init__(self, model: nn.Module, *, bare: bool = False) -> None:
         self.base = causal_lm(model)
-        known = inspect.signature(self.base.forward).parameters
-        self.memory = next((name for name in CACHES if name in known), "")
+        parameters = inspect.signature(self.base.forward).parameters
+        self.memory = next((name for name in CACHES if name in parameters), "")
         if self.base._is_stateful or not self.memory:
             raise _no_cache(type(self.base).__name__)
-        self.places = "position_ids" in known
-        self.last: dict[str, Any] = {"logits_to_keep": 1} if "logits_to_keep" in known else {}
+        self.places = "position_ids" in parameters
+        self.last: dict[str, Any] = {"logits_to_keep": 1} if "logits_to_keep" in parameters else {}
         self.without: Callable[[], AbstractContextManager[object]] = (
             partial(disabled, model) if bare else nullcontext
         )

@@ -25,17 +25,17 @@ REFERENCE = "reference"
 
 
 def anchors_of(
-    context: Context, names: Sequence[str], parts: Parts, policy: nn.Module | None, known: str | None
+    context: Context, names: Sequence[str], parts: Parts, policy: nn.Module | None, key: str | None
 ) -> tuple[list[Anchors], str | None]:
     """Give the anchors ``names`` of each part (training rows, held-out rows), and the key of the cache of them.
 
     ``policy`` is the policy before its first update, or None where training goes on from a checkpoint: then
-    ``known`` is the key from before, and a model is made again only if the cache has lost its rows.
+    ``key`` is the key from before, and a model is made again only if the cache has lost its rows.
     """
     models = models_of(names, context.job.plan.others)
     if not models:
         return [{} for _ in parts], None
-    keys = dict(zip(models, known.split(), strict=True)) if known else {}
+    keys = dict(zip(models, key.split(), strict=True)) if key else {}
     anchors: list[dict[str, Sequence[RowValues]]] = [{} for _ in parts]
     for model, of_model in models.items():
         rows = cached_rows(keys[model], parts) if model in keys else None

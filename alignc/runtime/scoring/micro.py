@@ -160,12 +160,12 @@ def loss_inputs(
         place = plan.responses.index(name)
         for anchor in plan.anchors:
             rows = [anchors[anchor][example.row] for example in examples]
-            known = (
+            logps = (
                 stack_groups(rows, batch.mask)
                 if group
                 else stack([r[place] for r in rows], batch.mask.shape[2])
             )
-            inputs[f"{anchor}/{name}"] = known.to(outputs["logps"])
+            inputs[f"{anchor}/{name}"] = logps.to(outputs["logps"])
     for column in (*plan.columns, *plan.token_columns):
         values = [e.columns[column] for e in examples]
         inputs[f"column/{column}"] = column_tensor(values, batch.mask).to(device)

@@ -59,9 +59,9 @@ def score_outputs(
             with layout.precision():
                 outputs = scorer(batch)
             for name, values in by_token(outputs, batch.mask).items():
-                known = rows.setdefault(name, [()] * len(examples))
+                of_name = rows.setdefault(name, [()] * len(examples))
                 for line, place in enumerate(part):
-                    known[place] = cut(values[line], examples[place])
+                    of_name[place] = cut(values[line], examples[place])
             each()
     finally:
         scorer.train(training)

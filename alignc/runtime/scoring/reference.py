@@ -151,13 +151,13 @@ def scored(
     for chunk in cut:
         if not each():
             return
-        there = read_chunk(folder, chunk) is not None
-        if not there:
+        cached = read_chunk(folder, chunk) is not None
+        if not cached:
             batch = layout.batch(chunk)
             with layout.precision():
                 logps = scorer(batch)
             yield chunk, logps[batch.mask].cpu().numpy()
-        progress.add(len(chunk), free=there)
+        progress.add(len(chunk), free=cached)
 
 
 def disabled(model: Any) -> Any:

@@ -125,8 +125,8 @@ def check_first_step(
     if step.starts_rollout and steady(job):  # nothing has changed since the policy sampled
         ratios = [name for batch in batches for name in batch.objective.plan.ratios]
         check_ratios(values, ratios, step.rollout or 0, step.number, dtype)
-    known = not job.spec.train.dropout if step.rollout is None else steady(job)
-    if step.number == 1 and known:
+    holds = not job.spec.train.dropout if step.rollout is None else steady(job)
+    if step.number == 1 and holds:
         check_step0(values, job.plan.step0, dtype)
 
 
