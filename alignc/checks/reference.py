@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from alignc.checks.rule import Checked, term_path
 from alignc.contract.kinds import ONLINE
-from alignc.contract.models import POLICY, PREVIOUS_ITERATE, ROLLOUT, is_other
+from alignc.contract.models import POLICY, PREVIOUS_ITERATE, SAMPLED, is_other
 from alignc.diagnostics import Diagnostic
 from alignc.lower.loss import Loss
 from alignc.spec.axes import ConstantMargin, NoMargin, SquaredLink
@@ -17,14 +17,10 @@ from alignc.spec.scores import SCORES
 __all__ = ["anchor_of_its_own", "anchor_without_reference", "no_anchor", "references", "unread_reference"]
 
 
-SAMPLER = (ROLLOUT, PREVIOUS_ITERATE)
-"""The anchors that are the rollout policy; a rollout stores their log-probabilities."""
-
-
 def anchor_without_reference(checked: Checked) -> Iterator[Diagnostic]:
     """E110: a log-ratio to a reference together with `reference: {kind: none}`."""
     reference = checked.spec.job.model.reference
-    own = {"policy", *(SAMPLER if checked.spec.job.data.kind in ONLINE else ())}
+    own = {POLICY, *(SAMPLED if checked.spec.job.data.kind in ONLINE else ())}
     anchors = {m for m in checked.loss.models if not is_other(m)} - own
     if anchors and reference is not None and reference.kind == "none":
         message = "the objective needs a log-ratio to a reference, but `model.reference` is `none`"
@@ -63,7 +59,7 @@ def anchor_of_its_own(checked: Checked) -> Iterator[Diagnostic]:
 
 def _read(checked: Checked, data: Sampled) -> bool:
     """Return whether the loss, the reward, a mixture opponent or the KL of an evaluation reads the reference."""
-    anchors = set(checked.loss.models) - {POLICY, *SAMPLER}
+    anchors = set(checked.loss.models) - {POLICY, *SAMPLED}
     reference = checked.spec.job.model.reference
     moved = (
         reference is not None

@@ -17,6 +17,7 @@ __all__ = [
     "POLICY",
     "PREVIOUS_ITERATE",
     "ROLLOUT",
+    "SAMPLED",
     "ModelName",
     "ModelRow",
     "anchors",
@@ -42,34 +43,51 @@ POLICY, INITIAL, ROLLOUT, PREVIOUS_ITERATE, EMA = ModelName
 class ModelRow:
     """A model: how it reads, and what it is to the policy.
 
-    `letter` names its log-probabilities where two losses are compared, and `at` is their key in an example of `--at`.
-    `moving`: a reference that follows the policy, from rollout to rollout or from step to step.
+    `words` describe the model. `letter` names its log-probabilities where two losses are compared, and `at` is their
+    key in an example of `--at`. `moving`: a reference that follows the policy, from rollout to rollout or from step to
+    step. `sampled`: the policy as it sampled, of which log-probabilities are stored and no weights.
     """
 
     name: ModelName
+    words: str
     text: str
     latex: str
     letter: str
     at: str
     moving: bool = False
+    sampled: bool = False
 
 
 _ROWS = (
-    ModelRow(POLICY, "π", r"\pi_\theta", "l", "logp"),
-    ModelRow(INITIAL, "π_ref", r"\pi_{\mathrm{ref}}", "r", "ref_logp"),
-    ModelRow(ROLLOUT, "π_rollout", r"\pi_{\mathrm{rollout}}", "o", "old_logp"),
+    ModelRow(POLICY, "the policy", "π", r"\pi_\theta", "l", "logp"),
+    ModelRow(INITIAL, "the policy at the start", "π_ref", r"\pi_{\mathrm{ref}}", "r", "ref_logp"),
+    ModelRow(
+        ROLLOUT, "the rollout policy", "π_rollout", r"\pi_{\mathrm{rollout}}", "o", "old_logp", sampled=True
+    ),
     ModelRow(
         PREVIOUS_ITERATE,
+        "the policy at the start of a rollout",
         "π_previous_iterate",
         r"\pi_{\mathrm{previous_iterate}}",
         "q",
         "ref_logp",
         moving=True,
+        sampled=True,
     ),
-    ModelRow(EMA, "π_ema", r"\pi_{\mathrm{ema}}", "ema", "ref_logp", moving=True),
+    ModelRow(
+        EMA,
+        "the moving average of the policy's weights",
+        "π_ema",
+        r"\pi_{\mathrm{ema}}",
+        "ema",
+        "ref_logp",
+        moving=True,
+    ),
 )
 
 MODELS: Mapping[str, ModelRow] = {row.name: row for row in _ROWS}
+SAMPLED = frozenset(row.name for row in _ROWS if row.sampled)
+"""The anchors that are the rollout policy; a rollout stores their log-probabilities."""
 OTHER = "other"
 
 

@@ -10,6 +10,7 @@ from functools import lru_cache
 from statistics import median
 from typing import Any
 
+from alignc.contract.models import MODELS
 from alignc.contract.outputs import OUTPUTS, Per, by_token
 from alignc.contract.responses import CHOSEN, COMPLETION, COMPLETIONS, GROUP, REJECTED, SINGLE
 from alignc.diff.atoms import Bonds, atom_name
@@ -233,9 +234,7 @@ def _key(node: Node, models: Mapping[str, str]) -> str:
 
 
 BY_TOKEN = (
-    "logp",
-    "ref_logp",
-    "old_logp",
+    *(row.at for row in MODELS.values()),
     *(OUTPUTS[q].at for q in by_token()),
     *(OUTPUTS[q].stored for q in by_token()),
 )

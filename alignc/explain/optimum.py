@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from alignc.checks.estimators import SAID
 from alignc.contract.baselines import LOG_PARTITION
-from alignc.contract.models import INITIAL, ROLLOUT
+from alignc.contract.models import INITIAL, MODELS
 from alignc.load.load import Loaded
 from alignc.spec.axes import ExponentialLink, LogisticLink
 from alignc.spec.kl import FULL, KLPlacement
@@ -82,11 +82,7 @@ def _ends(found: Meaning, anchor: str) -> Iterator[str]:
     yield f"ref is {MOVES[anchor]}: ref and the optimum move with the policy, and there is no fixed optimum"
 
 
-MOVES = {
-    "ema": "the moving average of the policy's weights",
-    "previous_iterate": "the policy at the start of a rollout",
-    ROLLOUT: "the rollout policy",
-}
+MOVES: Mapping[str, str] = {row.name: row.words for row in MODELS.values() if row.moving or row.sampled}
 
 
 def _on_given_data(term: KLTerm, estimator: str) -> str:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from alignc.contract.kinds import ONLINE
-from alignc.contract.models import EMA, INITIAL, POLICY, PREVIOUS_ITERATE, ROLLOUT
+from alignc.contract.models import EMA, INITIAL, MODELS, POLICY, ROLLOUT, SAMPLED
 from alignc.contract.needs import AdaptiveKL, Advantage, LossNeeds, WinRateBaseline, baseline_from
 from alignc.contract.outputs import Quantity
 from alignc.contract.responses import MISMATCHED
@@ -165,20 +166,17 @@ def roles(needed: LossNeeds, loss: Loss, job: Job) -> tuple[Role, ...]:
         found.append(Role(name, f"{path}, frozen", False, many, True, grouped=grouped))
     if EMA in anchors and online(job):
         name = "average" if INITIAL in anchors else "reference"
-        found.append(Role(name, SOURCES["ema"], False, many, False, grouped=grouped))
+        found.append(Role(name, SOURCES[EMA], False, many, False, grouped=grouped))
     if online(job):
         found += _online_roles(anchors, loss, job)
     return tuple(found)
 
 
-SAMPLER = {ROLLOUT, PREVIOUS_ITERATE}
-"""The anchors that are the policy as it sampled: numbers that are stored, no model."""
-SOURCES = {
-    "initial": "the policy at the start, frozen",
+SOURCES: Mapping[str, str] = {
+    INITIAL: f"{MODELS[INITIAL].words}, frozen",
     "adapter_off": "the policy with its adapter switched off",
     "path": "a separate model, frozen",
-    "previous_iterate": "the policy at the start of a rollout",
-    "ema": "the moving average of the policy's weights",
+    **{row.name: row.words for row in MODELS.values() if row.moving},
     "none": "none",
 }
 
@@ -187,7 +185,7 @@ def _online_roles(anchors: list[str], loss: Loss, job: Job) -> list[Role]:
     """List what a rollout runs beside the policy's training: sampling, the critic, what judges."""
     found = []
     advantage = loss.advantage
-    stored = set(anchors) & SAMPLER or (advantage is not None and advantage.penalty is not None)
+    stored = set(anchors) & SAMPLED or (advantage is not None and advantage.penalty is not None)
     if stored:
         found.append(
             Role(
