@@ -12,7 +12,7 @@ import pytest
 import alignc
 from alignc.api import lowered
 from alignc.contract.kinds import KINDS
-from alignc.contract.models import INITIAL, MODELS, POLICY, ModelName, anchors, is_other, other_name
+from alignc.contract.models import INITIAL, MODELS, POLICY, ROLLOUT, ModelName, anchors, is_other, other_name
 from alignc.contract.outputs import OUTPUTS, Quantity
 from alignc.contract.responses import GROUP, PAIR, RESPONSES, SINGLE, Response, in_order
 from alignc.diff.atoms import atom_name
@@ -25,6 +25,7 @@ from alignc.printers.dialect import LATEX, TEXT
 from alignc.printers.formula import latex, text
 from alignc.printers.torch import Printer
 from alignc.spec.axes import Score
+from alignc.spec.kl import KLPlacement
 from alignc.spec.objective import KLTerm, Likelihood, Pointwise
 from alignc.spec.scores import SCORES, ScoreKind
 
@@ -79,6 +80,14 @@ def test_a_model_reads_the_same_everywhere(model: ModelName) -> None:
     assert node.type.trained == (model == POLICY)
     assert (model in anchors()) == (model != POLICY)
     assert not is_other(model)
+
+
+@pytest.mark.parametrize("model", anchors())
+def test_a_spec_may_name_each_anchor(model: ModelName) -> None:
+    assert Score(anchor=model).anchor == model
+    assert KLTerm(name="kl", kind="kl", estimator="k2", anchor=model).anchor == model
+    if model != ROLLOUT:  # the KL of a policy gradient is taken to a reference
+        assert model in get_args(KLPlacement.model_fields["anchor"].annotation)
 
 
 def test_models_are_told_apart() -> None:
