@@ -156,3 +156,10 @@ def test_a_job_samples_the_rows_of_one_source(forks: Forks, tmp_path: Path):
     (problem,) = json.loads((tmp_path / "run" / "status.json").read_text())["diagnostics"]
     assert problem["code"] == "E806"
     assert "one source at most" in problem["message"]
+
+
+def test_one_source_among_sources_has_the_loss_of_the_sum(forks: Forks, tmp_path: Path):
+    each = {"eval": {"fraction": 0.3}}
+    (row,) = run(forks, mixed(tmp_path, ["shown"], {"per_device_train_batch_size": 20, "max_steps": 1}, each))
+    assert row["loss"] == row["source_1/loss"]
+    assert row["eval_loss"] == row["eval_source_1/loss"]

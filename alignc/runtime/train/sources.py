@@ -130,6 +130,6 @@ def evaluate_sources(
         if source.held_out_size:
             values |= source.evaluate(context, scorer, state)
     names = [f"eval_{source.objective.name_of_loss()}" for source in sources]
-    if len(sources) > 1 and all(name in values for name in names):
+    if all(name in values for name in names):
         values = {"eval_loss": sum(values[name] for name in names), **values}
     return values
