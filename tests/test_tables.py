@@ -8,12 +8,13 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 import torch
 
 import alignc
+from alignc.api import Compiled
 from alignc.contract import needs
 from alignc.contract.baselines import BASELINES, PARTITIONS
 from alignc.contract.engines import ENGINES
@@ -22,6 +23,10 @@ from alignc.contract.needs import Advantage
 from alignc.contract.rewards import BRADLEY_TERRY, REWARDS
 from alignc.contract.samplers import SAMPLERS
 from alignc.contract.tables import look_up
+from alignc.explain.latex import fragment
+from alignc.explain.show import show
+from alignc.launch.planning import plan_of
+from alignc.lower.links import LINKS
 from alignc.lower.surrogates import SURROGATES
 from alignc.runtime.engines.engine import BUILDERS
 from alignc.runtime.reward.build import BUILDERS as REWARD_BUILDERS
@@ -30,10 +35,15 @@ from alignc.runtime.reward.oracle import build_oracle
 from alignc.runtime.rollout.advantage import LEVELS, advantages
 from alignc.runtime.samplers.sampler import OPENERS
 from alignc.spec.aggregations import AGGREGATIONS, AggregationName
+from alignc.spec.axes import Link, Margin
 from alignc.spec.base import Spec
 from alignc.spec.kl import ESTIMATORS
 from alignc.spec.policy import Baseline, Surrogate
 from alignc.spec.rewards import Oracle, Source
+from alignc.spec.targets import ReferencePoint, Target
+from alignc.verify import verify
+
+from .variants import of_spec
 
 PACKAGE = Path(alignc.__file__).parent
 TEMPLATES = PACKAGE.parent / "templates"
@@ -51,6 +61,13 @@ class Table:
     homes: tuple[str, ...]
     words: Collection[str] = ()
     subject: str = ""
+
+
+def kinds(union: object) -> set[str]:
+    """Collect the kinds of a union of models of the spec."""
+    if isinstance(union, type):
+        return set(get_args(union.model_fields["kind"].annotation)) if issubclass(union, Spec) else set()
+    return {kind for part in get_args(union) for kind in kinds(part)}
 
 
 TABLES = {
@@ -73,6 +90,17 @@ TABLES = {
         words={"token_mean", "sequence_mean", "global_token_mean"},
         subject="aggregation|how",
     ),
+    "links": Table(
+        LINKS,
+        ("lower/links.py", "spec/axes.py", "spec/objective.py"),
+        words={*LINKS} - {"logistic", "exo"},
+        subject=r"link\.kind",
+    ),
+    "margins": Table(kinds(Margin), ("spec/axes.py",), words=kinds(Margin), subject=r"margin\.kind"),
+    "targets": Table(kinds(Target), ("spec/targets.py",), words=kinds(Target), subject=r"target\.kind"),
+    "reference points": Table(
+        kinds(ReferencePoint), ("spec/targets.py",), words={"none"}, subject=r"reference_point\.kind"
+    ),
     "estimators": Table(
         ESTIMATORS, ("spec/kl.py", "theory/divergence.py"), words={"abs", "full"}, subject="estimator"
     ),
@@ -90,11 +118,6 @@ TABLES = {
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
 
-@cache
-def parsed(path: Path) -> ast.Module:
-    return ast.parse(path.read_text("utf-8"))
-
-
 def spelt(tree: ast.AST) -> Iterator[tuple[str, int]]:
     """Yield every text of a module that is no docstring, with its line."""
     documented = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
@@ -109,28 +132,28 @@ def spelt(tree: ast.AST) -> Iterator[tuple[str, int]]:
             yield node.value, node.lineno
 
 
-def decided(tree: ast.AST, subject: str = "") -> Iterator[tuple[str, int]]:
-    """Yield every text that a module decides by: what it compares with, by itself or among others, or matches."""
+def decided(tree: ast.AST) -> Iterator[tuple[str, int, str]]:
+    """Yield every text that a module decides by, with its line and the expression that is compared or matched."""
     for node in ast.walk(tree):
         match node:
             case ast.Compare(left=left, comparators=others):
-                about, sides = node, (left, *others)
+                about, sides = node, [left, *others]
             case ast.Match(subject=about, cases=cases):
-                values = (
-                    v.value for c in cases for v in ast.walk(c.pattern) if isinstance(v, ast.MatchValue)
-                )
-                sides = tuple(values)
+                patterns = (v for c in cases for v in ast.walk(c.pattern))
+                sides = [v.value for v in patterns if isinstance(v, ast.MatchValue)]
             case _:
                 continue
-        if not re.search(subject, ast.unparse(about)):
-            continue
         for side in sides:
             several = side.elts if isinstance(side, ast.Tuple | ast.List | ast.Set) else [side]
-            yield from (
-                (e.value, e.lineno)
-                for e in several
-                if isinstance(e, ast.Constant) and isinstance(e.value, str)
-            )
+            for each in several:
+                if isinstance(each, ast.Constant) and isinstance(each.value, str):
+                    yield each.value, each.lineno, ast.unparse(about)
+
+
+@cache
+def texts_of(path: Path) -> tuple[list[tuple[str, int]], list[tuple[str, int, str]]]:
+    tree = ast.parse(path.read_text("utf-8"))
+    return list(spelt(tree)), list(decided(tree))
 
 
 def misplaced(table: Table, path: Path) -> Iterator[str]:
@@ -138,13 +161,12 @@ def misplaced(table: Table, path: Path) -> Iterator[str]:
     place = path.relative_to(PACKAGE).as_posix()
     if place in table.homes:
         return
-    tree = parsed(path)
+    every, compared = texts_of(path)
     rare = set(table.keys) - set(table.words)
-    for key, line in (
-        *((k, n) for k, n in spelt(tree) if k in rare),
-        *((k, n) for k, n in decided(tree, table.subject) if k in table.words),
-    ):
-        yield f"{place}:{line}: {key}"
+    yield from (f"{place}:{line}: {key}" for key, line in every if key in rare)
+    for key, line, about in compared:
+        if key in table.words and re.search(table.subject, about):
+            yield f"{place}:{line}: {key}"
 
 
 @pytest.mark.parametrize("name", TABLES)
@@ -161,7 +183,7 @@ def test_no_template_decides_by_a_key(template: Path) -> None:
 
 def test_a_key_in_the_wrong_file_is_found(tmp_path: Path) -> None:
     tree = ast.parse('"""deepspeed"""\nif engine == "deepspeed":\n    name = "accelerate"\n')
-    assert list(decided(tree)) == [("deepspeed", 2)]
+    assert list(decided(tree)) == [("deepspeed", 2, "engine == 'deepspeed'")]
     assert [key for key, _ in spelt(tree)] == ["deepspeed", "accelerate"]
 
 
@@ -186,18 +208,12 @@ def test_the_runtime_knows_every_row(table: Collection[str], interpreter: Collec
     assert set(interpreter) == set(table)
 
 
-def kinds(union: object) -> set[str]:
-    """Collect the kinds of a union of models of the spec."""
-    if isinstance(union, type):
-        return set(get_args(union.model_fields["kind"].annotation)) if issubclass(union, Spec) else set()
-    return {kind for part in get_args(union) for kind in kinds(part)}
-
-
 def test_a_spec_offers_the_kinds_that_have_a_row() -> None:
     assert kinds(Oracle) == set(REWARDS)
     assert kinds(Source) == set(REWARDS) - {BRADLEY_TERRY.name}
     assert kinds(Baseline) == set(BASELINES)
     assert kinds(Surrogate) == set(SURROGATES)
+    assert kinds(Link) == set(LINKS)
     assert get_args(AggregationName) == tuple(AGGREGATIONS)
 
 
@@ -234,3 +250,60 @@ def test_an_unknown_baseline_is_refused_and_is_not_none() -> None:
     ones = torch.ones(1, 2)
     with pytest.raises(Failure, match=r"E806.*`median`"):
         advantages(with_baseline("median", {}), reward=ones, penalty=None, value=None, mask=ones[..., None])
+
+
+# ---- every interpreter knows every row --------------------------------------------------------------------------
+
+SETTINGS: Mapping[tuple[str, str], Mapping[str, Any]] = {
+    ("link", "formula"): {"formula": "softplus(-z)"},
+    ("margin", "constant"): {"value": 0.5},
+    ("margin", "length"): {"alpha": 0.1},
+    ("margin", "drop"): {"weight": 2.0},
+    ("target", "constant"): {"value": 0.5},
+    ("target", "win_rate"): {"eta": 2.0},
+    ("baseline", "constant"): {"value": 0.5},
+}
+"""The fields that an axis must have beside its kind."""
+AXES = {
+    "link": ("preference", "pairwise", kinds(Link)),
+    "margin": ("preference", "pairwise", kinds(Margin)),
+    "target": ("pointwise", "pointwise", kinds(Target)),
+    "reference_point": ("pointwise", "pointwise", kinds(ReferencePoint)),
+    "baseline": ("policy_gradient", "prompts", kinds(Baseline)),
+    "surrogate": ("policy_gradient", "prompts", kinds(Surrogate)),
+    "aggregation": ("policy_gradient", "prompts", set(AGGREGATIONS)),
+    "estimator": ("policy_gradient", "prompts", set(ESTIMATORS)),
+}
+BESIDE: Mapping[str, Mapping[str, Any]] = {
+    "link": {"margin": {"kind": "constant", "value": 0.5}},
+    "target": {"link": "squared"},
+    "reference_point": {"link": "utility"},
+}
+"""What an axis stands beside, so that no check refuses the objective."""
+CASES = [(axis, kind) for axis, (_, _, every) in AXES.items() for kind in sorted(every)]
+
+
+def with_axis(axis: str, kind: str) -> Compiled:
+    """Compile an objective of one term whose axis is of this kind."""
+    term, data, _ = AXES[axis]
+    value = kind if axis == "aggregation" else {"kind": kind, **SETTINGS.get((axis, kind), {})}
+    if axis == "estimator":
+        place = "reward" if kind in ("k1", "full") else "loss"
+        axis, value = "kl", {"estimator": kind, "placement": place}
+    terms = [{"name": "term", "kind": term, **BESIDE.get(axis, {}), axis: value}]
+    if (axis, kind) == ("baseline", "value"):
+        terms.append({"name": "critic", "kind": "value"})
+    k = ["data.completions_per_prompt=2"] if data == "prompts" else []
+    return of_spec({"terms": terms}, data, k)
+
+
+@pytest.mark.parametrize(("axis", "kind"), CASES, ids=[f"{axis}-{kind}" for axis, kind in CASES])
+def test_every_reader_of_a_loss_knows_every_row(axis: str, kind: str) -> None:
+    found = with_axis(axis, kind)
+    compile(found.folder().files["loss.py"], "loss.py", "exec")
+    assert "gradient" in show(found.explanation)
+    assert fragment(found.explanation, found.loss).count("=") > 1
+    assert plan_of(found.whole, read_data=False).forwards
+    claims = verify(found.spec, found.loss).claims
+    assert claims
+    assert [claim for claim in claims if claim.holds is False] == []

@@ -7,10 +7,11 @@ from collections.abc import Iterator
 from alignc.checks.rule import Checked, term_path
 from alignc.contract.kinds import SELF_PLAY
 from alignc.diagnostics import Diagnostic
+from alignc.spec.axes import RewardGapMargin
 from alignc.spec.objective import Pointwise, PolicyGradient, Preference, Term
 from alignc.spec.rewards import BradleyTerry, ColumnReward
 from alignc.spec.rows import Sampled
-from alignc.spec.targets import RewardTarget, WinRateTarget
+from alignc.spec.targets import BatchKL, RewardTarget, WinRateTarget
 
 __all__ = ["batch_of_one", "rewards", "win_rates"]
 
@@ -47,7 +48,7 @@ def _reads(term: Term, what: str) -> bool:
     if isinstance(term, PolicyGradient):
         return term.reward == what
     if isinstance(term, Preference):
-        return what == "reward" and (term.margin.kind == "reward_gap")
+        return what == "reward" and isinstance(term.margin, RewardGapMargin)
     target = term.target if isinstance(term, Pointwise) else None
     if what == "reward":
         return isinstance(target, RewardTarget)
@@ -110,7 +111,7 @@ def batch_of_one(checked: Checked) -> Iterator[Diagnostic]:
     train, processes = checked.spec.job.train, checked.spec.job.launch.num_processes
     rows = train.per_device_train_batch_size * train.gradient_accumulation_steps * processes
     for index, term in enumerate(checked.spec.job.objective.terms):
-        if isinstance(term, Pointwise) and term.reference_point.kind == "batch_kl" and rows < 2:
+        if isinstance(term, Pointwise) and isinstance(term.reference_point, BatchKL) and rows < 2:
             message = f"`{term.name}` estimates its reference point from other rows of the batch, but there are none"
             written = ("train", "per_device_train_batch_size")
             there = written in checked.spec.document.origins

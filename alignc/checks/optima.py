@@ -13,14 +13,12 @@ from alignc.graph.evaluate import evaluate
 from alignc.graph.gradient import gradient
 from alignc.graph.nodes import Column, Length, Logp, Node
 from alignc.graph.rewrite import inputs
+from alignc.lower.links import LINKS, endless
 from alignc.lower.loss import TermLoss, alone
 from alignc.spec.axes import (
     ConstantMargin,
-    ExponentialLink,
     FormulaLink,
-    LogisticLink,
     RobustLink,
-    SquaredLink,
 )
 from alignc.spec.objective import Pointwise, Preference
 from alignc.spec.scores import F_RATIO, is_ratio
@@ -79,7 +77,7 @@ def _is_label(node: Node) -> bool:
 def constant_baseline(checked: Checked) -> Iterator[Diagnostic]:
     """W306: a squared loss of single responses around a constant; the preset `sppo` documents this itself."""
     for index, term in enumerate(checked.spec.job.objective.terms):
-        if not (isinstance(term, Pointwise) and isinstance(term.link, SquaredLink)):
+        if not (isinstance(term, Pointwise) and LINKS[term.link.kind].regression):
             continue
         target, own = term.target, checked.spec.bound_at(term_path(index)) is None
         rewarded = isinstance(target, RewardTarget) and target.baseline == "none"
@@ -98,16 +96,9 @@ def deterministic_labels(checked: Checked) -> Iterator[Diagnostic]:
         return
     for index, term in enumerate(checked.spec.job.objective.terms):
         own = checked.spec.bound_at(term_path(index)) is None
-        if own and isinstance(term, Preference) and term.pairs == "best_worst" and _endless(term):
+        if own and isinstance(term, Preference) and term.pairs == "best_worst" and endless(term.link):
             message = "the rewards decide every label, so the margin has no finite optimum"
             yield checked.finding("W407", message, (*term_path(index), "link"))
-
-
-def _endless(term: Preference) -> bool:
-    link = term.link
-    if isinstance(link, LogisticLink):
-        return link.label_smoothing == 0
-    return isinstance(link, ExponentialLink | RobustLink)
 
 
 def length_tilt(checked: Checked) -> Iterator[Diagnostic]:
@@ -118,7 +109,7 @@ def length_tilt(checked: Checked) -> Iterator[Diagnostic]:
         score = term.score
         averaged = is_ratio(score.of) and score.reduce == "mean"
         margin = getattr(term, "margin", None)
-        calibrated = isinstance(margin, ConstantMargin) and isinstance(term.link, SquaredLink)
+        calibrated = isinstance(margin, ConstantMargin) and LINKS[term.link.kind].regression
         if averaged and not calibrated:
             message = f"`{term.name}` averages log-ratios over tokens: the reward of n tokens counts n times"
             yield checked.finding("W408", message, (*term_path(index), "score", "reduce"))

@@ -8,8 +8,9 @@ from alignc.checks.rule import Checked, term_path
 from alignc.contract.kinds import ONLINE
 from alignc.contract.models import POLICY, PREVIOUS_ITERATE, SAMPLED, is_other
 from alignc.diagnostics import Diagnostic
+from alignc.lower.links import LINKS
 from alignc.lower.loss import Loss
-from alignc.spec.axes import ConstantMargin, NoMargin, SquaredLink
+from alignc.spec.axes import ConstantMargin, NoMargin
 from alignc.spec.objective import KLTerm, Preference
 from alignc.spec.rows import Sampled
 from alignc.spec.scores import SCORES
@@ -85,4 +86,4 @@ def no_anchor(checked: Checked) -> Iterator[Diagnostic]:
 def _free(term: Preference) -> bool:
     margin = term.margin
     none = isinstance(margin, NoMargin) or (isinstance(margin, ConstantMargin) and margin.value == 0)
-    return SCORES[term.score.of].likelihood and none and not isinstance(term.link, SquaredLink)
+    return SCORES[term.score.of].likelihood and none and not LINKS[term.link.kind].regression

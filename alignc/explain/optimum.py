@@ -8,7 +8,7 @@ from alignc.checks.estimators import SAID
 from alignc.contract.baselines import LOG_PARTITION
 from alignc.contract.models import INITIAL, MODELS
 from alignc.load.load import Loaded
-from alignc.spec.axes import ExponentialLink, LogisticLink
+from alignc.lower.links import LINKS, endless
 from alignc.spec.kl import FULL, KLPlacement
 from alignc.spec.objective import KLTerm, Pointwise, PolicyGradient, Preference, Term
 from alignc.spec.scores import SCALAR_HEAD
@@ -122,7 +122,7 @@ def optimum_lines(spec: Loaded) -> tuple[str, ...]:
         if (
             isinstance(term, Pointwise)
             and isinstance(term.target, WinRateTarget)
-            and term.link.kind == "squared"
+            and LINKS[term.link.kind].regression
         ):
             lines += _win_rates(term.name, term.target)
     return tuple(lines)
@@ -141,6 +141,4 @@ def _win_rates(name: str, target: WinRateTarget) -> Iterator[str]:
 
 
 def _endless(term: Preference) -> bool:
-    link = term.link
-    smooth = isinstance(link, LogisticLink) and link.label_smoothing == 0
-    return smooth or isinstance(link, ExponentialLink)
+    return endless(term.link) and not LINKS[term.link.kind].debiased

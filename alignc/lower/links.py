@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import assert_never
 
 from alignc.graph import build as b
@@ -11,7 +13,42 @@ from alignc.lower.formulas import own_formula
 from alignc.lower.scope import Scope
 from alignc.spec import axes
 
-__all__ = ["linked"]
+__all__ = ["LINKS", "LinkRow", "endless", "linked"]
+
+
+@dataclass(frozen=True)
+class LinkRow:
+    """A link by its `kind`, and what follows from its form."""
+
+    name: str
+    endless: bool = False
+    """The loss falls as long as the distance grows: where one response always wins, there is no finite optimum."""
+    debiased: bool = False
+    """It takes the flips of `label_smoothing` out again, so that they do not end the growth."""
+    regression: bool = False
+    """Its optimum is the distance 0: the score is regressed on what it is compared with."""
+
+
+LINKS: Mapping[str, LinkRow] = {
+    row.name: row
+    for row in (
+        LinkRow("logistic", endless=True),
+        LinkRow("robust", endless=True, debiased=True),
+        LinkRow("squared", regression=True),
+        LinkRow("hinge"),
+        LinkRow("exponential", endless=True),
+        LinkRow("utility"),
+        LinkRow("exo"),
+        LinkRow("discopop"),
+        LinkRow("formula"),
+    )
+}
+
+
+def endless(link: axes.Link) -> bool:
+    """Tell whether the margin grows without end where one response of a pair always wins."""
+    row = LINKS[link.kind]
+    return row.endless and (row.debiased or not getattr(link, "label_smoothing", 0.0))
 
 
 def linked(link: axes.Link, z: Node, scope: Scope) -> Node:

@@ -17,6 +17,7 @@ from alignc.lower.scope import Names, Scope
 from alignc.lower.terms import lower_term
 from alignc.spec.objective import Entropy, KLTerm, Pointwise, PolicyGradient, Preference, Value
 from alignc.spec.scores import SCALAR_HEAD
+from alignc.spec.targets import NoTarget
 from alignc.spec.views import view
 from alignc.yaml.source import NodePath
 
@@ -69,9 +70,8 @@ def _misfit(term: object, responses: tuple[str, ...], lookup: Lookup, path: Node
         message = f"`{term.name}` takes the rewards of several responses, and rows of kind `{kind}` have none"
         return None if responses == GROUP else Diagnostic("E103", message, at)
     if isinstance(term, Pointwise):
-        labelled = (
-            kind in ("pointwise", "pairwise") or term.direction != "label" or term.target.kind != "none"
-        )
+        told = term.direction != "label" or not isinstance(term.target, NoTarget)
+        labelled = kind in ("pointwise", "pairwise") or told
         message = f"`{term.name}` takes a label, but rows of kind `{kind}` have none"
         return None if labelled else Diagnostic("E102", message, at)
     on = getattr(term, "on", COMPLETION)

@@ -12,6 +12,7 @@ from alignc.lower.scope import Scope
 from alignc.lower.scores import log_ratio
 from alignc.spec.objective import Likelihood, Pointwise, Preference
 from alignc.spec.scores import SCALAR_HEAD, is_ratio
+from alignc.spec.targets import BatchKL, NoTarget
 from alignc.spec.views import View
 
 __all__ = ["group_metrics", "kl_metrics", "likelihood_metrics", "pointwise_metrics", "preference_metrics"]
@@ -52,7 +53,7 @@ def pointwise_metrics(
     """List the rewards of desirable and undesirable responses, and the reference point."""
     found = own_loss(term.kind, value)
     if point is not None:
-        found.append(Metric("kl" if term.reference_point.kind == "batch_kl" else "delta", point))
+        found.append(Metric("kl" if isinstance(term.reference_point, BatchKL) else "delta", point))
     if seen.group:
         return [*found, *group_metrics(beta, raw[COMPLETIONS], term.kind, None)]
     if seen.pair:
@@ -62,7 +63,7 @@ def pointwise_metrics(
             *_pair_gap(raw, beta),
         ]
     score = b.multiply(beta, raw[COMPLETION])
-    if term.direction == "label" and term.target.kind == "none":
+    if term.direction == "label" and isinstance(term.target, NoTarget):
         return [
             *found,
             *_by_label(score),

@@ -189,9 +189,8 @@ def _pointwise(term: Pointwise, scope: Scope, seen: View) -> Lowered:
         distance[y] = scope.names.value(symbol, symbol, "distance", away, NamedRole.DISTANCE)
     parts = [_judged(term, distance[y], y, scope) for y in over]
     loss = b.add(*parts)
-    if (
-        term.target.kind != "none"
-    ):  # targets are regressed on one by one; a marked pair is one loss, the sum of both
+    if not isinstance(term.target, targets.NoTarget):
+        # targets are regressed on one by one; a marked pair is one loss, the sum of both
         loss = b.multiply(b.constant(1 / len(parts)), loss)
     if over == GROUP:
         loss = b.divide(b.sum_over("group", loss), GroupSize())
@@ -279,7 +278,7 @@ def _judged(term: Pointwise, z: Node, response: str, scope: Scope) -> Node:
     direction = term.direction
     if direction == "label" and response in PAIR:
         direction = "up" if response == CHOSEN else "down"
-    if direction != "label" or term.target.kind != "none":
+    if direction != "label" or not isinstance(term.target, targets.NoTarget):
         return down if direction == "down" else up
     label = Column("label", response if response == COMPLETIONS else None, Unit())
     return b.add(b.multiply(label, up), b.multiply(b.subtract(b.ONE, label), down))

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from alignc.contract.kinds import KINDS, SEVERAL
 from alignc.contract.responses import GROUP, PAIR
 from alignc.spec.objective import Pointwise, Preference, Term
+from alignc.spec.targets import BatchKL
 
 __all__ = ["View", "view"]
 
@@ -38,7 +39,7 @@ def view(kind: str, terms: Sequence[Term]) -> View:
     the completion of another row (`mismatched`).
     """
     pairs = any(_takes_pairs(t) for t in terms)
-    mismatched = any(isinstance(t, Pointwise) and t.reference_point.kind == "batch_kl" for t in terms)
+    mismatched = any(isinstance(t, Pointwise) and isinstance(t.reference_point, BatchKL) for t in terms)
     if kind in SEVERAL and any(isinstance(t, Preference) and t.pairs == "demonstration" for t in terms):
         return View(PAIR, "demonstration", mismatched)
     if kind in SEVERAL and pairs:

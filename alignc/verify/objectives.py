@@ -12,9 +12,10 @@ from alignc.graph import build as b
 from alignc.graph.gradient import gradient
 from alignc.graph.nodes import Logp, walk
 from alignc.load.load import Loaded
+from alignc.lower.links import LINKS, endless
 from alignc.lower.loss import Loss, alone
 from alignc.lower.lower import lower
-from alignc.spec.axes import ExponentialLink, LogisticLink, RewardGapMargin, SquaredLink
+from alignc.spec.axes import RewardGapMargin
 from alignc.spec.objective import Pointwise, Preference
 from alignc.spec.scores import LOG_RATIO, SCALAR_HEAD
 from alignc.spec.targets import RewardTarget, WinRateTarget
@@ -168,22 +169,21 @@ def _certain(spec: Loaded, loss: Loss, toy: Toy) -> Iterator[Claim]:
     if len(terms) != 1 or not isinstance(terms[0], Preference) or not labelled:
         return
     link = terms[0].link
-    endless = (isinstance(link, LogisticLink) and link.label_smoothing == 0) or isinstance(
-        link, ExponentialLink
-    )
-    if terms[0].score.of == SCALAR_HEAD or not (endless or isinstance(link, SquaredLink)):
+    row = LINKS[link.kind]
+    never = endless(link) and not row.debiased
+    if terms[0].score.of == SCALAR_HEAD or not (never or row.regression):
         return
     ended = _search(loss, toy, Stated("", None), "certain")
-    says = "none: the margin grows without end" if endless else "a finite one"
+    says = "none: the margin grows without end" if never else "a finite one"
     shown = _shown(log_softmax(ended.theta[: toy.size]))
-    yield Claim("optimum, certain labels", says, shown, None, ended.found != endless)
+    yield Claim("optimum, certain labels", says, shown, None, ended.found != never)
 
 
 def _contrast(spec: Loaded) -> Preference | None:
     """Find a squared contrast of rewards: CoPG, REBEL and kin."""
     terms = spec.job.objective.terms
     term = terms[0] if len(terms) == 1 else None
-    if isinstance(term, Preference) and isinstance(term.link, SquaredLink):
+    if isinstance(term, Preference) and LINKS[term.link.kind].regression:
         plain = isinstance(term.margin, RewardGapMargin) and term.score.of == LOG_RATIO
         return term if plain and term.score.reduce == "sum" and term.score.beta > 0 else None
     return None

@@ -15,6 +15,7 @@ import numpy as np
 from alignc.contract.baselines import LOG_PARTITION, MEAN_WIN_RATE
 from alignc.contract.responses import COMPLETION, COMPLETIONS
 from alignc.load.load import Loaded
+from alignc.lower.links import LINKS
 from alignc.lower.loss import Loss
 from alignc.spec.objective import Pointwise
 from alignc.spec.scores import LOG_RATIO
@@ -76,7 +77,7 @@ def played(spec: Loaded, loss: Loss) -> Step | None:
     term = terms[0] if len(terms) == 1 else None
     if not isinstance(term, Pointwise) or not isinstance(term.target, WinRateTarget):
         return None
-    plain = term.score.of == LOG_RATIO and term.score.reduce == "sum" and term.link.kind == "squared"
+    plain = term.score.of == LOG_RATIO and term.score.reduce == "sum" and LINKS[term.link.kind].regression
     if term.target.outcome != "column" or loss.view.pair or not plain:
         return None
     bound = spec.parameters.get("completions_per_prompt")
