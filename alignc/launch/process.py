@@ -68,11 +68,36 @@ def launch(
     variables, ignored = environment(os.environ, section, usable_cores())
     variables |= permitted or {}
     forget(output)
-    record: dict[str, object] = {"fingerprint": fingerprint, "max_steps": max_steps, "limit": limit}
-    record |= {"inputs": dict(inputs or {})}
-    record |= {"command": line, "ignored_environment": sorted(ignored)}
-    (output / RUN).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    run = {"fingerprint": fingerprint, "max_steps": max_steps, "limit": limit, "inputs": dict(inputs or {})}
+    write_record(output, {**run, "command": line, "ignored_environment": sorted(ignored)})
     watch = Watch()
+    returned = supervised(line, variables, output, watch, section, show)
+    return verdict(
+        read(output / STATUS),
+        read_ranks(output / RANKS),
+        size=int(section["num_processes"]),
+        returned=returned,
+        signum=watch.signum,
+        dead=watch.dead,
+        hung=watch.hung,
+        log=str(output / RUN_LOG),
+    )
+
+
+def write_record(output: Path, record: Mapping[str, object]) -> None:
+    """Write what a run was started with, for later commands to compare."""
+    (output / RUN).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+
+
+def supervised(
+    line: list[str],
+    variables: dict[str, str],
+    output: Path,
+    watch: Watch,
+    section: Mapping[str, Any],
+    show: Callable[[str], None],
+) -> int:
+    """Start the processes of a job, follow them to their end, and return the exit status of the launcher."""
     with catching(watch), (output / RUN_LOG).open("ab") as log:
         process = start(line, variables)
         reader = threading.Thread(target=forward, args=(process.stdout, log, show), daemon=True)
@@ -82,16 +107,7 @@ def launch(
         finally:
             end(process, output / RANKS)
         reader.join(timeout=GRACE)
-    return verdict(
-        read(output / STATUS),
-        read_ranks(output / RANKS),
-        size=int(section["num_processes"]),
-        returned=process.returncode,
-        signum=watch.signum,
-        dead=watch.dead,
-        hung=watch.hung,
-        log=str(output / RUN_LOG),
-    )
+    return process.returncode
 
 
 def forget(output: Path) -> None:
