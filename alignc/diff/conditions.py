@@ -10,9 +10,10 @@ from alignc.contract.models import POLICY
 from alignc.diff.atoms import Bond, atom_name, exact
 from alignc.diff.sides import Side
 from alignc.graph.build import constant
-from alignc.graph.nodes import Logp, Node, Parameter, UnitFactor, walk
+from alignc.graph.nodes import Logp, Node, Parameter, UnitFactor
 from alignc.graph.rewrite import inputs, substitute
 from alignc.graph.types import GraphTypeError
+from alignc.graph.walk import walk
 
 __all__ = ["Condition", "applied", "candidates", "combined"]
 

@@ -14,8 +14,9 @@ from alignc.diff.normal import Normal
 from alignc.diff.polynomial import TooLargeError, expanded, terms_of
 from alignc.diff.sides import Side, by_row
 from alignc.graph.gradient import gradient
-from alignc.graph.nodes import Constant, Logp, Matched, Node, Output, Reduce, Running, children, walk
+from alignc.graph.nodes import Constant, Logp, Matched, Node, Output, Reduce, Running
 from alignc.graph.rewrite import inputs, rebuilt
+from alignc.graph.walk import children, walk
 
 __all__ = ["Proof", "decide", "decide_gradient", "is_coupled", "rows", "trained_leaves"]
 

@@ -16,8 +16,9 @@ from alignc.diff.decide import trained_leaves
 from alignc.diff.sample import Batch, gradients
 from alignc.diff.sides import Side
 from alignc.graph.gradient import gradient
-from alignc.graph.nodes import Logp, Matched, Node, Output, Reduce, Running, walk
+from alignc.graph.nodes import Logp, Matched, Node, Output, Reduce, Running
 from alignc.graph.rewrite import inputs
+from alignc.graph.walk import walk
 
 __all__ = ["LAWS", "Law", "Table", "expected", "expected_ratio", "of_any_group", "separable"]
 

@@ -35,10 +35,9 @@ from alignc.graph.nodes import (
     Running,
     Stop,
     UnitFactor,
-    children,
-    walk,
 )
 from alignc.graph.types import Axis, AxisKind
+from alignc.graph.walk import children, walk
 
 __all__ = ["Atom", "Normal"]
 

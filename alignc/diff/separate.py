@@ -20,8 +20,9 @@ from alignc.diff.sample import Batch, Row, batch, gradients, spread_tokens, valu
 from alignc.diff.sides import Side, by_row
 from alignc.graph.evaluate import evaluate
 from alignc.graph.gradient import gradient
-from alignc.graph.nodes import Column, Length, Logp, Node, Output, Position, walk
+from alignc.graph.nodes import Column, Length, Logp, Node, Output, Position
 from alignc.graph.rewrite import inputs
+from alignc.graph.walk import walk
 from alignc.lower.loss import Loss, alone
 from alignc.point.evaluate import at_point
 from alignc.point.reading import bends, logp_key

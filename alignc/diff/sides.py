@@ -7,22 +7,10 @@ from dataclasses import dataclass, field, replace
 
 from alignc.contract.responses import CHOSEN, COMPLETION, COMPLETIONS, GROUP, PAIR, REJECTED, SINGLE
 from alignc.graph import build as b
-from alignc.graph.nodes import (
-    Column,
-    GroupSize,
-    Logp,
-    Matched,
-    Named,
-    NamedRole,
-    Node,
-    Reduce,
-    Running,
-    Stop,
-    children,
-    walk,
-)
+from alignc.graph.nodes import Column, GroupSize, Logp, Matched, Named, NamedRole, Node, Reduce, Running, Stop
 from alignc.graph.rewrite import rebuilt, substitute
 from alignc.graph.types import AxisKind, GraphTypeError
+from alignc.graph.walk import children, walk
 from alignc.load.load import Loaded
 from alignc.lower.loss import Loss
 from alignc.spec.anchors import other_models

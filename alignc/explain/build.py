@@ -13,10 +13,11 @@ from alignc.explain.rollout import rollout_lines
 from alignc.graph import build as b
 from alignc.graph.evaluate import evaluate
 from alignc.graph.gradient import gradient
-from alignc.graph.nodes import Column, Length, Logp, Named, NamedRole, Node, Output, Reduce, walk
+from alignc.graph.nodes import Column, Length, Logp, Named, NamedRole, Node, Output, Reduce
 from alignc.graph.rewrite import inputs, substitute
 from alignc.graph.sign import sign
 from alignc.graph.types import Unit
+from alignc.graph.walk import walk
 from alignc.load.bound import Bound
 from alignc.load.load import Loaded
 from alignc.load.preset import Paper, defaults_of

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from alignc.contract.baselines import BASELINES, PARTITIONS, Reads
 from alignc.contract.needs import LossNeeds
 from alignc.graph import build as b
-from alignc.graph.nodes import Column, Named, walk
+from alignc.graph.nodes import Column, Named
+from alignc.graph.walk import walk
 from alignc.load.load import Loaded
 from alignc.lower.loss import Loss
 from alignc.lower.policy import held

@@ -27,9 +27,8 @@ from alignc.graph.nodes import (
     Running,
     Stop,
     UnitFactor,
-    children,
-    walk,
 )
+from alignc.graph.walk import children, walk
 
 __all__ = ["Values", "evaluate"]
 

@@ -11,20 +11,9 @@ import ast
 from alignc.formula.parsing import FormulaError, parse, whole
 from alignc.graph.build import ONE, ZERO, add, apply, constant, divide, multiply, negate, power, subtract
 from alignc.graph.functions import FUNCTIONS
-from alignc.graph.nodes import (
-    Add,
-    Apply,
-    GroupSize,
-    Multiply,
-    Named,
-    NamedRole,
-    Node,
-    Power,
-    Reduce,
-    children,
-    walk,
-)
+from alignc.graph.nodes import Add, Apply, GroupSize, Multiply, Named, NamedRole, Node, Power, Reduce
 from alignc.graph.rewrite import token_count
+from alignc.graph.walk import children, walk
 
 __all__ = ["from_formula", "gradient"]
 

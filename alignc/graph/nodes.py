@@ -6,7 +6,6 @@ which fold constants; the classes check types and nothing else.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from enum import StrEnum
 from typing import Any, Literal, assert_never
@@ -53,9 +52,7 @@ __all__ = [
     "Running",
     "Stop",
     "UnitFactor",
-    "children",
     "is_divergence",
-    "walk",
 ]
 
 NAT, TOKEN, REWARD = Unit.of("nat"), Unit.of("token"), Unit.of("reward")
@@ -387,37 +384,3 @@ def _outer(axis: Axis, over: Over) -> Axis:
     if over == "batch" and axis in (SEQUENCE, CONSTANT):
         return BATCH
     raise GraphTypeError(f"cannot reduce `{axis}` over `{over}`", "E401")
-
-
-def children(node: Node) -> tuple[Node, ...]:
-    """List a node's direct arguments."""
-    match node:
-        case Add(terms=inner) | Multiply(factors=inner) | Apply(arguments=inner):
-            return inner
-        case (
-            Power(base=one)
-            | Reduce(argument=one)
-            | Stop(argument=one)
-            | Named(argument=one)
-            | Running(argument=one)
-        ):
-            return (one,)
-        case Matched(argument=one, like=other):
-            return (one, other)
-    return ()
-
-
-def walk(*roots: Node) -> Iterator[Node]:
-    """Visit every node once, arguments before what uses them."""
-    seen: set[int] = set()
-    for root in roots:
-        yield from _walk(root, seen)
-
-
-def _walk(node: Node, seen: set[int]) -> Iterator[Node]:
-    if id(node) in seen:
-        return
-    seen.add(id(node))
-    for child in children(node):
-        yield from _walk(child, seen)
-    yield node

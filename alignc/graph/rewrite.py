@@ -26,9 +26,9 @@ from alignc.graph.nodes import (
     Reduction,
     Running,
     Stop,
-    walk,
 )
 from alignc.graph.types import CONSTANT, Axis
+from alignc.graph.walk import walk
 
 LEAVES = (Column, GroupSize, Length, Logp, Output, Position)
 

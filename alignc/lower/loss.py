@@ -19,9 +19,9 @@ from alignc.graph.nodes import (
     Reduce,
     Stop,
     is_divergence,
-    walk,
 )
 from alignc.graph.rewrite import inputs, rebuilt, substitute, without_names
+from alignc.graph.walk import walk
 from alignc.spec.views import View
 
 __all__ = ["Loss", "Metric", "TermLoss", "alone", "at_reference"]

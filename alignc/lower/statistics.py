@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from alignc.contract.responses import in_order
-from alignc.graph.nodes import Logp, Matched, Node, Output, Reduce, Running, children, walk
+from alignc.graph.nodes import Logp, Matched, Node, Output, Reduce, Running
 from alignc.graph.rewrite import inputs
+from alignc.graph.walk import children, walk
 from alignc.lower.loss import Loss
 
 __all__ = ["KINDS", "kind", "loss_responses", "rows_of", "statistic_responses", "statistics"]

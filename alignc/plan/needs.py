@@ -12,19 +12,9 @@ from alignc.contract.outputs import Quantity
 from alignc.contract.responses import MISMATCHED
 from alignc.graph.build import split_number
 from alignc.graph.evaluate import evaluate
-from alignc.graph.nodes import (
-    Add,
-    Column,
-    Constant,
-    Length,
-    Node,
-    Output,
-    Parameter,
-    Reduce,
-    is_divergence,
-    walk,
-)
+from alignc.graph.nodes import Add, Column, Constant, Length, Node, Output, Parameter, Reduce, is_divergence
 from alignc.graph.rewrite import inputs, substitute
+from alignc.graph.walk import walk
 from alignc.lower.loss import Loss, at_reference
 from alignc.lower.policy_metrics import RATIOS
 from alignc.lower.statistics import kind, loss_responses, statistic_responses, statistics

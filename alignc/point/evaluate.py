@@ -11,9 +11,10 @@ from alignc.contract.responses import COMPLETIONS
 from alignc.graph.build import constant, in_unit
 from alignc.graph.evaluate import evaluate
 from alignc.graph.gradient import gradient
-from alignc.graph.nodes import Column, Logp, Named, NamedRole, Node, Output, Reduce, walk
+from alignc.graph.nodes import Column, Logp, Named, NamedRole, Node, Output, Reduce
 from alignc.graph.rewrite import inputs, substitute
 from alignc.graph.types import GraphTypeError
+from alignc.graph.walk import walk
 from alignc.lower.loss import Loss, alone
 from alignc.point.reading import (
     UNEVEN,

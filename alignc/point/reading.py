@@ -9,20 +9,9 @@ from typing import Any
 from alignc.contract.models import MODELS, is_other
 from alignc.contract.outputs import OUTPUTS, ModelOutput, Per, Quantity
 from alignc.contract.responses import COMPLETIONS
-from alignc.graph.nodes import (
-    Apply,
-    Column,
-    GroupSize,
-    Length,
-    Logp,
-    Multiply,
-    Node,
-    Output,
-    Position,
-    Power,
-    children,
-)
+from alignc.graph.nodes import Apply, Column, GroupSize, Length, Logp, Multiply, Node, Output, Position, Power
 from alignc.graph.rewrite import inputs
+from alignc.graph.walk import children
 from alignc.load.check import shown
 
 __all__ = [

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from alignc.contract.outputs import OUTPUTS
 from alignc.contract.responses import RESPONSES
-from alignc.graph.nodes import Column, Length, Logp, Named, Node, Output, Reduce, Stop, children
+from alignc.graph.nodes import Column, Length, Logp, Named, Node, Output, Reduce, Stop
+from alignc.graph.walk import children
 from alignc.lower.loss import Loss
 from alignc.printers.dialect import TEXT
 from alignc.printers.formula import text

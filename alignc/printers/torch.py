@@ -31,9 +31,9 @@ from alignc.graph.nodes import (
     Reduce,
     Stop,
     UnitFactor,
-    children,
 )
 from alignc.graph.types import CONSTANT
+from alignc.graph.walk import children
 from alignc.lower.statistics import rows_of
 from alignc.printers.torch_names import RESERVED
 

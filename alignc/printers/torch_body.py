@@ -14,20 +14,9 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
-from alignc.graph.nodes import (
-    Add,
-    Apply,
-    Column,
-    Constant,
-    GroupSize,
-    Logp,
-    Named,
-    Node,
-    Output,
-    Parameter,
-    walk,
-)
+from alignc.graph.nodes import Add, Apply, Column, Constant, GroupSize, Logp, Named, Node, Output, Parameter
 from alignc.graph.types import CONSTANT, Axis
+from alignc.graph.walk import walk
 from alignc.printers.dialect import TEXT
 from alignc.printers.folding import WIDTH, folded
 from alignc.printers.formula import text

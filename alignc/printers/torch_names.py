@@ -19,9 +19,9 @@ from alignc.graph.nodes import (
     Node,
     Output,
     Reduce,
-    walk,
 )
 from alignc.graph.rewrite import inputs
+from alignc.graph.walk import walk
 from alignc.lower.loss import Loss
 from alignc.lower.scores import SUFFIX
 from alignc.printers.terms import term_label

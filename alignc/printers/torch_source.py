@@ -6,8 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from alignc.contract.responses import COMPLETIONS
-from alignc.graph.nodes import Named, Node, Parameter, walk
+from alignc.graph.nodes import Named, Node, Parameter
 from alignc.graph.types import token_axis
+from alignc.graph.walk import walk
 from alignc.lower.loss import Loss
 from alignc.lower.statistics import rows_of, statistics
 from alignc.printers.dialect import TEXT

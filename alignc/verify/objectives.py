@@ -10,7 +10,8 @@ import numpy as np
 from alignc.contract.models import INITIAL, POLICY, ROLLOUT
 from alignc.graph import build as b
 from alignc.graph.gradient import gradient
-from alignc.graph.nodes import Logp, walk
+from alignc.graph.nodes import Logp
+from alignc.graph.walk import walk
 from alignc.load.load import Loaded
 from alignc.lower.links import LINKS, endless
 from alignc.lower.loss import Loss, alone

@@ -8,8 +8,9 @@ import numpy as np
 
 from alignc.contract.models import POLICY
 from alignc.graph.evaluate import evaluate
-from alignc.graph.nodes import Logp, Matched, Node, walk
+from alignc.graph.nodes import Logp, Matched, Node
 from alignc.graph.rewrite import inputs
+from alignc.graph.walk import walk
 from alignc.lower.loss import Loss
 from alignc.verify.report import Claim
 from alignc.verify.rows import rows_of_data

@@ -9,7 +9,8 @@ import numpy as np
 
 from alignc.contract.baselines import MEAN_WIN_RATE, PARTITIONS
 from alignc.contract.responses import CHOSEN, COMPLETION, COMPLETIONS, MISMATCHED, REJECTED
-from alignc.graph.nodes import Column, walk
+from alignc.graph.nodes import Column
+from alignc.graph.walk import walk
 from alignc.lower.loss import Loss
 from alignc.spec.views import View
 from alignc.verify.toy import Array, Row, Toy, log_softmax

@@ -18,19 +18,9 @@ from alignc.contract.outputs import Quantity
 from alignc.contract.responses import COMPLETIONS
 from alignc.graph.evaluate import evaluate
 from alignc.graph.gradient import gradient
-from alignc.graph.nodes import (
-    Column,
-    GroupSize,
-    Length,
-    Logp,
-    Node,
-    Output,
-    Position,
-    Reduce,
-    is_divergence,
-    walk,
-)
+from alignc.graph.nodes import Column, GroupSize, Length, Logp, Node, Output, Position, Reduce, is_divergence
 from alignc.graph.rewrite import inputs, substitute
+from alignc.graph.walk import walk
 from alignc.lower.loss import TermLoss, alone
 from alignc.verify.response_space import Policy, ResponseSpace
 from alignc.verify.returns import Tokens, group_advantages, paid

@@ -18,20 +18,9 @@ from alignc.contract.outputs import Quantity
 from alignc.contract.responses import COMPLETIONS
 from alignc.graph.evaluate import evaluate
 from alignc.graph.gradient import gradient
-from alignc.graph.nodes import (
-    Column,
-    GroupSize,
-    Length,
-    Logp,
-    Node,
-    Output,
-    Position,
-    Reduce,
-    Running,
-    Stop,
-    walk,
-)
+from alignc.graph.nodes import Column, GroupSize, Length, Logp, Node, Output, Position, Reduce, Running, Stop
 from alignc.graph.rewrite import inputs, substitute
+from alignc.graph.walk import walk
 from alignc.lower.loss import Loss, alone
 from alignc.lower.statistics import rows_of, statistics
 

@@ -10,8 +10,9 @@ import pytest
 
 from alignc.graph.evaluate import evaluate
 from alignc.graph.gradient import gradient
-from alignc.graph.nodes import Column, Logp, Node, Output, Running, Stop, walk
+from alignc.graph.nodes import Column, Logp, Node, Output, Running, Stop
 from alignc.graph.rewrite import inputs, substitute
+from alignc.graph.walk import walk
 from alignc.lower.loss import alone
 
 from ..batches import given, numbers

@@ -32,11 +32,11 @@ from alignc.graph.nodes import (
     Running,
     Stop,
     UnitFactor,
-    walk,
 )
 from alignc.graph.rewrite import inputs, substitute
 from alignc.graph.sign import sign
 from alignc.graph.types import NONE, Unit
+from alignc.graph.walk import walk
 from alignc.printers.formula import latex, text
 from alignc.printers.torch import Printer
 

@@ -14,8 +14,9 @@ from latex2mathml.converter import convert
 from alignc.graph import build as b
 from alignc.graph import nodes
 from alignc.graph.evaluate import evaluate
-from alignc.graph.nodes import Column, Node, Reduce, walk
+from alignc.graph.nodes import Column, Node, Reduce
 from alignc.graph.types import Unit
+from alignc.graph.walk import walk
 from alignc.printers.formula import latex, text
 from alignc.printers.torch import Printer
 
