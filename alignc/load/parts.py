@@ -10,6 +10,7 @@ from alignc.contract.kinds import ONLINE
 from alignc.diagnostics import Diagnostic, DiagnosticError, did_you_mean
 from alignc.load.document import Document, Origin
 from alignc.load.load import Loaded
+from alignc.load.preset import Preset
 from alignc.spec.objective import Term
 from alignc.spec.rows import Sources
 from alignc.yaml.source import NodePath
@@ -85,7 +86,24 @@ def _part(spec: Loaded, name: str) -> Loaded:
     job = spec.job.model_copy(update={"data": data.sources[name], "objective": mine})
     nested = {new: spec.nested[old] for new, old in enumerate(places) if old in spec.nested}
     document = _document(spec.document, name, places)
-    return replace(spec, job=job, document=document, nested=nested, whole=spec, places=places)
+    own = spec.preset is None or _gives_any(spec.preset, mine.terms)
+    preset, parameters = (spec.preset, spec.parameters) if own else (None, {})
+    return replace(
+        spec,
+        job=job,
+        document=document,
+        preset=preset,
+        parameters=parameters,
+        nested=nested,
+        whole=spec,
+        places=places,
+    )
+
+
+def _gives_any(preset: Preset, terms: Sequence[Term]) -> bool:
+    """Tell whether a preset gives any of the terms; a term that it gives may be a preset, and then has no name yet."""
+    named = {term.get("name") for term in preset.terms}
+    return None in named or any(term.name in named for term in terms)
 
 
 def _document(document: Document, name: str, places: Sequence[int]) -> Document:

@@ -82,8 +82,11 @@ def test_the_preset_of_the_objective_gives_the_sampled_source_its_defaults(tmp_p
     assert spec.job.train.rollout_epochs == 3
     assert spec.origin(("data", "sources", "asked", "completions_per_prompt")) == "preset:grpo"
     assert not [d for d in found(path) if d.code in ("W114", "E105")]
-    values = {v.field: v.value for v in mixture(path).explanation.sources["asked"].values}
-    assert values["epochs"] == 3
+    explained = mixture(path).explanation.sources
+    assert {v.field: v.value for v in explained["asked"].values}["epochs"] == 3
+    assert explained["asked"].title == "Group relative policy optimisation"
+    assert explained["shown"].title == "Supervised fine-tuning"
+    assert not {"clip_range", "kl", "epochs"} & {v.field for v in explained["shown"].values}
 
 
 def test_what_is_wrong_is_told_at_the_line_of_its_source(tmp_path: Path) -> None:
