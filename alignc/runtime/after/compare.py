@@ -61,7 +61,7 @@ class Figures:
 def compare(folders: Sequence[Path], questions: Questions) -> list[Figures]:
     """Ask every model the same; the first is the one that others are held against. Raises Failure."""
     quiet()
-    found: list[Figures] = []
+    results: list[Figures] = []
     first: np.ndarray | None = None
     for folder in folders:
         section = Model(policy=str(folder), reference=Reference("none"))
@@ -73,8 +73,8 @@ def compare(folders: Sequence[Path], questions: Questions) -> list[Figures]:
             logps = _logps(model, tokenizer, questions)
             first = logps if first is None else first
             figures |= _preferences(logps, first)
-        found.append(Figures(_name(folder), **figures))
-    return found
+        results.append(Figures(_name(folder), **figures))
+    return results
 
 
 def _name(folder: Path) -> str:

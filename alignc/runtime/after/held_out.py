@@ -77,11 +77,11 @@ def held_out_metrics(output: Path, *, limit: int | None = None) -> dict[str, flo
         tokenizer = load_tokenizer(job.spec.model, job.spec.data.chat_template)
         model, _, context = load_model(run, world, tokenizer, output / MODEL)
         with run.resources:
-            found = evaluated(context, model, loss, Path(aside))
-    if not found:
+            metrics = evaluated(context, model, loss, Path(aside))
+    if not metrics:
         message = f"the spec of `{output}` has no held-out rows"
         raise Failure("E707", message, help="set `data.eval`, or give --pairs or --prompts")
-    return found
+    return metrics
 
 
 def evaluated(context: Context, model: nn.Module, loss: ModuleType, aside: Path) -> dict[str, float]:

@@ -36,20 +36,20 @@ def sums(model: nn.Module, examples: Sequence[Example], pad_id: int = 0) -> np.n
     if packed:
         use_packed(model)
     layout = BatchLayout(packed, pad_id, device, None, next(model.parameters()).dtype)
-    scorer, found = Scorer(model), []
+    scorer, chunk_sums = Scorer(model), []
     training = model.training
     model.eval()
     with torch.no_grad():
         for chunk in chunks(examples):
-            found.append(scorer(layout.batch(chunk)).double().sum(dim=2).cpu().numpy())
+            chunk_sums.append(scorer(layout.batch(chunk)).double().sum(dim=2).cpu().numpy())
     model.train(training)
-    return np.concatenate(found)
+    return np.concatenate(chunk_sums)
 
 
 def preference(model: nn.Module, examples: Sequence[Example], pad_id: int = 0) -> Preference:
     """Compare the first two responses of each row. A tie counts as half."""
-    found = sums(model, examples, pad_id)
-    margins = found[:, 0] - found[:, 1]
+    logps = sums(model, examples, pad_id)
+    margins = logps[:, 0] - logps[:, 1]
     accuracy = float(((margins > 0) + 0.5 * (margins == 0)).mean())
     return Preference(accuracy, float(margins.mean()), len(margins))
 

@@ -139,7 +139,7 @@ def step_of(folder: Path) -> int:
 def read(path: Path) -> dict[str, Any]:
     """Read a JSON object; a missing or torn file is empty."""
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
-    return found if isinstance(found, dict) else {}
+    return content if isinstance(content, dict) else {}

@@ -13,16 +13,16 @@ __all__ = ["check_version", "require"]
 def require(name: str) -> None:
     """Look for a package of the table of versions. Failure E602 where it is absent, E614 where it is too old."""
     try:
-        found = version(name)
+        installed = version(name)
     except PackageNotFoundError:
         message = f"the job needs `{name}`, which is not installed"
         raise Failure("E602", message, help=PACKAGES[name].way_out) from None
-    check_version(name, found)
+    check_version(name, installed)
 
 
-def check_version(name: str, found: str) -> None:
+def check_version(name: str, installed: str) -> None:
     """Stop where a version is below its range and the versions there compute wrong numbers (Failure E614)."""
     package = PACKAGES[name]
-    if package.wrong and release(found) < release(package.floor):
-        message = f"`{name}` is {found}, and the job needs {package.span}"
+    if package.wrong and release(installed) < release(package.floor):
+        message = f"`{name}` is {installed}, and the job needs {package.span}"
         raise Failure("E614", message, why=package.wrong, help=package.way_out)

@@ -39,17 +39,17 @@ class Fields:
 
     def has(self, name: str) -> bool:
         """Tell whether the row has a value under this name that is not null."""
-        found = self._find(name)
-        return found is not _ABSENT and found is not None
+        value = self._find(name)
+        return value is not _ABSENT and value is not None
 
     def value(self, name: str) -> Any:
         """Return the value, whatever its type."""
-        found = self._find(name)
-        if found is _ABSENT:
+        value = self._find(name)
+        if value is _ABSENT:
             raise self._absent(name)
-        if found is None:
+        if value is None:
             raise self.wrong(name, "is null")
-        return found
+        return value
 
     def text(self, name: str) -> Text:
         """Return a string, or a conversation in the form {role, content}."""
@@ -71,10 +71,10 @@ class Fields:
 
     def items(self, name: str) -> Sequence[Any]:
         """Return a list that is not empty."""
-        found = self.value(name)
-        if not isinstance(found, list) or not found:
-            raise self.wrong(name, f"is {kind_of(found)}, not a list with at least one item")
-        return found
+        items = self.value(name)
+        if not isinstance(items, list) or not items:
+            raise self.wrong(name, f"is {kind_of(items)}, not a list with at least one item")
+        return items
 
     def number(self, name: str) -> float:
         """Return a finite number; a boolean counts as 0 or 1."""

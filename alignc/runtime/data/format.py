@@ -72,8 +72,8 @@ def _pairwise(fields: Fields, settings: DataSettings) -> Parsed:
     names = ("chosen", "rejected")
     explicit = fields.has("prompt")
     prompt, responses = _explicit(fields, names) if explicit else _implicit(fields)
-    found = {name: _number(fields, _PAIR_COLUMNS.get(name, name)) for name in settings.needed}
-    return Parsed(prompt, responses, found)
+    columns = {name: _number(fields, _PAIR_COLUMNS.get(name, name)) for name in settings.needed}
+    return Parsed(prompt, responses, columns)
 
 
 def _scored(fields: Fields, settings: DataSettings) -> Parsed:
@@ -84,8 +84,8 @@ def _scored(fields: Fields, settings: DataSettings) -> Parsed:
     )
     if settings.responses[:2] != ("chosen", "rejected"):
         lists = {name: _GROUP_COLUMNS[name.partition("/")[0]] for name in settings.needed}
-        found = {name: tuple(_scores(fields, column, len(responses))) for name, column in lists.items()}
-        return Parsed(prompt, responses, found)
+        columns = {name: tuple(_scores(fields, column, len(responses))) for name, column in lists.items()}
+        return Parsed(prompt, responses, columns)
     name = "win_rates" if fields.has("win_rates") and not fields.has("rewards") else "rewards"
     scores = _scores(fields, name, len(responses))
     if max(scores) == min(scores):

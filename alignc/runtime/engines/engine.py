@@ -116,10 +116,10 @@ class SingleEngine:
     def slots(self) -> dict[str, Tensor]:
         """Give the optimizer's state by parameter name."""
         state = self.optimizer.state
-        found: dict[str, Tensor] = {}
+        slots: dict[str, Tensor] = {}
         for name, parameter in self.model.named_parameters():
-            found |= {f"{name}/{slot}": torch.as_tensor(v) for slot, v in state.get(parameter, {}).items()}
-        return found
+            slots |= {f"{name}/{slot}": torch.as_tensor(v) for slot, v in state.get(parameter, {}).items()}
+        return slots
 
     def restore(self, weights: Mapping[str, Tensor], slots: Mapping[str, Tensor]) -> None:
         """Load the weights in place, and put the optimizer's state where it was."""

@@ -94,17 +94,17 @@ class ZeroEngine:
         if not self.world.main:
             return {}
         parameters = dict(self.model.named_parameters(remove_duplicate=False))
-        found: dict[str, Tensor] = {}
+        weights: dict[str, Tensor] = {}
         for name, value in self.model.state_dict(keep_vars=True).items():
             if name not in parameters:
-                found[name] = value.detach().cpu()
+                weights[name] = value.detach().cpu()
             elif id(parameters[name]) in gathered:
-                found[name] = gathered[id(parameters[name])]
-        return found
+                weights[name] = gathered[id(parameters[name])]
+        return weights
 
     def slots(self) -> dict[str, Tensor]:
         """Gather the optimizer's state by parameter name on rank 0."""
-        found: dict[str, Tensor] = {}
+        slots: dict[str, Tensor] = {}
         state = self.zero.optimizer.state
         first: Mapping[str, Any] = next(iter(state.values()), {})
         for slot, value in first.items():
@@ -114,8 +114,8 @@ class ZeroEngine:
                 else:
                     whole = self.gather(parameter, {id(flat): held[slot] for flat, held in state.items()})
                 if self.world.main:
-                    found[f"{name}/{slot}"] = whole
-        return found
+                    slots[f"{name}/{slot}"] = whole
+        return slots
 
     def restore(self, weights: Mapping[str, Tensor], slots: Mapping[str, Tensor]) -> None:
         """Copy every parameter's piece of the weights and slots into the flat partitions."""

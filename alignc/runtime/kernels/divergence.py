@@ -73,16 +73,16 @@ class _TokenDivergence(torch.autograd.Function):
     ) -> Tensor:
         ctx.settings, ctx.other = (rule, compute, width), other
         head = Head(weight, bias, *ctx.settings)
-        own, others, found = _reduce(head, hidden.to(compute), other)
+        own, others, divergences = _reduce(head, hidden.to(compute), other)
         ctx.save_for_backward(
-            hidden, weight, bias, found, own.highest, own.log_sum, others.highest, others.log_sum
+            hidden, weight, bias, divergences, own.highest, own.log_sum, others.highest, others.log_sum
         )
-        return found
+        return divergences
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
-        hidden, weight, bias, found, *normal = ctx.saved_tensors
+        hidden, weight, bias, divergences, *normal = ctx.saved_tensors
         own, others = Normalizer(*normal[:2]), Normalizer(*normal[2:])
         head = Head(weight, bias, *ctx.settings)
         beside, known = ctx.other.head(head.compute, head.width), ctx.other.hidden.to(head.compute)
@@ -94,7 +94,7 @@ class _TokenDivergence(torch.autograd.Function):
                 slope = head.rule.slope(logits)
                 log_p = _log_shares(logits, own, rows)
                 log_q = _log_shares(beside.logits(known[rows], columns), others, rows)
-                surplus = log_p.exp().mul_((log_p - log_q).sub_(found[rows][:, None])).mul_(slope)
+                surplus = log_p.exp().mul_((log_p - log_q).sub_(divergences[rows][:, None])).mul_(slope)
                 sums.add_tile(rows, columns, surplus.to(head.compute), share[rows])
         return (*sums.as_dtypes(hidden, weight, bias), *[None] * 4)
 
@@ -122,8 +122,10 @@ def _reduce(head: Head, hidden: Tensor, other: ReferenceHead) -> tuple[Normalize
         whole = (total * below).sum(0)
         log_sum, log_other = whole.log(), (total_other * (top_other - highest_other).exp()).sum(0).log()
         mean = (moment * below).sum(0) / whole
-        found = mean - (highest - highest_other) - (log_sum - log_other)
-        for value, here in zip(values, (highest, log_sum, highest_other, log_other, found), strict=True):
+        divergences = mean - (highest - highest_other) - (log_sum - log_other)
+        for value, here in zip(
+            values, (highest, log_sum, highest_other, log_other, divergences), strict=True
+        ):
             value[rows] = here
     return Normalizer(*values[:2]), Normalizer(*values[2:4]), values[4]
 

@@ -125,8 +125,8 @@ def pick(into: Tensor, logits: Tensor, targets: Tensor, columns: slice) -> None:
     """Copy the logits of those targets that lie in this tile."""
     local = targets - columns.start
     inside = (local >= 0) & (local < logits.shape[1])
-    found = logits.gather(1, local.clamp(0, logits.shape[1] - 1)[:, None])[:, 0]
-    torch.where(inside, found, into, out=into)
+    chosen = logits.gather(1, local.clamp(0, logits.shape[1] - 1)[:, None])[:, 0]
+    torch.where(inside, chosen, into, out=into)
 
 
 def exponentials(head: Head, logits: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -56,14 +56,14 @@ class Kept:
 
 def policy_weights(model: nn.Module) -> dict[str, nn.Parameter]:
     """List what is trained of the policy. Failure E605 where ZeRO 3 has spread it over the ranks."""
-    found = {
+    weights = {
         name: parameter
         for name, parameter in model.named_parameters()
         if parameter.requires_grad and "value_head." not in name and name in parted({name: parameter})[0]
     }
-    if any(hasattr(parameter, "ds_id") for parameter in found.values()):
+    if any(hasattr(parameter, "ds_id") for parameter in weights.values()):
         raise refusal("ema_zero3").failure(reference="ema")
-    return found
+    return weights
 
 
 def snapshot(model: nn.Module) -> Kept:
@@ -92,10 +92,10 @@ def read_kept(model: nn.Module, folder: Path) -> Kept:
     """
     path = folder / EMA
     try:
-        found = load_file(path)
+        weights = load_file(path)
     except (OSError, SafetensorError) as problem:
         raise Failure("E805", f"cannot read the averaged weights: {problem}", file=str(path)) from problem
     own = policy_weights(model)
-    if found.keys() != own.keys():
+    if weights.keys() != own.keys():
         raise Failure("E805", "the averaged weights belong to another model", file=str(path))
-    return Kept({name: found[name].to(own[name].device, copy=True) for name in own})
+    return Kept({name: weights[name].to(own[name].device, copy=True) for name in own})
