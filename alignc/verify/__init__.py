@@ -1,4 +1,4 @@
-"""Does a loss do what it says: the exact test on policies small enough to enumerate."""
+"""The exact test of the claims about a loss, on policies that are small enough to enumerate."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["Claim", "Curve", "Table", "Verified", "verify"]
 
 
 def verify(spec: Loaded, loss: Loss, *, table: bool = False, curves: bool = False) -> Verified:
-    """Test what is said of a spec by enumeration, in float64.
+    """Test the claims about a spec by enumeration, in float64.
 
     `table`: also every KL estimator at every place, as always where the spec has a `kl` term or block.
     """
@@ -40,7 +40,7 @@ def verify(spec: Loaded, loss: Loss, *, table: bool = False, curves: bool = Fals
 
 
 def _of_data(spec: Loaded, loss: Loss) -> Iterator[Claim]:
-    """Test a loss of rows that any policy may have written."""
+    """Test a loss on rows of any policy."""
     from alignc.verify.estimator_claims import kl_terms
     from alignc.verify.objectives import TOY, first_step, gauge, gradients, optima
     from alignc.verify.selfplay import self_play

@@ -74,7 +74,9 @@ def _anchor_holds(about: str, term: KLTerm, expected: Expected, base: Array, toy
     steps = [side * 1e-8 * np.arange(toy.size) for side in (1, -1)]
     found = [expected.gradient(np.concatenate([base + s, np.zeros(toy.size + 1)])) for s in steps]
     gap = float(np.abs(np.mean(found, axis=0)).max())
-    says = "pushes away from the anchor (E202)" if pushes else "rests at the anchor, and is no ∇KL elsewhere"
+    says = (
+        "pushes away from the anchor (E202)" if pushes else "is zero at the anchor, and is not ∇KL elsewhere"
+    )
     return Claim(about, says, "", gap, (gap > 1e-6) == pushes)
 
 

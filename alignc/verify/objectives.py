@@ -55,7 +55,9 @@ def gradients(loss: Loss, toy: Toy) -> Claim:
         derived = expected.gradient(theta)
         counted = central_differences(lambda x, at=theta: expected.loss(x, at), theta)  # type: ignore[misc]
         worst = max(worst, float(np.abs(derived - counted).max() / (1 + np.abs(derived).max())))
-    return Claim("gradient", "derived = differences of the expected loss", "", worst, worst < CLOSE)
+    return Claim(
+        "gradient", "the derived gradient equals differences of the expected loss", "", worst, worst < CLOSE
+    )
 
 
 def gauge(loss: Loss, toy: Toy) -> Iterator[Claim]:
@@ -82,7 +84,9 @@ def first_step(loss: Loss, toy: Toy) -> Iterator[Claim]:
     w, l = (expected.coefficients(_theta(toy.reference, toy), y) for y in loss.view.responses)
     right = bool(w.max() <= 0 and l.min() >= 0 and np.all(np.abs(w) + np.abs(l) > 0))
     found = f"∂ℓ/∂log π: chosen {w.min():.3g} to {w.max():.3g}, rejected {l.min():.3g} to {l.max():.3g}"
-    yield Claim("first step", "raises the chosen, lowers the rejected", found, None, right or None)
+    yield Claim(
+        "first step", "raises the chosen response, lowers the rejected response", found, None, right or None
+    )
 
 
 def optima(spec: Loaded, loss: Loss, toy: Toy) -> Iterator[Claim]:
@@ -159,8 +163,8 @@ def _unanchored(loss: Loss, toy: Toy) -> Claim:
     gap = float(
         np.abs(Expected(loss, toy, rows).gradient(theta) - Expected(loss, other, rows).gradient(theta)).max()
     )
-    says = "no optimum is tied to a reference: there is none"
-    return Claim("reference", says, "another reference, the same gradient", gap, gap == 0)
+    says = "the loss has no reference, so its optimum depends on none"
+    return Claim("reference", says, "another reference gives the same gradient", gap, gap == 0)
 
 
 def _certain(spec: Loaded, loss: Loss, toy: Toy) -> Iterator[Claim]:
@@ -175,7 +179,7 @@ def _certain(spec: Loaded, loss: Loss, toy: Toy) -> Iterator[Claim]:
     if terms[0].score.of == SCALAR_HEAD or not (never or row.regression):
         return
     ended = _search(loss, toy, Stated("", None), "certain")
-    says = "none: the margin grows without end" if never else "a finite one"
+    says = "no finite optimum: the margin grows without bound" if never else "a finite optimum"
     shown = _shown(log_softmax(ended.theta[: toy.size]))
     yield Claim("optimum, certain labels", says, shown, None, ended.found != never)
 
@@ -206,7 +210,7 @@ def _policy_gradient(spec: Loaded, loss: Loss, toy: Toy) -> Iterator[Claim]:
     gap = (
         None if times is None else float(np.abs(np.concatenate(found) - times * np.concatenate(wanted)).max())
     )
-    shown = "no multiple" if times is None else f"{times:.6g} times"
+    shown = "not a multiple" if times is None else f"{times:.6g} times"
     yield Claim(
         "gradient, own samples", "a multiple of −∇(E[R] − β·KL(π‖ref))", shown, gap, times is not None
     )
@@ -221,7 +225,7 @@ def _wrong_baseline(spec: Loaded, toy: Toy) -> Iterator[Claim]:
     ended = _search(loss, toy, Stated("", right))
     assert right is not None
     gap = float(np.abs(np.exp(log_softmax(ended.theta[: toy.size])) - np.exp(right)).max())
-    says = "baseline 0 for the other sample's: ends elsewhere, off-policy"
+    says = "with baseline 0 instead of the other sample's, off-policy training ends elsewhere"
     shown = _shown(log_softmax(ended.theta[: toy.size]))
     yield Claim("wrong baseline", says, shown, gap, gap > 1e-3)
 

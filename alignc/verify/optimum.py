@@ -101,7 +101,7 @@ def _demonstrated(term: Preference, toy: Toy, factor: float, flips: float) -> St
         return UNSTATED
     power = factor / term.score.beta
     words = (
-        "ref·(data/μ)^(1/β)/Z: the data's law where β = 1 and μ = ref"
+        "ref·(data/μ)^(1/β)/Z: the distribution of the data if β = 1 and μ = ref"
         if factor == 1
         else "ref·(data/μ)^(½/β)/Z"
     )
@@ -181,7 +181,9 @@ def _normalised(
 def _pointwise(term: Pointwise, toy: Toy) -> Stated:
     if isinstance(term.link, UtilityLink):
         return Stated(
-            "none: whatever is liked more often than not rises, all else falls without end", None, False
+            "none: a response that wins more often than not rises, and each other response falls without bound",
+            None,
+            False,
         )
     if not isinstance(term.link, SquaredLink) or not _plain(term.score) or term.score.of == F_RATIO:
         return UNSTATED
@@ -236,5 +238,5 @@ def _likelihood(term: Likelihood, toy: Toy) -> Stated:
     if term.weight <= 0 or term.on != COMPLETION:
         return UNSTATED
     shift = np.log(toy.lengths) if term.reduce == "response_mean" else 0.0
-    words = "the law of the data" + (", by 1/n" if term.reduce == "response_mean" else "")
+    words = "the distribution of the data" + (", by 1/n" if term.reduce == "response_mean" else "")
     return Stated(words, log_softmax(toy.sampler - shift))

@@ -119,7 +119,11 @@ def _derived(setting: Setting) -> Claim:
     )
     gap = float(np.abs(found - counted).max() / (1 + np.abs(found).max()))
     return Claim(
-        _about(setting, "gradient"), "derived = differences of the expected loss", "", gap, gap < 1e-6
+        _about(setting, "gradient"),
+        "the derived gradient equals differences of the expected loss",
+        "",
+        gap,
+        gap < 1e-6,
     )
 
 
@@ -170,9 +174,9 @@ def _first_step(setting: Setting) -> Claim:
         shown = (
             f"{seen.angle:.1f}° from ∇(E[R] − β·KL)"
             if seen.name is None
-            else f"ascends E[R] less {seen.name}"
+            else f"ascends E[R] minus {seen.name}"
         )
-        return Claim(about, f"no objective's gradient: {why}", shown, None, seen.name is None)
+        return Claim(about, f"not the gradient of an objective: {why}", shown, None, seen.name is None)
     says = "ascends E[R]" + ("" if name == NOTHING else f" − β·{name}")
     if seen.name is None:
         return Claim(about, says, f"{seen.angle:.1f}° from it", seen.left, False)
@@ -206,9 +210,7 @@ def _critics(setting: Setting) -> Iterator[Claim]:
         lowered = replace(setting.lowered, advantage=replace(how, gae_lambda=weight, whiten=False))
         seen = ascends(replace(setting, term=plain, lowered=lowered), critic=0.5)
         unbiased = weight == 1 and not no_objective(replace(setting, term=plain))
-        says = (
-            f"a wrong critic, λ = {weight:g}, advantages as they are: {'no bias' if unbiased else 'biased'}"
-        )
+        says = f"wrong critic, λ = {weight:g}, unwhitened advantages: {'no bias' if unbiased else 'a bias'}"
         shown = _written(seen) if seen.name is not None else f"{seen.angle:.1f}° from ∇(E[R] − β·KL)"
         yield Claim(_about(setting, "critic"), says, shown, seen.left, (seen.name is not None) == unbiased)
 
@@ -233,7 +235,7 @@ def _later_steps(setting: Setting, far: float = 0.3) -> Claim:
         a = factors(setting, policy)[0]
         wanted = a * np.array([1.0, beta, beta][: len(basis)])
         gap = float(np.abs(parts - wanted).max())
-        says = "ascends E[R] − β·KL(π‖ref)" + (" + β·KL(π‖old): the KL stood still (W213)" if frozen else "")
+        says = "ascends E[R] − β·KL(π‖ref)" + (" + β·KL(π‖old): the KL was fixed (W213)" if frozen else "")
         shown = f"factors {' '.join(f'{f:.4g}' for f in parts)}; {turned:.1f}° from ∇(E[R] − β·KL)"
         return Claim(about, says, shown, max(gap, left), max(gap, left) < 1e-7)
     return Claim(about, _later(setting), f"{turned:.1f}° from ∇(E[R] − β·KL) at KL(old‖π) = {_apart(old, policy):.2g}",
@@ -261,9 +263,11 @@ def _later(setting: Setting) -> str:
     term = setting.term
     row = SURROGATES[term.surrogate.kind]
     if not row.reads_ratio:
-        return "no ratio: right on the sampler's own policy alone"
+        return "without a ratio, the gradient is exact only at the sampling policy"
     bound = "; the ratio is bounded" if row.bounded else ""
     states = (
-        "; states as the sampler reached them" if term.ratio == "token" and setting.space.longest > 1 else ""
+        "; states are weighted as under the sampler"
+        if term.ratio == "token" and setting.space.longest > 1
+        else ""
     )
-    return f"as the first step, near the sampler alone{bound}{states}"
+    return f"equal to the first step only near the sampling policy{bound}{states}"

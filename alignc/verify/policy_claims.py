@@ -95,18 +95,22 @@ def no_objective(setting: Setting) -> str:
     """Say why no objective is ascended; empty where one is."""
     term, several = setting.term, setting.space.longest > 1
     if isinstance(term.baseline, GroupMean) and term.baseline.std:
-        return "advantages divided by the group's spread: a factor of each prompt's own at best, of many responses"
+        return "advantages are divided by the deviation of the group: each prompt of many responses has its own factor"
     if term.whiten:
-        return "advantages divided by the rollout's spread: one factor at best, of many responses"
+        return (
+            "advantages are divided by the deviation of the rollout: with many responses, this is one factor"
+        )
     if not several:
         return ""
     if (power := length_power(term)) != 0:
         less = "less" if power < 0 else "more"
-        return f"a response of n tokens counts n^{power} times: longer ones {less}".replace("-", "−")
+        return f"a response of n tokens counts n^{power} times: longer responses count {less}".replace(
+            "-", "−"
+        )
     if whole_ratio(term) and varies(term):
-        return "one ratio a response, with an advantage a token: each token answers for all of them"
+        return "one ratio per response multiplies an advantage per token: each token is charged for all advantages"
     if term.discount < 1:
-        return f"γ = {term.discount:g} forgets what comes later"
+        return f"γ = {term.discount:g} discounts later rewards"
     return ""
 
 

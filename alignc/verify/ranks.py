@@ -26,15 +26,19 @@ def ranked(loss: Loss) -> bool:
 
 def by_rank(loss: Loss, toy: Toy) -> Iterator[Claim]:
     """Let references change places among the rows of a batch: a loss by rank must not notice, its rows must."""
-    words = (
-        "no claim: a row is compared with whichever row has its rank, so no policy of its own follows from it"
-    )
+    words = "no claim: a row is compared with the row of the same rank, so the loss has no optimal policy of its own"
     yield Claim("optimum", words, "", None, None)
     rows = rows_of_data(loss, toy)
     policy = log_softmax(toy.sampler + toy.rewards)
     whole, swapped = (_value(loss.root, toy, policy, rows, places) for places in (rows, rows[::-1]))
     gap = abs(whole - swapped)
-    yield Claim("rank", "references may change places among the rows of a batch", "", gap, gap < 1e-12)
+    yield Claim(
+        "rank",
+        "the loss does not change if the rows of a batch exchange their references",
+        "",
+        gap,
+        gap < 1e-12,
+    )
     alike = _value(loss.root, toy, toy.reference, rows, rows)
     moved = _value(loss.root, toy, policy, rows, rows)
     shown = f"{alike:.6f} at the reference, {moved:.6f} at another policy"

@@ -1,4 +1,4 @@
-"""What `verify` returns: claims, each with what was found by enumeration."""
+"""The result of `verify`: claims, each with its result by enumeration."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ __all__ = ["Claim", "Curve", "Table", "Verified"]
 
 @dataclass(frozen=True)
 class Claim:
-    """Something that explain, checks or theory says, and what the toy policy shows.
+    """A claim of explain, of the checks or of the theory, and its result on the toy policy.
 
     `gap` is the largest difference found; `holds` is None for what is told and not claimed.
     """
