@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from alignc.contract.kinds import ONLINE, SELF_PLAY
+from alignc.contract.schedule import rollout_steps, row_steps, rows_per_step
 from alignc.plan.rows import Lengths
 
 __all__ = ["Schedule", "Tokens", "schedule", "tokens"]
@@ -47,10 +48,10 @@ class Tokens:
 def schedule(spec: Mapping[str, Any], lengths: Lengths) -> Schedule:
     """Count steps as the loop does; a fraction of held-out rows is drawn by hash, so that steps become an estimate."""
     train, data = spec["train"], spec["data"]
-    size = (
-        train["per_device_train_batch_size"]
-        * train["gradient_accumulation_steps"]
-        * spec["launch"]["num_processes"]
+    size = rows_per_step(
+        train["per_device_train_batch_size"],
+        train["gradient_accumulation_steps"],
+        spec["launch"]["num_processes"],
     )
     held_out = (data.get("eval") or {}).get("fraction")
     rows, sure = lengths.rows, "exact"
@@ -60,8 +61,10 @@ def schedule(spec: Mapping[str, Any], lengths: Lengths) -> Schedule:
         return _with_ends(_online(spec, rows, size, sure), train, data)
     if train["max_steps"] > 0:
         return _with_ends(Schedule(size, rows, train["max_steps"], "exact"), train, data)
-    steps = None if rows is None else max(1, math.ceil(train["num_train_epochs"] * math.ceil(rows / size)))
-    return _with_ends(Schedule(size, rows, steps, sure if steps else "unknown"), train, data)
+    if rows is None:
+        return Schedule(size, rows, None, "unknown")
+    steps = row_steps(rows, size, epochs=train["num_train_epochs"]).total_steps
+    return _with_ends(Schedule(size, rows, steps, sure), train, data)
 
 
 def _online(spec: Mapping[str, Any], rows: int | None, size: int, sure: str) -> Schedule:
@@ -71,30 +74,18 @@ def _online(spec: Mapping[str, Any], rows: int | None, size: int, sure: str) -> 
     if rows is None:
         width = None if data["kind"] == SELF_PLAY else size * train["rollout_minibatches"]
         return Schedule(size, rows, limit, "exact" if limit else "unknown", None, width)
-    epochs, play = train["rollout_epochs"], data["kind"] == SELF_PLAY
-    width = rows if play else min(rows, size * train["rollout_minibatches"])
-    a_pass = [epochs * math.ceil(min(width, rows - at) / size) for at in range(0, rows, max(1, width))]
-    wanted = data["iterations"] if play else max(1, math.ceil(train["num_train_epochs"] * len(a_pass)))
-    whole = _first(a_pass, wanted)
-    steps = (min(whole, limit) if play else limit) if limit else whole
-    return Schedule(size, rows, steps, sure, _rollouts(a_pass, steps), width)
-
-
-def _first(a_pass: list[int], rollouts: int) -> int:
-    """Add up the steps of the first so many rollouts."""
-    passes, left = divmod(rollouts, max(1, len(a_pass)))
-    return passes * sum(a_pass) + sum(a_pass[:left])
-
-
-def _rollouts(a_pass: list[int], steps: int) -> int:
-    """Count the rollouts that so many steps take; the last may be cut short."""
-    passes, left = divmod(steps, max(1, sum(a_pass)))
-    found = passes * len(a_pass)
-    for each in a_pass:
-        if left <= 0:
-            break
-        found, left = found + 1, left - each
-    return found
+    if not rows:
+        return Schedule(size, rows, 0 if data["kind"] == SELF_PLAY else limit or 0, sure, 0, 0)
+    counted = rollout_steps(
+        rows,
+        size,
+        minibatches=train["rollout_minibatches"],
+        rollout_epochs=train["rollout_epochs"],
+        passes=train["num_train_epochs"],
+        iterations=data["iterations"] if data["kind"] == SELF_PLAY else None,
+        limit=limit,
+    )
+    return Schedule(size, rows, counted.total_steps, sure, counted.rollouts, counted.width)
 
 
 def _with_ends(found: Schedule, train: Mapping[str, Any], data: Mapping[str, Any]) -> Schedule:

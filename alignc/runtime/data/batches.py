@@ -7,29 +7,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ...contract.job import Train
+from ...contract.schedule import RowSteps, row_steps, rows_per_step
 from ..base.seeds import derive, permutation
 
 __all__ = ["RowOrder", "micro_batches", "row_order"]
 
 
 @dataclass(frozen=True)
-class RowOrder:
-    """The order of the rows: ``rows`` in all, ``size`` of them a step over all ranks and micro-batches."""
+class RowOrder(RowSteps):
+    """The steps over the rows, and their order, which the ``seed`` decides."""
 
-    rows: int
-    size: int
     seed: int
-    total_steps: int
-
-    @property
-    def steps_per_epoch(self) -> int:
-        """Steps in a pass over the data; the last one may be short."""
-        return math.ceil(self.rows / self.size)
-
-    def epoch_after(self, step: int) -> float:
-        """Passes over the data that are done after a step."""
-        epoch, index = divmod(step, self.steps_per_epoch)
-        return epoch + index * self.size / self.rows
 
     def batch(self, step: int) -> list[int]:
         """List the rows of a step (from 1)."""
@@ -40,10 +28,11 @@ class RowOrder:
 
 def row_order(train: Train, rows: int, world: int, max_steps: int | None = None) -> RowOrder:
     """Build the order of a job's rows. ``max_steps`` above 0 wins over ``num_train_epochs``."""
-    size = train.per_device_train_batch_size * train.gradient_accumulation_steps * world
-    by_epochs = math.ceil(train.num_train_epochs * math.ceil(rows / size))
-    total = max_steps or (train.max_steps if train.max_steps > 0 else max(1, by_epochs))
-    return RowOrder(rows=rows, size=size, seed=train.seed, total_steps=total)
+    size = rows_per_step(train.per_device_train_batch_size, train.gradient_accumulation_steps, world)
+    limit = max_steps or (train.max_steps if train.max_steps > 0 else None)
+    return RowOrder(
+        **vars(row_steps(rows, size, epochs=train.num_train_epochs, limit=limit)), seed=train.seed
+    )
 
 
 def micro_batches(rows: Sequence[int], size: int, rank: int, world: int) -> list[list[int]]:
