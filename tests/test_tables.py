@@ -37,10 +37,12 @@ from alignc.runtime.samplers.sampler import OPENERS
 from alignc.spec.aggregations import AGGREGATIONS, AggregationName
 from alignc.spec.axes import Link, Margin
 from alignc.spec.base import Spec
-from alignc.spec.kl import ESTIMATORS
+from alignc.spec.kl import ESTIMATORS, EstimatorRow
 from alignc.spec.policy import Baseline, Surrogate
 from alignc.spec.rewards import Oracle, Source
 from alignc.spec.targets import ReferencePoint, Target
+from alignc.theory import divergence
+from alignc.theory.divergence import meaning
 from alignc.verify import verify
 
 from .variants import of_spec
@@ -307,3 +309,12 @@ def test_every_reader_of_a_loss_knows_every_row(axis: str, kind: str) -> None:
     claims = verify(found.spec, found.loss).claims
     assert claims
     assert [claim for claim in claims if claim.holds is False] == []
+
+
+@pytest.mark.parametrize("row", [row for row in ESTIMATORS.values() if row.kappa], ids=lambda row: row.name)
+def test_an_estimator_that_theory_has_no_entry_for_is_decided_by_its_formula(
+    row: EstimatorRow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = meaning(row.name, "loss").kind
+    monkeypatch.setattr(divergence, "TABLE", {})
+    assert meaning(row.name, "loss").kind == known

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from alignc.spec.kl import ESTIMATORS
 from alignc.theory.kinds import KL, REVERSE, Kind, Meaning, Placement
 
 __all__ = ["meaning"]
@@ -44,4 +45,5 @@ def meaning(estimator: str, placement: Placement) -> Meaning:
         return known
     from alignc.theory.symbolic import decide
 
-    return decide(estimator, placement)
+    row = ESTIMATORS.get(estimator)
+    return decide(estimator if row is None or row.kappa is None else row.kappa, placement)
