@@ -67,7 +67,7 @@ def ending(run: Run, main: Callable[[Run], None]) -> tuple[int, list[dict[str, A
     """Run the job; give its exit code and its diagnostics."""
     try:
         keep_earlier(run)
-        for part in (run.job, *run.job.parts):
+        for part in run.job.parts or (run.job,):
             require_supported(dataclasses.asdict(part.spec))
         deterministic()
         with run.resources:
