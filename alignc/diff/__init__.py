@@ -1,4 +1,4 @@
-"""Where two specs mean the same, where they part, and what proves it."""
+"""The comparison of two specs: whether their losses are equal, where they differ, and a proof."""
 
 from alignc.diff.compare import compare
 from alignc.diff.model import VERDICTS, Change, Conditional, Difference, Verdict, Witness

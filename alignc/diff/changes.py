@@ -1,4 +1,4 @@
-"""What changes beside the verdict, in words: terms, parameters, models, forwards, columns, metrics, settings."""
+"""The changes between two specs in words: terms, parameters, models, forwards, columns, metrics, settings."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ SECTIONS = ("model", "data", "train", "launch")
 
 
 def changes(a: Spec, b: Spec) -> tuple[Change, ...]:
-    """List what is not the same."""
+    """List the differences between two specs."""
     return (
         *_formula(a[1], b[1]),
         *_terms(a[0], b[0]),
         *_parameters(a, b),
         *_models(a, b),
-        *_named("column", a[2].columns, b[2].columns, "the data needs"),
-        *_named("response", a[2].responses, b[2].responses, "a row has"),
-        *_named("metric", a[2].metrics, b[2].metrics, "logged:"),
+        *_named("column", a[2].columns, b[2].columns, "needed column:"),
+        *_named("response", a[2].responses, b[2].responses, "response of a row:"),
+        *_named("metric", a[2].metrics, b[2].metrics, "logged metric:"),
         *_step0(a[2], b[2]),
         *_settings(a[0], b[0]),
     )
@@ -53,7 +53,7 @@ def _terms(a: Loaded, b: Loaded) -> Iterator[Change]:
         if one is None or other is None:
             gone = other is None
             kind = (one or other or {})["kind"]
-            words = f"term {name} ({kind}) {'is gone' if gone else 'is new'}"
+            words = f"term {name} ({kind}) {'is removed' if gone else 'is new'}"
             yield _change("term", name, one and kind, other and kind, words)
             continue
         yield from _axes(name, one, other)
@@ -88,7 +88,7 @@ def _parameters(a: Spec, b: Spec) -> Iterator[Change]:
 
 
 def _given(spec: Spec) -> dict[str, tuple[str, str]]:
-    """List a spec's parameters: by name, the value and where it comes from."""
+    """Map the names of the parameters of a spec to their values and origins."""
     loaded, loss, _ = spec
     found = {n: (_plain(p.value), p.origin.label) for n, p in loaded.parameters.items()}
     for p in loss.parameters:
@@ -119,24 +119,24 @@ def _models(a: Spec, b: Spec) -> Iterator[Change]:
             yield _change("model", role, _work(one), _work(other))
     forwards = [sum(r.forwards for r in each) for each in held]
     if forwards[0] != forwards[1]:
-        yield _change("forwards", "forwards a row", forwards[0], forwards[1])
+        yield _change("forwards", "forwards per row", forwards[0], forwards[1])
     mine_coupled, theirs_coupled = a[2].coupled, b[2].coupled
     if mine_coupled != theirs_coupled:
-        words = f"the rows of a global batch are {'no longer' if mine_coupled else 'now'} coupled"
+        words = f"the loss of a row {'no longer' if mine_coupled else 'now'} depends on other rows of the global batch"
         yield _change("forwards", "coupling", mine_coupled, theirs_coupled, words)
 
 
 def _work(role: Role) -> str:
-    return f"{role.weights}; {role.forwards} forward{'s' if role.forwards != 1 else ''} a row"
+    return f"{role.weights}; {role.forwards} forward{'s' if role.forwards != 1 else ''} per row"
 
 
 def _named(kind: str, a: Sequence[str], b: Sequence[str], words: str) -> Iterator[Change]:
     for name in a:
         if name not in b:
-            yield _change(kind, name, name, None, f"{words} {name} no longer")
+            yield _change(kind, name, name, None, f"{words} {name} (no longer)")
     for name in b:
         if name not in a:
-            yield _change(kind, name, None, name, f"{words} {name} now")
+            yield _change(kind, name, None, name, f"{words} {name} (new)")
 
 
 def _step0(a: LossNeeds, b: LossNeeds) -> Iterator[Change]:

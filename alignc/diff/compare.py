@@ -1,4 +1,4 @@
-"""Compare two specs by what they mean."""
+"""Compare the meaning of two specs."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ SECONDS = 1.5
 """Time for conditions of two parts; each by itself is always tried."""
 
 UNDECIDED = (
-    "undecided: neither a proof nor a point where the two part was found; they agree at every point tried"
+    "undecided: no proof and no separating point was found, and both losses agree at each tested point"
 )
-APART = "the two read rows of different shapes, and no row can be read as both"
+APART = "the losses read rows of different shapes, and no row has both shapes"
 
 
 def compare(a: Spec, b: Spec) -> Difference:

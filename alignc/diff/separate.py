@@ -146,7 +146,7 @@ def witness(found: Separation, sides: tuple[Side, Side], losses: tuple[Loss, Los
             _batches(found, side, slopes, point) if coupled else {"point": point, **_answer(loss, point)}
         )
     count = "one point" if len(found.at) == 1 else "two points"
-    words = f"at {count} no positive factor makes the gradient of A that of B"
+    words = f"at {count} no positive factor turns the gradient of A into the gradient of B"
     return Witness(words if not coupled else words.replace("point", "batch"), *shown)
 
 

@@ -16,7 +16,7 @@ WIDTH, LABEL = 110, 12
 WORDS = {
     "equal": "the losses are equal",
     "equal_up_to_factor": "the losses are equal up to a factor",
-    "equal_gradient": "the gradients of every row are equal up to a factor",
+    "equal_gradient": "the gradients of each row are equal up to a factor",
     "equal_in_expectation": "the gradients are equal in expectation, up to a factor",
     "different": "the losses are different",
 }

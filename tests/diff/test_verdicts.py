@@ -190,7 +190,7 @@ def test_changes_are_told_in_words() -> None:
     found = diff(spec("dpo"), spec("simpo"))
     words = {c.words for c in found.changes}
     assert "the reference model is no longer loaded" in words
-    assert "forwards a row: 4 → 2" in words
+    assert "forwards per row: 4 → 2" in words
     assert "pref.score.reduce: sum → mean" in words
     assert "beta: 0.1 (preset:dpo) → 2 (preset:simpo)" in words
 
