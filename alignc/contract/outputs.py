@@ -7,7 +7,7 @@ row of `divergence` prints as `KL(π‖π_ref)(x, y_i,<t)`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -131,6 +131,6 @@ _ROWS = (
 OUTPUTS: Mapping[Quantity, ModelOutput] = {row.name: row for row in _ROWS}
 
 
-def by_token(names: Iterable[Quantity] = Quantity) -> tuple[Quantity, ...]:
+def by_token() -> tuple[ModelOutput, ...]:
     """List the outputs that have one number for each token."""
-    return tuple(name for name in names if OUTPUTS[name].per == Per.TOKEN)
+    return tuple(row for row in OUTPUTS.values() if row.per == Per.TOKEN)

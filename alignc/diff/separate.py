@@ -236,6 +236,6 @@ def _key(node: Node, models: Mapping[str, str]) -> str:
 
 BY_TOKEN = (
     *(row.at for row in MODELS.values()),
-    *(OUTPUTS[q].at for q in by_token()),
-    *(OUTPUTS[q].stored for q in by_token()),
+    *(row.at for row in by_token()),
+    *(row.stored for row in by_token() if row.stored),
 )
