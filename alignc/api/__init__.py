@@ -1,4 +1,4 @@
-"""The Python interface: one function a command, each returning a typed object."""
+"""The Python interface: one function for each command; each function returns a typed object."""
 
 from __future__ import annotations
 
@@ -45,12 +45,12 @@ __all__ = [
 
 
 def explain(path: Spec, overrides: Sequence[str] = ()) -> Explanation | Mixed:
-    """Explain a spec's loss, or those of its sources."""
+    """Explain the loss of a spec, or the losses of its sources."""
     return built(path, overrides, files=False).explanation
 
 
 def evaluate(path: Spec, point: Mapping[str, Any], overrides: Sequence[str] = ()) -> dict[str, Any]:
-    """Evaluate a spec's loss and gradient at given examples, in float64."""
+    """Evaluate the loss of a spec and its gradient at given examples, in float64."""
     compiled = built(path, overrides, files=False)
     return (
         at_point(compiled.loss, point)
@@ -68,9 +68,9 @@ def diff(
     source_a: str | None = None,
     source_b: str | None = None,
 ) -> Difference:
-    """Compare what two specs mean: the verdict on their losses, what proves it, and what changes.
+    """Compare the meaning of two specs: the verdict on their losses, its proof, and the changes.
 
-    Of a spec of several sources, `source_a` or `source_b` says which one is meant.
+    `source_a` and `source_b` name the source to compare, if a spec has several sources.
     """
     from alignc.diff import compare
 
@@ -82,9 +82,9 @@ def diff(
 def verify(
     path: Spec, overrides: Sequence[str] = (), *, table: bool = False, source: str | None = None
 ) -> Verified:
-    """Test what is said of a spec's loss on a policy small enough to enumerate; `table`: every KL estimator too.
+    """Test the claims about the loss of a spec on a small policy; `table` adds each KL estimator.
 
-    Of a spec of several sources, `source` says which one is meant.
+    `source` names the source to test, if the spec has several sources.
     """
     from alignc.verify import verify as verified
 
@@ -103,7 +103,7 @@ def compile(  # noqa: A001
 
 @dataclass(frozen=True)
 class Planned:
-    """A spec's plan, warnings, and what refuses it (E606), if anything does."""
+    """The plan of a spec, its warnings, and its refusal (E606) or None."""
 
     plan: ResourcePlan
     warnings: tuple[Diagnostic, ...]
@@ -130,7 +130,7 @@ def planned(
     read_data: bool = True,
     source: str | None = None,
 ) -> Planned:
-    """Plan a spec, and refuse what cannot fit. `parameters`: the size of models that are not here."""
+    """Plan a spec, and refuse a job that cannot fit. `parameters` is the size of models on other machines."""
     from alignc.plan.fit import refusal
     from alignc.plan.machine import Memory, of_machine
 

@@ -1,4 +1,4 @@
-"""From a spec's file to its loss, its needs and what is said of them."""
+"""From the file of a spec to its loss, its needs and its explanation."""
 
 from __future__ import annotations
 
@@ -35,20 +35,20 @@ Spec = str | PathLike[str]
 
 @dataclass(frozen=True)
 class Report:
-    """What `validate` found in a spec, and the texts to show it with."""
+    """The findings of `validate` in a spec, and the texts of its files."""
 
     diagnostics: tuple[Diagnostic, ...]
     texts: Mapping[str, str]
 
     @property
     def sound(self) -> bool:
-        """Whether there is no error."""
+        """Whether the spec has no error."""
         return all(d.severity != "error" for d in self.diagnostics)
 
 
 @dataclass(frozen=True)
 class Compiled:
-    """A spec that has been lowered: its loss, what it needs, what it says and what is wrong with it."""
+    """A lowered spec: its loss, its needs, its explanation and its warnings."""
 
     spec: Loaded
     loss: Loss
@@ -58,7 +58,7 @@ class Compiled:
 
     @property
     def whole(self) -> tuple[Loaded, Loss, LossNeeds, Explanation]:
-        """All that a job is emitted from."""
+        """The inputs of the emission of a job."""
         return self.spec, self.loss, self.needs, self.explanation
 
     @property
@@ -73,7 +73,7 @@ class Compiled:
 
 @dataclass(frozen=True)
 class Mixture:
-    """A spec of several sources: a loss for the rows of each, as if it stood alone; their sum is trained."""
+    """A spec of several sources: one loss for the rows of each source; training lowers the sum of the losses."""
 
     spec: Loaded
     parts: Mapping[str, PartOfJob]
@@ -82,7 +82,7 @@ class Mixture:
 
     @property
     def whole(self) -> tuple[Loaded, Mapping[str, PartOfJob], Mixed]:
-        """All that a job is emitted from."""
+        """The inputs of the emission of a job."""
         return self.spec, self.parts, self.explanation
 
     @property
@@ -101,15 +101,15 @@ class Mixture:
 
 
 def specs_of(path: Spec) -> list[str]:
-    """List the specs that a file stands for: the stages of a pipeline as `load` takes them, else itself."""
+    """List the specs of a file: the stages of a pipeline as arguments of `load`, else the file itself."""
     listed = stages(str(path))
     return [str(path)] if listed is None else [stage.spec for stage in listed]
 
 
 def validate(path: Spec, overrides: Sequence[str] = (), beside: Sequence[Spec] = ()) -> Report:
-    """Check a spec, or every stage of a pipeline, without opening data or models. Never raises for what is wrong.
+    """Check a spec, or each stage of a pipeline, without opening data or models. Errors are returned, not raised.
 
-    `beside` are other specs whose models may be there by the time that this one runs.
+    `beside` lists other specs whose models may exist when this spec runs.
     """
     try:
         specs = specs_of(path)
@@ -135,7 +135,7 @@ def _validated(path: Spec, overrides: Sequence[str], others: Sequence[Spec]) -> 
 
 
 def _absent_models(spec: Loaded, others: Sequence[Spec]) -> list[Diagnostic]:
-    """Warn of local models that are not there: whoever validates need not have them, whoever runs must."""
+    """Warn of missing local models: `validate` does not need these models, but `run` does."""
     data = spec.job.model_dump()
     if not list(absent_models(data, spec.document, (), "W613")):
         return []
@@ -187,14 +187,16 @@ def lowered(
         return Compiled(part.spec, part.loss, part.needs, part.explanation, found.warnings)
     document, named = found.spec.document, ", ".join(parts)
     if not parts:
-        message = f"there is no source `{source}`: this spec has one source of rows, without a name"
+        message = f"there is no source `{source}`: this spec has only one source of rows, which has no name"
         raise DiagnosticError(Diagnostic("E113", message, document.span(("data",), of_key=True)))
-    message = f"this takes one source of rows, and here are {named}"
+    message = f"this command needs one source of rows, but the spec has {named}"
     if source is not None:
         guess = did_you_mean(source, parts)
         message = f"there is no source `{source}`" + (f", did you mean `{guess}`?" if guess else f": {named}")
     span = document.span(("data", "sources"), of_key=True)
-    raise DiagnosticError(Diagnostic("E113", message, span, help=f"name one: --source {next(iter(parts))}"))
+    raise DiagnosticError(
+        Diagnostic("E113", message, span, help=f"name one source: --source {next(iter(parts))}")
+    )
 
 
 def built(path: Spec, overrides: Sequence[str] = (), *, files: bool = True) -> Compiled | Mixture:

@@ -1,4 +1,4 @@
-"""Runs of specs and pipelines: what is to be done about each, and doing it in order."""
+"""Runs of specs and pipelines: the decision about each spec, and the runs in their order."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["Ran", "resources_of", "run", "run_stages", "staged"]
 
 @dataclass(frozen=True)
 class Ran:
-    """How a run ended: its exit code, what it did, and its findings in the shape of `validate`'s JSON."""
+    """The result of a run: its exit code, its action, and its findings in the JSON form of `validate`."""
 
     exit_code: int
     action: str
@@ -149,7 +149,7 @@ def _stage(spec: str, overrides: Sequence[str], options: Options) -> Stage:
 def resources_of(
     found: Compiled | Mixture, *, read_data: bool, given: int | None = None, memory: Memory | None = None
 ) -> ResourcePlan:
-    """Plan what a compiled spec takes. `given`: the parameters of models that are not here."""
+    """Plan what a compiled spec takes. `given` is the size of models that are not on this machine."""
     from alignc.launch.planning import plan_of, plan_of_mixture
 
     if isinstance(found, Mixture):
@@ -158,7 +158,7 @@ def resources_of(
 
 
 def _makers(compiled: Sequence[Stage], options: Options) -> list[Stage]:
-    """Compile the specs behind every `{run: …}`, and those behind theirs."""
+    """Compile the specs of each `{run: …}`, and the specs that these specs name."""
     known = {stage.output for stage in compiled}
     waiting = [maker for stage in compiled for maker in stage.makers.values()]
     found: list[Stage] = []

@@ -64,7 +64,7 @@ def _check_finite(found: Mapping[str, Any], example: Mapping[str, Any], path: st
         return
     if len(example.get(COMPLETIONS, "..")) < 2:
         check_groups([example])
-    raise PointError("E004", "the loss or its gradient has no finite value here", path)
+    raise PointError("E004", "the loss or its gradient has no finite value at this point", path)
 
 
 def _numbers(found: Any) -> Iterator[float]:
@@ -85,7 +85,9 @@ def at_mixture(losses: Mapping[str, Loss], point: Any) -> dict[str, Any]:
     check_keys(point, ("sources",), "")
     given = point.get("sources")
     if not isinstance(given, dict) or not given:
-        raise PointError("E006", "missing key `sources`: an object of points by the name of their source", "")
+        raise PointError(
+            "E006", "missing key `sources`: write an object with the name of each source and its point", ""
+        )
     check_keys(given, tuple(losses), "sources")
     found = {}
     for name, inner in given.items():
@@ -121,7 +123,7 @@ def _with_advantages(own: Node, examples: list[Mapping[str, Any]]) -> Node:
     try:
         return substitute(own, given)
     except GraphTypeError:
-        message = "`advantage` must be one number: the loss has one ratio a response, and not one a token"
+        message = "`advantage` must be one number: the loss has one ratio per response, not one per token"
         raise PointError("E003", message, "examples") from None
 
 

@@ -44,7 +44,7 @@ KEYS = tuple(
     )
 )
 """What a response of an example may give: sums over tokens in nat, or lists by token."""
-UNEVEN = "the lists of a response do not have one number for each of its tokens"
+UNEVEN = "each list of a response must have one number for each of its tokens"
 OTHER = re.compile(r"other\d*_logp")
 ROW_KEYS = ("label", "margin")
 
@@ -71,7 +71,7 @@ def examples_of(point: Any, responses: tuple[str, ...]) -> list[Mapping[str, Any
     if examples is None:
         raise PointError("E006", "missing key `examples`", "")
     if not isinstance(examples, list) or not examples:
-        raise PointError("E003", "`examples` must be a list that is not empty", "examples")
+        raise PointError("E003", "`examples` must be a list with at least one example", "examples")
     for index, example in enumerate(examples):
         _check_example(example, responses, f"examples[{index}]")
     for index, example in enumerate(examples):
@@ -108,7 +108,7 @@ def _check_tokens(response: Mapping[str, Any], path: str) -> None:
     for key, count in counts.items():
         if count != counts[first]:
             said = f"`length` is {count:g}" if key == "length" else f"`{key}` has {count:g} numbers"
-            message = f"{UNEVEN}: {said}, and `{first}` has {counts[first]:g}"
+            message = f"{UNEVEN}: {said}, but `{first}` has {counts[first]:g}"
             raise PointError("E003", message, f"{path}.{key}")
 
 
@@ -133,7 +133,7 @@ def check_groups(examples: list[Mapping[str, Any]]) -> None:
     """Refuse groups of one response, where responses are compared: PointError E105."""
     for index, example in enumerate(examples):
         if len(example[COMPLETIONS]) < 2:
-            message = "a response is compared with the others of its group: give two or more"
+            message = "the loss compares the responses of a group: give two or more responses"
             raise PointError("E105", message, f"examples[{index}].completions")
 
 
@@ -151,7 +151,9 @@ def check_lists(examples: list[Mapping[str, Any]], responses: tuple[str, ...]) -
         for response in responses:
             for inner, at in members_of(example[response], response, f"examples[{index}].{response}"):
                 if inner.get("length", 1) != 1 and not isinstance(inner.get("logp", []), list):
-                    message = "the loss looks at every token: give lists, one number a token, and no sums"
+                    message = (
+                        "the loss reads each token: give lists with one number per token instead of sums"
+                    )
                     raise PointError("E003", message, f"{at}.logp")
 
 
@@ -160,7 +162,7 @@ def members_of(value: Any, response: str, path: str) -> list[tuple[Any, str]]:
     if response != COMPLETIONS:
         return [(value, path)]
     if not isinstance(value, list) or not value:
-        raise PointError("E003", "`completions` must be a list that is not empty", path)
+        raise PointError("E003", "`completions` must be a list with at least one response", path)
     return [(inner, f"{path}[{i}]") for i, inner in enumerate(value)]
 
 
@@ -168,7 +170,7 @@ def check_keys(given: Mapping[str, Any], keys: tuple[str, ...], path: str) -> No
     """Refuse keys that nothing reads: PointError E002."""
     for key in given:
         if key not in keys:
-            raise PointError("E002", f"unknown key `{key}`; keys: {', '.join(keys)}", path)
+            raise PointError("E002", f"unknown key `{key}`; the keys are {', '.join(keys)}", path)
 
 
 def values_of(roots: list[Node], example: Mapping[str, Any], path: str) -> Iterator[tuple[Node, Any]]:
@@ -234,7 +236,7 @@ def _spread(response: Mapping[str, Any], key: str, path: str) -> list[float]:
     """Read one number a token; a single one stands for all tokens."""
     given, count = _tokens(response, key, path), len(_tokens(response, "logp", path))
     if len(given) not in (1, count):
-        raise PointError("E003", f"`{key}` has {len(given)} numbers, and `logp` has {count}", f"{path}.{key}")
+        raise PointError("E003", f"`{key}` has {len(given)} numbers, but `logp` has {count}", f"{path}.{key}")
     return given if len(given) == count else given * count
 
 

@@ -70,7 +70,7 @@ def test_a_command_about_one_source_says_so(alignc: Any, tmp_path: Path, command
     told = alignc(command[0], path, *([path] * (len(command) - 1)))
     assert told.code == 1
     assert "error[E113]" in told.err
-    assert "name one: --source pairs" in told.err
+    assert "name one source: --source pairs" in told.err
 
 
 def test_all_sources_are_planned_together(alignc: Any, tmp_path: Path) -> None:
@@ -93,7 +93,7 @@ def test_a_source_that_is_named_is_taken_alone(alignc: Any, tmp_path: Path, comm
     second = {"diff": [path, "--source-b", "shown"], "plan": ["--memory", "999GiB"]}.get(command[0], [])
     told = alignc(command[0], path, *second, option, "pairs")
     assert told.code == 0, told.err
-    wanted = {"verify": "claims hold", "plan": "2 a row", "diff": "different"}
+    wanted = {"verify": "claims hold", "plan": "2 per row", "diff": "different"}
     assert wanted[command[0]] in told.out
     misspelt = alignc(command[0], path, *second, option, "pair")
     assert misspelt.code == 1
@@ -105,7 +105,7 @@ def test_a_spec_of_one_source_has_no_name_for_it(alignc: Any, tmp_path: Path) ->
     path.write_text("objective: {preset: dpo}\nmodel: {policy: x/y}\ndata: {kind: pairwise, source: x/y}\n")
     told = alignc("verify", path, "--source", "pairs")
     assert told.code == 1
-    assert "this spec has one source of rows, without a name" in told.err
+    assert "this spec has only one source of rows, which has no name" in told.err
 
 
 def test_the_rows_of_every_source_are_shown(alignc: Any, tmp_path: Path) -> None:
