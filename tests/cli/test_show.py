@@ -75,7 +75,7 @@ def test_explain_at_a_point_that_is_wrong(alignc: Alignc, here: Path, text: str,
         ({"logp": 0.5, "ref_logp": -12}, "E004", "at most 0, found 0.5 at `examples[0].chosen.logp`"),
         ({"logp": [-1, 2], "ref_logp": [-1, -1]}, "E004", "found 2 at `examples[0].chosen.logp[1]`"),
         ({"logp": -10, "ref_logp": 1}, "E004", "found 1 at `examples[0].chosen.ref_logp`"),
-        ({"logp": [-1, -2], "ref_logp": [-1, -1], "length": 3}, "E003", "`length` is 3, and `logp` has 2"),
+        ({"logp": [-1, -2], "ref_logp": [-1, -1], "length": 3}, "E003", "`length` is 3, but `logp` has 2"),
         ({"logp": [-1, -2], "ref_logp": [-1]}, "E003", "`ref_logp` has 1 numbers, but `logp` has 2"),
     ],
 )

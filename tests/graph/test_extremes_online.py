@@ -105,7 +105,7 @@ def test_a_ratio_of_the_response_takes_one_advantage() -> None:
 def test_sums_are_not_taken_for_tokens(name: str) -> None:
     """ρ of thirty tokens is no e^Σ: a response given by its sum is refused, unless it has one token."""
     y = {"logp": -30.0, "old_logp": -31.0, "ref_logp": -30.0, "length": 30, "reward": 1.0}
-    with pytest.raises(PointError, match="one number a token") as caught:
+    with pytest.raises(PointError, match="one number per token") as caught:
         at(BY_NAME[name], {"completions": [y, y]})
     assert (caught.value.code, caught.value.path) == ("E003", "examples[0].completions[0].logp")
     single = [{**y, "length": 1}, {**y, "length": 1, "reward": 0.0}]
