@@ -19,7 +19,7 @@ from alignc.runtime.data.tokenizer import load_tokenizer
 from alignc.runtime.ranks.pulse import Pulse
 from alignc.runtime.ranks.run import Options, Run
 from alignc.runtime.ranks.world import World
-from alignc.runtime.train.sources import load_sources
+from alignc.runtime.train.row_sources import load_sources
 
 from .compiled import TINY, metrics, start, state, write_rows
 from .forks import Forks

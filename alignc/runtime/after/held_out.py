@@ -38,9 +38,9 @@ from ..scoring.scorer import Scorer
 from ..train.checkpoint import TrainerState, saved
 from ..train.given import GivenRows
 from ..train.policy import load_model
+from ..train.row_source import Evaluated
+from ..train.row_sources import evaluate_sources, with_anchors
 from ..train.run_job import quiet
-from ..train.source import Evaluated
-from ..train.sources import evaluate_sources, with_anchors
 
 __all__ = ["held_out_metrics"]
 

@@ -17,7 +17,7 @@ from ..scoring.micro import Anchors
 from ..scoring.objective import SourceBatch, SourceObjective
 from .checkpoint import TrainerState
 from .evaluate import evaluate
-from .source import TrainStep
+from .row_source import TrainStep
 
 __all__ = ["GivenRows", "load_given"]
 

@@ -16,7 +16,7 @@ from ..ranks.world import World
 from ..scoring.context import Context
 from ..scoring.micro import ScorerOutputs
 from ..scoring.objective import SourceBatch
-from .source import TrainStep
+from .row_source import TrainStep
 
 __all__ = [
     "Evidence",

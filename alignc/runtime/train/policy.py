@@ -27,8 +27,8 @@ from ..scoring.rewards import RewardScorer
 from ..scoring.scorer import ReferenceModel, Scorer
 from .checkpoint import TrainerState, newest, read_optimizer, read_state
 from .identity import identity_of
-from .source import RowSource
-from .sources import sampled_among
+from .row_source import RowSource
+from .row_sources import sampled_among
 
 __all__ = ["last_checkpoint", "load_model", "policy_of", "scorers_of", "start_engine"]
 

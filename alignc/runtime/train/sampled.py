@@ -26,7 +26,7 @@ from ..scoring.context import Context
 from ..scoring.objective import SourceBatch, SourceObjective
 from ..scoring.policy import TrainedPolicy
 from .checkpoint import TrainerState
-from .source import TrainStep
+from .row_source import TrainStep
 
 __all__ = ["SampledRows", "load_sampled"]
 

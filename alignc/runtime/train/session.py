@@ -27,8 +27,8 @@ from .evaluate import note_best
 from .finish import write_model
 from .identity import identity_of
 from .metrics import Recorder
-from .source import RowSource, TrainStep
-from .sources import all_counts, evaluate_sources, sampled_among, total_steps
+from .row_source import RowSource, TrainStep
+from .row_sources import all_counts, evaluate_sources, sampled_among, total_steps
 
 __all__ = ["Session", "open_session"]
 

@@ -18,7 +18,7 @@ from ..scoring.micro import Anchors, ScorerOutputs, loss_inputs, select_response
 from ..scoring.objective import SourceBatch, SourceObjective
 from ..scoring.statistics import BatchStatistics, RunningSums, batch_statistics
 from .guards import Evidence, evidence_of
-from .source import TrainStep
+from .row_source import TrainStep
 
 __all__ = [
     "MicroBatch",

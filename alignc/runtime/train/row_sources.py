@@ -20,8 +20,8 @@ from ..scoring.objective import objectives_of
 from ..scoring.policy import TrainedPolicy
 from .checkpoint import TrainerState
 from .given import GivenRows, load_given
+from .row_source import Evaluated, RowSource, TrainStep
 from .sampled import SampledRows, load_sampled
-from .source import Evaluated, RowSource, TrainStep
 
 __all__ = [
     "all_counts",
