@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
@@ -20,6 +20,8 @@ __all__ = [
     "Permission",
     "RewardRow",
     "asked",
+    "part_metric",
+    "part_names",
 ]
 
 
@@ -65,3 +67,18 @@ def asked(source: Mapping[str, Any], permission: Permission) -> str | None:
     """
     row = look_up(REWARDS, source["kind"], "source of reward")
     return str(source[row.field]) if row.permission is permission else None
+
+
+def part_names(sources: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Name the parts of a reward: by verifier, function or column, else by kind; the second `length` is `length#2`."""
+    names: list[str] = []
+    for source in sources:
+        name = str(source.get("name") or source["kind"])
+        count = sum(known.partition("#")[0] == name for known in names)
+        names.append(f"{name}#{count + 1}" if count else name)
+    return names
+
+
+def part_metric(name: str) -> str:
+    """Name the metric of a part of a reward: its mean before its weight."""
+    return f"rewards/{name}/mean"

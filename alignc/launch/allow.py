@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 from pydantic import ValidationError
 
+from alignc.contract.environment import ALLOWED, FOLDERS
 from alignc.contract.rewards import REWARDS, Permission, asked
 from alignc.diagnostics import Diagnostic, DiagnosticError, Span, did_you_mean
 from alignc.launch.inputs import digest
@@ -25,9 +26,6 @@ __all__ = ["Permissions", "environment", "forbidden", "modules", "permissions"]
 
 FILE = "alignc.toml"
 USUAL = {"http": 80, "https": 443}
-ALLOWED = "ALIGNC_ALLOW"
-FOLDERS = "ALIGNC_FUNCTIONS"
-"""The environment variables that pass permissions to the runtime of the job."""
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from alignc.contract.engines import ENGINES
+from alignc.contract.environment import LAUNCHED
 
 __all__ = ["command", "environment", "free_port", "usable_cores"]
 
@@ -60,7 +61,7 @@ def environment(
     package = str(Path(__file__).resolve().parents[2])
     path = [entry for entry in kept.get("PYTHONPATH", "").split(os.pathsep) if entry]
     kept["PYTHONPATH"] = os.pathsep.join([*path, package])
-    kept["ALIGNC_LAUNCHED"] = "1"
+    kept[LAUNCHED] = "1"
     return kept, dropped
 
 

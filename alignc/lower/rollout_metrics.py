@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from alignc.contract.models import INITIAL
+from alignc.contract.rewards import part_metric, part_names
 from alignc.lower.loss import Loss
 from alignc.spec.job import Job
 from alignc.spec.rows import Sampled
@@ -41,7 +42,7 @@ def _worth(data: Sampled) -> Iterator[Logged]:
                 if weight < 0
                 else "any value, because its weight is 0"
             )
-            yield Logged(f"rewards/{name}/mean", "mean of this reward before weighting", way)
+            yield Logged(part_metric(name), "mean of this reward before weighting", way)
     elif data.oracle is not None and data.opponent.kind == "mixture":
         meaning = "mean win rate against the opponent's responses"
         yield Logged("objective/scores", meaning, "near ½, because the opponent also learns")
@@ -52,12 +53,10 @@ def _worth(data: Sampled) -> Iterator[Logged]:
 
 
 def _parts(data: Sampled) -> list[tuple[str, float]]:
-    """Name the parts of a reward as a run does, with their weights; equal names are numbered from the second on."""
+    """Name the parts of a reward as a run does, with their weights."""
     listed = data.reward if isinstance(data.reward, list) else [data.reward]
-    plain = [str(getattr(source, "name", None) or getattr(source, "kind", "")) for source in listed]
-    counts = [plain[:place].count(name) for place, name in enumerate(plain)]
-    names = [f"{name}#{count + 1}" if count else name for name, count in zip(plain, counts, strict=True)]
-    return [(name, float(getattr(each, "weight", 1.0))) for name, each in zip(names, listed, strict=True)]
+    sources = [source.model_dump() for source in listed if source is not None]
+    return [(name, source["weight"]) for name, source in zip(part_names(sources), sources, strict=True)]
 
 
 def _penalty(loss: Loss) -> Iterator[Logged]:

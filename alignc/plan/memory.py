@@ -8,18 +8,13 @@ from typing import Any
 
 from alignc.contract.engines import zero_stage
 from alignc.contract.kinds import ONLINE
+from alignc.contract.sizes import CHUNK_TOKENS, KEEP_BYTES, TILE_BYTES
 from alignc.plan.schedule import Tokens
 from alignc.plan.shapes import Layout
 from alignc.plan.weights import Weights
 
 __all__ = ["Item", "Models", "Phase", "beside_policy", "layer_bytes", "phases", "training_bytes"]
 
-KEPT = 256 << 20
-"""Most bytes of logits that are kept for a backward."""
-TILE = 32 << 20
-"""Bytes of a tile of logits while it is made."""
-CHUNK = 16_384
-"""Tokens of a chunk of the reference pass."""
 SLOTS = {"adamw_torch_fused": 2, "adamw_torch": 2, "rmsprop": 1, "sgd": 0}
 """Numbers that an optimizer keeps for each that it trains."""
 FACTOR = 2.0
@@ -103,7 +98,7 @@ def training_bytes(layout: Layout, tokens: int, scored: int, width: int, *, chec
     """Bytes that a micro-batch leaves for its backward: the layers', the last norm's, and the kept logits."""
     exact = 8 if width == 8 else 4
     logits = scored * layout.vocabulary * exact
-    kept = logits if logits <= KEPT else min(logits, TILE)
+    kept = logits if logits <= KEEP_BYTES else min(logits, TILE_BYTES)
     layers = layout.layers * tokens * (layout.hidden * width if checkpointing else layer_bytes(layout, width))
     again = tokens * layer_bytes(layout, width) if checkpointing else 0
     return layers + again + 3 * tokens * layout.hidden * width + scored * layout.hidden * width + kept
@@ -113,7 +108,7 @@ def working_bytes(layout: Layout, tokens: int, scored: int, width: int) -> int:
     """Bytes of a forward without a backward: the widest part of one layer, and a tile of logits."""
     exact = 8 if width == 8 else 4
     widest = 3 * layout.hidden + max(4 * layout.query, 3 * layout.inner)
-    return tokens * widest * width + min(scored * layout.vocabulary * exact, TILE)
+    return tokens * widest * width + min(scored * layout.vocabulary * exact, TILE_BYTES)
 
 
 def phases(
@@ -136,7 +131,8 @@ def phases(
     if models.reference is not None and not models.reference_stays:
         found.append(
             Phase(
-                "reference pass", (*resident, *_reference_pass(spec, models, min(CHUNK, all_tokens or CHUNK)))
+                "reference pass",
+                (*resident, *_reference_pass(spec, models, min(CHUNK_TOKENS, all_tokens or CHUNK_TOKENS))),
             )
         )
     if spec["data"]["kind"] in ONLINE:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from alignc.contract.kinds import ONLINE
-from alignc.plan.memory import KEPT, Models
+from alignc.contract.sizes import KEEP_BYTES
+from alignc.plan.memory import Models
 from alignc.plan.schedule import Schedule, Tokens
 from alignc.plan.shapes import Layout
 
@@ -40,7 +41,7 @@ def work(spec: Mapping[str, Any], models: Models, tokens: Tokens, plan: Schedule
     head = 2.0 * layout.vocabulary * layout.hidden * tokens.scored
     body = 2.0 * models.policy.linear * tokens.backbone + _attention(layout, tokens)
     logits = train["per_device_train_batch_size"] * tokens.scored * layout.vocabulary * 4
-    passes_head = 2 if frozen else 3 if logits <= KEPT else 4
+    passes_head = 2 if frozen else 3 if logits <= KEEP_BYTES else 4
     passes_body = (2 if frozen else 3) + bool(train["activation_checkpointing"])
     step = passes_body * body + passes_head * head
     if models.critic is not None and models.critic.layout is not None:

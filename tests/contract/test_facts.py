@@ -21,6 +21,16 @@ HOMES = {
         {"contract/files.py"},
     ),
     "exit codes": (r"(?<![.\d])(75|130)\b", {"contract/exits.py"}),
+    "sizes of tiles and chunks": (
+        r"256 ?(<<|\*) ?(20|2)|32 ?(<<|\*) ?(20|2\*)|16_?384",
+        {"contract/sizes.py"},
+    ),
+    "metrics of the parts of a reward": (r"rewards/\{", {"contract/rewards.py", "lower/metrics.py"}),
+    "environment of a job": (
+        r'"ALIGNC_(ALLOW|FUNCTIONS|LAUNCHED)"',
+        # the worker of a user's function is a script that imports the standard library alone
+        {"contract/environment.py", "runtime/reward/worker.py"},
+    ),
     "the folder of caches": (r"get\(\"(ALIGNC_CACHE|XDG_CACHE_HOME)", {"contract/cache.py"}),
 }
 

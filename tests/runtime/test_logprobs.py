@@ -74,7 +74,7 @@ def test_float32_equals_plain_within_1e_5(rule, budget):
 
 
 def test_rows_are_cut_too_where_tokens_are_many(monkeypatch):
-    monkeypatch.setattr("alignc.runtime.kernels.tiles._TILE_BYTES", 3 * WIDTH * 8)  # three rows a tile
+    monkeypatch.setattr("alignc.runtime.kernels.tiles.TILE_BYTES", 3 * WIDTH * 8)  # three rows a tile
     *leaves, targets = draw()
     expected = gradients(lambda h, w, b: plain(h, w, targets, bias=b), *leaves)
     for budget in (KEEP, DROP):

@@ -29,7 +29,7 @@ LORA = {"kind": "lora", "r": 2, "alpha": 4.0, "dropout": 0.0, "target_modules": 
 @pytest.fixture(autouse=True)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("ALIGNC_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(reference, "TOKENS", 40)
+    monkeypatch.setattr(reference, "CHUNK_TOKENS", 40)
     monkeypatch.setattr(reference.chunks, "__defaults__", (40,))
     return tmp_path / "cache"
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import sys
 
+from ...contract.environment import LAUNCHED
+
 __all__ = ["say"]
 
 MARK = "\x1e"
@@ -13,5 +15,5 @@ MARK = "\x1e"
 
 def say(text: str) -> None:
     """Print a line for people on stderr."""
-    mark = MARK if "ALIGNC_LAUNCHED" in os.environ else ""
+    mark = MARK if LAUNCHED in os.environ else ""
     print(f"{mark}{text}", file=sys.stderr, flush=True)

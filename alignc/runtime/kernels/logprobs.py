@@ -27,6 +27,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from ...contract.sizes import KEEP_BYTES
 from .tiles import (
     TILE_WIDTH,
     Gradients,
@@ -41,10 +42,7 @@ from .tiles import (
     reduce,
 )
 
-__all__ = ["KEEP_BYTES", "LogitRule", "token_log_probs"]
-
-KEEP_BYTES = 256 * 2**20
-"""Most bytes of logits that one call keeps for its backward; above it, tiles are dropped and made again."""
+__all__ = ["LogitRule", "token_log_probs"]
 
 
 def token_log_probs(

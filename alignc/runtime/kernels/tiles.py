@@ -20,6 +20,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ...contract.sizes import TILE_BYTES
+
 __all__ = [
     "TILE_WIDTH",
     "Gradients",
@@ -35,7 +37,6 @@ __all__ = [
 ]
 
 TILE_WIDTH = 4096  # vocabulary entries; on CPU 1.1x (float32) to 1.9x (bfloat16) faster than whole rows
-_TILE_BYTES = 32 * 2**20  # a tile's logits; larger ones leave the last cache level and gain nothing
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,7 @@ class Head:
 
     def rows(self, tokens: int) -> Iterator[slice]:
         """Cut the tokens, so that a tile stays small."""
-        return _slices(tokens, max(1, _TILE_BYTES // (self.width * self.exact.itemsize)))
+        return _slices(tokens, max(1, TILE_BYTES // (self.width * self.exact.itemsize)))
 
     def tile(self, columns: slice) -> Tensor:
         """Return a tile's weights in the dtype of the products."""

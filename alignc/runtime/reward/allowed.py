@@ -6,14 +6,10 @@ import os
 from collections.abc import Mapping, Sequence
 from urllib.parse import urlsplit
 
+from ...contract.environment import ALLOWED
 from ...contract.failure import Failure
 
-__all__ = ["ALLOWED", "FOLDERS", "allowed_names", "require_function", "require_host"]
-
-ALLOWED = "ALIGNC_ALLOW"
-"""Names of functions and hosts, with spaces between; `alignc run` writes it from `alignc.toml` and its flags."""
-FOLDERS = "ALIGNC_FUNCTIONS"
-"""Folders where modules are looked for after the working directory: those of the specs."""
+__all__ = ["allowed_names", "require_function", "require_host"]
 
 
 def allowed_names(variables: Mapping[str, str] = os.environ) -> tuple[str, ...]:

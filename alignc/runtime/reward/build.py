@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from ...contract.rewards import FUNCTION, HTTP, MODEL, Permission, asked
+from ...contract.rewards import FUNCTION, HTTP, MODEL, Permission, asked, part_names
 from ...contract.tables import look_up
 from .allowed import require_function, require_host
-from .combine import Part, Reward, part_names
+from .combine import Part, Reward
 from .endpoint import Endpoint
 from .function import FunctionReward
 from .sample import Source

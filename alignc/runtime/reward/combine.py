@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 from .sample import Sample, Scores, Source
 
-__all__ = ["Part", "Reward", "part_names"]
+__all__ = ["Part", "Reward"]
 
 Part = tuple[str, float, Source]
 """A source with its name and its weight."""
@@ -41,13 +41,3 @@ class Reward:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-
-def part_names(configs: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Name the parts: by verifier, function or column, else by kind; namesakes are numbered from the second on."""
-    names: list[str] = []
-    for config in configs:
-        name = str(config.get("name") or config["kind"])
-        count = sum(known.partition("#")[0] == name for known in names)
-        names.append(f"{name}#{count + 1}" if count else name)
-    return names

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from ...contract.models import INITIAL, ROLLOUT
 from ...contract.needs import LossNeeds
+from ...contract.rewards import part_metric
 from ..data.example import Example
 from ..scoring.micro import Anchors
 from .answers import Answers
@@ -68,7 +69,7 @@ def answer_metrics(answers: Sequence[Answers], scores: AnswerScores) -> dict[str
     metrics: dict[str, float] = {}
     if scores.rewards:
         metrics["objective/scores"] = float(np.mean(scores.rewards))
-        metrics |= {f"rewards/{name}/mean": float(np.mean(part)) for name, part in scores.parts.items()}
+        metrics |= {part_metric(name): float(np.mean(part)) for name, part in scores.parts.items()}
     elif scores.win_rates and scores.abroad:
         metrics["objective/scores"] = float(np.mean(scores.win_rates))
     if scores.rewards or scores.win_rates:

@@ -23,6 +23,7 @@ from torch import nn
 
 from ...contract.cache import cache_folder
 from ...contract.job import Job
+from ...contract.sizes import CHUNK_TOKENS
 from ..base import fsops
 from ..base.progress import Progress
 from ..data.example import Example
@@ -34,10 +35,8 @@ from .scorer import Scorer
 
 __all__ = ["chunks", "model_key", "read_rows", "reference_log_probs"]
 
-TOKENS = 16_384
 
-
-def chunks(examples: Sequence[Example], tokens: int = TOKENS) -> list[list[Example]]:
+def chunks(examples: Sequence[Example], tokens: int = CHUNK_TOKENS) -> list[list[Example]]:
     """Cut rows into runs of about ``tokens`` tokens: a function of their lengths alone."""
     cut: list[list[Example]] = []
     held = tokens

@@ -14,11 +14,12 @@ from torch import Tensor, nn
 
 from ...contract.failure import Failure
 from ...contract.outputs import Quantity
+from ...contract.sizes import KEEP_BYTES
 from ..kernels.attention import causal_lm
 from ..kernels.collision import log_sum_squares
 from ..kernels.divergence import ReferenceHead, token_divergence
 from ..kernels.entropy import token_entropy
-from ..kernels.logprobs import KEEP_BYTES, LogitRule, token_log_probs
+from ..kernels.logprobs import LogitRule, token_log_probs
 from ..models.critic import critic_of, has_critic
 from .layout import Batch
 

@@ -17,6 +17,7 @@ from typing import Any
 
 from transformers.utils import logging as transformers_logging
 
+from ...contract.environment import LAUNCHED
 from ...contract.failure import Failure
 from ...contract.files import CHECKPOINTS, CRASH_LOG, JOB
 from ...contract.job import read_job
@@ -112,7 +113,7 @@ def crashed(run: Run) -> tuple[int, list[dict[str, Any]]]:
 
 def reported(failure: Failure) -> list[dict[str, Any]]:
     """Give a failure's diagnostics; without a launcher that renders them, say them too."""
-    if "ALIGNC_LAUNCHED" not in os.environ and os.environ.get("RANK", "0") == "0":
+    if LAUNCHED not in os.environ and os.environ.get("RANK", "0") == "0":
         for cause in (*failure.causes, failure):
             say(format_failure(cause))
     return failure.diagnostics()

@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 
+from alignc.contract.environment import FOLDERS
 from alignc.contract.failure import Failure
 from alignc.emit.folder import JobFolder, runtime_files, write
 from alignc.runtime.reward import Sample, build_reward
-from alignc.runtime.reward.allowed import FOLDERS
 from alignc.runtime.reward.combine import Reward
 from alignc.runtime.reward.function import Expression
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
+from alignc.contract.environment import FOLDERS
 from alignc.contract.failure import Failure
 from alignc.runtime.reward import Oracle, Sample, build_oracle, win_rates
-from alignc.runtime.reward.allowed import FOLDERS
 
 
 @pytest.fixture(autouse=True)
