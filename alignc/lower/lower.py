@@ -54,11 +54,11 @@ def lower(lookup: Lookup, names: Names | None = None) -> Loss:
 
 
 def _misfit(term: object, responses: tuple[str, ...], lookup: Lookup, path: NodePath) -> Diagnostic | None:
-    """E101, E102, E106: the rows do not have the responses that a term is about."""
+    """E101, E102, E106: the rows do not have the responses that a term needs."""
     kind, at = lookup.job.data.kind, lookup.span(("data", "kind"))
     if isinstance(term, Preference):
         if term.score.of == SCALAR_HEAD and kind in ONLINE:
-            message = f"`{term.name}` trains a reward model, which makes no responses of its own"
+            message = f"`{term.name}` trains a reward model, which samples no responses"
             return Diagnostic("E101", message, at)
         if responses in (PAIR, GROUP):
             return None
@@ -67,12 +67,12 @@ def _misfit(term: object, responses: tuple[str, ...], lookup: Lookup, path: Node
     if isinstance(term, KLTerm):
         return None
     if isinstance(term, PolicyGradient | Value | Entropy):
-        message = f"`{term.name}` takes the rewards of several responses, and rows of kind `{kind}` have none"
+        message = f"`{term.name}` needs the rewards of several responses, but rows of kind `{kind}` have none"
         return None if responses == GROUP else Diagnostic("E103", message, at)
     if isinstance(term, Pointwise):
         told = term.direction != "label" or not isinstance(term.target, NoTarget)
         labelled = kind in ("pointwise", "pairwise") or told
-        message = f"`{term.name}` takes a label, but rows of kind `{kind}` have none"
+        message = f"`{term.name}` needs a label, but rows of kind `{kind}` have no label"
         return None if labelled else Diagnostic("E102", message, at)
     on = getattr(term, "on", COMPLETION)
     if on in responses:

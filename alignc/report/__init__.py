@@ -1,4 +1,4 @@
-"""What runs have left, as a page and in a few words."""
+"""Reports about runs: a page and a short text."""
 
 from alignc.report.page import page
 from alignc.report.read import Run, read_run

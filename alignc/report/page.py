@@ -1,4 +1,4 @@
-"""The report as one page: inline SVG, no scripts, nothing fetched, every text escaped."""
+"""The report as one page: inline SVG, no scripts, no loaded resources, and each text escaped."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 
 
 def page(runs: Sequence[Run]) -> str:
-    """Write the page of one run, or of several over one another."""
+    """Write the page of one run, or of several runs in the same charts."""
     title = escape(", ".join(run.name for run in runs))
     body = "\n".join(part for part in _body(runs))
     return (
@@ -57,7 +57,7 @@ def _overview(runs: Sequence[Run]) -> Iterator[str]:
 
 
 def _telling(runs: Sequence[Run]) -> list[str]:
-    """Name what a method is judged by."""
+    """List the metrics that judge a method."""
     known = (
         "objective/scores",
         "objective/kl",
@@ -99,11 +99,12 @@ def _findings(runs: Sequence[Run]) -> Iterator[str]:
 def _curves(runs: Sequence[Run]) -> Iterator[str]:
     names = metrics_of(runs)
     if not names:
-        yield '<p class="quiet">No step is on record yet.</p>'
+        yield '<p class="quiet">No step is recorded yet.</p>'
         return
     yield "<h2>Curves</h2>"
-    yield '<p class="quiet">Solid: training rows, before each step’s update. Dots and dashes: held-out rows. '
-    yield "A ring: where the curve must start. The number is the last value.</p>"
+    yield '<p class="quiet">Solid lines show training rows before the update of each step. '
+    yield "Dots and dashed lines show held-out rows. A ring marks the required start value. "
+    yield "The number is the last value.</p>"
     yield '<div class="charts">'
     for metric in names:
         yield _figure(
@@ -115,7 +116,7 @@ def _curves(runs: Sequence[Run]) -> Iterator[str]:
 
 
 def _frontier_figure(runs: Sequence[Run]) -> Iterator[str]:
-    """Draw what reward each run has at what distance from the reference."""
+    """Draw the reward of each run against its KL to the reference."""
     lines = [line for line in _frontier(runs) if line.points]
     if lines:
         drawn = chart("reward against KL", lines, across="objective/kl")
@@ -132,7 +133,7 @@ def _figure(title: str, drawn: str, runs: Sequence[Run], metric: str) -> str:
 
 
 def _start(runs: Sequence[Run], metric: str) -> float | None:
-    """Give the value that the first step must have, where all runs agree on it."""
+    """Return the required value of the first step, if all runs agree on it."""
     known = {(run.job.get("plan") or {}).get("step0", {}).get(metric) for run in runs}
     only = known.pop() if len(known) == 1 else None
     return float(only) if only is not None else None
@@ -190,7 +191,7 @@ def _response(row: Mapping[str, Any], worth: Sequence[str]) -> str:
 
 
 def visible(text: str) -> str:
-    """Write what cannot be printed as its escape; line breaks stay."""
+    """Replace characters that cannot be printed by escapes; line breaks stay."""
     return "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in text)
 
 
@@ -212,7 +213,7 @@ def _settings(runs: Sequence[Run]) -> Iterator[str]:
     written = [name for name in names if not origins.get(name, "default").startswith(("default", "preset:"))]
     yield _table(written, listed[0], origins)
     rest = [name for name in names if name not in written]
-    yield f"<details><summary>{len(rest)} more, from the preset and by default</summary>"
+    yield f"<details><summary>{len(rest)} more settings from the preset or by default</summary>"
     yield f"{_table(rest, listed[0], origins)}</details>"
 
 
@@ -245,7 +246,7 @@ def _across(runs: Sequence[Run], listed: Sequence[Mapping[str, Any]], names: Seq
         + "</tr>"
         for name in names
     )
-    note = '<p class="quiet">Where the runs differ.</p>'
+    note = '<p class="quiet">These settings differ between the runs.</p>'
     return f'{note}<div class="scroll"><table class="settings"><tr><th>setting</th>{head}</tr>{rows}</table></div>'
 
 

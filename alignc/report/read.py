@@ -1,4 +1,4 @@
-"""Read what a run left in its output folder. A torn last line of a run that is still going is left out."""
+"""Read the files in the output folder of a run; an incomplete last line of a running job is skipped."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from alignc.diagnostics import Diagnostic, DiagnosticError, Span
 __all__ = ["Run", "read_run"]
 
 SHOWN = 24
-"""Responses that are shown, the last ones."""
+"""The number of last responses on the page."""
 LARGEST = 1e300
 TAIL = 1 << 22
-"""Bytes of `rollouts.jsonl` that are looked at, from its end."""
+"""The number of bytes that are read from the end of `rollouts.jsonl`."""
 
 
 @dataclass(frozen=True)
 class Run:
-    """A run: its job, the lines of `metrics.jsonl`, how it ended, its last responses, its seconds in steps."""
+    """A run: its job, the lines of `metrics.jsonl`, its status, its last responses, and its seconds in steps."""
 
     folder: Path
     name: str
@@ -35,7 +35,7 @@ class Run:
 
     @property
     def state(self) -> str:
-        """How far it came: finished, failed, interrupted, or not ended."""
+        """The state of the run: finished, failed, interrupted, or not ended."""
         if self.status.get("finished") is True:
             return "finished"
         code = self.status.get("exit")
@@ -45,16 +45,16 @@ class Run:
 
     @property
     def step(self) -> int:
-        """The last step that is on record."""
+        """The last recorded step."""
         return int(self.metrics[-1].get("step", 0)) if self.metrics else int(self.status.get("step") or 0)
 
     def series(self, metric: str) -> list[tuple[float, float]]:
-        """Give a metric's values by step; what is no number is left out."""
+        """Return the values of a metric by step, without values that are not numbers."""
         found = ((_number(row.get("step")), _number(row.get(metric))) for row in self.metrics)
         return [(step, value) for step, value in found if step is not None and value is not None]
 
     def last(self, metric: str) -> float | None:
-        """Give a metric's last value."""
+        """Return the last value of a metric."""
         found = self.series(metric)
         return found[-1][1] if found else None
 
@@ -65,12 +65,14 @@ def _number(value: Any) -> float | None:
 
 
 def read_run(folder: Path) -> Run:
-    """Read a run. Raises DiagnosticError (E008) where there is none."""
+    """Read a run. Raises DiagnosticError (E008) if there is no run."""
     job, metrics = _object(job_file(folder)), list(_lines(folder / METRICS))
     status = _object(folder / STATUS)
     if not job and not metrics and not status:
-        why = "a run's folder holds `job/job.json` and `metrics.jsonl`; it is the spec's `output_dir`"
-        raise DiagnosticError(Diagnostic("E008", f"no run in `{folder}`", Span.at(str(folder)), why))
+        why = (
+            "the folder of a run holds `job/job.json` and `metrics.jsonl`; it is the `output_dir` of the spec"
+        )
+        raise DiagnosticError(Diagnostic("E008", f"there is no run in `{folder}`", Span.at(str(folder)), why))
     timing = _lines(folder / TIMING)
     return Run(
         folder=folder,
@@ -110,7 +112,7 @@ def _parsed(lines: Sequence[str]) -> Iterator[dict[str, Any]]:
 
 
 def _last_responses(path: Path) -> list[dict[str, Any]]:
-    """Read the last responses, from the end of what may be a long file."""
+    """Read the last responses from the end of a file that may be long."""
     try:
         with path.open("rb") as stream:
             size = stream.seek(0, 2)

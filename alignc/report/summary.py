@@ -1,4 +1,4 @@
-"""A report in a few words."""
+"""A report as a short text."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ SHOWN = 6
 
 
 def summary(runs: Sequence[Run]) -> str:
-    """Say of each run how it ended, and its first and last values of what matters most."""
+    """Describe each run: its state, and the first and last values of its main metrics."""
     return "\n".join(line for run in runs for line in _lines(run)) + "\n"
 
 

@@ -302,11 +302,11 @@ def _constant(step: Step, game: Game) -> Iterator[Claim]:
     share = float((u[best] - u[worst]) / (step.eta * (ahead[best] - ahead[worst])))
     shown = f"π(best) = {after[best]:.4f}, with log Z {exact[best]:.4f}; best to worst {share:.3f} of the step in nat"
     about = f"{step.half}, {game.name}"
-    yield Claim(about, f"stands in for log Z/η and tilts the step by κ = {np.exp(log_kappa):.3g}", shown,
+    yield Claim(about, f"replaces log Z/η and tilts the step by κ = {np.exp(log_kappa):.3g}", shown,
                 float(np.abs(after - exact).max()), None)  # fmt: skip
     limit = saturated(game.start, ahead + 0.5 - step.constant)
     gaps = [float(np.abs(_tilted_once(step, game, eta) - limit).max()) for eta in (step.eta, 100 * step.eta)]
-    says = "as η grows it tends to π_t·max(0, P − ½)/Z, whatever η is; multiplicative weights to the best response"
+    says = "as η grows it tends to π_t·max(0, P − ½)/Z, for any η; multiplicative weights tend to the best response"
     yield Claim(
         about, says, f"{gaps[0]:.2g} from it at η = {step.eta:g}", gaps[0], gaps[1] < max(gaps[0], 1e-3)
     )

@@ -110,7 +110,7 @@ def test_runs_are_drawn_over_one_another(tmp_path: Path):
     assert text.count("<svg") == 4
     assert 'class="c0"' in text
     assert 'class="c1"' in text
-    table = text[text.index("Where the runs differ") :]
+    table = text[text.index("These settings differ between the runs") :]
     assert "objective.beta" in table
     assert "train.seed" not in table
 

@@ -172,5 +172,5 @@ def read_optimizer(folder: Path) -> dict[str, torch.Tensor]:
 
 def unreadable(path: Path, problem: Exception) -> Failure:
     """Say that a checkpoint cannot be read."""
-    way_out = "remove that checkpoint's folder to go on from the one before it"
+    way_out = "remove the folder of this checkpoint to continue from the previous checkpoint"
     return Failure("E805", f"cannot read the checkpoint: {problem}", file=str(path), help=way_out)
