@@ -59,7 +59,7 @@ ENVIRONMENT = (
     Code(
         "E608",
         "a file or folder can't be read or written",
-        "the file system refused the access: a permission is missing, the disk is full, or a file stands in "
+        "the file system refused the access: a permission is missing, the disk is full, or a file has the "
         "place of a folder",
         "correct the path or its permissions, or free disk space",
         "output_dir: /proc/run",
@@ -143,7 +143,7 @@ ROWS = (
     Code(
         "E708",
         "the mask of trained tokens is wrong",
-        "the beginning-of-text token stands twice, or the end-of-text token is not trained and generation "
+        "the beginning-of-text token occurs twice, or the end-of-text token is not trained and generation "
         "would not stop",
         "check the chat template: it must not add tokens that the tokenizer also adds",
         "data: {kind: pairwise, source: rows.jsonl, chat_template: two-beginnings.jinja}",
@@ -172,8 +172,8 @@ RUNS = (
         "a value at step 0 differs from the value of the formula",
         "before the first update, policy and reference are the same, so the formula gives the loss; another "
         "value means that log-probabilities, masks or the reference are wrong",
-        "check that policy and reference have the same weights, that dropout is off, and that the tokenizer "
-        "belongs to the model",
+        "check that policy and reference have the same weights, and that dropout is off; check that the "
+        "tokenizer belongs to the model",
         "objective: {preset: dpo}  # step 0 must show log 2",
     ),
     Code(

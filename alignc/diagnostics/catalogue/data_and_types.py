@@ -101,10 +101,10 @@ DATA_AND_TYPES = (
     Code(
         "E115",
         "the policy samples the responses of two sources",
-        "rollouts count the steps of a job, and a step takes the rows of one rollout; two sources would have two "
-        "rollouts of their own lengths",
-        "put all prompts into one file and sample them as one source, or train two jobs, the second from the model of "
-        "the first",
+        "rollouts count the steps of a job, and each step takes the rows of one rollout; two sources would "
+        "have two rollouts with different lengths",
+        "put all prompts into one file and sample them as one source, or train two jobs; the second job "
+        "starts from the model of the first",
         "data: {sources: {sums: {kind: prompts, source: a.jsonl}, games: {kind: self_play, source: b.jsonl}}}",
     ),
 )

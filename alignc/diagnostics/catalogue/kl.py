@@ -69,8 +69,8 @@ KL = (
     Code(
         "W209",
         "a token-level KL in the loss gives the stepwise gradient",
-        "each token is pulled to the reference given its prefix, but no token is charged for the prefixes "
-        "that it leads to; the result is not ∇KL of whole responses",
+        "each token is pulled to the reference given its prefix, but is not charged for later prefixes; the "
+        "result is not ∇KL of whole responses",
         "for the exact gradient, use `granularity: sequence`, or k1 in the reward",
         "objective: {preset: grpo, kl: {estimator: k2, placement: loss, granularity: token, beta: 0.04}}",
     ),

@@ -67,8 +67,8 @@ READING = (
     Code(
         "W009",
         "a waiver that has no effect",
-        "the comment names an unknown code or a code that cannot be waived, or a waiver has no effect at "
-        "this place",
+        "the comment names an unknown code, names a code that cannot be waived, or has no effect at this "
+        "place",
         "correct the code, or delete the comment",
         "objective: {preset: dpo}  # alignc: ignore[E004] the range is too narrow",
     ),

@@ -91,8 +91,8 @@ UNITS_AND_SIGNS = (
     Code(
         "E501",
         "the loss pushes preferences in the wrong direction",
-        "at π = ref, a step lowers the likelihood of the preferred response, raises that of the other "
-        "response, or moves neither",
+        "at π = ref, a step lowers the preferred response, raises the other response, or changes neither "
+        "likelihood",
         "check the signs of weights, margins and formulas: one sign is wrong",
         "objective: {terms: [{name: pref, kind: preference, weight: -1, score: {of: log_ratio}, "
         "link: {kind: logistic}}]}",
