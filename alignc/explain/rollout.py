@@ -80,22 +80,22 @@ def _advantage(loss: Loss) -> Iterator[str]:
     if found is None:
         return
     earned = "P" if found.reward == "win_rate" else "R"
-    if found.penalty is None:
+    if loss.penalty is None:
         yield f"R_t = 1[t = T]·{earned}"
     elif found.granularity == "sequence":
-        yield f"R_t = 1[t = T]·({text(b.subtract(Column(earned, None, found.penalty.type.unit), found.penalty))})"
+        yield f"R_t = 1[t = T]·({text(b.subtract(Column(earned, None, loss.penalty.type.unit), loss.penalty))})"
     else:
-        yield f"R_t = {text(b.negate(found.penalty))} + 1[t = T]·{earned}"
+        yield f"R_t = {text(b.negate(loss.penalty))} + 1[t = T]·{earned}"
     for ratio in (n for n in walk(*loss.penalties) if isinstance(n, Named)):
         yield f"{ratio.symbol} = {text(ratio.argument)}: under the rollout policy, fixed until the next rollout"
     if found.adaptive is not None:
-        target, horizon = (found.adaptive[key] for key in ("target", "horizon"))
+        target, horizon = found.adaptive.target, found.adaptive.horizon
         yield (
             f"after a rollout of n responses: β ← β·(1 + clip(KL/{target:g} − 1, −0.2, 0.2)·n/{horizon:g}),"
             " where KL is objective/kl"
         )
     gamma = f"{found.discount:g}·" if found.discount != 1 else ""
-    baseline = BASELINES[found.baseline["kind"]]
+    baseline = BASELINES[found.baseline.kind]
     if baseline.reads is Reads.CRITIC:
         decay = found.discount * found.gae_lambda
         yield f"δ_t = R_t + {gamma}V_(t+1) − V_t;  A_t = δ_t + {decay:g}·A_(t+1);  G_t = A_t + V_t"

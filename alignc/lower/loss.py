@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from alignc.contract.models import INITIAL, POLICY, is_other
+from alignc.contract.needs import Advantage
 from alignc.graph.build import add, multiply
 from alignc.graph.nodes import (
     Add,
@@ -36,23 +36,11 @@ class Metric:
 
 
 @dataclass(frozen=True)
-class Advantage:
-    """How a rollout computes an advantage that is no node: `penalty` is what each reward loses, as a graph."""
-
-    reward: str
-    penalty: Node | None
-    granularity: str
-    baseline: dict[str, Any]
-    discount: float
-    gae_lambda: float
-    whiten: bool
-    adaptive: dict[str, Any] | None = None
-    """Target and horizon of a strength that follows the KL from rollout to rollout."""
-
-
-@dataclass(frozen=True)
 class TermLoss:
-    """One term: its value over the batch, its loss by row, and the values a reader meets by name."""
+    """One term: its value over the batch, its loss by row, and the values a reader meets by name.
+
+    `advantage` says how a rollout computes an advantage that is no node, and `penalty` is what each reward loses then.
+    """
 
     name: str
     kind: str
@@ -62,6 +50,7 @@ class TermLoss:
     named: tuple[Node, ...]
     responses: tuple[str, ...]
     advantage: Advantage | None = None
+    penalty: Node | None = None
 
 
 @dataclass(frozen=True)
@@ -101,9 +90,13 @@ class Loss:
 
     @property
     def penalties(self) -> tuple[Node, ...]:
-        """What the rewards lose, where the rollout takes it off."""
-        found = self.advantage
-        return () if found is None or found.penalty is None else (found.penalty,)
+        """The penalty, where there is one."""
+        return () if self.penalty is None else (self.penalty,)
+
+    @property
+    def penalty(self) -> Node | None:
+        """What each reward loses, where the rollout takes it off."""
+        return next((t.penalty for t in self.terms if t.advantage is not None), None)
 
     @property
     def written_out(self) -> frozenset[str]:

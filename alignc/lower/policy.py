@@ -6,9 +6,11 @@ provides; every other advantage is made here, of nodes.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import assert_never
 
 from alignc.contract.models import INITIAL, POLICY, ROLLOUT
+from alignc.contract.needs import AdaptiveKL, Advantage, baseline_from
 from alignc.contract.outputs import OUTPUTS, Quantity
 from alignc.contract.responses import COMPLETIONS
 from alignc.graph import build as b
@@ -28,7 +30,7 @@ from alignc.graph.nodes import (
 from alignc.graph.rewrite import token_count
 from alignc.graph.types import GraphTypeError, Unit
 from alignc.lower.estimators import divergence, kappa
-from alignc.lower.loss import Advantage, Metric, TermLoss
+from alignc.lower.loss import Metric, TermLoss
 from alignc.lower.policy_metrics import policy_metrics, value_metrics
 from alignc.lower.scope import Scope
 from alignc.lower.surrogates import SURROGATES, clipped_ratio, surrogate_of
@@ -80,8 +82,9 @@ def policy_gradient(term: PolicyGradient, scope: Scope, seen: View) -> Lowered:
     value = value if value is not None else b.mean_over("batch", rows)
     weight = scope.weight(term.weight, value.type.unit)
     named = tuple(n for n in (advantage, ratio) if isinstance(n, Named))
-    descriptor = _descriptor(term, penalty) if sequential(term) else None
-    lowered = TermLoss(term.name, term.kind, weight, value, rows, named, (Y,), descriptor)
+    lowered = TermLoss(term.name, term.kind, weight, value, rows, named, (Y,))
+    if sequential(term):
+        lowered = replace(lowered, advantage=_descriptor(term, penalty), penalty=penalty)
     clipped = clipped_ratio(term.surrogate, ratio, scope.inside("surrogate"))
     return lowered, policy_metrics(
         advantage, ratio, clipped, _kl_value(term, scope), value if scope.many else None
@@ -186,16 +189,17 @@ def _spread(baseline: axes.GroupMean, reward: Node, scope: Scope) -> Node:
 
 
 def _descriptor(term: PolicyGradient, penalty: Node | None) -> Advantage:
+    """Describe the advantage that a rollout computes, as `job.json` has it."""
     kl = held(term, "reward")
     return Advantage(
         reward=term.reward,
-        penalty=penalty,
+        penalty=penalty is not None,
         granularity=kl.granularity if kl else "token",
-        baseline=term.baseline.model_dump(),
+        baseline=baseline_from(term.baseline.model_dump()),
         discount=term.discount,
         gae_lambda=term.gae_lambda,
         whiten=term.whiten,
-        adaptive={**kl.adaptive.model_dump(), "beta": kl.beta} if kl and kl.adaptive else None,
+        adaptive=AdaptiveKL(**kl.adaptive.model_dump(), beta=kl.beta) if kl and kl.adaptive else None,
     )
 
 

@@ -61,7 +61,7 @@ def _parts(data: Sampled) -> list[tuple[str, float]]:
 
 def _penalty(loss: Loss) -> Iterator[Logged]:
     found = loss.advantage
-    if found is None or found.penalty is None:
+    if found is None or not found.penalty:
         return
     worth = "win rate" if found.reward == "win_rate" else "reward"
     small = f"small compared with the differences of the {worth}s"
@@ -80,9 +80,7 @@ def _distance(data: Sampled, loss: Loss) -> Iterator[Logged]:
         return
     adaptive = None if loss.advantage is None else loss.advantage.adaptive
     healthy = (
-        "rises slowly and then stays level"
-        if adaptive is None
-        else f"near its target, {adaptive['target']:g}"
+        "rises slowly and then stays level" if adaptive is None else f"near its target, {adaptive.target:g}"
     )
     meaning = "log π − log π_ref of the rollout policy, summed over the tokens of a response, in nat"
     yield Logged("objective/kl", meaning, healthy)

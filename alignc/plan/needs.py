@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from alignc.contract.kinds import ONLINE
 from alignc.contract.models import EMA, INITIAL, MODELS, POLICY, ROLLOUT, SAMPLED
-from alignc.contract.needs import AdaptiveKL, Advantage, LossNeeds, WinRateBaseline, baseline_from
+from alignc.contract.needs import LossNeeds, WinRateBaseline
 from alignc.contract.outputs import Quantity
 from alignc.contract.responses import MISMATCHED
 from alignc.graph.build import split_number
@@ -62,28 +62,11 @@ def needs(loss: Loss, job: Job, whole: Job | None = None) -> LossNeeds:
         loss_responses=list(loss_responses(loss)),
         convert=seen.convert,
         step0=step_zero(loss) if reference in known_start(job) else {},
-        advantage=_advantage(loss),
+        advantage=loss.advantage,
         token_columns=sorted({_column(n) for n in read if isinstance(n, Column) and n.token}),
         ratios=[m.name for m in loss.metrics if m.name in RATIOS],
         baseline=_win_rate_baseline(job),
         others=others,
-    )
-
-
-def _advantage(loss: Loss) -> Advantage | None:
-    """Describe the advantage that a rollout computes, as `job.json` has it."""
-    found = loss.advantage
-    if found is None:
-        return None
-    return Advantage(
-        reward=found.reward,
-        penalty=found.penalty is not None,
-        granularity=found.granularity,
-        baseline=baseline_from(found.baseline),
-        discount=found.discount,
-        gae_lambda=found.gae_lambda,
-        whiten=found.whiten,
-        adaptive=None if found.adaptive is None else AdaptiveKL(**found.adaptive),
     )
 
 
@@ -174,8 +157,7 @@ SOURCES: Mapping[str, str] = {
 def _online_roles(anchors: list[str], loss: Loss, job: Job) -> list[Role]:
     """List what a rollout runs beside the policy's training: sampling, the critic, what judges."""
     found = []
-    advantage = loss.advantage
-    stored = set(anchors) & SAMPLED or (advantage is not None and advantage.penalty is not None)
+    stored = set(anchors) & SAMPLED or loss.penalty is not None
     if stored:
         found.append(
             Role(

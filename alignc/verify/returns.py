@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 from alignc.contract.baselines import BASELINES
-from alignc.lower.loss import Advantage
+from alignc.contract.needs import Advantage, Baseline
 
 __all__ = ["group_advantages", "paid"]
 
@@ -40,7 +40,7 @@ def gae(amounts: Sequence[float], values: Sequence[float], discount: float, weig
 
 def group_advantages(how: Advantage, amounts: Tokens, values: Tokens | None) -> Tokens:
     """Compute the advantage of every word of a rollout of one group."""
-    if BASELINES[str(how.baseline["kind"])].levels is None:
+    if BASELINES[how.baseline.kind].levels is None:
         assert values is not None
         found = [gae(a, v, how.discount, how.gae_lambda) for a, v in zip(amounts, values, strict=True)]
     else:
@@ -50,15 +50,15 @@ def group_advantages(how: Advantage, amounts: Tokens, values: Tokens | None) -> 
     return _whitened(found) if how.whiten else found
 
 
-def _levels(baseline: dict[str, object], totals: list[float]) -> tuple[list[float], float]:
-    levels, k = BASELINES[str(baseline["kind"])].levels, len(totals)
+def _levels(baseline: Baseline, totals: list[float]) -> tuple[list[float], float]:
+    levels, settings, k = BASELINES[baseline.kind].levels, baseline.settings, len(totals)
     assert levels is not None
-    if not baseline.get("std"):
-        return levels(totals, baseline), 1.0
-    mean, free = math.fsum(totals) / k, k - int(str(baseline.get("ddof", 1)))
+    if not settings.get("std"):
+        return levels(totals, settings), 1.0
+    mean, free = math.fsum(totals) / k, k - settings.get("ddof", 1)
     spread = math.sqrt(math.fsum((x - mean) ** 2 for x in totals) / free)
-    scale = spread + float(str(baseline["epsilon"])) if spread > 0 else math.inf
-    return levels(totals, baseline), scale
+    scale = spread + settings["epsilon"] if spread > 0 else math.inf
+    return levels(totals, settings), scale
 
 
 def _whitened(found: Tokens) -> Tokens:

@@ -166,12 +166,13 @@ class Surrogate:
         assert how is not None
         worth = list(self.rewards) if how.reward == "reward" else win_rates_of(old, self.rewards)
         penalty: list[Any] = [None] * len(sentences)
-        if how.penalty is not None:
+        charge = self.term.penalty
+        if charge is not None:
             logs: dict[str, Tokens] = {ROLLOUT: old.tokens}
-            given: dict[Node, Any] = {n: [logs.get(n.model, self.space.reference.tokens)] for n in inputs(how.penalty)
+            given: dict[Node, Any] = {n: [logs.get(n.model, self.space.reference.tokens)] for n in inputs(charge)
                      if isinstance(n, Logp)}  # fmt: skip
-            given |= {n: [old.apart(self.space.reference)] for n in inputs(how.penalty) if is_divergence(n)}
-            penalty = _spread(_spread(evaluate(how.penalty, given), 1)[0], len(sentences))
+            given |= {n: [old.apart(self.space.reference)] for n in inputs(charge) if is_divergence(n)}
+            penalty = _spread(_spread(evaluate(charge, given), 1)[0], len(sentences))
         return [paid(w, len(s), p) for w, s, p in zip(worth, sentences, penalty, strict=True)]
 
 

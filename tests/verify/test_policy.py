@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from alignc.contract import needs
-from alignc.lower.loss import Advantage
+from alignc.contract.needs import Advantage, baseline_from
 from alignc.runtime.rollout.advantage import advantages
 from alignc.verify import policy as module
 from alignc.verify import verify
@@ -59,14 +58,13 @@ def test_the_runtime_computes_the_same(baseline: dict[str, Any], whiten: bool) -
     rng, lengths = random.Random(str(baseline)), (3, 1) if baseline["kind"] == "other" else (3, 1, 2)
     rewards = [rng.gauss(0, 1) for _ in lengths]
     penalties, values = ([[rng.gauss(0, 1) for _ in range(n)] for n in lengths] for _ in range(2))
-    how = Advantage("reward", None, "token", baseline, 0.9, 0.8, whiten)
+    how = Advantage("reward", True, "token", baseline_from(baseline), 0.9, 0.8, whiten)
     amounts = [paid(r, n, p) for r, n, p in zip(rewards, lengths, penalties, strict=True)]
     plain = group_advantages(how, amounts, values)
     padded = [torch.tensor([[[*row, *[0.0] * (3 - len(row))] for row in x]], dtype=torch.float64)
               for x in (penalties, values, [[1.0] * n for n in lengths])]  # fmt: skip
-    plan = needs.Advantage("reward", True, "token", needs.baseline_from(baseline), 0.9, 0.8, whiten)
     reward = torch.tensor([rewards], dtype=torch.float64)
-    found = advantages(plan, reward=reward, penalty=padded[0], value=padded[1], mask=padded[2].bool())[
+    found = advantages(how, reward=reward, penalty=padded[0], value=padded[1], mask=padded[2].bool())[
         "advantage"
     ]
     for row, length, wanted in zip(found[0].tolist(), lengths, plain, strict=True):
