@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from alignc.contract.exits import ENDED_WELL, FAILED, INTERRUPTED, RESUMABLE
+from alignc.contract.failure import Failure
 from alignc.contract.files import RUN_LOG
 from alignc.launch.ranks import Rank
 
@@ -24,8 +25,7 @@ class Outcome:
 
 def diagnostic(code: str, message: str, *, why: str | None = None, help: str | None = None) -> dict[str, Any]:  # noqa: A002
     """Build a diagnostic without a span in a file of the user."""
-    place = dict.fromkeys(("file", "line", "column", "end_line", "end_column"))
-    return {"code": code, "severity": "error", "message": message, "why": why, "help": help, **place}
+    return Failure(code, message, why=why, help=help).as_dict()
 
 
 def verdict(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import dataclasses
 import json
 import logging
 import os
@@ -21,6 +20,7 @@ from ...contract.environment import LAUNCHED
 from ...contract.failure import Failure
 from ...contract.files import CHECKPOINTS, CRASH_LOG, JOB
 from ...contract.job import read_job
+from ...contract.plain import to_plain
 from ...contract.support import require_supported
 from ..base.console import say
 from ..base.signals import Interrupted, die_with_parent
@@ -69,7 +69,7 @@ def ending(run: Run, main: Callable[[Run], None]) -> tuple[int, list[dict[str, A
     try:
         keep_earlier(run)
         for part in run.job.parts or (run.job,):
-            require_supported(dataclasses.asdict(part.spec))
+            require_supported(to_plain(part.spec))
         deterministic()
         with run.resources:
             main(run)
