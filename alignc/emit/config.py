@@ -1,4 +1,4 @@
-"""The launcher's and DeepSpeed's configuration, each number written once from the spec."""
+"""The configuration of the launcher and of DeepSpeed; each number comes from the spec."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["accelerate_yaml", "deepspeed_json", "launch_values", "precision"]
 
 
 def precision(job: Job) -> str:
-    """Choose mixed precision: what `launch` says, else what `train.bf16` says; `no` leaves it to the hardware."""
+    """Choose mixed precision from `launch`, else from `train.bf16`; `no` leaves the choice to the hardware."""
     if job.launch.mixed_precision is not None:
         return job.launch.mixed_precision
     return "bf16" if job.train.bf16 else "no"
@@ -34,7 +34,7 @@ def launch_values(job: Job) -> dict[str, Any]:
 
 
 def accelerate_yaml(job: Job) -> str:
-    """Write accelerate's configuration in full, so that no ambient default gets in."""
+    """Write the complete configuration of accelerate, so that no user default has an effect."""
     launch = job.launch
     many = launch.num_processes > 1
     lines = {

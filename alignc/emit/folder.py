@@ -1,4 +1,4 @@
-"""The job folder: a readable loop, the loss, the settings, the launcher's files."""
+"""The job folder: a readable loop, the loss, the settings and the files of the launcher."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from alignc.lower.loss import Loss
 __all__ = ["BUNDLE", "JobFolder", "job_folder", "package_names", "runtime_files", "write"]
 
 BUNDLE = "bundled"
-"""The package of a standalone job folder that holds what the job imports of alignc."""
+"""The package of a standalone job folder with the modules of alignc that the job imports."""
 BUNDLED = ("contract", "runtime")
 EXECUTABLE = {"launch.sh", "slurm.sh"}
 
@@ -36,7 +36,7 @@ class JobFolder:
 
     @property
     def fingerprint(self) -> str:
-        """Hash every file's name and bytes."""
+        """Hash the name and the bytes of each file."""
         digest = hashlib.sha256()
         for name, text in sorted(self.files.items()):
             for part in (name.encode(), text.encode()):
@@ -89,7 +89,7 @@ def runtime_files() -> Iterator[tuple[str, str]]:
 
 
 def write(folder: JobFolder, target: Path) -> None:
-    """Write a job folder; what stood in it before of an older job is removed."""
+    """Write a job folder; files of an older job in it are removed."""
     for old in (BUNDLE, "runtime"):
         shutil.rmtree(target / old, ignore_errors=True)
     for name, text in folder.files.items():

@@ -29,7 +29,7 @@ def job_of(spec: Loaded, loss: Loss, needs: LossNeeds, explained: Explanation) -
 
 
 def spec_of(spec: Loaded, reference: str) -> Spec:
-    """Fill in what the spec left open, and where reference log-probabilities come from."""
+    """Fill in the open settings of a spec, and the source of the reference log-probabilities."""
     return spec_from(_filled(spec, reference))
 
 
@@ -49,7 +49,7 @@ def _filled(spec: Loaded, reference: str) -> dict[str, Any]:
 
 
 def longest(spec: Loaded) -> int:
-    """Find how long a row may be: what the spec says, else the default, or a fresh model's positions if fewer."""
+    """Return the largest length of a row: the spec's, else the default or the positions of a new model if fewer."""
     job = spec.job
     if ("train", "max_length") in spec.document.origins:
         return job.train.max_length
@@ -58,13 +58,13 @@ def longest(spec: Loaded) -> int:
 
 
 def origins(spec: Loaded, data: dict[str, Any]) -> dict[str, str]:
-    """Say of every value where it comes from."""
+    """Map each value to its origin."""
     folder = os.path.dirname(os.path.abspath(spec.file))
     return {".".join(map(str, path)): _origin(spec, path, folder) for path, _ in leaves(data)}
 
 
 def _origin(spec: Loaded, path: NodePath, folder: str) -> str:
-    """Name files as seen from the spec's folder, so that the bytes do not depend on the working directory."""
+    """Name files relative to the folder of the spec, so that the bytes do not depend on the working directory."""
     found = spec.document.origins.get(path)
     if found is None or found.span is None or found.span.file == "--set":
         return spec.origin(path)
@@ -73,7 +73,7 @@ def _origin(spec: Loaded, path: NodePath, folder: str) -> str:
 
 
 def formula_text(explained: Explanation) -> str:
-    """Write the formula with its definitions, one a line."""
+    """Write the formula with its definitions, one per line."""
     where = (f"{w.symbol} = {w.definition}   ({w.note})" for w in explained.where)
     return "\n".join([explained.formula, *explained.losses, *where])
 

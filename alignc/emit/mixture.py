@@ -1,4 +1,4 @@
-"""The job folder of a spec with several sources: a loss a source, and a loop that sums them."""
+"""The job folder of a spec with several sources: one loss per source, and a loop that adds them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ __all__ = ["PartOfJob", "mixed_folder", "mixed_job"]
 
 @dataclass(frozen=True)
 class PartOfJob:
-    """One source's part of a job."""
+    """The part of one source in a job."""
 
     spec: Loaded
     loss: Loss
@@ -98,7 +98,7 @@ def _latex(parts: Mapping[str, PartOfJob]) -> str:
 
 
 def _together(parts: Sequence[LossNeeds]) -> LossNeeds:
-    """Put needs together as far as the model and the log are concerned; rows are each source's own."""
+    """Combine the needs of the sources for the model and the log; each source keeps its own rows."""
     own = [own_metric(i + 1) for i in range(len(parts))]
     return LossNeeds(
         responses=[],
@@ -123,7 +123,7 @@ def _union(lists: Iterable[Sequence[str]]) -> list[str]:
 
 
 def _step0(starts: Sequence[Mapping[str, float]], own: Sequence[str]) -> dict[str, float]:
-    """Collect what is known before the first step; of the loss only where it is known of every source."""
+    """Collect the values that are known before the first step; the loss is known if each source knows its loss."""
     known = {name: value for start in starts for name, value in start.items() if name != "loss"}
     losses = {name: start["loss"] for name, start in zip(own, starts, strict=True) if "loss" in start}
     whole = {"loss": sum(losses.values())} if len(losses) == len(starts) else {}

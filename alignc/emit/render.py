@@ -1,4 +1,4 @@
-"""Fill the templates: they only print; every decision was made before."""
+"""Fill the templates, which only print; all decisions are made before."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["rendered", "templates_folder"]
 
 
 def templates_folder() -> Path:
-    """Find the templates: inside the package where it was installed from a wheel, else beside it."""
+    """Find the templates: inside a package that was installed from a wheel, else beside the package."""
     inside = Path(__file__).parents[1] / "_templates"
     return inside if inside.is_dir() else Path(__file__).parents[2] / "templates"
 

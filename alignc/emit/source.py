@@ -1,4 +1,4 @@
-"""The emitted source: `loss.py` from the graph. No text of a spec gets in: only the compiler's names and numbers."""
+"""The emitted source: `loss.py` from the graph. It contains names of the compiler and numbers, no text of a spec."""
 
 from __future__ import annotations
 

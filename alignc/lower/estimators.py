@@ -22,12 +22,12 @@ from alignc.spec.scores import LOG_RATIO
 __all__ = ["KAPPA", "Estimate", "divergence", "estimate", "kappa", "weighted"]
 
 KAPPA: Mapping[str, str] = {row.name: row.kappa for row in ESTIMATORS.values() if row.kappa is not None}
-"""κ(u) of the estimators that have a name and a formula."""
+"""κ(u) of the named estimators with a formula."""
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """An estimator's part of the loss, its own value without weights, and the names in it."""
+    """The loss of an estimator, its value without weights, and its named values."""
 
     loss: Node
     value: Node
@@ -47,7 +47,7 @@ def kappa(estimator: str, u: Node) -> Node:
 
 
 def divergence(model: str, response: str, granularity: str, anchor: str, scope: Scope) -> Node:
-    """Take the divergence of what comes next at each token, or their sum over a response: `full`, in nat.
+    """Lower `full`: the divergence of the next token at each token, or its sum over a response, in nat.
 
     That of the `rollout` is a column, which stands still while the policy learns from it.
 
@@ -71,7 +71,7 @@ def divergence(model: str, response: str, granularity: str, anchor: str, scope: 
 
 
 def weighted(value: Node, rho: Node | None, correction: str) -> Node:
-    """Weigh an estimate by the importance ratio: with its gradient (`ratio`), or without (`importance`)."""
+    """Weight an estimate by the importance ratio, with its gradient (`ratio`) or without (`importance`)."""
     if rho is None:
         return value
     return b.multiply(rho if correction == "ratio" else b.stop(rho), value)

@@ -1,4 +1,4 @@
-"""Build a spec's own formula: whitelisted, and with the column of what is wrong with it."""
+"""Build the formula of a spec: its functions are whitelisted, and an error has its column."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ALLOWED = frozenset(FUNCTIONS) - {"at_most", "clip", "max", "min"}
 
 
 def own_formula(text: str, names: dict[str, Node], what: str, over: str | None = None) -> Node:
-    """Build a graph from a formula over named values; `what` says what the formula is, for messages.
+    """Build a graph from a formula over named values; `what` describes the formula in messages.
 
     `over` names the value that may be any number, on either side of 0, which is where training starts.
     Raises GraphTypeError: E003 with the column of the first character that is wrong, E004 where value or slope are
@@ -39,7 +39,7 @@ def own_formula(text: str, names: dict[str, Node], what: str, over: str | None =
 
 
 def _check_line(text: str, names: dict[str, Node], over: str) -> None:
-    """Try a formula where training starts, with its slope, and on either side; large numbers may overflow there."""
+    """Evaluate a formula and its slope at the start of training and on both sides; large numbers may overflow there."""
     probe = Output(Quantity.SCORE, POLICY, COMPLETION)
     built = from_formula(text, {**names, over: probe})
     slope = gradient(built, probe)

@@ -18,11 +18,11 @@ __all__ = ["LINKS", "LinkRow", "endless", "linked"]
 
 @dataclass(frozen=True)
 class LinkRow:
-    """A link by its `kind`, and what follows from its form."""
+    """A link by its `kind`, with the properties that follow from its form."""
 
     name: str
     endless: bool = False
-    """The loss falls as long as the distance grows: where one response always wins, there is no finite optimum."""
+    """The loss falls as long as the distance grows: if one response always wins, there is no finite optimum."""
     debiased: bool = False
     """It takes the flips of `label_smoothing` out again, so that they do not end the growth."""
     regression: bool = False
@@ -46,13 +46,13 @@ LINKS: Mapping[str, LinkRow] = {
 
 
 def endless(link: axes.Link) -> bool:
-    """Tell whether the margin grows without end where one response of a pair always wins."""
+    """Return whether the margin grows without bound if one response of a pair always wins."""
     row = LINKS[link.kind]
     return row.endless and (row.debiased or not getattr(link, "label_smoothing", 0.0))
 
 
 def linked(link: axes.Link, z: Node, scope: Scope) -> Node:
-    """Apply a link to a distance. `scope` stands at the link."""
+    """Apply a link to a distance; `scope` is the scope of the link."""
     match link:
         case axes.LogisticLink(label_smoothing=smoothing):
             return _logistic(z, smoothing, scope)
@@ -111,6 +111,6 @@ def _discopop(z: Node, tau: Node) -> Node:
 
 
 def _formula(text: str, z: Node, scope: Scope) -> Node:
-    """Build the user's own link over z and the preset's parameters."""
+    """Build a link from the user's formula over z and the parameters of the preset."""
     known = {n: b.bare(scope.preset_parameter(n)) for n in scope.bound}
     return own_formula(text, {**known, "z": b.bare(z)}, "a link is a formula over z", over="z")

@@ -1,4 +1,4 @@
-"""What a spec lowers to: the loss, its terms, and the metrics that are nodes of the same graph."""
+"""The result of lowering: the loss, its terms, and the metrics, which are nodes of the same graph."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ __all__ = ["Loss", "Metric", "TermLoss", "alone", "at_reference"]
 
 @dataclass(frozen=True)
 class Metric:
-    """A logged number: the mean of `rows` over the global batch, or `value` where it is no such mean."""
+    """A logged number: the mean of `rows` over the global batch, or another `value`."""
 
     name: str
     value: Node
@@ -72,7 +72,7 @@ class Loss:
 
     @property
     def named(self) -> tuple[Named, ...]:
-        """The values that a reader meets by name, each after what it is made of."""
+        """The named values, each after the values that it depends on."""
         rows = [n for t in self.terms for n in walk(t.rows)]
         return tuple(
             dict.fromkeys(n for n in rows if isinstance(n, Named) and n.role is not NamedRole.ROW_LOSS)
@@ -85,7 +85,7 @@ class Loss:
 
     @property
     def advantage(self) -> Advantage | None:
-        """How the rollout computes the advantage, where that is no node."""
+        """The rollout's computation of the advantage, or None if the advantage is a node."""
         return next((t.advantage for t in self.terms if t.advantage is not None), None)
 
     @property
@@ -122,7 +122,7 @@ STEPS = (NamedRole.DISTANCE, NamedRole.ROW_LOSS)
 
 
 def at_reference(node: Node) -> Node:
-    """Put the policy where the reference is, as it stands before the first step, and fold: values, no gradients.
+    """Replace the policy by the reference, as before the first step, and fold constants; the result has no gradients.
 
     An anchor that is another model stays: nothing is known of it.
     """
@@ -144,7 +144,7 @@ def _spread_out(node: Node) -> Node:
 
 
 def alone(root: Node) -> Node:
-    """Write the loss of one row by itself: a batch of one, over which a sum or a mean is the row's own value."""
+    """Return the loss of one row as a batch of one, in which a sum or a mean is the value of the row."""
     done: dict[Node, Node] = {}
     for node in walk(root):
         over_batch = isinstance(node, Reduce) and node.over == "batch"

@@ -25,7 +25,7 @@ __all__ = ["lower"]
 
 
 def lower(lookup: Lookup, names: Names | None = None) -> Loss:
-    """Build the loss of a spec. Raises DiagnosticError (E401 and kin) where units or axes do not go together.
+    """Build the loss of a spec. Raises DiagnosticError (such as E401) if units or axes do not fit.
 
     `names`: those in use by the parts before, where the spec is one source's part of another.
     """
@@ -84,7 +84,7 @@ def _misfit(term: object, responses: tuple[str, ...], lookup: Lookup, path: Node
 
 
 def _numbered(metrics: list[Metric]) -> list[Metric]:
-    """Number the metrics of a second term where they differ from the first's."""
+    """Number the metrics of a second term if they differ from those of the first term."""
     known: dict[str, Node] = {}
     seen: set[tuple[str, object]] = set()
     for metric in metrics:
@@ -96,7 +96,7 @@ def _numbered(metrics: list[Metric]) -> list[Metric]:
 
 
 def _plain(value: Node) -> object:
-    """Drop the names, and the factors that carry a unit: what is left tells whether two metrics are one."""
+    """Remove names and factors that carry a unit; two metrics are the same if the results are equal."""
     match bare := without_names(value):
         case Reduce(kind=kind, over=over, argument=inner):
             factors = inner.factors if isinstance(inner, Multiply) else (inner,)
@@ -106,7 +106,7 @@ def _plain(value: Node) -> object:
 
 
 def _with_gap(metrics: list[Metric]) -> list[Metric]:
-    """Add margins and accuracies where chosen and rejected responses are rewarded by terms of their own."""
+    """Add margins and accuracies if separate terms reward chosen and rejected responses."""
     known = {m.name: m.value for m in metrics}
     match known.get("rewards/chosen"), known.get("rewards/rejected"):
         case Reduce(kind="mean", argument=up), Reduce(kind="mean", argument=down) if (
@@ -137,7 +137,7 @@ PLACES: dict[str, tuple[tuple[str, ...], ...]] = {
 
 
 def _narrowed(span: Span, column: int | None, lookup: Lookup) -> Span:
-    """Point into a formula, where it stands as it was read: on one line, without escapes."""
+    """Return the span inside a formula, if the formula is on one line and has no escapes."""
     lines = lookup.texts.get(span.file, "").splitlines()
     if column is None or span.line != span.end_line or span.line > len(lines):
         return span
@@ -149,7 +149,7 @@ def _narrowed(span: Span, column: int | None, lookup: Lookup) -> Span:
 
 
 def _ill_typed(error: GraphTypeError, lookup: Lookup, path: NodePath) -> Diagnostic:
-    """Point at the part of a term that was most likely written wrong."""
+    """Return the span of the part of a term that most likely holds the error."""
     steps = (*PLACES.get(error.code, ()), ("score", "reduce"), ("score", "beta"), ("score",), ())
     for step in steps:
         if span := lookup.origins.get((*path, *step)):

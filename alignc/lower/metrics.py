@@ -108,17 +108,17 @@ def group_metrics(beta: Node, raw: Node, kind: str, value: Node | None) -> list[
 
 
 def likelihood_metrics(term: Likelihood, logp: Node, value: Node | None) -> list[Metric]:
-    """List the term's own loss where there are several, and the log-probability of the response."""
+    """List the loss of the term if there are several terms, and the log-probability of the response."""
     return [*own_loss(term.kind, value), _mean(f"logps/{term.on}", logp)]
 
 
 def kl_metrics(estimate: Node, value: Node | None) -> list[Metric]:
-    """List the estimate itself, without importance weights, and the term's own loss where there are several."""
+    """List the estimate without importance weights, and the loss of the term if there are several terms."""
     return [*own_loss("kl", value), _mean("kl", estimate)]
 
 
 def own_loss(kind: str, value: Node | None) -> list[Metric]:
-    """Log a term's own loss where there are several; the name is the compiler's, never the spec's."""
+    """Log the loss of a term if there are several terms; the name comes from the compiler and not from the spec."""
     if value is None:
         return []
     return [Metric("nll_loss" if kind == "likelihood" else f"loss/{kind}", value)]

@@ -1,4 +1,4 @@
-"""The losses of several sources: one for each, whose sum is trained. Each is lowered as if it stood alone."""
+"""The losses of several sources: each source is lowered by itself, and training lowers the sum of the losses."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["lower_parts", "own_metric"]
 
 
 def lower_parts(parts: Mapping[str, Lookup]) -> dict[str, Loss]:
-    """Lower each part under symbols and metrics of its own. Raises DiagnosticError with what is wrong with any."""
+    """Lower each part with its own symbols and metrics. Raises DiagnosticError with the errors of all parts."""
     names, found, lowered = Names(), list[Diagnostic](), dict[str, Loss]()
     for name, part in parts.items():
         try:
@@ -32,7 +32,7 @@ def lower_parts(parts: Mapping[str, Lookup]) -> dict[str, Loss]:
 
 
 def _two_models(parts: Mapping[str, Lookup], losses: Mapping[str, Loss]) -> list[Diagnostic]:
-    """E113: the scores of a reward model, and a policy's log-probabilities: no one model has both."""
+    """E113: one source trains a reward model and another a policy; one model cannot have both."""
     scored = [name for name, loss in losses.items() if Quantity.SCORE in _outputs(loss)]
     if len(scored) in (0, len(losses)):
         return []
@@ -49,12 +49,12 @@ def _outputs(loss: Loss) -> set[Quantity]:
 
 
 def own_metric(number: int) -> str:
-    """Name the metric that is one source's part of the loss; sources count from 1."""
+    """Return the name of the metric for the loss of one source; sources count from 1."""
     return f"source_{number}/loss"
 
 
 def _numbered(losses: Mapping[str, Loss]) -> dict[str, Loss]:
-    """Number the metrics of a source where an earlier one has them: `rewards/chosen`, `rewards/chosen_2`."""
+    """Number the metrics of a source if an earlier source has the same metric: `rewards/chosen`, `rewards/chosen_2`."""
     taken: set[str] = set()
     numbered = {}
     for source, loss in losses.items():

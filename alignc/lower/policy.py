@@ -1,4 +1,4 @@
-"""Lower a policy gradient: reward, advantage, ratio, surrogate, and how tokens become one number.
+"""Lower a policy gradient: reward, advantage, ratio, surrogate, and the reduction over tokens.
 
 What a rollout has to compute token after token, or over all rows (returns, GAE, whitening), is a column that it
 provides; every other advantage is made here, of nodes.
@@ -48,7 +48,7 @@ PROBABILITY = Unit.of("probability")
 
 
 def held(term: PolicyGradient, placement: str) -> KLPlacement | None:
-    """Give the KL block where it stands in one place and has any strength."""
+    """Return the KL block if it has this placement and a strength above 0, else None."""
     kl = term.kl
     return (
         kl
@@ -58,7 +58,7 @@ def held(term: PolicyGradient, placement: str) -> KLPlacement | None:
 
 
 def sequential(term: PolicyGradient) -> bool:
-    """Tell whether a rollout must compute the advantage: token after token, or over all of its rows."""
+    """Return whether a rollout must compute the advantage, token by token or over all of its rows."""
     kl = held(term, "reward")
     by_token = term.discount < 1 or (
         kl is not None and (kl.granularity == "token" or kl.adaptive is not None)
@@ -67,7 +67,7 @@ def sequential(term: PolicyGradient) -> bool:
 
 
 def policy_gradient(term: PolicyGradient, scope: Scope, seen: View) -> Lowered:
-    """Lower −A·surrogate, and the KL where it stands in the loss. Raises GraphTypeError E101 for rows of pairs."""
+    """Lower −A·surrogate and the KL in the loss. Raises GraphTypeError E101 for rows of pairs."""
     if not seen.group:
         raise GraphTypeError("a policy gradient takes groups of responses, not pairs", "E101")
     _check_adaptive(term.kl)
@@ -92,7 +92,7 @@ def policy_gradient(term: PolicyGradient, scope: Scope, seen: View) -> Lowered:
 
 
 def _check_adaptive(kl: KLPlacement | None) -> None:
-    """Refuse a strength that would have to move within a loss, or follow what is not measured."""
+    """Refuse an adaptive KL controller for a KL in the loss or for a moving reference."""
     if kl is None or kl.adaptive is None:
         return
     if kl.placement != "reward":
@@ -109,12 +109,12 @@ def _check_adaptive(kl: KLPlacement | None) -> None:
 
 
 def _worth(term: PolicyGradient) -> Column:
-    """Give the column that a response earns; a win rate is its reward."""
+    """Return the column of the reward of a response, which may be a win rate."""
     return Column(term.reward, Y, REWARD)
 
 
 def _penalty(term: PolicyGradient, scope: Scope) -> Node | None:
-    """Lower β·κ(u) under the policy that sampled, by token or for the response: what the reward loses."""
+    """Lower the penalty β·κ(u) under the rollout policy, for each token or for the response."""
     kl = held(term, "reward")
     if kl is None:
         return None
@@ -148,7 +148,7 @@ def _normalised(term: PolicyGradient) -> bool:
 
 
 def _advantage(term: PolicyGradient, penalty: Node | None, scope: Scope) -> Node:
-    """Lower the advantage of a response: its reward less a baseline of the group."""
+    """Lower the advantage of a response: its reward minus a baseline of the group."""
     worth, what = (
         _worth(term),
         "reward of the response" if term.reward == "reward" else "win rate of the response",
@@ -181,7 +181,7 @@ def _above_baseline(baseline: axes.Baseline, reward: Node, scope: Scope) -> Node
 
 
 def _spread(baseline: axes.GroupMean, reward: Node, scope: Scope) -> Node:
-    """Lower the group's standard deviation, Σ_{i>j}(R_i − R_j)² being k times the sum of squares about the mean."""
+    """Lower the standard deviation of the group; Σ_{i>j}(R_i − R_j)² is k times the sum of squares about the mean."""
     free = b.subtract(GroupSize(), b.constant(baseline.ddof))
     variance = b.divide(Reduce("pairs", "group", reward), b.multiply(GroupSize(), free))
     std = scope.names.value("std", "s", "standard deviation of the group", b.apply("sqrt", b.bare(variance)))
@@ -221,7 +221,7 @@ def _ratio(term: PolicyGradient, scope: Scope) -> Node:
 
 
 def _kl_loss(term: PolicyGradient, ratio: Node | None, scope: Scope) -> Node | None:
-    """Lower β·κ(u) of the policy, weighted by its own differentiable ratio where that is asked for."""
+    """Lower β·κ(u) of the policy, optionally weighted by its differentiable ratio."""
     kl = held(term, "loss")
     if kl is None:
         return None
@@ -248,7 +248,7 @@ def _estimate(kl: KLPlacement, scope: Scope) -> Node:
 
 
 def _kl_value(term: PolicyGradient, scope: Scope) -> Node | None:
-    """Give the estimate itself by response, where the policy's own is in the loss."""
+    """Return the estimate by response if the KL is in the loss, else None."""
     kl = held(term, "loss")
     if kl is None:
         return None
@@ -260,7 +260,7 @@ def _kl_value(term: PolicyGradient, scope: Scope) -> Node | None:
 
 
 def _together(parts: list[Node], by: Divides, scope: Scope) -> tuple[Node, Node | None]:
-    """Reduce surrogate and KL as one; each by itself where one is of tokens and the other of whole responses."""
+    """Reduce surrogate and KL together, or separately if one is by token and the other by response."""
     if len({p.type.axis for p in parts}) == 1:
         return aggregated(b.add(*parts), by, scope)
     return b.add(*(aggregated(p, by, scope)[0] for p in parts)), None

@@ -1,1 +1,1 @@
-"""What an estimator means: the divergence it descends, decided by symbols."""
+"""The meaning of KL estimators: the divergence that an estimator descends, decided by symbolic algebra."""

@@ -1,4 +1,4 @@
-"""Which divergence a KL estimator really descends (from the coefficient on ∇log π), and the optimum that follows.
+"""The divergence that a KL estimator descends, from its coefficient on ∇log π, and the optimum.
 
 Let g(u) multiply ∇log π(y) in the expected gradient over y ∼ π, u = log π/ref: κ in the reward, κ′ in the loss,
 κ + κ′ under a differentiated ratio. Then E[g(u)∇log π] = ∇D_f with f′(w) = g(log w), w = π/ref, and D_f is convex
@@ -33,11 +33,11 @@ TABLE: Mapping[tuple[str, Placement], Meaning] = {
     ("full", "loss"): Meaning(Kind.KL, KL, "u", "w·log(w)"),
     ("full", "ratio"): Meaning(Kind.KL, KL, "u", "w·log(w)"),
 }
-"""The estimators that have a name. `full`, the expectation itself, is that of one step."""
+"""The named estimators. `full` is the expectation of one step itself."""
 
 
 def meaning(estimator: str, placement: Placement) -> Meaning:
-    """Find what an estimator at a place descends on-policy. A formula is decided with sympy.
+    """Return the meaning of an estimator at a placement, on-policy. A formula is decided with sympy.
 
     Raises FormulaError for what is no formula over u.
     """

@@ -1,4 +1,4 @@
-"""What a KL estimator can mean: the kinds of coefficients on ∇log π, and the optimum that each leads to."""
+"""The kinds of coefficients that a KL estimator puts on ∇log π, and the optimum of each kind."""
 
 from __future__ import annotations
 
@@ -14,47 +14,47 @@ KL, REVERSE = "KL(π‖ref)", "KL(ref‖π)"
 
 
 class Kind(StrEnum):
-    """What a coefficient does to a policy."""
+    """The effect of a coefficient on a policy."""
 
     NULL = "null"
-    """Nothing in expectation: g is constant."""
+    """No effect in expectation: g is constant."""
     KL = "kl"
     REVERSE = "reverse"
     VARIATION = "variation"
     CONVEX = "convex"
     """Another convex f-divergence: g never falls."""
     NONCONVEX = "nonconvex"
-    """Pulls back near the reference, but g falls somewhere."""
+    """The coefficient pulls to the reference near it, but g falls somewhere."""
     SADDLE = "saddle"
-    """Does not pull back at the reference: the force is of second order, or pushes away."""
+    """There is no pull at the reference: the force is of second order, or pushes away."""
     KINK = "kink"
     """The force at the reference has the same sign on both sides, at first order."""
     COLLAPSE = "collapse"
-    """Does not pull back, and rewards dropping responses without bound."""
+    """There is no pull to the reference, and the loss falls without bound if responses are dropped."""
     PARTIAL = "partial"
-    """The full expectation in the reward: it reaches what follows a token, never the token's own choice."""
+    """The full expectation in the reward: it acts on later tokens, and not on the choice of the token itself."""
     UNDECIDED = "undecided"
 
 
 @dataclass(frozen=True)
 class Meaning:
-    """What an estimator at a place means on the policy's own samples."""
+    """The meaning of an estimator at a placement, on samples of the policy."""
 
     kind: Kind
     divergence: str
-    """What is descended, with its arguments."""
+    """The divergence that is descended, with its arguments."""
     g: str
     """The coefficient on ∇log π, over u."""
     f: str | None
-    """f(w) of the divergence, up to a multiple of w and a constant; None where no closed form is known."""
+    """f(w) of the divergence, up to a multiple of w and a constant; None if no closed form is known."""
     scale: float = 1.0
-    """How many times the divergence is descended."""
+    """The factor of the divergence that is descended."""
     witness: str = ""
-    """Numbers that decide, or fail to decide, whether g never falls."""
+    """Numbers that show whether g never falls, or that leave it undecided."""
 
     @property
     def optimum(self) -> str:
-        """The policy that maximises E[R] − β·(what is descended)."""
+        """The policy that maximises E[R] − β·(the divergence)."""
         return OPTIMA[self.kind]
 
     @property
@@ -64,7 +64,7 @@ class Meaning:
 
     @property
     def sound(self) -> bool:
-        """Whether the reference is a strict minimum of what is descended."""
+        """Whether the reference is a strict minimum of the divergence."""
         return self.kind in (Kind.KL, Kind.REVERSE, Kind.VARIATION, Kind.CONVEX)
 
 
@@ -85,5 +85,5 @@ OPTIMA: Mapping[Kind, str] = {
 
 
 def scaled(found: Meaning, factor: float) -> Meaning:
-    """Say how many times a divergence is descended."""
+    """Scale a meaning by a factor of its divergence."""
     return found if factor == 1 else replace(found, scale=factor, divergence=f"{factor:g}·{found.divergence}")

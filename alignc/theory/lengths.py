@@ -1,4 +1,4 @@
-"""How a policy gradient weighs responses by their length: what checks reports, and verify enumerates."""
+"""The weight of a response by its length in a policy gradient; checks reports it, and verify enumerates it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["length_power", "strong", "varies", "whole_ratio"]
 
 
 def length_power(term: PolicyGradient) -> int:
-    """Count the powers of its length n that a response is weighed by: −1 for 1/n, 0 for none, 1 for n.
+    """Return the power of its length n that a response is weighted by: −1 for 1/n, 0 for none, 1 for n.
 
     The surrogate's or, where that has none, the KL's in the loss. On whole responses with one ratio the sum over
     tokens runs over their advantages alone.
@@ -29,17 +29,17 @@ def length_power(term: PolicyGradient) -> int:
 
 
 def whole_ratio(term: PolicyGradient) -> bool:
-    """Tell whether the gradient passes through one ratio a response."""
+    """Return whether the gradient passes through one ratio per response."""
     return SURROGATES[term.surrogate.kind].through_ratio and term.ratio != "token"
 
 
 def varies(term: PolicyGradient) -> bool:
-    """Tell whether the tokens of a response have different advantages."""
+    """Return whether the tokens of a response have different advantages."""
     kl = strong(term)
     paid = kl is not None and kl.placement == "reward" and kl.granularity == "token"
     return paid or term.discount < 1 or BASELINES[term.baseline.kind].reads is Reads.CRITIC
 
 
 def strong(term: PolicyGradient) -> KLPlacement | None:
-    """Give the KL block, where it has any strength."""
+    """Return the KL block if its strength is above 0, else None."""
     return term.kl if term.kl is not None and term.kl.beta > 0 else None

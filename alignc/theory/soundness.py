@@ -1,4 +1,4 @@
-"""Which codes a KL estimator deserves where it stands: the verdict that checks reports and verify tests."""
+"""The diagnostic codes of a KL estimator at its placement; checks reports them, and verify tests them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from alignc.theory.kinds import Kind, Meaning, Placement
 __all__ = ["CODES", "Sampling", "kl_codes", "placed", "stepwise", "whole_by_both"]
 
 Sampling = Literal["policy", "weighted", "given"]
-"""Responses of the policy itself, of another policy under importance weights, or of another without any."""
+"""Responses of the policy itself, of another policy with importance weights, or of another policy without weights."""
 
 CODES: Mapping[Kind, str] = {
     Kind.NULL: "E201",
@@ -33,7 +33,7 @@ CODES: Mapping[Kind, str] = {
 
 
 def kl_codes(estimator: str, placement: Placement, granularity: str, sampling: Sampling) -> tuple[str, ...]:
-    """List what is wrong with a placement. Raises FormulaError for what is no estimator.
+    """List the codes of an estimator at a placement. Raises FormulaError for a text that is not an estimator.
 
     A policy gradient's `kl:` block and a `kl` term both come here.
     """
@@ -53,7 +53,7 @@ def kl_codes(estimator: str, placement: Placement, granularity: str, sampling: S
 
 
 def stepwise(found: Meaning, placement: Placement) -> bool:
-    """Tell whether a sum over tokens means something else than the same estimate of the whole response.
+    """Return whether the sum over tokens differs from the estimate for the whole response.
 
     k1 in the reward, summed over what follows, is the chain rule of KL; every other one drops the effect of a
     token on the states that it leads to.
@@ -64,7 +64,7 @@ def stepwise(found: Meaning, placement: Placement) -> bool:
 
 
 def _on_given_data(estimator: str) -> tuple[str, ...]:
-    """Without weights nothing but the behaviour at the reference is known: κ′(0) must be 0."""
+    """List the codes for given data without weights: only the slope at the reference is known, and κ′(0) must be 0."""
     kind = meaning(estimator, "loss").kind
     if abs(_slope_at_reference(estimator)) > 1e-6:
         return ("E202",)
@@ -80,7 +80,7 @@ def _slope_at_reference(estimator: str) -> float:
 
 
 def placed(term: KLTerm, data: str) -> tuple[str, Placement, Sampling]:
-    """Read off a term which estimator gives the gradient, where it stands, and on whose responses.
+    """Return the estimator that gives the gradient of a term, its placement, and its sampling.
 
     `data` is the kind of rows: those of `prompts` and `self_play` are the policy's own.
     """
@@ -90,7 +90,7 @@ def placed(term: KLTerm, data: str) -> tuple[str, Placement, Sampling]:
 
 
 def whole_by_both(terms: Sequence[Term]) -> bool:
-    """Tell whether `full` stands in the reward and, as strong, in a `kl` term: each has what the other misses.
+    """Return whether `full` is in the reward and, with equal strength, in a `kl` term; both complete each other.
 
     Tokens of the policy gradient must count as those of the `kl` term do: summed, undiscounted, of one scale.
     """

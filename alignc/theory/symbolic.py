@@ -1,4 +1,4 @@
-"""Decide with sympy what a formula κ(u) means as a KL estimator; what cannot be decided comes with numbers."""
+"""Decide with sympy the meaning of a formula κ(u) as a KL estimator; an undecided question comes with numbers."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ W = sp.Symbol("w", positive=True)
 GRID = tuple(x / 8 for x in range(-96, 97))
 TOLERANCE = 1e-9
 MANY = 24
-"""Operations of a formula beyond which no closed form is looked for."""
+"""The number of operations of a formula above which no closed form is searched."""
 
 
 def decide(estimator: str, placement: Placement) -> Meaning:
-    """Decide which divergence a formula descends on-policy. Raises FormulaError for what is no formula over u."""
+    """Decide which divergence a formula descends. Raises FormulaError for a text that is no formula over u."""
     kappa = expression(estimator)
     slope = _derivative(kappa)
     g = {"reward": kappa, "loss": slope, "ratio": kappa + slope}[placement]
@@ -96,7 +96,7 @@ CALLS: dict[str, Callable[..., Any]] = {
 
 
 def _derivative(kappa: Any) -> Any:
-    """Differentiate where the derivative exists: the kinks of |u| have none, and no weight."""
+    """Differentiate where the derivative exists; the kinks of |u| have no derivative and no weight."""
     slope = sp.diff(kappa, U)
     return slope.replace(sp.DiracDelta, lambda *_: sp.Integer(0)).replace(
         sp.Heaviside, lambda x, *_: (1 + sp.sign(x)) / 2
@@ -104,12 +104,12 @@ def _derivative(kappa: Any) -> Any:
 
 
 def _half(g: Any, value: Any) -> Any:
-    """Put u on one side of 0, where |u| and sign(u) are smooth; p > 0."""
+    """Substitute u on one side of 0, where |u| and sign(u) are smooth; p > 0."""
     return _simple(g.subs(U, value))
 
 
 def _simple(expression: Any) -> Any:
-    """Simplify what is short enough to be done in a moment."""
+    """Simplify an expression that is short enough for a fast result."""
     return sp.simplify(expression) if sp.count_ops(expression) < MANY else expression
 
 
@@ -144,7 +144,7 @@ def _continuous(above: Any, below: Any) -> bool:
 
 
 def _behaviour(g: Any, halves: tuple[Any, Any]) -> tuple[Kind, str]:
-    """Decide whether g never falls, and what it does at the reference and far below it."""
+    """Decide whether g never falls, and how it behaves at the reference and far below it."""
     value = sp.lambdify(U, g, "math")
     fall = _fall(value)
     if not fall:
@@ -182,7 +182,7 @@ def _fall(value: Callable[[float], float]) -> str:
 
 
 def _near(value: Callable[[float], float]) -> Near:
-    """Tell what g does across 0: `restores` (rises at first order), `kink`, `flat` or falling, `unknown`."""
+    """Describe g near 0: `restores` (it rises at first order), `kink`, `flat` (or falling), or `unknown`."""
     # With s the slope on the left, t the slope on the right, and j the jump of g at 0 beyond what the slopes explain:
     #   k2, g = u:        s = t = 1, j = 0              rises on both sides: `restores`
     #   |u|, g = sign u:  s = t = 0, j = 2              jumps up: `restores` as well, at any distance
@@ -203,13 +203,13 @@ def _near(value: Callable[[float], float]) -> Near:
 
 
 def _unbounded(value: Callable[[float], float]) -> bool:
-    """Tell whether f falls without bound as w → 0: w·g(log w) does not vanish."""
+    """Return whether f falls without bound as w → 0, which means that w·g(log w) does not vanish."""
     found = [_at(value, u) for u in (-20.0, -40.0)]
     return all(g is not None and g * math.exp(u) > 1e-6 for g, u in zip(found, (-20.0, -40.0), strict=True))
 
 
 def _never_negative(slope: Any) -> bool:
-    """Prove that an expression of p > 0 is never negative; False where no proof is found."""
+    """Prove that an expression of p > 0 is never negative; return False if no proof is found."""
     simple = _simple(slope)
     if simple.is_nonnegative:
         return True
@@ -255,7 +255,7 @@ def _nonnegative_polynomial(expression: Any) -> bool:
 
 
 def _integral(g: Any) -> str | None:
-    """Integrate f′(w) = g(log w) where it is a sum of w^a·log(w)^n; else None."""
+    """Integrate f′(w) = g(log w) if it is a sum of w^a·log(w)^n; else return None."""
     if sp.count_ops(g) > MANY:
         return None
     parts = sp.Add.make_args(sp.expand(g.subs(U, sp.log(W))))
