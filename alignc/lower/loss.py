@@ -37,9 +37,10 @@ class Metric:
 
 @dataclass(frozen=True)
 class TermLoss:
-    """One term: its value over the batch, its loss by row, and the values a reader meets by name.
+    """One term: its value over the batch, its loss by row, and its named values.
 
-    `advantage` says how a rollout computes an advantage that is no node, and `penalty` is what each reward loses then.
+    `advantage` describes an advantage that a rollout computes and that is not a node. The rollout then subtracts
+    `penalty` from the reward.
     """
 
     name: str
@@ -90,12 +91,12 @@ class Loss:
 
     @property
     def penalties(self) -> tuple[Node, ...]:
-        """The penalty, where there is one."""
+        """The penalty, or an empty tuple."""
         return () if self.penalty is None else (self.penalty,)
 
     @property
     def penalty(self) -> Node | None:
-        """What each reward loses, where the rollout takes it off."""
+        """The penalty that the rollout subtracts from the reward, or None."""
         return next((t.penalty for t in self.terms if t.advantage is not None), None)
 
     @property
