@@ -112,22 +112,22 @@ def divide(above: Node, below: Node) -> Node:
 
 
 def bare(node: Node) -> Node:
-    """Take a value's unit away, for a function that takes plain numbers."""
+    """Remove the unit of a value, for a function of plain numbers."""
     return in_unit(node, NONE)
 
 
 def in_unit(node: Node, unit: Unit) -> Node:
-    """Give a value a unit, whatever it had."""
+    """Give a value a new unit, and drop its old unit."""
     return node if node.type.unit == unit else multiply(node, UnitFactor(unit / node.type.unit))
 
 
 def is_unit_factor(factor: Node) -> bool:
-    """Tell the 1 in a unit, as a factor or as a divisor."""
+    """Return whether a node is the number 1 in a unit, as a factor or a divisor."""
     return isinstance(factor.base if isinstance(factor, Power) else factor, UnitFactor)
 
 
 def apply(function: str, *arguments: Node) -> Node:
-    """Apply a function of the table; of numbers, its value; the smaller of two that are one is that one."""
+    """Apply a function of the table; numbers are folded, and min or max of two equal nodes is this node."""
     if function == "min" and arguments[0] is arguments[-1]:
         return arguments[0]
     if all(isinstance(a, Constant) for a in arguments):
@@ -148,7 +148,7 @@ def mean_over(over: Over, argument: Node) -> Node:
 
 
 def stop(argument: Node) -> Node:
-    """Let no gradient pass."""
+    """Stop the gradient of a value."""
     return Stop(argument) if argument.type.trained else argument
 
 

@@ -71,7 +71,7 @@ def _value(node: Node, known: dict[Node, Any], inputs: Values) -> Any:
 
 
 def _matched(values: list[float], like: list[float]) -> list[float]:
-    """Give each row the value whose rank is that of the row's own `like`."""
+    """Give each row the value that has the rank of the row's `like`."""
     ordered = sorted(values)
     places = sorted(range(len(like)), key=lambda i: like[i])
     found = [0.0] * len(like)

@@ -24,7 +24,7 @@ class Function:
     latex: str
     torch: str
     any_unit: bool = False
-    """Takes any unit: the value keeps it (abs, max), or has none where it is flat (sign)."""
+    """Accepts any unit: the value keeps the unit (abs, max), or has none if the function is flat (sign)."""
     flat: bool = False
     """The derivative is zero wherever it exists."""
 

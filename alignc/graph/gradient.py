@@ -35,7 +35,7 @@ def gradient(root: Node, wrt: Node) -> Node:
 
 
 def _gathered(flow: Node, node: Node, child: Node) -> Node:
-    """Sum over the tokens what reaches one number a response from each of them."""
+    """Sum the gradient over tokens, if one number per response receives it from each token."""
     axis = node.type.axis
     if not axis.by_token or child.type.axis.by_token:
         return flow
@@ -45,7 +45,7 @@ def _gathered(flow: Node, node: Node, child: Node) -> Node:
 
 
 def _slopes(node: Node, itself: Node) -> list[tuple[Node, Node]]:
-    """List what a node's value gains with each argument's; `itself` is the node, under its name where it has one."""
+    """List the derivative of a node by each argument; `itself` is the node, or its named node."""
     match node:
         case Add(terms=terms):
             return [(t, ONE) for t in terms]
@@ -72,7 +72,7 @@ def _slopes(node: Node, itself: Node) -> list[tuple[Node, Node]]:
 
 
 def _is_clipped(free: Node, clipped: Node) -> bool:
-    """Tell min(ρ·A, clip(ρ)·A): where the clipped one is smaller, ρ is beyond its bound, and the slope there is 0."""
+    """Return whether a node is min(ρ·A, clip(ρ)·A); where the clipped part is smaller, the slope is 0."""
     ratios = free.factors if isinstance(free, Multiply) else (free,)
     bounded = clipped.factors if isinstance(clipped, Multiply) else (clipped,)
     found = [f for f in bounded if isinstance(f, Apply) and f.function == "clip" and f.arguments[0] in ratios]

@@ -59,12 +59,12 @@ NAT, TOKEN, REWARD = Unit.of("nat"), Unit.of("token"), Unit.of("reward")
 
 
 Reduction = Literal["sum", "mean", "pairs"]
-"""How a reduction makes one number of several; `pairs` adds the squared differences of all pairs."""
+"""The kinds of reductions; `pairs` adds the squared differences of all pairs."""
 Over = Literal["token", "group", "batch"]
 
 
 class _Interned(type):
-    """Gives every node class one object for one content."""
+    """Interns nodes: nodes of one class with the same content are one object."""
 
     known: WeakValueDictionary[Any, Any] = WeakValueDictionary()
 
@@ -79,7 +79,7 @@ class Node(metaclass=_Interned):
 
     @property
     def type(self) -> Type:
-        """The type, found when the node was built."""
+        """The type, computed when the node is built."""
         found: Type = self.__dict__["_type"]
         return found
 
@@ -87,11 +87,11 @@ class Node(metaclass=_Interned):
         self.__dict__["_type"] = self._infer()
 
     def _infer(self) -> Type:
-        """Find the type from the children's. Raises GraphTypeError."""
+        """Compute the type from the types of the arguments. Raises GraphTypeError."""
         raise TypeError(f"{type(self).__name__} is abstract")
 
     def content(self) -> tuple[Any, ...]:
-        """List what the node consists of; two nodes with the same content are one."""
+        """List the content of the node; two nodes with the same content are one object."""
         return (type(self), *(getattr(self, f.name) for f in fields(self)))
 
 
@@ -209,7 +209,7 @@ def is_divergence(node: Node) -> bool:
 
 @dataclass(frozen=True, eq=False)
 class Logp(Node):
-    """The log-probabilities of a response's tokens under a model; `policy` is what is trained."""
+    """The log-probabilities of the tokens of a response under a model; the model `policy` is trained."""
 
     model: str
     response: str
@@ -300,7 +300,7 @@ class Reduce(Node):
 
 @dataclass(frozen=True, eq=False)
 class Stop(Node):
-    """The same value, through which no gradient passes."""
+    """The same value without a gradient."""
 
     argument: Node
 
@@ -335,23 +335,23 @@ class Running(Node):
 
 
 class NamedRole(StrEnum):
-    """What a named value is to the loss, for those who look for it there."""
+    """The role of a named value in the loss."""
 
     VALUE = "value"
-    """A value like any other."""
+    """No special role."""
     ROW_LOSS = "row_loss"
-    """The loss of a row: what a term averages over the batch."""
+    """The loss of a row, which a term averages over the batch."""
     DISTANCE = "distance"
-    """What a link makes a loss of: a margin, or how far a score is from its point."""
+    """The argument of a link: a margin, or the distance of a score from its target."""
     REFERENCE_POINT = "reference_point"
-    """What scores are measured from, which only a batch can tell."""
+    """The reference point of scores, which is computed from a batch."""
     ADVANTAGE = "advantage"
-    """How much better a response or a token is than expected."""
+    """The advantage of a response or a token over the expectation."""
 
 
 @dataclass(frozen=True, eq=False)
 class Named(Node):
-    """A value that the reader meets by name, such as z or u_w; nothing but the reader depends on its words."""
+    """A value with a name for the reader, such as z or u_w; no computation depends on its words."""
 
     name: str
     symbol: str

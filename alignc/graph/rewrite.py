@@ -41,7 +41,7 @@ def inputs(*roots: Node) -> list[Node]:
 
 
 def substitute(root: Node, replacements: Mapping[Node, Node]) -> Node:
-    """Replace nodes and fold what becomes constant."""
+    """Replace nodes, and fold values that become constant."""
     done: dict[Node, Node] = dict(replacements)
     for node in walk(root):
         if node not in done:
@@ -95,7 +95,7 @@ def _named(node: Named, argument: Node) -> Node:
 
 
 def without_names(root: Node) -> Node:
-    """Drop the names, so that what they hide is folded."""
+    """Remove the names, so that the values under them are folded."""
     done: dict[Node, Node] = {}
     for node in walk(root):
         done[node] = done[node.argument] if isinstance(node, Named) else rebuilt(node, done)

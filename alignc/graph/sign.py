@@ -1,4 +1,4 @@
-"""Tell the sign of a value from its form alone: log-probabilities are below 0, lengths and probabilities above."""
+"""The sign of a value from its form: log-probabilities are below 0, lengths and probabilities above 0."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ ODD = {"tanh", "expm1", "sign"}
 
 
 def sign(node: Node) -> int | None:
-    """Return 1 where a value is never negative, −1 where never positive, 0 where it is zero, None where unknown."""
+    """Return 1 for a value that is never negative, −1 for never positive, 0 for zero, and None for unknown."""
     if node.type.axis == CONSTANT:
         value = float(evaluate(node, {}))
         return (value > 0) - (value < 0)

@@ -1,4 +1,4 @@
-"""Types of graph values: along which axis they vary, in which unit, and whether a gradient passes."""
+"""Types of graph values: their axis, their unit, and whether they have a gradient."""
 
 from __future__ import annotations
 
@@ -146,7 +146,7 @@ NONE = Unit()
 
 @dataclass(frozen=True)
 class Type:
-    """What a node is: its axis, its unit, and whether it depends on what is trained."""
+    """The type of a node: its axis, its unit, and whether it depends on trained weights."""
 
     axis: Axis
     unit: Unit
@@ -154,7 +154,7 @@ class Type:
 
 
 def join_axes(left: Axis, right: Axis) -> Axis:
-    """Find the axis of a combination: the finer one, where one contains the other.
+    """Return the axis of a combination: the finer axis, if one axis contains the other.
 
     Raises GraphTypeError where neither does, as for tokens of different responses.
     """
@@ -168,7 +168,7 @@ def join_axes(left: Axis, right: Axis) -> Axis:
 
 
 def _contains(fine: Axis, coarse: Axis) -> bool:
-    """Tell whether a value of one axis spreads over another: a number for each response over its group's tokens."""
+    """Return whether a value of one axis can be spread over another, such as one number per response over tokens."""
     if coarse.by_token or (coarse == GROUP and not fine.grouped):
         return False
     return ORDER[coarse.kind] < ORDER[fine.kind]

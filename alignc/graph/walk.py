@@ -28,7 +28,7 @@ def children(node: Node) -> tuple[Node, ...]:
 
 
 def walk(*roots: Node) -> Iterator[Node]:
-    """Visit every node once, arguments before what uses them."""
+    """Visit each node once; arguments come before their users."""
     seen: set[int] = set()
     for root in roots:
         yield from _walk(root, seen)

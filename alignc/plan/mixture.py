@@ -47,7 +47,7 @@ def build_mixture(
 
 
 def _trained(sized: Sequence[Models]) -> dict[str, Any]:
-    """Put together the numbers that are trained: each source's loss may add a head or a critic to the policy."""
+    """Combine the trained weights: the loss of each source may add a head or a critic to the policy."""
     critic = next((models.critic for models in sized if models.critic is not None), None)
     counts = {
         name: max(getattr(models, name) for models in sized) for name in ("trained", "added", "tensors")
@@ -58,7 +58,7 @@ def _trained(sized: Sequence[Models]) -> dict[str, Any]:
 def _together(
     spec: Mapping[str, Any], plans: Mapping[str, ResourcePlan], launch: tuple[str, ...], memory: Memory | None
 ) -> ResourcePlan:
-    """Put the plans of the sources together: sums over a step, and the phases of all."""
+    """Combine the plans of the sources: the sums over a step, and all phases."""
     parts = list(plans.values())
     laid = tuple(_phases(parts))
     counts = _schedule(spec, plans)
@@ -108,7 +108,7 @@ def _phases(parts: Sequence[ResourcePlan]) -> Iterator[Phase]:
 
 
 def _schedule(spec: Mapping[str, Any], plans: Mapping[str, ResourcePlan]) -> Schedule:
-    """Count steps as the loop does: rollouts count them where rows are sampled, else the source with the most rows."""
+    """Count steps as the loop does: by rollouts if rows are sampled, else by the source with the most rows."""
     sources = spec["data"]["sources"]
     sampled = next((name for name, rows in sources.items() if rows["kind"] in ONLINE), None)
     if sampled is not None:
@@ -121,7 +121,7 @@ def _schedule(spec: Mapping[str, Any], plans: Mapping[str, ResourcePlan]) -> Sch
 
 
 def _evaluations(spec: Mapping[str, Any], counted: Schedule) -> int | None:
-    """Count the evaluations: the job has them where any source holds rows out."""
+    """Count the evaluations: a job has evaluations if any source has held-out rows."""
     if counted.steps is None or not any(rows.get("eval") for rows in spec["data"]["sources"].values()):
         return counted.evaluations
     every, first = spec["train"]["eval_steps"], bool(spec["train"]["eval_on_start"])

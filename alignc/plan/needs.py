@@ -28,7 +28,7 @@ __all__ = ["Role", "needs", "reference_of", "roles", "step_zero"]
 
 @dataclass(frozen=True)
 class Role:
-    """A model in memory: what it is for, where its weights come from, and its forwards a row.
+    """A model in memory: its role, the source of its weights, and its forwards per row.
 
     `silent` ones have no backward; `grouped` where a row has any number of responses, each forwarded so often.
     """
@@ -43,7 +43,7 @@ class Role:
 
 
 def needs(loss: Loss, job: Job, whole: Job | None = None) -> LossNeeds:
-    """Read the needs off a loss; ``whole`` is the job of several sources that this one is a source of."""
+    """Derive the needs of a loss; ``whole`` is the job of several sources to which this source belongs."""
     read = inputs(*loss.outputs)
     seen = loss.view
     anchors = [m for m in loss.models if m != POLICY]
@@ -71,7 +71,7 @@ def needs(loss: Loss, job: Job, whole: Job | None = None) -> LossNeeds:
 
 
 def _win_rate_baseline(job: Job) -> WinRateBaseline | None:
-    """Say what a rollout estimates in the place of the log-partition."""
+    """Describe the rollout's estimate that replaces the log-partition."""
     for term in job.objective.terms:
         target = term.target if isinstance(term, Pointwise) else None
         if isinstance(target, WinRateTarget) and isinstance(target.baseline, str):
@@ -80,12 +80,12 @@ def _win_rate_baseline(job: Job) -> WinRateBaseline | None:
 
 
 def _column(node: Column) -> str:
-    """Name a column as `loss.py` does: `label`, or `reward/chosen` where it is one response's."""
+    """Name a column as `loss.py` does: `label`, or `reward/chosen` for the column of one response."""
     return f"{node.name}/{node.response}" if node.response else node.name
 
 
 def _totals(loss: Loss) -> list[str]:
-    """List what is counted over the global batch before any forward: rows, tokens, sums of columns."""
+    """List the counts over the global batch before any forward: rows, tokens, sums of columns."""
     batch = [n.argument for n in walk(*loss.outputs) if isinstance(n, Reduce) and n.over == "batch"]
     counted = [leaf for n in batch if _is_count(n) for leaf in inputs(n)]
     tokens = {f"tokens/{n.response}" for n in counted if isinstance(n, Length)}
@@ -94,7 +94,7 @@ def _totals(loss: Loss) -> list[str]:
 
 
 def _is_count(node: Node) -> bool:
-    """Tell a length, a column, or one less a column, from what rows must be scored for."""
+    """Return whether a value needs no model: a length, a column, or one minus a column."""
     if isinstance(node, Add):
         return all(isinstance(split_number(t)[1], Constant | Column) for t in node.terms)
     if isinstance(node, Reduce) and node.over == "group":
@@ -103,12 +103,12 @@ def _is_count(node: Node) -> bool:
 
 
 def online(job: Job) -> bool:
-    """Tell whether the policy makes its own responses."""
+    """Return whether the policy samples the responses."""
     return job.data.kind in ONLINE
 
 
 def reference_of(needed: LossNeeds, job: Job) -> str:
-    """Derive where reference log-probabilities come from: an adapter switched off, a frozen copy, or nowhere."""
+    """Derive the source of the reference log-probabilities: an adapter that is off, a frozen copy, or none."""
     return _reference_kind(job, set(needed.anchors) - needed.others.keys())
 
 
@@ -155,7 +155,7 @@ SOURCES: Mapping[str, str] = {
 
 
 def _online_roles(anchors: list[str], loss: Loss, job: Job) -> list[Role]:
-    """List what a rollout runs beside the policy's training: sampling, the critic, what judges."""
+    """List the models of a rollout in addition to the trained policy: the sampler, the critic and the judges."""
     found = []
     stored = set(anchors) & SAMPLED or loss.penalty is not None
     if stored:
@@ -177,7 +177,7 @@ def _online_roles(anchors: list[str], loss: Loss, job: Job) -> list[Role]:
 
 
 def step_zero(loss: Loss) -> dict[str, float]:
-    """Find the values that hold before the first step whatever the data: those that are constant at π = ref.
+    """Find the values before the first step that do not depend on the data: those that are constant at π = ref.
 
     An accuracy is left out: rounding decides on which side a margin of 0 falls.
     """
@@ -192,6 +192,6 @@ def step_zero(loss: Loss) -> dict[str, float]:
 
 
 def _in_numbers(node: Node) -> Node:
-    """Put the values of hyper-parameters without a unit where their symbols are."""
+    """Replace the symbols of hyper-parameters without a unit by their values."""
     plain = [n for n in walk(node) if isinstance(n, Parameter) and not n.unit.powers]
     return substitute(node, {n: Constant(n.value) for n in plain})

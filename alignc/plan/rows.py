@@ -14,9 +14,9 @@ from alignc.contract.responses import GROUP, PAIR, SINGLE
 __all__ = ["Lengths", "measure"]
 
 LARGEST = 1 << 26
-"""Bytes of a source that is read; a larger one takes longer than a plan may."""
+"""The largest source in bytes that a plan reads; a larger source takes too long."""
 CHARACTERS = 4.0
-"""Characters a token has in English text under the usual vocabularies."""
+"""The average number of characters of a token in English text under the usual vocabularies."""
 MARKS = 8
 """Tokens that a chat template puts around a message."""
 RESPONSES = {

@@ -1,4 +1,4 @@
-"""How many steps a job takes and what is in each: rows, responses, tokens, rollouts."""
+"""The number of steps of a job, and the rows, responses, tokens and rollouts of a step."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["Schedule", "Tokens", "schedule", "tokens"]
 
 @dataclass(frozen=True)
 class Schedule:
-    """Steps of a run. `rows` are those trained on; None where the data was not read."""
+    """The steps of a run. `rows` is the number of training rows, or None if the data was not read."""
 
     rows_a_step: int
     rows: int | None
@@ -30,7 +30,7 @@ class Schedule:
 
 @dataclass(frozen=True)
 class Tokens:
-    """Tokens of a row: what runs through the backbone, and those of responses, which meet the head.
+    """The tokens of a row: all tokens run through the backbone, and response tokens also through the head.
 
     `mean` figures are for work, `longest` ones for memory, at most what `train.max_length` lets through.
     """
@@ -46,7 +46,7 @@ class Tokens:
 
 
 def schedule(spec: Mapping[str, Any], lengths: Lengths) -> Schedule:
-    """Count steps as the loop does; a fraction of held-out rows is drawn by hash, so that steps become an estimate."""
+    """Count steps as the loop does; a held-out fraction is drawn by hash, so the number is then an estimate."""
     train, data = spec["train"], spec["data"]
     size = rows_per_step(
         train["per_device_train_batch_size"],
@@ -99,7 +99,7 @@ def _with_ends(found: Schedule, train: Mapping[str, Any], data: Mapping[str, Any
 
 
 def tokens(spec: Mapping[str, Any], lengths: Lengths, responses: int, positions: int | None) -> Tokens:
-    """Size a row: prompts are cut to leave room for responses, and under the packed layout they are shared."""
+    """Compute the size of a row: prompts are cut to leave room for responses, and the packed layout shares them."""
     train, data = spec["train"], spec["data"]
     limit = train["max_length"] if not positions else min(train["max_length"], positions)
     packed = train["layout"] != "padded"

@@ -1,4 +1,4 @@
-"""Every weight of an architecture by name and shape, in closed form from its configuration."""
+"""Each weight of an architecture by name and shape, computed from its configuration."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _FROM_HIDDEN = {"llama": ("num_key_value_heads", "head_dim"), "mistral": ("head_
 
 @dataclass(frozen=True)
 class Layout:
-    """What memory and FLOP are counted from: layers, widths, heads, vocabulary."""
+    """The sizes from which memory and FLOP are computed: layers, widths, heads, vocabulary."""
 
     architecture: str
     layers: int
@@ -70,7 +70,7 @@ def with_defaults(architecture: str, given: Mapping[str, Any]) -> dict[str, Any]
 
 
 def layout_of(architecture: str, config: Mapping[str, Any], vocabulary: int | None = None) -> Layout:
-    """Read widths and depths off a configuration. Raises KeyError where it does not tell them."""
+    """Read widths and depths from a configuration. Raises KeyError if one of them is missing."""
     full = with_defaults(architecture, config)
     hidden, heads = int(full["hidden_size"]), int(full["num_attention_heads"])
     return Layout(
@@ -90,7 +90,7 @@ def layout_of(architecture: str, config: Mapping[str, Any], vocabulary: int | No
 def parameters(
     architecture: str, config: Mapping[str, Any], vocabulary: int, *, rewards: bool = False
 ) -> dict[str, Shape]:
-    """List the weights of a fresh model, tied ones once; `rewards`: a scalar head in the LM head's place."""
+    """List the weights of a new model, tied weights once; `rewards` replaces the LM head by a scalar head."""
     full, layout = with_defaults(architecture, config), layout_of(architecture, config, vocabulary)
     body = _gpt2(layout) if architecture == "gpt2" else _llama(architecture, full, layout)
     head: dict[str, Shape] = {}

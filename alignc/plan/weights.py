@@ -19,7 +19,7 @@ BEYOND_LAYERS = ("embed", "wte", "wpe", "lm_head", "score")
 
 @dataclass(frozen=True)
 class Weights:
-    """A model's weights: names and shapes where these are known, their number, bytes a number, and how it is known."""
+    """The weights of a model: names and shapes if known, their number, bytes per number, and the certainty."""
 
     source: str
     number: int | None
@@ -31,25 +31,25 @@ class Weights:
 
     @property
     def bytes(self) -> int:
-        """Bytes of all weights; 0 where their number is not known."""
+        """The bytes of all weights, or 0 if their number is not known."""
         return (self.number or 0) * self.width
 
     @property
     def linear(self) -> int:
-        """Number of weights in matrices outside embeddings and heads: what a token is multiplied with."""
+        """The number of weights in matrices outside embeddings and heads, by which each token is multiplied."""
         inside = {n: s for n, s in self.shapes.items() if not any(part in n for part in BEYOND_LAYERS)}
         matrices = sum(prod(shape) for shape in inside.values() if len(shape) == 2)
         return matrices if self.shapes else (self.number or 0)
 
 
 def unknown(source: str, given: int | None, width: int | None, why: str) -> Weights:
-    """Stand for a model that only loading tells; `given` is a count the user knows."""
+    """Return unknown weights of a model that must be loaded first; `given` is the count from the user."""
     sure = "unknown" if given is None else "assumed"
     return Weights(source, given, width or 2, sure, {}, None, why)
 
 
 def of_init(policy: Mapping[str, Any], width: int | None, *, rewards: bool = False) -> Weights:
-    """Count a fresh model's weights in closed form."""
+    """Count the weights of a new model from its configuration."""
     architecture, tokenizer = str(policy["init"]), str(policy.get("tokenizer") or "bytes")
     vocabulary = BYTES_VOCABULARY if tokenizer == "bytes" else _tokens(Path(tokenizer))
     if vocabulary is None:
@@ -60,7 +60,7 @@ def of_init(policy: Mapping[str, Any], width: int | None, *, rewards: bool = Fal
 
 
 def _tokens(folder: Path) -> int | None:
-    """Count a tokenizer's tokens, those added to it too."""
+    """Count the tokens of a tokenizer, with its added tokens."""
     data = _json(folder / "tokenizer.json")
     model, added = data.get("model") or {}, data.get("added_tokens") or []
     listed = model.get("vocab") or {}
@@ -96,7 +96,7 @@ def of_folder(folder: Path, width: int | None, *, rewards: bool | None = None) -
 
 
 def _headers(folder: Path) -> tuple[dict[str, Shape], dict[str, int]]:
-    """Read the names, shapes and widths of all weights, without the weights."""
+    """Read the names, shapes and number formats of all weights, without the weights."""
     shapes: dict[str, Shape] = {}
     widths: dict[str, int] = {}
     for file in sorted(folder.glob("model*.safetensors")):
@@ -126,7 +126,7 @@ def of_source(
     rewards: bool = False,
     maker: Callable[[str], Mapping[str, Any] | str | None] = lambda folder: None,
 ) -> Weights:
-    """Count the weights that a spec's `policy`, or another model's path, stands for.
+    """Count the weights of a `policy` or of the path of another model.
 
     `maker` tells what a folder that another spec will fill was made from, where there is nothing in it yet.
     """
@@ -146,7 +146,7 @@ def of_source(
 
 
 def adapter_shapes(weights: Weights, rank: int, targets: str | list[str]) -> dict[str, Shape]:
-    """List the two factors that low-rank adaptation puts beside every matrix it targets."""
+    """List the two factors that low-rank adaptation adds to each target matrix."""
     return {
         f"{name}.{side}": shape
         for name, (rows, columns) in _matrices(weights.shapes)

@@ -63,7 +63,7 @@ def _attention(layout: Layout, tokens: Tokens) -> float:
 def _rollout(
     spec: Mapping[str, Any], models: Models, tokens: Tokens, plan: Schedule, forward: float
 ) -> tuple[float | None, int | None]:
-    """Count a rollout: prompts once, every new token through backbone and head, and a forward for each that judges."""
+    """Count the work of a rollout: prompts once, each new token through backbone and head, one forward per judge."""
     layout, width = models.policy.layout, plan.prompts_a_rollout
     if spec["data"]["kind"] not in ONLINE or width is None or layout is None:
         return None, None

@@ -1,4 +1,4 @@
-"""A policy over words that can be enumerated: every response, its law, its length, and the objective's exact gradient.
+"""A policy over words that can be enumerated: each response, its probability, its length, and the exact gradient.
 
 Parameters are the logits of each state, flattened. A response ends at the end word, or at the longest length.
 """
@@ -57,7 +57,7 @@ class ResponseSpace:
 
     @cached_property
     def reference(self) -> Policy:
-        """Give the reference: another policy, full of chances."""
+        """Return the reference, another policy with positive probabilities."""
         return self.policy(np.random.default_rng(self.seed + 1).normal(0, 0.5, self.size))
 
     def policy(self, logits: Array) -> Policy:
