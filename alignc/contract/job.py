@@ -166,7 +166,7 @@ class Job:
     name: str
     spec: Spec
     origins: Mapping[str, str]
-    plan: LossNeeds
+    needs: LossNeeds = field(metadata={"key": "plan"})
     formula: Formula
 
     @property
@@ -179,9 +179,9 @@ class Job:
         """The job of each of several sources as if it stood alone; empty where there is one source."""
         if not isinstance(self.spec.data, Sources):
             return ()
-        together = zip(self.spec.data.sources.values(), self.plan.parts, strict=True)
+        together = zip(self.spec.data.sources.values(), self.needs.parts, strict=True)
         return tuple(
-            dataclasses.replace(self, spec=self.spec.of(own, needs), plan=needs) for own, needs in together
+            dataclasses.replace(self, spec=self.spec.of(own, needs), needs=needs) for own, needs in together
         )
 
     @property

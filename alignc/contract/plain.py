@@ -42,14 +42,19 @@ def to_plain(value: Any) -> Any:
 
 def written(value: Any) -> dict[str, Any]:
     """List the fields of a dataclass that have a key."""
-    found = {each.name: getattr(value, each.name) for each in dataclasses.fields(value)}
-    gone = {each.name for each in dataclasses.fields(value) if each.metadata.get("left_out")}
+    found = {key_of(each): getattr(value, each.name) for each in dataclasses.fields(value)}
+    gone = {key_of(each) for each in dataclasses.fields(value) if each.metadata.get("left_out")}
     return {name: inner for name, inner in found.items() if not (inner is None and name in gone)}
+
+
+def key_of(field: dataclasses.Field[Any]) -> str:
+    """Return the key of a field: its name, unless the field declares another one."""
+    return str(field.metadata.get("key", field.name))
 
 
 def build(kind: type[T], data: Mapping[str, Any], where: str) -> T:
     """Build a dataclass from a mapping that has its keys and no others. Failure E806 where they differ."""
-    fields = {each.name: each for each in dataclasses.fields(kind)}  # type: ignore[arg-type]
+    fields = {key_of(each): each for each in dataclasses.fields(kind)}  # type: ignore[arg-type]
     unknown = sorted(set(data) - set(fields))
     needed = {n for n, f in fields.items() if f.default is f.default_factory is dataclasses.MISSING}
     missing = sorted(needed - set(data))
@@ -59,7 +64,7 @@ def build(kind: type[T], data: Mapping[str, Any], where: str) -> T:
             f"job.json does not fit this runtime: {where} has unknown keys {unknown}, lacks {missing}",
             help="compile the spec again with the alignc that runs it",
         )
-    return kind(**data)
+    return kind(**{fields[key].name: value for key, value in data.items()})
 
 
 def optional(kind: type[T], data: Mapping[str, Any] | None, where: str) -> T | None:

@@ -101,7 +101,7 @@ def build(
 
     `made_from`: what the models that other specs will make begin as; `given`: the size of a model that is not here.
     """
-    models = models_of(to_plain(job.spec), job.plan, held, made_from or {}, given)
+    models = models_of(to_plain(job.spec), job.needs, held, made_from or {}, given)
     return of_models(job, held, models, launch=launch, read_data=read_data, memory=memory)
 
 
@@ -122,7 +122,7 @@ def of_models(
     spec: Mapping[str, Any] = to_plain(job.spec)
     lengths = _lengths(spec, models) if read_data else Lengths(note="not read")
     layout = models.policy.layout
-    row = tokens(spec, lengths, len(job.plan.responses), layout.positions if layout else None)
+    row = tokens(spec, lengths, len(job.needs.responses), layout.positions if layout else None)
     steps = schedule(spec, lengths)
     everything = None if lengths.rows is None else lengths.rows * row.longest_backbone
     laid = phases(spec, models, row, everything, beside)

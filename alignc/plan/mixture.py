@@ -34,7 +34,7 @@ def build_mixture(
     """Plan a resolved job of several sources; `held` are the models of each by its name. The rest is as in `build`."""
     parts = dict(zip(held, job.parts, strict=True))
     sized = {
-        name: models_of(to_plain(part.spec), part.plan, held[name], made_from or {}, given)
+        name: models_of(to_plain(part.spec), part.needs, held[name], made_from or {}, given)
         for name, part in parts.items()
     }
     trained = _trained(list(sized.values()))

@@ -102,7 +102,7 @@ def test_each_of_several_sources_is_a_job_of_its_own() -> None:
     job = again(made.job)
     assert isinstance(job.spec.data, Sources)
     assert [part.spec.data for part in job.parts] == list(job.spec.data.sources.values())
-    assert [part.plan for part in job.parts] == list(job.plan.parts)
+    assert [part.needs for part in job.parts] == list(job.needs.parts)
     assert all(isinstance(part.rows, GivenData) and not part.parts for part in job.parts)
     with pytest.raises(TypeError, match="several sources"):
         _ = job.rows

@@ -96,7 +96,7 @@ def by_hand(backbone: Any, head: Any) -> torch.Tensor:
 def test_a_value_is_that_of_the_state_before_its_token(tmp_path: Path, critic: Any, layout: str):
     read = job(tmp_path, critic, layout=layout, model={"dtype": "float64"})
     model, layout = made(read)
-    batch, scorer = layout.batch(EXAMPLES), Scorer(model, outputs=read.plan.outputs)
+    batch, scorer = layout.batch(EXAMPLES), Scorer(model, outputs=read.needs.outputs)
     assert scorer(batch)["token_value"].tolist() == torch.zeros(3, 1, 4).tolist()
     own = critic_of(model) if critic == COPY else model
     head = own.score if critic == COPY else own.value_head

@@ -151,7 +151,7 @@ def trained(run, world, lend):
     model = ready(initial_model(job, tokenizer), job, world.device)
     _, autocast = narrow_for_zero(job, model, autocast_dtype(job, world.device))
     layout = choose_layout(job, model, tokenizer, world.device, autocast)
-    scorer = Scorer(model, outputs=job.plan.outputs)
+    scorer = Scorer(model, outputs=job.needs.outputs)
     engine, kept, seen = build_engine(job, run.folder, world, scorer, model), averaged(model), []
     rows = [Example(0, "x", np.array([5, 6 + world.rank]), (np.array([9, 8, 1]),), {})]
     for _ in range(3):

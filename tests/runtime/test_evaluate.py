@@ -59,7 +59,7 @@ def token_mean(batch: dict[str, Tensor], totals: dict[str, float]) -> tuple[Tens
 def test_evaluation_is_over_all_rows_whatever_the_batch(size: int, tmp_path: Path):
     job = job_from(job_data("sft", Path("/r"), Path("/o"), per_device_eval_batch_size=size))
     examples = [example(row, row + 1) for row in range(3)]  # lengths 1, 2, 3 with values 1, 2, 3
-    batch = SourceBatch(SourceObjective(job.plan, token_mean), examples)
+    batch = SourceBatch(SourceObjective(job.needs, token_mean), examples)
     found = evaluate(context(job, tmp_path), batch, Constant())
     assert found == pytest.approx({"eval_loss": (1 + 4 + 9) / 6, "eval_rows": 3.0})
 
@@ -69,13 +69,13 @@ def test_evaluation_stops_when_told(tmp_path: Path):
     told = context(job, tmp_path)
     told.run.stop.catch(15, None)
     with pytest.raises(Interrupted):
-        evaluate(told, SourceBatch(SourceObjective(job.plan, token_mean), [example(0, 1)]), Constant())
+        evaluate(told, SourceBatch(SourceObjective(job.needs, token_mean), [example(0, 1)]), Constant())
 
 
 def test_inputs_of_a_loss():
     job = job_from(job_data("dpo", Path("/r"), Path("/o")))
     plan = dataclasses.replace(
-        job.plan, columns=["weight"], totals=["rows", "tokens/chosen", "column/weight"]
+        job.needs, columns=["weight"], totals=["rows", "tokens/chosen", "column/weight"]
     )
     examples = [example(0, 1, 3), example(1, 2, 1)]
     anchors = {

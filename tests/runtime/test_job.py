@@ -18,7 +18,7 @@ def test_a_job_is_read_whole(tmp_path: Path):
     job = read_job(path)
     assert job.spec.train.seed == 7
     assert job.spec.model.reference == Reference("initial")
-    assert job.plan.responses == ["chosen", "rejected"]
+    assert job.needs.responses == ["chosen", "rejected"]
     assert job.output_dir == tmp_path / "run"
     assert job == job_from(data)
 

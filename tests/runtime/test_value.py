@@ -88,15 +88,15 @@ def test_the_gradient_is_that_of_a_graph_built_by_hand(tmp_path: Path, layout: s
 
     layout = choose_layout(read, model, tokenizer, torch.device("cpu"), None)
     batch = layout.batch(examples)
-    found = Scorer(model, outputs=read.plan.outputs)(batch)
+    found = Scorer(model, outputs=read.needs.outputs)(batch)
     values = [value_of_prompt(twin(read), example).item() for example in examples]
     assert found["value"].tolist() == pytest.approx(values, abs=1e-10)
     spread = [
         np.full(len(e.responses[0]), r / len(e.responses[0]))
         for e, r in zip(examples, references, strict=True)
     ]
-    inputs = loss_inputs(read.plan, examples, batch, found, {"initial": [(each,) for each in spread]})
-    share, _ = loss_module(of_spec(DRO, "pointwise")).loss(inputs, totals_of(read.plan, examples))
+    inputs = loss_inputs(read.needs, examples, batch, found, {"initial": [(each,) for each in spread]})
+    share, _ = loss_module(of_spec(DRO, "pointwise")).loss(inputs, totals_of(read.needs, examples))
     share.backward()
     assert share.item() == pytest.approx(wanted.item(), rel=1e-10)
     got = gradients(model)

@@ -136,7 +136,7 @@ def write(source: Trained, wanted: Wanted, folder: Path) -> tuple[str, torch.dty
         write_critic(source, section, folder, made)
     tokenizer.save_pretrained(str(folder))
     write_words(source, wanted, folder, "peft" if alone else "transformers")
-    rewards = Quantity.SCORE in source.job.plan.outputs
+    rewards = Quantity.SCORE in source.job.needs.outputs
     return ("adapter" if alone else "reward model" if rewards else "model"), made
 
 
@@ -159,8 +159,8 @@ OF_STATES = (Quantity.DIVERGENCE, Quantity.TOKEN_VALUE, Quantity.VALUE)
 
 def without_critic(job: Job) -> Job:
     """Leave out the outputs that are read off states, so that a policy is read without its critic."""
-    outputs = [name for name in job.plan.outputs if name not in OF_STATES]
-    return dataclasses.replace(job, plan=dataclasses.replace(job.plan, outputs=outputs))
+    outputs = [name for name in job.needs.outputs if name not in OF_STATES]
+    return dataclasses.replace(job, needs=dataclasses.replace(job.needs, outputs=outputs))
 
 
 def written_dtype(folder: Path) -> torch.dtype:

@@ -137,7 +137,7 @@ def settings_aside(job: Job, aside: Path) -> DataSettings:
 
 def scorer_of(job: Job, model: nn.Module) -> nn.Module:
     """Wrap the model as training does."""
-    outputs = job.plan.outputs
+    outputs = job.needs.outputs
     return RewardScorer(model) if Quantity.SCORE in outputs else Scorer(model, outputs=outputs)
 
 

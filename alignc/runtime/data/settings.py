@@ -61,9 +61,9 @@ def settings_from_job(job: Job) -> DataSettings:
     return DataSettings(
         **section,
         max_length=job.spec.train.max_length,
-        responses=tuple(job.plan.responses),
-        needed=tuple(job.plan.columns),
+        responses=tuple(job.needs.responses),
+        needed=tuple(job.needs.columns),
         seed=job.spec.train.seed,
         quarantine=str(job.output_dir / QUARANTINE),
-        demonstrated=job.plan.convert == "demonstration",
+        demonstrated=job.needs.convert == "demonstration",
     )

@@ -107,19 +107,19 @@ def initial_critic(job: Job, tokenizer: Any) -> nn.Module:
 def has_own_critic(job: Job) -> bool:
     """Tell whether values of states come from a backbone of their own."""
     critic = job.spec.model.critic
-    return Quantity.TOKEN_VALUE in job.plan.outputs and critic is not None and critic.kind == "model"
+    return Quantity.TOKEN_VALUE in job.needs.outputs and critic is not None and critic.kind == "model"
 
 
 def has_value_head(job: Job) -> bool:
     """Tell whether a value is read off the policy's trunk: of the prompt, or of every state without a critic."""
-    return Quantity.VALUE in job.plan.outputs or (
-        Quantity.TOKEN_VALUE in job.plan.outputs and not has_own_critic(job)
+    return Quantity.VALUE in job.needs.outputs or (
+        Quantity.TOKEN_VALUE in job.needs.outputs and not has_own_critic(job)
     )
 
 
 def is_reward_model(job: Job) -> bool:
     """Tell whether a scalar head is trained in the place of the LM head."""
-    return Quantity.SCORE in job.plan.outputs
+    return Quantity.SCORE in job.needs.outputs
 
 
 @contextmanager

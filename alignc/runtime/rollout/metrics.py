@@ -19,7 +19,7 @@ __all__ = ["answer_metrics", "mean_kl", "rollout_metrics"]
 
 
 def rollout_metrics(
-    plan: LossNeeds,
+    needs: LossNeeds,
     answers: Sequence[Answers],
     scores: AnswerScores,
     rows: Sequence[Example],
@@ -32,21 +32,21 @@ def rollout_metrics(
     the rows hold answers that were selected: those are no sample of the policy.
     """
     metrics = answer_metrics(answers, scores)
-    if penalties is not None and plan.advantage:
+    if penalties is not None and needs.advantage:
         lost = 0.0 - float(penalties.sum()) / sum(len(group.completions) for group in answers)
-        paid = float(np.mean(scores.of(plan.advantage.reward)))
+        paid = float(np.mean(scores.of(needs.advantage.reward)))
         metrics |= {"objective/non_score_reward": lost, "objective/rlhf_reward": paid + lost}
-    sampled = sampled_places(plan, len(answers[0].completions))
+    sampled = sampled_places(needs, len(answers[0].completions))
     if INITIAL in anchors and sampled:
         metrics["objective/kl"] = mean_kl(rows, anchors, sampled)
     return metrics
 
 
-def sampled_places(plan: LossNeeds, drawn: int) -> list[int]:
+def sampled_places(needs: LossNeeds, drawn: int) -> list[int]:
     """List the places of a row's responses that are an unselected sample of the policy."""
-    if plan.convert == "demonstration":
+    if needs.convert == "demonstration":
         return [1]
-    if plan.convert == "best_worst" and drawn > 2:
+    if needs.convert == "best_worst" and drawn > 2:
         return []
     return list(range(drawn))
 

@@ -77,18 +77,20 @@ def roll(
     the ratios of the first steps are 1 to the last bit. ``step`` counts the steps before the rollout, ``strength`` is
     the factor on the KL in its reward.
     """
-    plan = setup.objective.plan
+    needs = setup.objective.needs
     answers, scores = answer(context, setup, prompts, derive(setup.job.spec.train.seed, "rollout", number))
-    rows = rows_of(plan, answers, scores)
+    rows = rows_of(needs, answers, scores)
     scored, anchors = score(context, setup, rows, pieces)
-    penalties = scale_penalties(penalties_of(plan, setup.objective.penalty, anchors, mask_of(rows)), strength)
-    metrics = rollout_metrics(plan, answers, scores, rows, anchors, penalties)
-    adaptive = plan.advantage.adaptive if plan.advantage else None
+    penalties = scale_penalties(
+        penalties_of(needs, setup.objective.penalty, anchors, mask_of(rows)), strength
+    )
+    metrics = rollout_metrics(needs, answers, scores, rows, anchors, penalties)
+    adaptive = needs.advantage.adaptive if needs.advantage else None
     if adaptive is not None:
         metrics["objective/kl_coef"] = strength * adaptive.beta
     return Rollout(
         number,
-        rows=with_token_columns(plan, rows, scored, scores, penalties),
+        rows=with_token_columns(needs, rows, scored, scores, penalties),
         anchors=anchors,
         metrics=metrics,
         records=list(records_of(number, step, answers, scores)),

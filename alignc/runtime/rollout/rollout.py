@@ -48,7 +48,7 @@ def open_reward_sources(job: Job, device: torch.device, resources: ExitStack) ->
 def wants_reference(job: Job) -> bool:
     """Tell whether a reference is asked for: by loss or reward, by an opponent, or by evaluation for its KL."""
     data = job.prompts
-    return INITIAL in job.plan.anchors or data.mixture is not None or data.eval is not None
+    return INITIAL in job.needs.anchors or data.mixture is not None or data.eval is not None
 
 
 def scoring_pieces(schedule: RolloutSchedule, rollout: int, size: int, world: World) -> list[list[int]]:

@@ -18,48 +18,48 @@ from .scores import AnswerScores, Numbers
 __all__ = ["extremes", "ranking", "rows_of", "soft_mean"]
 
 
-def rows_of(plan: LossNeeds, answers: Sequence[Answers], scores: AnswerScores) -> list[Example]:
+def rows_of(needs: LossNeeds, answers: Sequence[Answers], scores: AnswerScores) -> list[Example]:
     """Make a row of each prompt, with the columns that do not depend on any model's log-probabilities.
 
     `best_worst` makes a pair of a group's best and worst answer, `demonstration` one of the row's own completion and
     the first answer. Rows are counted from 0 within the rollout.
     """
     return [
-        with_columns(plan, row_of(plan, place, each, scores), place, each, scores)
+        with_columns(needs, row_of(needs, place, each, scores), place, each, scores)
         for place, each in enumerate(answers)
     ]
 
 
-def row_of(plan: LossNeeds, place: int, answers: Answers, scores: AnswerScores) -> Example:
+def row_of(needs: LossNeeds, place: int, answers: Answers, scores: AnswerScores) -> Example:
     """Make one row without columns."""
     prompt = answers.prompt
-    return Example(place, prompt.origin, prompt.ids, responses_of(plan, place, answers, scores))
+    return Example(place, prompt.origin, prompt.ids, responses_of(needs, place, answers, scores))
 
 
-def responses_of(plan: LossNeeds, place: int, answers: Answers, scores: AnswerScores) -> tuple[Tokens, ...]:
-    """Pick a row's responses in the order that the plan names them."""
-    if plan.convert == "demonstration":
+def responses_of(needs: LossNeeds, place: int, answers: Answers, scores: AnswerScores) -> tuple[Tokens, ...]:
+    """Pick a row's responses in the order that the needs name them."""
+    if needs.convert == "demonstration":
         if answers.prompt.demonstration is None:
             raise Failure(
                 "E701",
                 f"{answers.prompt.origin} has no completion, but the objective compares samples with it",
             )
         return (answers.prompt.demonstration, answers.completions[0])
-    if plan.convert == "best_worst":
-        return tuple(answers.completions[at] for at in chosen(plan, place, scores))
+    if needs.convert == "best_worst":
+        return tuple(answers.completions[at] for at in chosen(needs, place, scores))
     return answers.completions
 
 
-def chosen(plan: LossNeeds, place: int, scores: AnswerScores) -> tuple[int, ...]:
+def chosen(needs: LossNeeds, place: int, scores: AnswerScores) -> tuple[int, ...]:
     """Say which answers a row's responses are, where they are answers."""
-    if plan.convert == "best_worst":
-        return extremes(scores.of(ranking(plan, scores))[place])
+    if needs.convert == "best_worst":
+        return extremes(scores.of(ranking(needs, scores))[place])
     return ()
 
 
-def ranking(plan: LossNeeds, scores: AnswerScores) -> str:
+def ranking(needs: LossNeeds, scores: AnswerScores) -> str:
     """Choose the numbers that rank answers: win rates where the loss reads them or nothing else is known."""
-    reads = any(column.startswith("win_rate") for column in plan.columns)
+    reads = any(column.startswith("win_rate") for column in needs.columns)
     return "win_rate" if scores.win_rates and (reads or not scores.rewards) else "reward"
 
 
@@ -73,15 +73,15 @@ def extremes(values: Numbers) -> tuple[int, int]:
 
 
 def with_columns(
-    plan: LossNeeds, row: Example, place: int, answers: Answers, scores: AnswerScores
+    needs: LossNeeds, row: Example, place: int, answers: Answers, scores: AnswerScores
 ) -> Example:
     """Give a row its columns."""
     columns: dict[str, Column] = {}
-    picked = dict(zip(plan.responses, chosen(plan, place, scores), strict=False))
-    for column in set(plan.columns) - set(plan.token_columns):
+    picked = dict(zip(needs.responses, chosen(needs, place, scores), strict=False))
+    for column in set(needs.columns) - set(needs.token_columns):
         kind, _, response = column.partition("/")
         if kind in PARTITIONS:
-            columns[column] = average(plan, place, scores)
+            columns[column] = average(needs, place, scores)
         elif kind in ("reward", "win_rate"):
             numbers = scores.of(kind)[place]
             columns[column] = numbers if response == COMPLETIONS else numbers[picked[response]]
@@ -90,13 +90,13 @@ def with_columns(
     return dataclasses.replace(row, columns=columns)
 
 
-def average(plan: LossNeeds, place: int, scores: AnswerScores) -> float:
-    """Estimate the win rate of an average answer, as `plan.baseline` has it: over the rollout, or over one prompt."""
-    if plan.baseline is None:
+def average(needs: LossNeeds, place: int, scores: AnswerScores) -> float:
+    """Estimate the win rate of an average answer, as `needs.baseline` has it: over the rollout, or over one prompt."""
+    if needs.baseline is None:
         raise Failure("E806", "job.json does not say how the average win rate is estimated")
-    if look_up(PARTITIONS, plan.baseline.kind, "estimate of a log-partition") is MEAN_WIN_RATE:
+    if look_up(PARTITIONS, needs.baseline.kind, "estimate of a log-partition") is MEAN_WIN_RATE:
         return math.fsum(map(math.fsum, scores.win_rates)) / sum(map(len, scores.win_rates))
-    return soft_mean(scores.win_rates[place][: plan.baseline.samples], plan.baseline.eta)
+    return soft_mean(scores.win_rates[place][: needs.baseline.samples], needs.baseline.eta)
 
 
 def soft_mean(rates: Sequence[float], eta: float) -> float:

@@ -29,9 +29,9 @@ def mask_of(rows: Sequence[Example]) -> Tensor:
     return torch.arange(longest) < table[:, :, None]
 
 
-def penalties_of(plan: LossNeeds, penalty: Penalty | None, anchors: Anchors, mask: Tensor) -> Tensor | None:
-    """Compute the penalty of the KL, where the plan has one, under the policy as it was when it sampled."""
-    if penalty is None or not plan.advantage or not plan.advantage.penalty:
+def penalties_of(needs: LossNeeds, penalty: Penalty | None, anchors: Anchors, mask: Tensor) -> Tensor | None:
+    """Compute the penalty of the KL, where the needs have one, under the policy as it was when it sampled."""
+    if penalty is None or not needs.advantage or not needs.advantage.penalty:
         return None
     batch = {f"{name}/completions": stack_groups(rows, mask).double() for name, rows in anchors.items()}
     return penalty(batch | {"mask/completions": mask})
@@ -41,39 +41,39 @@ OLD_VALUE, OLD_DIVERGENCE = (OUTPUTS[name].stored for name in (Quantity.TOKEN_VA
 
 
 def with_token_columns(
-    plan: LossNeeds,
+    needs: LossNeeds,
     rows: Sequence[Example],
     scored: Sequence[TokenOutputs],
     scores: AnswerScores,
     penalties: Tensor | None,
 ) -> list[Example]:
-    """Add the columns of tokens that the plan asks for: `advantage`, `return`, `old_value`, `old_divergence`.
+    """Add the columns of tokens that the needs ask for: `advantage`, `return`, `old_value`, `old_divergence`.
 
     All rows of the rollout come at once, on every rank, so that means over the rollout are means over all of it.
     """
-    if not plan.token_columns:
+    if not needs.token_columns:
         return list(rows)
     mask, tables = mask_of(rows), {}
     if Quantity.TOKEN_VALUE in scored[0]:
         tables[OLD_VALUE] = stack_groups([row[Quantity.TOKEN_VALUE] for row in scored], mask).double()
     if OLD_DIVERGENCE in scored[0]:
         tables[OLD_DIVERGENCE] = stack_groups([row[OLD_DIVERGENCE] for row in scored], mask).double()
-    if plan.advantage:
+    if needs.advantage:
         tables |= advantages(
-            plan.advantage,
-            reward=torch.tensor(scores.of(plan.advantage.reward), dtype=torch.float64),
+            needs.advantage,
+            reward=torch.tensor(scores.of(needs.advantage.reward), dtype=torch.float64),
             penalty=penalties,
             value=tables.get(OLD_VALUE),
             mask=mask,
         )
     return [
-        dataclasses.replace(row, columns={**row.columns, **columns_of(plan, tables, place, row)})
+        dataclasses.replace(row, columns={**row.columns, **columns_of(needs, tables, place, row)})
         for place, row in enumerate(rows)
     ]
 
 
 def columns_of(
-    plan: LossNeeds, tables: Mapping[str, Tensor], place: int, row: Example
+    needs: LossNeeds, tables: Mapping[str, Tensor], place: int, row: Example
 ) -> dict[str, tuple[np.ndarray, ...]]:
     """Cut one row's columns of tokens to the lengths of its responses."""
     return {
@@ -81,5 +81,5 @@ def columns_of(
             tables[column.partition("/")[0]][place, at, : len(response)].numpy().copy()
             for at, response in enumerate(row.responses)
         )
-        for column in plan.token_columns
+        for column in needs.token_columns
     }

@@ -32,7 +32,7 @@ def anchors_of(
     ``policy`` is the policy before its first update, or None where training goes on from a checkpoint: then
     ``key`` is the key from before, and a model is made again only if the cache has lost its rows.
     """
-    models = models_of(names, context.job.plan.others)
+    models = models_of(names, context.job.needs.others)
     if not models:
         return [{} for _ in parts], None
     keys = dict(zip(models, key.split(), strict=True)) if key else {}
@@ -71,7 +71,7 @@ def cached_rows(key: str, parts: Parts) -> list[list[RowValues]] | None:
 def compute(context: Context, policy: nn.Module | None, parts: Parts, name: str = REFERENCE) -> str:
     """Compute the rows that the cache lacks, the ranks side by side; return the cache's key."""
     run, world = context.run, context.world
-    others = context.job.plan.others
+    others = context.job.needs.others
     model = frozen_model(context, policy) if name == REFERENCE else other_model(context, others[name])
     key = ""
     for part in parts:

@@ -86,7 +86,7 @@ def choose_layout(
         use_packed(model)
         if has_critic(model):
             use_packed(critic_of(model))
-    dtype, whole = next(model.parameters()).dtype, Quantity.SCORE in job.plan.outputs
+    dtype, whole = next(model.parameters()).dtype, Quantity.SCORE in job.needs.outputs
     return BatchLayout(packed, tokenizer.pad_token_id or 0, device, autocast, dtype, whole)
 
 
@@ -96,18 +96,18 @@ def with_end(example: Example) -> Example:
     return dataclasses.replace(example, responses=ended)
 
 
-def totals_of(plan: LossNeeds, examples: Sequence[Example]) -> dict[str, float]:
+def totals_of(needs: LossNeeds, examples: Sequence[Example]) -> dict[str, float]:
     """Count the totals that the loss divides by, over a global batch: rows, tokens of a response, sums of a column."""
-    return {name: float(total(plan, name, examples)) for name in plan.totals}
+    return {name: float(total(needs, name, examples)) for name in needs.totals}
 
 
-def total(plan: LossNeeds, name: str, examples: Sequence[Example]) -> float:
+def total(needs: LossNeeds, name: str, examples: Sequence[Example]) -> float:
     """Count one total by its name: `rows`, `tokens/RESPONSE` or `column/NAME`."""
     kind, _, of = name.partition("/")
     if kind == "tokens":
         if of == COMPLETIONS:
             return sum(len(response) for example in examples for response in example.responses)
-        place = plan.responses.index(of)
+        place = needs.responses.index(of)
         return sum(len(example.responses[place]) for example in examples)
     if kind == "column":
         numbers = [example.columns[of] for example in examples]
@@ -124,11 +124,11 @@ ScorerOutputs = Tensor | Mapping[str, Tensor]
 """The outputs of a scorer: log-probabilities [rows, k, T] alone, or several outputs by name."""
 
 
-def select_responses(plan: LossNeeds, examples: Sequence[Example], names: Sequence[str]) -> list[Example]:
+def select_responses(needs: LossNeeds, examples: Sequence[Example], names: Sequence[str]) -> list[Example]:
     """Keep some of the rows' responses, those that a pass has to score."""
-    if list(names) == list(plan.responses) or plan.grouped:
+    if list(names) == list(needs.responses) or needs.grouped:
         return list(examples)
-    places = [plan.responses.index(name) for name in names]
+    places = [needs.responses.index(name) for name in names]
     return [dataclasses.replace(e, responses=tuple(e.responses[p] for p in places)) for e in examples]
 
 
@@ -136,7 +136,7 @@ OF_PROMPTS = frozenset(name for name, row in OUTPUTS.items() if row.per == Per.P
 
 
 def loss_inputs(
-    plan: LossNeeds,
+    needs: LossNeeds,
     examples: Sequence[Example],
     batch: Batch,
     scored: ScorerOutputs,
@@ -145,20 +145,20 @@ def loss_inputs(
 ) -> dict[str, Tensor]:
     """Name the tensors that the loss takes; log-probabilities and masks are [rows, T], of a group [rows, k, T].
 
-    ``names`` are the responses that the batch holds, all of the plan's where left out.
+    ``names`` are the responses that the batch holds, all of the needs where left out.
     """
     outputs = scored if isinstance(scored, Mapping) else {"logps": scored}
-    group = plan.grouped
+    group = needs.grouped
     device = batch.mask.device
     inputs: dict[str, Tensor] = {name: outputs[name] for name in OF_PROMPTS if name in outputs}
-    for at, name in enumerate(names or plan.responses):
+    for at, name in enumerate(names or needs.responses):
         which = slice(None) if group else at
         inputs[f"mask/{name}"] = batch.mask[:, which]
         for quantity in outputs.keys() - OF_PROMPTS:
             kind = POLICY if quantity == "logps" else quantity
             inputs[f"{kind}/{name}"] = outputs[quantity][:, which]
-        place = plan.responses.index(name)
-        for anchor in plan.anchors:
+        place = needs.responses.index(name)
+        for anchor in needs.anchors:
             rows = [anchors[anchor][example.row] for example in examples]
             logps = (
                 stack_groups(rows, batch.mask)
@@ -166,7 +166,7 @@ def loss_inputs(
                 else stack([r[place] for r in rows], batch.mask.shape[2])
             )
             inputs[f"{anchor}/{name}"] = logps.to(outputs["logps"])
-    for column in (*plan.columns, *plan.token_columns):
+    for column in (*needs.columns, *needs.token_columns):
         values = [e.columns[column] for e in examples]
         inputs[f"column/{column}"] = column_tensor(values, batch.mask).to(device)
     return inputs

@@ -1,4 +1,4 @@
-"""The objective of one source of rows: the functions of `loss.py`, and the plan of their needs."""
+"""The objective of one source of rows: the functions of `loss.py`, and their needs."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ OLD_DIVERGENCE = f"column/{OUTPUTS[Quantity.DIVERGENCE].stored}"
 class SourceObjective:
     """The loss over the rows of one source, and the other functions that `loss.py` has for them."""
 
-    plan: LossNeeds
+    needs: LossNeeds
     loss: LossFunction
     statistics: RowStatistics | None = None
     penalty: Penalty | None = None
@@ -68,23 +68,23 @@ def objectives_of(job: Job, module: ModuleType) -> list[SourceObjective]:
     """List the objective of each source, from the job's `loss.py`: one loss, or `LOSSES`, a module for each source."""
     modules: Sequence[ModuleType] = getattr(module, "LOSSES", (module,))
     if not job.parts:
-        return [objective_of(job.plan, modules[0], 0)]
+        return [objective_of(job.needs, modules[0], 0)]
     numbered = enumerate(zip(job.parts, modules, strict=True), 1)
-    return [objective_of(part.plan, own, number) for number, (part, own) in numbered]
+    return [objective_of(part.needs, own, number) for number, (part, own) in numbered]
 
 
-def objective_of(plan: LossNeeds, module: ModuleType, source: int) -> SourceObjective:
+def objective_of(needs: LossNeeds, module: ModuleType, source: int) -> SourceObjective:
     """Read the objective of one source off its module."""
     return SourceObjective(
-        plan,
+        needs,
         module.loss,
-        statistics=module.statistics if plan.statistics else None,
-        penalty=module.penalty if plan.advantage and plan.advantage.penalty else None,
+        statistics=module.statistics if needs.statistics else None,
+        penalty=module.penalty if needs.advantage and needs.advantage.penalty else None,
         source=source,
         reads_old_divergence=reads(module, OLD_DIVERGENCE),
     )
 
 
 def reads(module: ModuleType, name: str) -> bool:
-    """Tell whether a module's source names a tensor: the plan lists the columns of `loss`, not those of `penalty`."""
+    """Tell whether a module's source names a tensor: the needs list the columns of `loss`, not those of `penalty`."""
     return module.__file__ is not None and f'"{name}' in Path(module.__file__).read_text("utf-8")

@@ -58,7 +58,7 @@ def batch_statistics(
     objective = batch.objective
     if objective.statistics is None:
         return NO_STATISTICS, running
-    kinds, before = objective.plan.statistics, own_sums(objective.source, running)
+    kinds, before = objective.needs.statistics, own_sums(objective.source, running)
     columns = row_values(context, batch, objective.statistics, pieces, scorer)
     after = {n: add_batch(columns[n], (before or {}).get(n)) for n, k in kinds.items() if k == "running"}
     used = after if update else dict(before or after)
@@ -92,7 +92,7 @@ def row_values(
 
     Each rank fills the lines of its own rows; the sum over the ranks is the whole table.
     """
-    widths = {name: 2 if kind == "matched" else 1 for name, kind in batch.objective.plan.statistics.items()}
+    widths = {name: 2 if kind == "matched" else 1 for name, kind in batch.objective.needs.statistics.items()}
     table = torch.zeros(len(batch.rows), sum(widths.values()), dtype=torch.float64)
     for piece in pieces:
         rows = [batch.rows[place] for place in piece] or [batch.rows[0]]
@@ -112,15 +112,15 @@ def score_statistics(
     scorer: nn.Module,
 ) -> dict[str, Tensor]:
     """Score the responses that the statistics need, without dropout: through it they would depend on the split."""
-    plan, layout = batch.objective.plan, context.layout
-    names = plan.statistic_responses
-    inputs = layout.batch(select_responses(plan, rows, names))
+    needs, layout = batch.objective.needs, context.layout
+    names = needs.statistic_responses
+    inputs = layout.batch(select_responses(needs, rows, names))
     training = scorer.training
     scorer.eval()
     try:
         with torch.no_grad(), layout.precision():
             outputs = scorer(inputs)
-            return statistics(loss_inputs(plan, rows, inputs, outputs, batch.anchors, names))
+            return statistics(loss_inputs(needs, rows, inputs, outputs, batch.anchors, names))
     finally:
         scorer.train(training)
 

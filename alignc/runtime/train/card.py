@@ -58,7 +58,7 @@ def front_matter(job: Job, library: str) -> str:
     policy = job.spec.model.policy
     named = (part.rows.source for part in job.parts or (job,))
     sources = [json.dumps(source) for source in named if is_id(source)]
-    task = "text-classification" if Quantity.SCORE in job.plan.outputs else "text-generation"
+    task = "text-classification" if Quantity.SCORE in job.needs.outputs else "text-generation"
     lines = ["---", f"library_name: {library}", f"pipeline_tag: {task}"]
     lines += [f"model_name: {json.dumps(job.name)}"]
     lines += [f"base_model: {json.dumps(policy)}"] if isinstance(policy, str) and is_id(policy) else []
@@ -95,7 +95,7 @@ def body(job: Job, rows: str, final: Mapping[str, float], spec: Mapping[str, Any
 def how_to_load(job: Job, folder: str) -> str:
     """Write the lines that read the model from its folder. A JSON string is one of Python's too."""
     quoted = json.dumps(folder, ensure_ascii=False)
-    kind = "SequenceClassification" if Quantity.SCORE in job.plan.outputs else "CausalLM"
+    kind = "SequenceClassification" if Quantity.SCORE in job.needs.outputs else "CausalLM"
     return (
         f"from transformers import AutoModelFor{kind}, AutoTokenizer\n\n"
         f"folder = {quoted}\n"

@@ -123,11 +123,11 @@ def check_first_step(
     """
     job, dtype = context.job, context.layout.computes_in
     if step.starts_rollout and steady(job):  # nothing has changed since the policy sampled
-        ratios = [name for batch in batches for name in batch.objective.plan.ratios]
+        ratios = [name for batch in batches for name in batch.objective.needs.ratios]
         check_ratios(values, ratios, step.rollout or 0, step.number, dtype)
     holds = not job.spec.train.dropout if step.rollout is None else steady(job)
     if step.number == 1 and holds:
-        check_step0(values, job.plan.step0, dtype)
+        check_step0(values, job.needs.step0, dtype)
 
 
 def check_ratios(

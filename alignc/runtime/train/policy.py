@@ -66,10 +66,10 @@ def policy_of(
     if sampled is not None:
         objective = sampled.objective
         reference = reference_of(context, model) if wants_reference(sampled.job) else None
-        whole = Quantity.DIVERGENCE in objective.plan.outputs or objective.reads_old_divergence
+        whole = Quantity.DIVERGENCE in objective.needs.outputs or objective.reads_old_divergence
         if whole and reference is not None:
             same_words(model, reference.model)
-        if EMA in objective.plan.anchors:
+        if EMA in objective.needs.anchors:
             average = read_kept(model, saved) if saved else averaged(model)
     trained, scorer = scorers_of(context.job, model, reference)
     return TrainedPolicy(model, scorer, trained, reference, average)
@@ -80,7 +80,7 @@ def scorers_of(job: Job, model: nn.Module, reference: ReferenceModel | None) -> 
 
     In training the reference runs along where its whole distribution is compared, not the drawn tokens alone.
     """
-    outputs = job.plan.outputs
+    outputs = job.needs.outputs
     if Quantity.SCORE in outputs:
         scorer: nn.Module = RewardScorer(model)
         return scorer, scorer

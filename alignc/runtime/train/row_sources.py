@@ -93,8 +93,8 @@ def with_anchors(
 
     A run that starts anew is its own reference: ``model`` then scores the rows, before its first update.
     """
-    anchored = [s for s in sources if isinstance(s, GivenRows) and s.objective.plan.anchors]
-    plans = [source.objective.plan.anchors for source in anchored]
+    anchored = [s for s in sources if isinstance(s, GivenRows) and s.objective.needs.anchors]
+    plans = [source.objective.needs.anchors for source in anchored]
     names = plans[0] if len(sources) == len(plans) == 1 else sorted({name for own in plans for name in own})
     parts = [rows.examples for source in anchored for rows in (source.rows, source.held_out)]
     anchors, key = anchors_of(context, names, parts, None if saved else model, state.reference)

@@ -98,7 +98,7 @@ def micro_batches_of_source(
     context: Context, batch: SourceBatch, statistics: BatchStatistics, size: int
 ) -> Iterator[MicroBatch]:
     """Yield this rank's micro-batches of one source; where its rows run out, the first row at weight 0."""
-    totals, device = totals_of(batch.objective.plan, batch.rows), context.world.device
+    totals, device = totals_of(batch.objective.needs, batch.rows), context.world.device
     for piece in pieces_of(context, batch, size):
         yield MicroBatch(
             batch.objective,
@@ -120,15 +120,15 @@ def loss_of(context: Context, micro: MicroBatch, scorer: nn.Module) -> MicroLoss
 
     The scorer gives log p of every response token [rows, responses, T], or several outputs by name.
     """
-    plan, layout = micro.objective.plan, context.layout
+    needs, layout = micro.objective.needs, context.layout
     if micro.seed is not None:
         torch.manual_seed(micro.seed)
-    batch = layout.batch(select_responses(plan, micro.rows, plan.loss_responses))
+    batch = layout.batch(select_responses(needs, micro.rows, needs.loss_responses))
     with layout.precision():
         outputs = scorer(batch)
-    inputs = loss_inputs(plan, micro.rows, batch, outputs, micro.anchors, plan.loss_responses)
+    inputs = loss_inputs(needs, micro.rows, batch, outputs, micro.anchors, needs.loss_responses)
     share, metrics = micro.objective.loss({**inputs, **micro.statistics}, dict(micro.totals))
-    share = with_unread(share, outputs, plan.outputs)
+    share = with_unread(share, outputs, needs.outputs)
     return MicroLoss(share, with_name(micro.objective, share, metrics), outputs)
 
 
