@@ -33,11 +33,6 @@ class Package:
     wrong: str = ""
 
     @property
-    def requirement(self) -> str:
-        """Write the package as `pyproject.toml` lists it."""
-        return f"{self.name}{self.span}" + (f"; {self.marker}" if self.marker else "")
-
-    @property
     def floor(self) -> str:
         """Give the oldest version of the range."""
         return self.span.partition(",")[0].removeprefix(">=")

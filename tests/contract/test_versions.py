@@ -8,19 +8,23 @@ from pathlib import Path
 import pytest
 from packaging.specifiers import SpecifierSet
 
-from alignc.contract.versions import EXTRAS, PACKAGES, release, within
+from alignc.contract.versions import EXTRAS, PACKAGES, Package, release, within
 
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
 
+def requirement(package: Package) -> str:
+    return f"{package.name}{package.span}" + (f"; {package.marker}" if package.marker else "")
+
+
 def test_the_dependencies_are_those_of_the_table():
-    assert PROJECT["dependencies"] == [package.requirement for package in PACKAGES.values()]
+    assert PROJECT["dependencies"] == [requirement(package) for package in PACKAGES.values()]
 
 
 def test_every_extra_is_one_of_the_table():
     extras = {name: asked for name, asked in PROJECT["optional-dependencies"].items() if name in EXTRAS}
-    assert extras == {name: [package.requirement] for name, package in EXTRAS.items()}
+    assert extras == {name: [requirement(package)] for name, package in EXTRAS.items()}
     assert PROJECT["optional-dependencies"].keys() == {*EXTRAS, "all", "test", "dev"}
     assert PROJECT["optional-dependencies"]["all"] == [f"alignc[{','.join(EXTRAS)}]"]
 
