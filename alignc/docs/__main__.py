@@ -16,7 +16,7 @@ ROOT = Path(alignc.__file__).parents[1]
 @click.option("--check", is_flag=True, help="Write nothing; exit 1 where a page is stale.")
 @click.option("--root", type=click.Path(file_okay=False, path_type=Path), default=ROOT, help="The checkout.")
 def main(check: bool, root: Path) -> None:
-    """Write docs/spec.md, docs/diagnostics.md, docs/methods and the JSON Schema."""
+    """Write the generated pages of docs/ and the JSON Schemas."""
     pages = generated()
     old = stale(pages, root)
     if not check:
