@@ -120,7 +120,7 @@ def test_hub_models_are_looked_for_in_the_cache():
 
 def test_memory_that_cannot_suffice_lacks():
     huge = TINY | {"hidden_size": 16384, "num_hidden_layers": 200, "intermediate_size": 65536}
-    assert "at the least" in lacks(spec(model={"policy": huge}))["memory"]
+    assert "needs at least" in lacks(spec(model={"policy": huge}))["memory"]
 
 
 def test_room_counts_what_a_run_leaves():
