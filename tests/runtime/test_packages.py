@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from alignc.contract.failure import Failure
+from alignc.contract.versions import PACKAGES, Package
 from alignc.runtime.base.packages import check_version, require
 
 from .fixtures import job_data, write_job, write_pairs
@@ -37,6 +38,13 @@ def test_an_older_version_of_others_is_not_the_jobs_to_refuse():
 
 def test_the_installed_one_is_looked_at():
     require("deepspeed")
+
+
+def test_a_missing_one_is_named_with_its_range(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(PACKAGES, "not-to-be-found", Package("not-to-be-found", ">=2,<3"))
+    with pytest.raises(Failure, match="E602") as caught:
+        require("not-to-be-found")
+    assert (caught.value.exit_code, caught.value.help) == (3, "pip install 'not-to-be-found>=2,<3'")
 
 
 @pytest.mark.engines
