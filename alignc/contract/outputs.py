@@ -23,7 +23,6 @@ class Quantity(StrEnum):
     LOG_SUM_SQUARES = "log_sum_squares"
     ENTROPY = "entropy"
     DIVERGENCE = "divergence"
-    TOP_LOGP = "top_logp"
 
 
 class Per(StrEnum):
@@ -126,20 +125,6 @@ _ROWS = (
         letter="D",
         moves="lowers the divergence of the next token from the reference",
         stored="old_divergence",
-    ),
-    ModelOutput(
-        Quantity.TOP_LOGP,
-        Per.TOKEN,
-        "nat",
-        True,
-        "log max_v π(v|x, {before})",
-        r"\log \max_v \pi_\theta(v \mid x, {before})",
-        "top_logp",
-        "top_logp",
-        "log-probability of the likeliest next token",
-        letter="M",
-        moves="makes the likeliest next token less likely",
-        logarithm=True,
     ),
 )
 

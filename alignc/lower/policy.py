@@ -345,8 +345,7 @@ def entropy(term: Entropy, scope: Scope) -> Lowered:
     h = scope.names.value(
         "entropy", "H_i,t", "entropy of the next token", Output(Quantity.ENTROPY, POLICY, Y)
     )
-    spread = b.subtract(h, Output(Quantity.TOP_LOGP, POLICY, Y))
-    rows, mean = aggregated(b.negate(b.bare(spread)), Divides.BATCH_TOKENS, scope)
+    rows, mean = aggregated(b.negate(b.bare(h)), Divides.BATCH_TOKENS, scope)
     assert mean is not None
     rows = scope.names.row_loss(rows)
     lowered = TermLoss(term.name, term.kind, scope.weight(term.weight, Unit()), mean, rows, (h,), (Y,))

@@ -28,7 +28,6 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 ONLINE = {
     Quantity.TOKEN_VALUE: "critic-and-entropy",
     Quantity.ENTROPY: "critic-and-entropy",
-    Quantity.TOP_LOGP: "critic-and-entropy",
     Quantity.DIVERGENCE: "full-loss-token",
 }
 GIVEN = {Quantity.VALUE: "dro", Quantity.SCORE: "reward_model", Quantity.LOG_SUM_SQUARES: "wpo"}

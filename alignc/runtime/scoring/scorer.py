@@ -20,7 +20,6 @@ from ..kernels.collision import log_sum_squares
 from ..kernels.divergence import ReferenceHead, token_divergence
 from ..kernels.entropy import token_entropy
 from ..kernels.logprobs import LogitRule, token_log_probs
-from ..kernels.top import top_log_prob
 from ..models.critic import critic_of, has_critic
 from .layout import Batch
 
@@ -30,7 +29,6 @@ __all__ = ["ReferenceModel", "Scorer"]
 OF_THE_HEAD: Mapping[str, Callable[..., Tensor]] = {
     Quantity.LOG_SUM_SQUARES: log_sum_squares,
     Quantity.ENTROPY: token_entropy,
-    Quantity.TOP_LOGP: top_log_prob,
 }
 """The outputs that the head makes of a hidden state alone: statistics of the next token."""
 
