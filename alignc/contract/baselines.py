@@ -11,7 +11,6 @@ from typing import Any, Literal
 __all__ = [
     "BASELINES",
     "BATCH_MEAN",
-    "BEST_OTHER",
     "CONSTANT",
     "CRITIC_VALUE",
     "GROUP_MEAN",
@@ -92,17 +91,10 @@ OTHER = BaselineRow("other", "G_1 of the other response", Reads.OTHERS, True, _m
 GROUP_MEAN = BaselineRow(
     "group_mean", "mean of G_1 over the responses to the prompt", Reads.GROUP, False, _mean
 )
-BEST_OTHER = BaselineRow(
-    "best_other",
-    "max of G_1 over the other responses to the prompt",
-    Reads.OTHERS,
-    True,
-    lambda totals, fields: [max([*totals[:i], *totals[i + 1 :]]) for i in range(len(totals))],
-)
 CRITIC_VALUE = BaselineRow("value", "V_t", Reads.CRITIC, False)
 BASELINES: Mapping[str, BaselineRow] = {
     row.name: row
-    for row in (NO_BASELINE, CONSTANT, BATCH_MEAN, LEAVE_ONE_OUT, OTHER, GROUP_MEAN, BEST_OTHER, CRITIC_VALUE)
+    for row in (NO_BASELINE, CONSTANT, BATCH_MEAN, LEAVE_ONE_OUT, OTHER, GROUP_MEAN, CRITIC_VALUE)
 }
 
 

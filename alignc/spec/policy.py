@@ -11,7 +11,6 @@ from alignc.spec.base import Spec, field, named
 __all__ = [
     "Baseline",
     "BatchMean",
-    "BestOther",
     "Cispo",
     "Clipped",
     "ConstantBaseline",
@@ -70,12 +69,6 @@ class GroupMean(Spec):
     std: bool = field(False, "Divide the advantage by the standard deviation of the group.")
     ddof: Literal[0, 1] = field(1, "The variance divides by k − ddof.")
     epsilon: float = field(1e-4, "Added to the standard deviation.", symbol="ε", ge=0)
-
-
-class BestOther(RolloutBaseline):
-    """The best of the group's other responses."""
-
-    kind: Literal["best_other"] = field(..., "Highest reward of the other responses to the prompt.")
 
 
 class ValueBaseline(RolloutBaseline):
@@ -139,7 +132,7 @@ class Cispo(Spec):
 
 
 _Baseline = Annotated[
-    NoBaseline | ConstantBaseline | BatchMean | LeaveOneOut | Other | GroupMean | BestOther | ValueBaseline,
+    NoBaseline | ConstantBaseline | BatchMean | LeaveOneOut | Other | GroupMean | ValueBaseline,
     Field(discriminator="kind"),
 ]
 Baseline = Annotated[_Baseline, named(_Baseline)]

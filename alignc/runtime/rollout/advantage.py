@@ -21,7 +21,6 @@ from torch import Tensor
 from ...contract.baselines import (
     BASELINES,
     BATCH_MEAN,
-    BEST_OTHER,
     CONSTANT,
     GROUP_MEAN,
     LEAVE_ONE_OUT,
@@ -126,13 +125,6 @@ def mean_of_others(totals: Tensor, present: Tensor) -> Tensor:
     return others.sum(-1) / (count - 1).clamp(min=1)
 
 
-def best_of_others(totals: Tensor, there: Tensor) -> Tensor:
-    """Take the best of a prompt's other responses ``[rows, k]``; 0 where there is no other."""
-    others = there[..., None, :] & ~torch.eye(totals.shape[-1], dtype=torch.bool, device=totals.device)
-    best = totals[..., None, :].expand(others.shape).masked_fill(~others, float("-inf")).amax(-1)
-    return torch.where(others.any(-1), best, 0.0)
-
-
 Level = Callable[[Tensor, Tensor, Mapping[str, Any], World | None], Tensor]
 LEVELS: Mapping[str, Level] = {
     NO_BASELINE.name: lambda totals, present, fields, world: torch.zeros_like(totals),
@@ -141,7 +133,6 @@ LEVELS: Mapping[str, Level] = {
     LEAVE_ONE_OUT.name: lambda totals, present, fields, world: mean_of_others(totals, present),
     OTHER.name: lambda totals, present, fields, world: mean_of_others(totals, present),
     GROUP_MEAN.name: lambda totals, present, fields, world: mean_of_group(totals, present),
-    BEST_OTHER.name: lambda totals, present, fields, world: best_of_others(totals, present),
 }
 """The levels that the totals of responses ``[rows, k]`` are compared with, by baseline; `present` marks responses."""
 
