@@ -22,6 +22,7 @@ __all__ = [
     "FunctionReward",
     "HttpReward",
     "JsonVerifier",
+    "KeywordReward",
     "LengthVerifier",
     "ModelReward",
     "Oracle",
@@ -131,6 +132,13 @@ class HttpReward(Weighted):
     )
 
 
+class KeywordReward(Weighted):
+    """A word that the response should have: 1 where it has it, else 0."""
+
+    kind: Literal["keyword"] = field(..., "A word.")
+    word: str = field(..., "The word.", min_length=1)
+
+
 class ColumnReward(Weighted):
     """A number of the row, which is the same for each response to the prompt."""
 
@@ -144,7 +152,8 @@ Verifier = Annotated[
     AnswerVerifier | RegexVerifier | LengthVerifier | JsonVerifier, Field(discriminator="name")
 ]
 Source = Annotated[
-    Verifier | ModelReward | FunctionReward | HttpReward | ColumnReward, Field(discriminator="kind")
+    Verifier | ModelReward | FunctionReward | HttpReward | KeywordReward | ColumnReward,
+    Field(discriminator="kind"),
 ]
 
 
@@ -185,7 +194,7 @@ class FunctionOracle(Spec):
 
 
 Oracle = Annotated[
-    Verifier | ModelReward | HttpReward | ColumnReward | BradleyTerry | FunctionOracle,
+    Verifier | ModelReward | HttpReward | KeywordReward | ColumnReward | BradleyTerry | FunctionOracle,
     Field(discriminator="kind"),
 ]
 
