@@ -14,7 +14,6 @@ __all__ = [
     "COLUMN",
     "FUNCTION",
     "HTTP",
-    "KEYWORD",
     "MODEL",
     "REWARDS",
     "VERIFIER",
@@ -55,10 +54,9 @@ MODEL = RewardRow("model", model="path")
 FUNCTION = RewardRow("function", Permission.FUNCTION)
 HTTP = RewardRow("http", Permission.HOST, field="url")
 COLUMN = RewardRow("column", reads_response=False)
-KEYWORD = RewardRow("keyword", binary=True)
 BRADLEY_TERRY = RewardRow("bradley_terry", rewards="reward")
 REWARDS: Mapping[str, RewardRow] = {
-    row.name: row for row in (VERIFIER, MODEL, FUNCTION, HTTP, COLUMN, KEYWORD, BRADLEY_TERRY)
+    row.name: row for row in (VERIFIER, MODEL, FUNCTION, HTTP, COLUMN, BRADLEY_TERRY)
 }
 
 

@@ -22,7 +22,6 @@ __all__ = [
     "FunctionReward",
     "HttpReward",
     "JsonVerifier",
-    "KeywordReward",
     "LengthVerifier",
     "ModelReward",
     "Oracle",
@@ -132,13 +131,6 @@ class HttpReward(Weighted):
     )
 
 
-class KeywordReward(Weighted):
-    """A word that the response should have: 1 where it has it, else 0."""
-
-    kind: Literal["keyword"] = field(..., "A word.")
-    word: str = field(..., "The word.", min_length=1)
-
-
 class ColumnReward(Weighted):
     """A number of the row, which is the same for each response to the prompt."""
 
@@ -152,8 +144,7 @@ Verifier = Annotated[
     AnswerVerifier | RegexVerifier | LengthVerifier | JsonVerifier, Field(discriminator="name")
 ]
 Source = Annotated[
-    Verifier | ModelReward | FunctionReward | HttpReward | KeywordReward | ColumnReward,
-    Field(discriminator="kind"),
+    Verifier | ModelReward | FunctionReward | HttpReward | ColumnReward, Field(discriminator="kind")
 ]
 
 
@@ -194,7 +185,7 @@ class FunctionOracle(Spec):
 
 
 Oracle = Annotated[
-    Verifier | ModelReward | HttpReward | KeywordReward | ColumnReward | BradleyTerry | FunctionOracle,
+    Verifier | ModelReward | HttpReward | ColumnReward | BradleyTerry | FunctionOracle,
     Field(discriminator="kind"),
 ]
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from ...contract.rewards import COLUMN, KEYWORD, VERIFIER
+from ...contract.rewards import COLUMN, VERIFIER
 from ...contract.tables import look_up
 from .function import Expression
 from .sample import Sample, Source, field_of, row_of
@@ -60,20 +60,6 @@ class Column:
         """Hold nothing between calls."""
 
 
-class Keyword:
-    """A word: 1 where the response has it, else 0."""
-
-    def __init__(self, word: str) -> None:
-        self.word = word
-
-    def __call__(self, samples: Sequence[Sample]) -> list[float]:
-        """Look for the word."""
-        return [float(self.word in sample.completion.split()) for sample in samples]
-
-    def close(self) -> None:
-        """Hold nothing between calls."""
-
-
 def verifier(config: Mapping[str, Any], device: Any) -> Source:
     """Build a verifier. A regular expression gets a process of its own, because its search may never end."""
     return Expression(config["pattern"]) if "pattern" in config else Verifier(config)
@@ -81,7 +67,6 @@ def verifier(config: Mapping[str, Any], device: Any) -> Source:
 
 TEXT_SOURCES: Mapping[str, Callable[[Mapping[str, Any], Any], Source]] = {
     VERIFIER.name: verifier,
-    KEYWORD.name: lambda config, device: Keyword(config["word"]),
     COLUMN.name: lambda config, device: Column(config["name"]),
 }
 """How each of these sources is built from its section and a device, by its kind."""
