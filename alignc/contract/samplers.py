@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-__all__ = ["IN_PROCESS", "ONE_BY_ONE", "SAMPLERS", "VLLM", "SamplerName", "SamplerRow"]
+__all__ = ["IN_PROCESS", "SAMPLERS", "VLLM", "SamplerName", "SamplerRow"]
 
-SamplerName = Literal["transformers", "vllm", "one_by_one"]
+SamplerName = Literal["transformers", "vllm"]
 
 
 @dataclass(frozen=True)
@@ -23,5 +23,4 @@ class SamplerRow:
 IN_PROCESS = SamplerRow("transformers")
 """The policy itself samples, in the process that trains it: what `data.sampler` is where it is left out."""
 VLLM = SamplerRow("vllm", extra="vllm", needs_gpu=True)
-ONE_BY_ONE = SamplerRow("one_by_one")
-SAMPLERS: Mapping[str, SamplerRow] = {row.name: row for row in (IN_PROCESS, VLLM, ONE_BY_ONE)}
+SAMPLERS: Mapping[str, SamplerRow] = {row.name: row for row in (IN_PROCESS, VLLM)}

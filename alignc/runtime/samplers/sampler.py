@@ -9,10 +9,9 @@ from typing import Protocol
 
 from torch import nn
 
-from ...contract.samplers import IN_PROCESS, ONE_BY_ONE, SAMPLERS, VLLM
+from ...contract.samplers import IN_PROCESS, SAMPLERS, VLLM
 from ...contract.tables import look_up
 from ..data.example import Tokens
-from .one_by_one import OneByOne
 from .sample import sample
 from .sampling import Sampling
 from .vllm import VllmSampler
@@ -90,7 +89,6 @@ def open_sampler(kind: str, model: nn.Module, *, folder: Path, max_length: int |
 
 OPENERS: Mapping[str, Callable[[nn.Module, Path, int | None], Sampler]] = {
     IN_PROCESS.name: lambda model, folder, max_length: LocalSampler(model),
-    ONE_BY_ONE.name: lambda model, folder, max_length: OneByOne(model),
     VLLM.name: lambda model, folder, max_length: VllmSampler(model, folder=folder, max_length=max_length),
 }
 """How each sampler opens, from the policy, the folder for its weights and the longest row."""
