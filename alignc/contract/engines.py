@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Literal
 
-__all__ = ["ACCELERATE", "DEEPSPEED", "ENGINES", "EngineName", "EngineRow", "Group", "zero_stage"]
+__all__ = ["ACCELERATE", "DEEPSPEED", "ENGINES", "TORCH", "EngineName", "EngineRow", "Group", "zero_stage"]
 
-EngineName = Literal["accelerate", "deepspeed"]
+EngineName = Literal["accelerate", "deepspeed", "torch"]
 
 
 class Group(Enum):
@@ -57,7 +57,8 @@ DEEPSPEED = EngineRow(
     narrows=True,
     environment={"ACCELERATE_USE_DEEPSPEED": "true"},
 )
-ENGINES: Mapping[str, EngineRow] = {row.name: row for row in (ACCELERATE, DEEPSPEED)}
+TORCH = EngineRow("torch", ("NO", "MULTI_GPU"), ("one process, torch alone", "torch alone"))
+ENGINES: Mapping[str, EngineRow] = {row.name: row for row in (ACCELERATE, DEEPSPEED, TORCH)}
 
 
 def zero_stage(engine: str, stage: int) -> int:
