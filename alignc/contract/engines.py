@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Literal
 
-__all__ = ["ACCELERATE", "DEEPSPEED", "ENGINES", "TORCH", "EngineName", "EngineRow", "Group", "zero_stage"]
+__all__ = ["ACCELERATE", "DEEPSPEED", "ENGINES", "EngineName", "EngineRow", "Group", "zero_stage"]
 
-EngineName = Literal["accelerate", "deepspeed", "torch"]
+EngineName = Literal["accelerate", "deepspeed"]
 
 
 class Group(Enum):
@@ -57,8 +57,7 @@ DEEPSPEED = EngineRow(
     narrows=True,
     environment={"ACCELERATE_USE_DEEPSPEED": "true"},
 )
-TORCH = EngineRow("torch", ("NO", "MULTI_GPU"), ("one process, torch alone", "torch alone"))
-ENGINES: Mapping[str, EngineRow] = {row.name: row for row in (ACCELERATE, DEEPSPEED, TORCH)}
+ENGINES: Mapping[str, EngineRow] = {row.name: row for row in (ACCELERATE, DEEPSPEED)}
 
 
 def zero_stage(engine: str, stage: int) -> int:

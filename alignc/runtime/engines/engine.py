@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from ...contract.engines import ACCELERATE, DEEPSPEED, ENGINES, TORCH
+from ...contract.engines import ACCELERATE, DEEPSPEED, ENGINES
 from ...contract.job import Job
 from ...contract.tables import look_up
 from ..ranks.world import World
@@ -61,13 +61,6 @@ def build_engine(job: Job, folder: Path, world: World, scorer: nn.Module, model:
     """
     row = look_up(ENGINES, job.spec.launch.engine, "engine")
     return BUILDERS[row.name](job, folder, world, scorer, model)
-
-
-def build_alone(job: Job, folder: Path, world: World, scorer: nn.Module, model: nn.Module) -> Engine:
-    """Build the engine of torch alone."""
-    from .alone import TorchEngine
-
-    return TorchEngine(job, world, scorer, model)
 
 
 def build_zero(job: Job, folder: Path, world: World, scorer: nn.Module, model: nn.Module) -> Engine:
@@ -155,7 +148,6 @@ class SingleEngine:
 BUILDERS: Mapping[str, Callable[[Job, Path, World, nn.Module, nn.Module], Engine]] = {
     ACCELERATE.name: lambda job, folder, world, scorer, model: SingleEngine(job, world, scorer, model),
     DEEPSPEED.name: build_zero,
-    TORCH.name: build_alone,
 }
 
 
