@@ -150,7 +150,7 @@ def test_an_adapter_without_its_base_is_refused(forks: Forks, tmp_path: Path):
     with pytest.raises(Failure) as caught:
         scores(folder, [])
     assert caught.value.code == "E612"
-    assert "an adapter alone" in caught.value.message
+    assert "only an adapter, without its base" in caught.value.message
 
 
 def test_a_language_model_is_no_reward_model(forks: Forks, tmp_path: Path):
