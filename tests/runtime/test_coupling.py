@@ -258,7 +258,7 @@ def test_mismatched_completions_of_pairs_take_both_sides_and_fit():
     extended = with_mismatched(examples(6, 2), 42, 5)
     assert [int(each.responses[-1][0]) % 10 for each in extended] == [0, 1, 0, 1, 0, 1]
     assert {len(each.responses[-1]) for each in extended} == {2}
-    with pytest.raises(Failure, match="there is one row"):
+    with pytest.raises(Failure, match="there is only one row"):
         with_mismatched(examples(1), 42, None)
 
 
