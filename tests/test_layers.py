@@ -251,7 +251,23 @@ def test_light_commands_load_nothing_heavy(name: str, spec: str) -> None:
     assert not {m for m in modules if m.startswith("alignc.runtime")}
 
 
+FLOOR = """
+import resource, sys
+import click, jinja2, pydantic, rich.console, ruamel.yaml
+from pydantic import TypeAdapter
+used = resource.getrusage(resource.RUSAGE_SELF)
+print(used.ru_utime + used.ru_stime)
+"""
+"""The libraries that a light command loads whatever it does."""
+
+
+def floor() -> float:
+    done = subprocess.run([sys.executable, "-c", FLOOR], capture_output=True, text=True, check=True)
+    return float(done.stdout)
+
+
 @pytest.mark.parametrize("name", ["validate", "explain"])
-def test_cold_start_takes_under_half_a_second(name: str, spec: str) -> None:
-    """Take the best of three: other processes on the machine make a run longer, none makes it shorter."""
-    assert min(probed([name, spec])[2] for _ in range(3)) < 0.5
+def test_cold_start_takes_under_four_times_the_import_of_its_libraries(name: str, spec: str) -> None:
+    """Measure both in turn, and take the best of each: half a second, where the libraries take an eighth."""
+    runs = [(probed([name, spec])[2], floor()) for _ in range(5)]
+    assert min(taken for taken, _ in runs) < 4 * min(least for _, least in runs)

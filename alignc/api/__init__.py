@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 from alignc.api.compiled import Compiled, Mixture, Report, Spec, built, lowered, specs_of, validate
 from alignc.api.running import Ran, resources_of, run, run_stages, staged
 from alignc.diagnostics import Diagnostic
-from alignc.emit import JobFolder, write
-from alignc.explain import Explanation
-from alignc.explain.mixture import Mixed
 from alignc.load.load import load
 from alignc.point.evaluate import at_mixture, at_point
 
 if TYPE_CHECKING:
     from alignc.diff import Difference
+    from alignc.emit import JobFolder
+    from alignc.explain import Explanation
+    from alignc.explain.mixture import Mixed
     from alignc.plan.build import ResourcePlan
     from alignc.verify import Verified
 
@@ -96,6 +96,8 @@ def compile(  # noqa: A001
     path: Spec, target: Spec, overrides: Sequence[str] = (), *, standalone: bool = False
 ) -> JobFolder:
     """Write the job folder of a spec."""
+    from alignc.emit import write
+
     folder = built(path, overrides, files=False).folder(standalone=standalone)
     write(folder, Path(target))
     return folder

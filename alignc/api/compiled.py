@@ -7,17 +7,13 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from alignc.checks import check
 from alignc.contract.files import MODEL
 from alignc.contract.job import Job
 from alignc.contract.needs import LossNeeds
 from alignc.diagnostics import Diagnostic, DiagnosticError, apply_waivers, did_you_mean, in_reading_order
-from alignc.emit import JobFolder, job_folder
-from alignc.emit.job_json import job_of
-from alignc.emit.mixture import PartOfJob, mixed_folder, mixed_job
-from alignc.explain import Explanation, explanation
-from alignc.explain.mixture import Mixed, mixed
 from alignc.load.load import Loaded, load
 from alignc.load.local import absent_models
 from alignc.load.parts import parts
@@ -27,6 +23,12 @@ from alignc.lower.loss import Loss
 from alignc.lower.lower import lower
 from alignc.lower.mixture import lower_parts
 from alignc.plan import needs
+
+if TYPE_CHECKING:  # `validate` neither explains nor emits
+    from alignc.emit import JobFolder
+    from alignc.emit.mixture import PartOfJob
+    from alignc.explain import Explanation
+    from alignc.explain.mixture import Mixed
 
 __all__ = ["Compiled", "Mixture", "Report", "Spec", "built", "lowered", "specs_of", "validate"]
 
@@ -64,10 +66,14 @@ class Compiled:
     @property
     def job(self) -> Job:
         """The resolved job, which `job.json` holds."""
+        from alignc.emit.job_json import job_of
+
         return job_of(*self.whole)
 
     def folder(self, *, standalone: bool = False) -> JobFolder:
         """Emit the job folder."""
+        from alignc.emit import job_folder
+
         return job_folder(*self.whole, standalone=standalone)
 
 
@@ -93,10 +99,14 @@ class Mixture:
     @property
     def job(self) -> Job:
         """The resolved job, which `job.json` holds."""
+        from alignc.emit.mixture import mixed_job
+
         return mixed_job(self.spec, self.parts, self.explanation)
 
     def folder(self, *, standalone: bool = False) -> JobFolder:
         """Emit the job folder."""
+        from alignc.emit.mixture import mixed_folder
+
         return mixed_folder(*self.whole, standalone=standalone)
 
 
@@ -214,6 +224,8 @@ def built(path: Spec, overrides: Sequence[str] = (), *, files: bool = True) -> C
     made = [_explained(part, loss) for part, loss in losses]
     if losses[0][0] is spec:
         return Compiled(spec, made[0].loss, made[0].needs, made[0].explanation, warnings)
+    from alignc.explain.mixture import mixed
+
     together = mixed(spec.job, {n: p.explanation for n, p in zip(parts(spec), made, strict=True)})
     own = zip(together.sources.items(), made, strict=True)
     named = {name: replace(part, explanation=explained) for (name, explained), part in own}
@@ -221,5 +233,8 @@ def built(path: Spec, overrides: Sequence[str] = (), *, files: bool = True) -> C
 
 
 def _explained(spec: Loaded, loss: Loss) -> PartOfJob:
+    from alignc.emit.mixture import PartOfJob
+    from alignc.explain import explanation
+
     wanted = needs(loss, spec.job, spec.whole.job if spec.whole else None)
     return PartOfJob(spec, loss, wanted, explanation(spec, loss, wanted))

@@ -153,7 +153,7 @@ def test_models_of_rewards_are_found_wherever_they_stand(tmp_path: Path):
 def test_a_run_that_is_not_there_is_missing():
     spec_ = loaded(reward=[verifier("exact_number"), run_of("mr.yaml")])
     [missing] = missing_files(spec_.job, spec_.document)
-    assert (missing.code, missing.message) == ("E008", "no file `mr.yaml`")
+    assert (missing.code, missing.message) == ("E008", "there is no file `mr.yaml`")
     assert spec_.document.texts["specs/online.yaml"][missing.span.column - 1 :].startswith('"mr.yaml"')
 
 
