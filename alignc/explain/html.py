@@ -40,6 +40,7 @@ p { margin: .15rem 0 .35rem; overflow-wrap: anywhere; }
 .source { color: var(--quiet); margin-top: .3rem; }
 .main-formula { background: var(--panel); border: 1px solid var(--line); border-radius: 8px; margin: 1.4rem 0 1rem;
   padding: 1.1rem 1rem; overflow-x: auto; font-size: 1.3rem; }
+.main-formula math + math { margin-top: .6em; }
 .scroll { overflow-x: auto; }
 math { font-size: 1.08em; }
 table { border-collapse: collapse; width: 100%; }
@@ -49,6 +50,8 @@ th { color: var(--quiet); font-weight: 500; font-size: .85rem; }
 tr:last-child td { border-bottom: 0; }
 td.note { color: var(--quiet); }
 code { font: .92em ui-monospace, "DejaVu Sans Mono", Menlo, monospace; overflow-wrap: anywhere; }
+td code { overflow-wrap: normal; white-space: nowrap; }
+@media (max-width: 40rem) { tr:has(td.note) td { display: block; border-bottom: 0; padding-block: .2rem; } }
 ul { margin: .1rem 0 .3rem; padding-left: 1.2rem; }
 li { overflow-wrap: anywhere; }
 svg.graph { display: block; max-width: 100%; height: auto; }
