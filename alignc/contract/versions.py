@@ -71,9 +71,11 @@ PACKAGES = {
 }
 """The packages that alignc always installs. `docs/compatibility.md` has the runs at both ends of the ranges."""
 EXTRAS = {
-    package.name: package for package in (Package("vllm", ">=0.31,<0.33"), Package("wandb", ">=0.19,<1"))
+    "quant": Package("bitsandbytes", ">=0.49,<1", "0.50.2"),
+    "vllm": Package("vllm", ">=0.31,<0.33"),
+    "wandb": Package("wandb", ">=0.19,<1"),
 }
-"""What only some specs need, each as an extra of the same name."""
+"""What only some specs need: the package of each extra."""
 
 
 def release(version: str) -> Release:

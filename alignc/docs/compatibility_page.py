@@ -41,6 +41,8 @@ EXTRA = """
 
 """
 MEANS = {
+    "quant": "`train.optim: adamw_bnb_8bit` keeps the optimizer's state in 8 bits, with bitsandbytes. "
+    "Its tests run on a CPU.",
     "vllm": "`data.sampler: vllm` samples responses with vLLM, on a GPU. It was never run with alignc. "
     "vLLM 0.31 and 0.32 need torch 2.13.0 exactly, and transformers below 5.18 and 5.20. "
     "So this extra does not go with `constraints.txt`.",

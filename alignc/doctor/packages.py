@@ -25,8 +25,18 @@ SHOWN = (
 )
 """The packages of the table of versions that get a line: what a job runs on, and what reads the spec."""
 EXTRAS = {
-    "vllm": ("`data.sampler: vllm`", "pip install 'alignc[vllm]', or set `data.sampler: transformers`"),
+    "quant": (
+        "bitsandbytes",
+        "`train.optim: adamw_bnb_8bit`",
+        "pip install 'alignc[quant]', or set `train.optim: adamw_torch_fused`",
+    ),
+    "vllm": (
+        "vllm",
+        "`data.sampler: vllm`",
+        "pip install 'alignc[vllm]', or set `data.sampler: transformers`",
+    ),
     "wandb": (
+        "wandb",
         "`train.report_to: [wandb]`",
         "pip install 'alignc[wandb]', or remove it from `train.report_to`",
     ),
@@ -42,9 +52,9 @@ def packages(needed: Collection[str]) -> Iterator[Finding]:
     for name in SHOWN:
         everywhere = not PACKAGES[name].marker
         yield _package(name, everywhere or platform.system() == "Linux" or name in needed)
-    for name, (for_what, help_) in EXTRAS.items():
+    for extra, (name, for_what, help_) in EXTRAS.items():
         found = installed(name)
-        state = verdict(found is not None, name in needed)
+        state = verdict(found is not None, extra in needed)
         said = found or f"not installed; only {for_what} needs it"
         yield Finding("packages", name, state, said, help_ if state == "lacks" else None)
 
