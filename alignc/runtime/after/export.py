@@ -23,6 +23,7 @@ from ...contract.files import MODEL, job_file
 from ...contract.job import Job, Model
 from ...contract.outputs import Quantity
 from ..base import fsops
+from ..data.endings import end_ids
 from ..data.tokenizer import load_tokenizer
 from ..kernels.attention import causal_lm
 from ..models.critic import CRITIC
@@ -178,8 +179,8 @@ def with_endings(model: Any, tokenizer: Any) -> None:
         return
     known = settings.eos_token_id
     ends = [] if known is None else [known] if isinstance(known, int) else list(known)
-    if tokenizer.eos_token_id not in ends:
-        settings.eos_token_id = [*ends, tokenizer.eos_token_id] if ends else tokenizer.eos_token_id
+    ends = list(dict.fromkeys((*ends, *end_ids(tokenizer))))
+    settings.eos_token_id = ends[0] if len(ends) == 1 else ends
     if settings.pad_token_id is None:
         settings.pad_token_id = tokenizer.pad_token_id
 

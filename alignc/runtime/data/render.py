@@ -65,7 +65,7 @@ def render(row: Row, parsed: Parsed, tokenizer: Any, template: str | None = None
         )
     apply = partial(_apply, row, tokenizer, tools=parsed.tools, chat_template=template)
     written = apply(prompt, add_generation_prompt=True)
-    wholes = [_trim(apply((*prompt, *reply)), tokenizer.eos_token) for reply in parsed.responses]
+    wholes = [apply((*prompt, *reply)) for reply in parsed.responses]
     if not all(whole.startswith(written) for whole in wholes):
         _check_same_prompt(row, apply(prompt), wholes)
     return Rendered(written, tuple(wholes), templated=True)
@@ -89,11 +89,6 @@ def _apply(row: Row, tokenizer: Any, chat: Chat, **options: Any) -> str:
         ) from error
     except (TemplateError, TypeError, ValueError, KeyError) as error:
         raise row.failure("E702", f"the chat template refuses the conversation: {error}") from error
-
-
-def _trim(whole: str, eos: str) -> str:
-    """Drop the text that the template writes behind the closing EOS: generation stops there."""
-    return whole.rstrip() if whole.rstrip().endswith(eos) else whole
 
 
 def _check_same_prompt(row: Row, bare: str, wholes: list[str]) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 from ...contract.failure import Failure
 from ...contract.job import Model
 from ..base.hub import offline_unless_reachable
+from .endings import named_ends, remember_ends
 from .render import read_template
 
 __all__ = ["CHAT_TEMPLATE", "load_tokenizer", "train_bpe"]
@@ -25,12 +26,14 @@ _TURN_TOKEN = "<|im_start|>"
 def load_tokenizer(model: Model, chat_template: str | None = None) -> Any:
     """Load the policy's tokenizer: by hub id or folder, or of the initialised model its ``tokenizer:``.
 
-    A tokenizer without a padding token pads with EOS; ``chat_template`` names a file that replaces its own.
+    A tokenizer without a padding token pads with EOS; ``chat_template`` names a file that replaces its own. What ends
+    a response is told by `end_ids`: the tokenizer's EOS, and the ids that the files of the model name.
     Raises E601 where the hub doesn't answer, E709 where what is there is no usable tokenizer.
     """
     policy = model.policy
     name = policy["tokenizer"] if isinstance(policy, Mapping) else policy
     tokenizer = _bytes() if name == "bytes" else _pretrained(name, model)
+    remember_ends(tokenizer, _ends(name, model))
     if tokenizer.eos_token_id is None:
         raise Failure("E709", f"the tokenizer `{name}` has no EOS token")
     if tokenizer.pad_token_id is None:
@@ -38,6 +41,13 @@ def load_tokenizer(model: Model, chat_template: str | None = None) -> Any:
     if chat_template is not None:
         tokenizer.chat_template = read_template(chat_template)
     return tokenizer
+
+
+def _ends(name: str, model: Model) -> tuple[int, ...]:
+    if name == "bytes":
+        return ()
+    reachable = Path(name).is_dir() or offline_unless_reachable()
+    return named_ends(name, revision=model.revision, local_files_only=not reachable)
 
 
 def _bytes() -> Any:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from itertools import islice
 from typing import Any
 
 from ...contract.failure import Failure
+from .endings import end_ids
 from .render import Rendered
 from .rows import Row
 
@@ -16,11 +18,17 @@ __all__ = ["Specials", "TokenRow", "encode", "specials_of", "tokenize"]
 
 @dataclass(frozen=True)
 class Specials:
-    """A tokenizer's special ids; ``start`` stands in for a prompt that would have no token."""
+    """A tokenizer's special ids; ``start`` stands in for a prompt that would have no token.
+
+    ``eos`` closes a response that has no end, ``ends`` are all ids that end one; ``blank`` tells of a token that a
+    template may write behind an end: whitespace, or a special token.
+    """
 
     bos: int | None
     eos: int
+    ends: tuple[int, ...]
     adds_bos: bool
+    blank: Callable[[int], bool]
 
     @property
     def start(self) -> int:
@@ -44,7 +52,13 @@ def specials_of(tokenizer: Any) -> Specials:
         )
     bos = tokenizer.bos_token_id
     begins = tokenizer("a")["input_ids"][:1]
-    return Specials(bos, tokenizer.eos_token_id, adds_bos=bos is not None and begins == [bos])
+    adds_bos, special = bos is not None and begins == [bos], frozenset(tokenizer.all_special_ids)
+
+    @cache
+    def blank(token: int) -> bool:
+        return token in special or not tokenizer.decode([token]).strip()
+
+    return Specials(bos, tokenizer.eos_token_id, end_ids(tokenizer), adds_bos, blank)
 
 
 def encode(tokenizer: Any, texts: list[str]) -> list[list[int]]:
@@ -102,4 +116,10 @@ def _bos_count(ids: list[int], specials: Specials) -> int:
 
 
 def _close(reply: list[int], specials: Specials) -> list[int]:
-    return reply if reply[-1] == specials.eos else [*reply, specials.eos]
+    """End a response at the first token that ends it, of those that nothing but blanks follows; or add EOS.
+
+    ChatML writes a line break behind the end of a turn, Phi 3 a second end: generation has stopped before them.
+    """
+    tail = next((at for at in range(len(reply), 0, -1) if not specials.blank(reply[at - 1])), 0)
+    end = next((at for at in range(tail, len(reply)) if reply[at] in specials.ends), None)
+    return [*reply, specials.eos] if end is None else reply[: end + 1]

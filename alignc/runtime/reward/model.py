@@ -74,7 +74,7 @@ class RewardModel:
         return Example(place, sample.origin, prompt, (response,), {})
 
     def tokens(self, sample: Sample) -> TokenRow:
-        """Tokenize prompt and response; EOS closes a response that ended."""
+        """Tokenize prompt and response; a response that was cut off has no end here either."""
         rendered = self.rendered(sample)
         empty = rendered.wholes[0] == rendered.prompt
         asked = Rendered(rendered.prompt, () if empty else rendered.wholes, rendered.templated)
@@ -82,7 +82,7 @@ class RewardModel:
         if isinstance(row, Failure):
             raise row
         response = [self.specials.eos] if empty else list(row.responses[0])
-        if not sample.ended and len(response) > 1 and response[-1] == self.specials.eos:
+        if not sample.ended and len(response) > 1 and response[-1] in self.specials.ends:
             response.pop()
         return TokenRow(row.prompt, (response,))
 

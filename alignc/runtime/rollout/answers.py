@@ -11,6 +11,7 @@ from torch import nn
 
 from ...contract.job import Job
 from ..data.batches import micro_batches
+from ..data.endings import end_ids, without_end
 from ..data.example import Tokens
 from ..data.prompts import Prompt
 from ..ranks.shared import shared
@@ -24,7 +25,7 @@ __all__ = ["Answers", "sample_answers", "sampling_of"]
 
 @dataclass(frozen=True, eq=False)
 class Answers:
-    """One prompt and the answers to it: tokens (EOS last where it was drawn), and the same as text."""
+    """One prompt and the answers to it: tokens (the end last where one was drawn), and the same as text without it."""
 
     prompt: Prompt
     completions: tuple[Tokens, ...]
@@ -39,7 +40,7 @@ def sampling_of(job: Job, tokenizer: Any) -> Sampling:
         max_new_tokens=data.max_new_tokens,
         temperature=data.temperature,
         top_p=data.top_p,
-        eos_ids=(tokenizer.eos_token_id,),
+        eos_ids=end_ids(tokenizer),
         pad_id=tokenizer.pad_token_id or 0,
     )
 
@@ -95,7 +96,7 @@ def with_text(prompt: Prompt, completions: tuple[Tokens, ...], sampling: Samplin
     samples = tuple(
         Sample(
             prompt=prompt.text,
-            completion=tokenizer.decode(ids, skip_special_tokens=True),
+            completion=tokenizer.decode(without_end(ids, sampling.eos_ids), skip_special_tokens=True),
             origin=prompt.origin,
             number=number,
             fields=prompt.fields,

@@ -1,0 +1,154 @@
+"""Chat models end where they say: in rollouts as in transformers' `generate`, and in training rows."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from transformers import AutoModelForCausalLM
+
+from alignc.contract.job import Model, Reference
+from alignc.runtime.data.dataset import load_examples
+from alignc.runtime.data.endings import end_ids
+from alignc.runtime.data.prompts import Prompt, load_prompts
+from alignc.runtime.data.settings import DataSettings
+from alignc.runtime.data.tokenizer import load_tokenizer
+from alignc.runtime.rollout.answers import with_text
+from alignc.runtime.samplers.sample import sample
+from alignc.runtime.samplers.sampling import Sampling
+
+from .chat_models import FAMILIES, QUESTION, save_chat_model
+
+ASK = [{"role": "user", "content": QUESTION}]
+LONGEST = 12
+
+
+@pytest.fixture(scope="module", params=FAMILIES)
+def name(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture(scope="module")
+def folder(name: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    target = tmp_path_factory.mktemp(name)
+    save_chat_model(FAMILIES[name], target)
+    return target
+
+
+@pytest.fixture(scope="module")
+def tokenizer(folder: Path) -> Any:
+    return load_tokenizer(Model(policy=str(folder), reference=Reference("none")))
+
+
+def written(rows: list[dict[str, Any]], path: Path) -> str:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return str(path)
+
+
+def test_the_ends_are_those_of_the_tokenizer_and_both_configs(name: str, tokenizer: Any):
+    assert {tokenizer.convert_ids_to_tokens(end) for end in end_ids(tokenizer)} == FAMILIES[name].ends
+
+
+def test_a_training_row_is_supervised_up_to_the_end_of_its_turn(name: str, tokenizer: Any, tmp_path: Path):
+    rows = [
+        {"prompt": ASK, "chosen": [{"role": "assistant", "content": text}], "rejected": "5"} for text in "44"
+    ]
+    settings = DataSettings(
+        kind="pairwise", responses=("chosen", "rejected"), source=written(rows, tmp_path / "pairs.jsonl")
+    )
+    row = load_examples(settings, tokenizer)[0]
+    assert tokenizer.decode(row.prompt) == FAMILIES[name].asked
+    assert tokenizer.decode(row.responses[0]) == FAMILIES[name].answered
+    assert tokenizer.decode(row.responses[1]) == FAMILIES[name].answered.replace("4", "5")
+    assert row.responses[0][-1] in end_ids(tokenizer)
+
+
+def test_turns_before_the_last_keep_their_ends(name: str, tokenizer: Any, tmp_path: Path):
+    """Of two turns of the assistant, the first keeps what is written behind it, and the last one its end alone."""
+    answers = [{"role": "assistant", "content": text} for text in ("4", "yes 4")]
+    rows = [{"messages": [*ASK, *answers]}]
+    settings = DataSettings(kind="demonstrations", source=written(rows, tmp_path / "turns.jsonl"))
+    row = load_examples(settings, tokenizer)[0]
+    whole = tokenizer.apply_chat_template(rows[0]["messages"], tokenize=False)
+    text = tokenizer.decode([*row.prompt, *row.responses[0]])
+    assert whole.startswith(text)
+    closing = [token for token in FAMILIES[name].ends if text.endswith(token)]
+    assert len(closing) == 1
+    assert text.endswith(f"yes 4{closing[0]}")
+
+
+def prompts_of(tokenizer: Any, tmp_path: Path) -> tuple[Prompt, ...]:
+    rows = [
+        {"prompt": ASK, "answer": "4"},
+        {"prompt": [{"role": "user", "content": "the sky"}], "answer": "3"},
+    ]
+    settings = DataSettings(kind="prompts", responses=(), source=written(rows, tmp_path / "prompts.jsonl"))
+    return load_prompts(settings, tokenizer, room=LONGEST).prompts
+
+
+def greedy(tokenizer: Any) -> Sampling:
+    return Sampling(1, LONGEST, 0.0, 1.0, end_ids(tokenizer), tokenizer.pad_token_id)
+
+
+def by_generate(folder: Path, model: Any, prompt: Prompt) -> list[int]:
+    """Ask transformers, with the settings that the folder carries; they sample nothing here."""
+    ids = torch.tensor([prompt.ids.tolist()])
+    found = model.generate(
+        input_ids=ids, attention_mask=torch.ones_like(ids), do_sample=False, max_new_tokens=LONGEST
+    )
+    return found[0, ids.shape[1] :].tolist()
+
+
+def test_rollouts_end_as_generate_does(name: str, folder: Path, tokenizer: Any, tmp_path: Path):
+    """A model is made to choose each of its ends in turn: the row of an end in the head takes the place of another."""
+    prompts = prompts_of(tokenizer, tmp_path)
+    model: Any = AutoModelForCausalLM.from_pretrained(folder).eval()
+    head, ended = model.get_output_embeddings().weight, 0
+    before = head.detach().clone()
+    for text in sorted(FAMILIES[name].generation_ends):
+        end = tokenizer.convert_tokens_to_ids(text)
+        with torch.no_grad():
+            head.copy_(before)
+            free = model.generate(
+                input_ids=torch.tensor([prompts[0].ids.tolist()]), max_new_tokens=4, do_sample=False
+            )[0, -1]
+            head[[end, int(free)]] = head[[int(free), end]]
+        expected = [by_generate(folder, model, prompt) for prompt in prompts]
+        found = sample(
+            model,
+            [prompt.ids for prompt in prompts],
+            [0, 1],
+            greedy(tokenizer),
+            seed=0,
+            batch_size=2,
+            each=lambda: None,
+        )
+        assert [group[0].tolist() for group in found] == expected
+        ended += any(ids[-1] == end for ids in expected)
+    assert ended == len(FAMILIES[name].generation_ends)
+
+
+def test_an_answer_is_told_to_have_ended_and_its_text_has_no_end(name: str, tokenizer: Any, tmp_path: Path):
+    prompt = prompts_of(tokenizer, tmp_path)[0]
+    four = tokenizer("4", add_special_tokens=False)["input_ids"]
+    for end in end_ids(tokenizer):
+        responses = (np.array([*four, end], np.int32), np.array(four, np.int32))
+        answers = with_text(prompt, responses, greedy(tokenizer), tokenizer)
+        assert [(each.completion, each.ended) for each in answers.samples] == [("4", True), ("4", False)]
+
+
+@pytest.mark.parametrize("adapter", [False, True])
+def test_an_adapter_ends_where_its_base_ends(adapter: bool, tmp_path: Path):
+    family = FAMILIES["gemma"]
+    save_chat_model(family, tmp_path / "base")
+    tokenizer = load_tokenizer(Model(policy=str(tmp_path / "base"), reference=Reference("none")))
+    (tmp_path / "tuned").mkdir()
+    tokenizer.save_pretrained(tmp_path / "tuned")
+    base = {"base_model_name_or_path": str(tmp_path / "base")} if adapter else {}
+    (tmp_path / "tuned/adapter_config.json").write_text(json.dumps(base))
+    tuned = load_tokenizer(Model(policy=str(tmp_path / "tuned"), reference=Reference("none")))
+    assert len(end_ids(tuned)) == (2 if adapter else 1)
