@@ -105,7 +105,7 @@ def run_split(
         loss += share.item()
         metrics = {name: value + float(logged[name]) for name, value in metrics.items()}
         for name, tensor in batch.items():
-            if tensor.requires_grad and tensor.grad is not None:
+            if tensor.is_leaf and tensor.grad is not None:
                 whole = gradients.setdefault(name, torch.zeros(uneven(drawn[name]), dtype=torch.float64))
                 for row, place in enumerate(places):
                     kept = tensor.grad[row][tuple(slice(0, s) for s in whole[place].shape)]
