@@ -36,11 +36,15 @@ Values = Mapping[Node, Any]
 """The inputs: nested lists for each Column, Length and Logp."""
 
 
-def evaluate(root: Node, inputs: Values) -> Any:
-    """Compute a node's value: a float, or nested lists of floats. Raises KeyError for an input not given."""
-    known: dict[Node, Any] = {}
+def evaluate(root: Node, inputs: Values, held: Values | None = None) -> Any:
+    """Compute a node's value: a float, or nested lists of floats. Raises KeyError for an input not given.
+
+    A node of `held` has the value given there, whatever its arguments are.
+    """
+    known: dict[Node, Any] = dict(held or {})
     for node in walk(root):
-        known[node] = _value(node, known, inputs)
+        if node not in known:
+            known[node] = _value(node, known, inputs)
     return known[root]
 
 

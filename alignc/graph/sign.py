@@ -27,6 +27,7 @@ __all__ = ["sign"]
 POSITIVE = {"sigmoid", "exp", "softplus", "step", "abs", "sqrt", "relu", "at_most"}
 NEGATIVE = {"log_sigmoid", "log1mexp"}
 ODD = {"tanh", "expm1", "sign"}
+BOUNDS = {"min", "max", "clip"}
 
 
 def sign(node: Node) -> int | None:
@@ -51,6 +52,8 @@ def _compound(node: Node) -> int | None:
         case Apply(function=function, arguments=arguments):
             if function in ODD:
                 return sign(arguments[0])
+            if function in BOUNDS:
+                return _bounded(function, [sign(a) for a in arguments])
             return 1 if function in POSITIVE else -1 if function in NEGATIVE else None
         case Power(base=base, exponent=n):
             return 1 if n % 2 == 0 else sign(base)
@@ -61,3 +64,15 @@ def _compound(node: Node) -> int | None:
             signs = {sign(t) for t in terms} - {0}
             return signs.pop() if len(signs) == 1 else None if signs else 0
     return None
+
+
+def _bounded(function: str, signs: list[int | None]) -> int | None:
+    """Find the sign of a number between bounds; a clip has its lower and its upper bound last."""
+    if function == "clip":
+        _, low, high = signs
+        return 1 if low in (0, 1) else -1 if high in (0, -1) else None
+    known = {s for s in signs if s}
+    settles = -1 if function == "min" else 1
+    if settles in known:
+        return settles
+    return None if None in signs else known.pop() if known else 0
