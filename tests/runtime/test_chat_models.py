@@ -11,7 +11,9 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
+from alignc.contract.failure import Failure
 from alignc.contract.job import Model, Reference
+from alignc.runtime.after.compare import Questions, compare
 from alignc.runtime.data.dataset import load_examples
 from alignc.runtime.data.endings import end_ids
 from alignc.runtime.data.prompts import Prompt, load_prompts
@@ -152,3 +154,55 @@ def test_an_adapter_ends_where_its_base_ends(adapter: bool, tmp_path: Path):
     (tmp_path / "tuned/adapter_config.json").write_text(json.dumps(base))
     tuned = load_tokenizer(Model(policy=str(tmp_path / "tuned"), reference=Reference("none")))
     assert len(end_ids(tuned)) == (2 if adapter else 1)
+
+
+def argmax_by_hand(folder: Path, ids: list[int], ends: tuple[int, ...], longest: int) -> list[int]:
+    """Take the likeliest token again and again, with plain forwards."""
+    model: Any = AutoModelForCausalLM.from_pretrained(folder).eval()
+    whole = list(ids)
+    for _ in range(longest):
+        with torch.no_grad():
+            whole.append(int(model(torch.tensor([whole])).logits[0, -1].argmax()))
+        if whole[-1] in ends:
+            break
+    return whole[len(ids) :]
+
+
+def carry(folder: Path, **settings: Any) -> None:
+    """Put settings of generation into a model's folder."""
+    file = folder / "generation_config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | settings), encoding="utf-8")
+
+
+def test_eval_renders_conversations_and_takes_no_penalty_of_the_model(name: str, tmp_path: Path):
+    """The answers are those of an argmax over the rendered prompt, whatever `generation_config.json` would do."""
+    family, folder = FAMILIES[name], tmp_path / "model"
+    save_chat_model(family, folder)
+    tokenizer = load_tokenizer(Model(policy=str(folder), reference=Reference("none")))
+    ids = tokenizer(family.asked, add_special_tokens=False)["input_ids"]
+    found = argmax_by_hand(folder, ids, end_ids(tokenizer), LONGEST)
+    carry(folder, suppress_tokens=found[:1], repetition_penalty=5.0, do_sample=True, top_k=3)
+    model: Any = AutoModelForCausalLM.from_pretrained(folder).eval()
+    penalized = model.generate(
+        torch.tensor([ids]), attention_mask=torch.ones(1, len(ids)), do_sample=False, max_new_tokens=1
+    )
+    assert int(penalized[0, -1]) != found[0], "what the folder carries tells here"
+    own = [token for token in found if token not in end_ids(tokenizer)]
+    right = tokenizer.decode(own, skip_special_tokens=True)
+    file = written([{"prompt": ASK, "answer": right}], tmp_path / "chat.jsonl")
+    asked = Questions(prompts=file, verifier="exact_match", max_new_tokens=LONGEST)
+    figures = compare([folder], asked)[0]
+    assert (figures.quality, figures.length) == (1.0, len(own))
+
+
+def test_eval_reads_prompts_as_training_does(folder: Path, tmp_path: Path):
+    """A byte-order mark, a blank line and a number as the answer; a row without an answer is named."""
+    file = tmp_path / "rows.jsonl"
+    rows = [{"prompt": QUESTION, "answer": 4}, {"prompt": ASK, "answer": "5"}]
+    file.write_text("\ufeff" + "\n\n".join(json.dumps(row) for row in rows) + "\n", encoding="utf-8")
+    asked = Questions(prompts=str(file), max_new_tokens=2)
+    assert compare([folder], asked)[0].quality is not None
+    file.write_text(json.dumps({"prompt": QUESTION}) + "\n", encoding="utf-8")
+    with pytest.raises(Failure) as caught:
+        compare([folder], asked)
+    assert (caught.value.code, caught.value.line) == ("E701", 1)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,14 +10,18 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-from ...contract.failure import Failure
 from ...contract.job import Model, Reference
 from ...contract.responses import PAIR
 from ..data.dataset import load_examples
+from ..data.endings import end_ids, without_end
+from ..data.prompts import load_prompts
 from ..data.settings import DataSettings
 from ..data.tokenizer import load_tokenizer
-from ..reward.verifiers import VERIFIERS
-from ..samplers.generate import generate
+from ..reward.texts import Verifier
+from ..rollout.answers import with_text
+from ..samplers.decode import keeps_cache
+from ..samplers.sample import sample
+from ..samplers.sampling import Sampling
 from ..train.run_job import quiet
 from .measure import load_model, sums
 
@@ -32,8 +35,6 @@ class Questions:
     pairs: str | None = None
     prompts: str | None = None
     verifier: str = "exact_number"
-    prompt_column: str = "prompt"
-    answer_column: str = "answer"
     max_new_tokens: int = 64
     limit: int | None = None
     batch_size: int = 32
@@ -101,25 +102,27 @@ def _preferences(logps: np.ndarray, first: np.ndarray) -> dict[str, float | None
 
 
 def _quality(model: nn.Module, tokenizer: Any, questions: Questions) -> dict[str, float]:
-    rows = _rows(str(questions.prompts), questions)
-    prompts = [str(row[questions.prompt_column]) for row in rows]
-    answers = generate(
-        model, tokenizer, prompts, max_new_tokens=questions.max_new_tokens, batch_size=questions.batch_size
+    """Answer the prompts greedily, as rollouts of temperature 0 do, and check the answers."""
+    settings = DataSettings("prompts", str(questions.prompts), responses=(), max_length=None)
+    room = questions.max_new_tokens
+    prompts = load_prompts(settings, tokenizer, limit=questions.limit, room=room).prompts
+    sampling = Sampling(1, room, 0.0, 1.0, end_ids(tokenizer), tokenizer.pad_token_id or 0)
+    drawn = sample(
+        model,
+        [prompt.ids for prompt in prompts],
+        [prompt.row for prompt in prompts],
+        sampling,
+        seed=0,
+        batch_size=questions.batch_size,
+        each=_go_on,
+        cached=keeps_cache(model),
     )
-    written = [tokenizer.decode(ids, skip_special_tokens=True) for ids in answers]
-    check = VERIFIERS[questions.verifier]
-    right = [check(text, str(row[questions.answer_column])) for text, row in zip(written, rows, strict=True)]
-    return {"quality": float(np.mean(right)), "length": float(np.mean([len(ids) for ids in answers]))}
+    answers = [with_text(*each, sampling, tokenizer) for each in zip(prompts, drawn, strict=True)]
+    check = Verifier({"name": questions.verifier, "answer": "answer"})
+    right = check([sample for each in answers for sample in each.samples])
+    lengths = [len(without_end(ids, sampling.eos_ids)) for each in answers for ids in each.completions]
+    return {"quality": float(np.mean(right)), "length": float(np.mean(lengths))}
 
 
-def _rows(file: str, questions: Questions) -> list[dict[str, Any]]:
-    try:
-        lines = Path(file).read_text("utf-8").splitlines()
-        rows = [json.loads(line) for line in lines if line.strip()][: questions.limit]
-    except (OSError, ValueError) as problem:
-        raise Failure("E703", f"cannot read prompts: {problem}", file=file) from problem
-    for number, row in enumerate(rows, 1):
-        for column in (questions.prompt_column, questions.answer_column):
-            if column not in row:
-                raise Failure("E701", f"a row has no column `{column}`", file=file, line=number)
-    return rows
+def _go_on() -> None:
+    """Do nothing between two tokens: nobody waits for a sign of life."""

@@ -20,10 +20,11 @@ from ..data.example import Tokens
 from ..kernels.attention import causal_lm
 from ..scoring.reference import disabled
 from .distribution import draw, weights
-from .generate import device_of, left_padded
+from .padded import device_of, left_padded
+from .reread import Rereader
 from .sampling import Drawn, Sampling
 
-__all__ = ["Reader", "decode"]
+__all__ = ["Reader", "decode", "keeps_cache"]
 
 CACHES = ("past_key_values", "cache")
 """The argument that takes the cache: transformers calls it `cache` from 5.24 on."""
@@ -41,7 +42,7 @@ class Reader:
         self.base = causal_lm(model)
         parameters = inspect.signature(self.base.forward).parameters
         self.memory = next((name for name in CACHES if name in parameters), "")
-        if self.base._is_stateful or not self.memory:
+        if not keeps_cache(model):
             raise _no_cache(type(self.base).__name__)
         self.places = "position_ids" in parameters
         self.last: dict[str, Any] = {"logits_to_keep": 1} if "logits_to_keep" in parameters else {}
@@ -66,12 +67,19 @@ class Reader:
         return logits
 
 
+def keeps_cache(model: nn.Module) -> bool:
+    """Tell whether a model keeps keys and values by position, from which responses grow."""
+    base = causal_lm(model)
+    parameters = inspect.signature(base.forward).parameters
+    return not base._is_stateful and any(name in parameters for name in CACHES)
+
+
 def _no_cache(name: str) -> Failure:
     return refusal("architecture_without_cache").failure(model=name)
 
 
 def decode(
-    readers: Sequence[tuple[Reader, float]],
+    readers: Sequence[tuple[Reader | Rereader, float]],
     prompts: Sequence[Tokens],
     numbers: NDArray[np.float64],
     sampling: Sampling,
@@ -101,7 +109,9 @@ def decode(
     return batch.responses()
 
 
-def _read(readers: Sequence[tuple[Reader, float]], ids: Tensor, mask: Tensor, positions: Tensor) -> Tensor:
+def _read(
+    readers: Sequence[tuple[Reader | Rereader, float]], ids: Tensor, mask: Tensor, positions: Tensor
+) -> Tensor:
     """Mix the logits of the readers: a weighted sum is a geometric mean of distributions, not normalized."""
     if len(readers) == 1:
         return readers[0][0].read(ids, mask, positions)

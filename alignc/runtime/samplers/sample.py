@@ -11,7 +11,8 @@ from torch import nn
 
 from ..data.example import Tokens
 from .decode import Reader, decode
-from .generate import by_length
+from .padded import by_length
+from .reread import Rereader
 from .sampling import Drawn, Sampling, uniforms
 
 __all__ = ["drawn", "sample"]
@@ -27,6 +28,7 @@ def sample(
     batch_size: int,
     each: Callable[[], object],
     mixture: tuple[nn.Module, float] | None = None,
+    cached: bool = True,
 ) -> list[tuple[Tokens, ...]]:
     """Sample the responses to each prompt, in the order of the prompts; none is empty.
 
@@ -37,10 +39,19 @@ def sample(
 
     ``batch_size`` counts responses that are decoded at once, those of one prompt at least. ``each`` is called once a
     token. ``mixture`` is (reference, w): tokens come from π^(1−w)·ref^w, normalized; where the reference is the policy
-    itself, its adapter is switched off for it.
+    itself, its adapter is switched off for it. Without ``cached`` the whole text is read for each token, which any
+    architecture can, and which takes long; a mixture is always cached.
     """
     groups = drawn(
-        model, prompts, keys, sampling, seed=seed, batch_size=batch_size, each=each, mixture=mixture
+        model,
+        prompts,
+        keys,
+        sampling,
+        seed=seed,
+        batch_size=batch_size,
+        each=each,
+        mixture=mixture,
+        cached=cached,
     )
     return [tuple(response.tokens for response in group) for group in groups]
 
@@ -55,6 +66,7 @@ def drawn(
     batch_size: int,
     each: Callable[[], object],
     mixture: tuple[nn.Module, float] | None = None,
+    cached: bool = True,
 ) -> list[tuple[Drawn, ...]]:
     """Sample as ``sample`` does, and keep the log-probabilities under the sampling distribution."""
     if len(keys) != len(prompts):
@@ -67,14 +79,18 @@ def drawn(
                 [uniforms(seed, keys[at], n, sampling.max_new_tokens) for at in places for n in range(k)]
             )
             responses = decode(
-                _readers(model, mixture), [prompts[at] for at in places], numbers, sampling, each
+                _readers(model, mixture, cached), [prompts[at] for at in places], numbers, sampling, each
             )
             for line, at in enumerate(places):
                 groups[at] = tuple(responses[line * k : (line + 1) * k])
     return groups
 
 
-def _readers(model: nn.Module, mixture: tuple[nn.Module, float] | None) -> list[tuple[Reader, float]]:
+def _readers(
+    model: nn.Module, mixture: tuple[nn.Module, float] | None, cached: bool
+) -> list[tuple[Reader | Rereader, float]]:
+    if mixture is None and not cached:
+        return [(Rereader(model), 1.0)]
     if mixture is None:
         return [(Reader(model), 1.0)]
     reference, weight = mixture
