@@ -18,17 +18,13 @@ __all__ = ["sharpened"]
 def sharpened(checked: Checked) -> Iterator[Diagnostic]:
     """W312: samples come from another distribution than the policy whose log-probabilities the loss uses."""
     data = checked.spec.job.data
-    if not isinstance(data, Sampled) or (data.temperature == 1 and data.top_p == 1):
+    if not isinstance(data, Sampled) or not data.law:
         return
-    law = " and ".join(
-        [f"temperature {data.temperature:g}"] * (data.temperature != 1)
-        + [f"top_p {data.top_p:g}"] * (data.top_p < 1)
-    )
     for term in checked.spec.job.objective.terms:
         if said := _own_law(term, data, checked.spec.job.data.kind):
             cut = said[1] is CUT_OFF or data.temperature == 1
-            path = ("data", "top_p" if cut else "temperature")
-            yield checked.finding("W312", f"`{term.name}` {said[0].format(law=law)}", path, why=said[1])
+            path = ("data", data.cuts[0] if cut else "temperature")
+            yield checked.finding("W312", f"`{term.name}` {said[0].format(law=data.law)}", path, why=said[1])
 
 
 def _own_law(term: Term, data: Sampled, kind: str) -> tuple[str, str | None] | None:
@@ -51,7 +47,7 @@ def _own_law(term: Term, data: Sampled, kind: str) -> tuple[str, str | None] | N
         and data.temperature > 0
     ):
         return "compares the rows with samples at {law}, not with samples of the policy", NOT_ITSELF
-    if isinstance(term, Preference | Pointwise) and data.top_p < 1:
+    if isinstance(term, Preference | Pointwise) and data.cuts and data.temperature > 0:
         return "compares samples at {law}, which come from a distribution without full support", CUT_OFF
     return None
 

@@ -65,6 +65,10 @@ def unread_data(checked: Checked) -> Iterator[Diagnostic]:
     if data.opponent.kind == "mixture" and data.oracle is None and _written(checked, ("data", "opponent")):
         message = "an opponent needs an oracle, but `data.oracle` is missing"
         yield checked.finding("W114", message, ("data", "opponent"))
+    if data.temperature == 0:
+        for name in data.cuts:
+            message = f"temperature 0 takes the most likely token, so `{name}` has no effect"
+            yield checked.finding("W114", message, ("data", name))
     if data.missing_eos_reward is not None and data.reward is None:
         message = "`missing_eos_reward` replaces a reward, but `data.reward` is missing"
         yield checked.finding("W114", message, ("data", "missing_eos_reward"))

@@ -50,6 +50,7 @@ AXES: Mapping[str, tuple[str, ...]] = {
     "sampler": ("none", *SAMPLERS),
     "opponent": ("none", "policy", "mixture"),
     "temperature": ("none", "usual", "beyond_vllm"),
+    "truncation": ("none", "usual", "min_p_and_top_p"),
     "reference": ("derived", "none", "initial", "path", "adapter_off", "previous_iterate", "ema"),
     "adapter": ("none", "lora"),
     "architecture": ("usual", "no_packed_attention", "no_cache"),
@@ -155,6 +156,16 @@ REFUSALS: tuple[Refusal, ...] = (
         f"`sampler: vllm` takes 0, or {VLLM_TEMPERATURES[0]} to {VLLM_TEMPERATURES[1]:g}.",
     ),
     Refusal(
+        "vllm_min_p_and_top_p",
+        "E602",
+        {"sampler": (VLLM.name,), "truncation": ("min_p_and_top_p",)},
+        ("data", "min_p"),
+        "`data.sampler: vllm` samples from another distribution where `min_p` and `top_p` are both set",
+        "vLLM takes the tokens below `min_p` out before `top_p` counts probability, and alignc does so after it",
+        "set one of the two, or `data.sampler: transformers`",
+        "`sampler: vllm` takes `min_p` or `top_p`, not both.",
+    ),
+    Refusal(
         "moving_reference_given",
         "E004",
         {"reference": ("previous_iterate", "ema"), "data": GIVEN},
@@ -242,7 +253,9 @@ def _model(spec: Mapping[str, Any]) -> dict[str, str]:
 
 def _rows(data: Mapping[str, Any]) -> dict[str, str]:
     if data["kind"] not in ONLINE:
-        return {"data": data["kind"], "sampler": "none", "opponent": "none", "temperature": "none"}
+        return {"data": data["kind"]} | dict.fromkeys(
+            ("sampler", "opponent", "temperature", "truncation"), "none"
+        )
     coolest, hottest = VLLM_TEMPERATURES
     usual = data["temperature"] == 0 or coolest <= data["temperature"] <= hottest
     return {
@@ -250,6 +263,7 @@ def _rows(data: Mapping[str, Any]) -> dict[str, str]:
         "sampler": data["sampler"],
         "opponent": (data["opponent"] or {"kind": "policy"})["kind"],
         "temperature": "usual" if usual else "beyond_vllm",
+        "truncation": "min_p_and_top_p" if data.get("min_p", 0) > 0 and data["top_p"] < 1 else "usual",
     }
 
 

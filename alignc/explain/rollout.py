@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Sequence
 
 from alignc.contract.baselines import BASELINES, PARTITIONS, Reads
 from alignc.contract.needs import LossNeeds
@@ -39,8 +40,15 @@ def _samples(spec: Loaded, data: Prompts | SelfPlay) -> Iterator[str]:
     else:
         prompts = batch * train.rollout_minibatches
         yield f"{counted(prompts, 'prompt')}, {responses}: {counted(prompts * k, 'response')} per rollout"
-    if data.temperature != 1 or data.top_p != 1:
-        yield f"sampled at temperature {data.temperature:g}, top_p {data.top_p:g}: not the policy's own distribution"
+    if data.law:
+        yield f"sampled at {data.law}: not the policy's own distribution"
+    if data.stop:
+        yield f"a response also ends after the token that completes {_either(data.stop)}"
+
+
+def _either(strings: Sequence[str]) -> str:
+    quoted = [json.dumps(string, ensure_ascii=False) for string in strings]
+    return " or ".join(filter(None, (", ".join(quoted[:-1]), quoted[-1])))
 
 
 def _worth(data: Sampled, needs: LossNeeds) -> Iterator[str]:

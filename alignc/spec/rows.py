@@ -168,6 +168,19 @@ class Sampled(Rows):
     top_p: float = field(
         1.0, "Sample from the most likely tokens with this total probability; 1 keeps all tokens.", gt=0, le=1
     )
+    top_k: int | None = field(
+        None, "Sample from this number of most likely tokens; null keeps all tokens.", ge=1
+    )
+    min_p: float = field(
+        0.0,
+        "Sample from the tokens that have at least this share of the probability of the most likely token. "
+        f"{limits('data.min_p')}",
+        ge=0,
+        le=1,
+    )
+    stop: list[Annotated[str, Field(min_length=1)]] = field(
+        [], "Strings that end a response, after the token that completes one of the strings.", max_length=16
+    )
     sampler: SamplerName = field(
         IN_PROCESS.name, f"Library that generates the responses. {limits('data.sampler')}"
     )
@@ -181,6 +194,19 @@ class Sampled(Rows):
         "Reward of a response without EOS; by default such a response keeps its own reward.",
         unit="reward",
     )
+
+    @property
+    def cuts(self) -> tuple[str, ...]:
+        """The fields that cut the tail of the distribution off."""
+        set_ = {"top_k": self.top_k is not None, "top_p": self.top_p < 1, "min_p": self.min_p > 0}
+        return tuple(name for name, cut in set_.items() if cut)
+
+    @property
+    def law(self) -> str:
+        """The settings that make samples of another distribution than the policy's own; empty without any."""
+        heat = [f"temperature {self.temperature:g}"] * (self.temperature != 1)
+        cuts = self.cuts if self.temperature > 0 else ()
+        return " and ".join([*heat, *(f"{name} {getattr(self, name):g}" for name in cuts)])
 
 
 class Prompts(Sampled):

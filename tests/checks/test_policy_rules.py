@@ -91,6 +91,13 @@ CASES = [
     ("W311", term("baseline: leave_one_out", rows=(), k=2, judge=VERIFIER)),
     ("W312", term(rows=("temperature: ⟦0.7⟧",))),
     ("W312", term(rows=("top_p: ⟦0.9⟧",))),
+    ("W312", term(rows=("top_k: ⟦20⟧",))),
+    ("W312", term(rows=("min_p: ⟦0.1⟧",))),
+    ("W312", "objective: {preset: online_dpo}\n"
+        + data("temperature: 0.7", "min_p: ⟦0.1⟧", "completions_per_prompt: 2")),
+    ("W114", "objective: {preset: spin}\n" + data("temperature: 0", "top_k: ⟦5⟧", kind="self_play", judge="")),
+    ("W312", "objective: {preset: copg}\n" + data("top_k: ⟦20⟧", "completions_per_prompt: 2")),
+    ("W312", "objective: {preset: copg}\n" + data("min_p: ⟦0.1⟧", "completions_per_prompt: 2")),
     ("W312", "objective: {preset: spin}\n" + data("temperature: ⟦0.7⟧", kind="self_play", judge="")),
     ("W312", "objective: {preset: copg}\n" + data("top_p: ⟦0.9⟧", "completions_per_prompt: 2")),
     ("W312", "objective: {preset: online_dpo}\n"
@@ -156,6 +163,7 @@ SILENT = [
     ("W311", term("baseline: leave_one_out", k=2)),
     ("W311", term("baseline: none", k=2, judge=VERIFIER)),
     ("W312", term(rows=("temperature: 1.0", "top_p: 1.0"))),
+    ("W312", term(rows=("top_k: null", "min_p: 0", "stop: ['Q:', '###']"))),
     ("W312", SPPO + data("completions_per_prompt: 5", kind="self_play", judge=ORACLE)),
     ("W312", "objective: {preset: copg}\n" + data("temperature: 0.7", "completions_per_prompt: 2")),
     ("W311", term(judge="reward: [{kind: verifier, name: exact_number}, {kind: verifier, name: length, "

@@ -37,6 +37,7 @@ def spec_of(cell: Cell) -> dict[str, Any]:
     if cell["sampler"] != "none":
         data |= {"sampler": cell["sampler"], "opponent": {"kind": cell["opponent"]}}
         data |= {"temperature": 1.0 if cell["temperature"] == "usual" else 5.0}
+        data |= {"min_p": 0.1, "top_p": 0.9} if cell["truncation"] == "min_p_and_top_p" else {}
     launch: dict[str, Any] = {
         "engine": cell["engine"],
         "num_processes": 2 if cell["processes"] == "several" else 1,
@@ -60,7 +61,7 @@ def every_cell() -> Iterator[Cell]:
     for values in itertools.product(*(AXES[name] for name in axes)):
         cell = dict(zip(axes, values, strict=True))
         online = cell["data"] in ("prompts", "self_play")
-        sampling = {cell["sampler"], cell["opponent"], cell["temperature"]}
+        sampling = {cell[axis] for axis in ("sampler", "opponent", "temperature", "truncation")}
         deepspeed = cell["engine"] == "deepspeed"
         if ("none" in sampling) == online or (not online and sampling != {"none"}):
             continue
@@ -130,7 +131,8 @@ def plain(cell: Cell) -> dict[str, Any]:
     spec = spec_of(cell)
     launch = {"num_machines": 1, "zero_stage": 2, "offload": None, "mixed_precision": None, **spec["launch"]}
     model = {"reference": None, "adapter": None, **spec["model"]}
-    return {**spec, "launch": launch, "model": model, "data": {"opponent": None, **spec["data"]}}
+    data = {"opponent": None, "min_p": 0.0, "top_p": 1.0, **spec["data"]}
+    return {**spec, "launch": launch, "model": model, "data": data}
 
 
 @pytest.mark.parametrize(("field", "value"), ABSENT)

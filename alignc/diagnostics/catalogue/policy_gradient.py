@@ -97,8 +97,8 @@ POLICY_GRADIENT = (
         "samples of a sharpened distribution count as samples of the policy",
         "the loss uses log-probabilities of the policy itself; at another temperature, or with a truncated "
         "tail, E[∇log π] is not 0 and the gradient is biased",
-        "sample with `temperature: 1` and `top_p: 1`, or waive this warning if better samples are worth a "
-        "small bias",
+        "sample with `temperature: 1` and without `top_p`, `top_k` and `min_p`, or waive this warning if better "
+        "samples are worth a small bias",
         "objective: {preset: rloo}\ndata: {kind: prompts, source: prompts.jsonl, temperature: 0.7}",
     ),
     Code(

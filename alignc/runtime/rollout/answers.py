@@ -18,6 +18,7 @@ from ..ranks.shared import shared
 from ..reward import Sample
 from ..samplers.sampler import Sampler
 from ..samplers.sampling import Sampling
+from ..samplers.stops import stops_of
 from ..scoring.context import Context
 
 __all__ = ["Answers", "sample_answers", "sampling_of"]
@@ -42,6 +43,9 @@ def sampling_of(job: Job, tokenizer: Any) -> Sampling:
         top_p=data.top_p,
         eos_ids=end_ids(tokenizer),
         pad_id=tokenizer.pad_token_id or 0,
+        top_k=data.top_k,
+        min_p=data.min_p,
+        stops=stops_of(data.stop, tokenizer),
     )
 
 
@@ -92,7 +96,7 @@ def after_token(context: Context) -> None:
 
 def with_text(prompt: Prompt, completions: tuple[Tokens, ...], sampling: Sampling, tokenizer: Any) -> Answers:
     """Write completions as text, for the reward sources."""
-    ended = [int(ids[-1]) in sampling.eos_ids for ids in completions]
+    ended = [sampling.ended(ids) for ids in completions]
     samples = tuple(
         Sample(
             prompt=prompt.text,

@@ -126,15 +126,25 @@ class _Batch:
         self.tokens, self.logps = np.zeros(numbers.shape, dtype=np.int32), np.zeros(numbers.shape)
         self.lines = np.arange(len(numbers))
         self.ended = np.zeros(len(numbers), dtype=bool)
+        self.ends = np.full(len(numbers), numbers.shape[1])
 
     def step(self, logits: Tensor, each: Callable[[], object]) -> bool:
         """Choose the next token of every line; tell whether a response goes on."""
         tokens, logps = _choose(logits, self.numbers[self.lines, self.length], self.sampling)
         self.tokens[self.lines, self.length], self.logps[self.lines, self.length] = tokens, logps
-        self.ended[self.lines] |= np.isin(tokens, self.sampling.eos_ids)
         self.length += 1
+        self._end(np.isin(tokens, self.sampling.eos_ids))
         each()
         return self.length < self.sampling.max_new_tokens and not bool(self.ended.all())
+
+    def _end(self, drawn: NDArray[np.bool_]) -> None:
+        """Note the lines that end here: they drew an end, or their last token completes a string."""
+        going, stops = ~self.ended[self.lines], self.sampling.stops
+        if stops is not None:
+            for place in np.flatnonzero(going & ~drawn):
+                drawn[place] = stops.completed(self.tokens[self.lines[place], : self.length].tolist())
+        ended = self.lines[going & drawn]
+        self.ended[ended], self.ends[ended] = True, self.length
 
     def drop(self, device: torch.device) -> Tensor | None:
         """Take ended lines out where they are many; return the places of the others."""
@@ -151,10 +161,8 @@ class _Batch:
         )
 
     def responses(self) -> list[Drawn]:
-        """Cut every response behind its first EOS."""
-        last = np.isin(self.tokens[:, : self.length], self.sampling.eos_ids)
-        ends = np.where(last.any(axis=1), last.argmax(axis=1) + 1, self.length)
-        whole = zip(self.tokens, self.logps, ends, strict=True)
+        """Cut every response where it ended."""
+        whole = zip(self.tokens, self.logps, self.ends, strict=True)
         return [Drawn(tokens[:end].copy(), logps[:end].copy()) for tokens, logps, end in whole]
 
 
@@ -163,6 +171,8 @@ def _choose(
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     if sampling.temperature == 0:
         return logits.argmax(dim=1).cpu().numpy(), np.zeros(len(logits))
-    distribution = weights(logits, sampling.temperature, sampling.top_p)
+    distribution = weights(
+        logits, sampling.temperature, sampling.top_p, top_k=sampling.top_k, min_p=sampling.min_p
+    )
     tokens, logps = draw(distribution, torch.from_numpy(uniform))
     return tokens.cpu().numpy(), logps.cpu().numpy()

@@ -7,15 +7,18 @@ from torch import Tensor
 
 from ...contract.failure import Failure
 
-__all__ = ["draw", "nucleus", "weights"]
+__all__ = ["draw", "likeliest", "nucleus", "weights"]
 
 _BLOCK = 256  # words summed before the search goes into them
 
 
-def weights(logits: Tensor, temperature: float, top_p: float) -> Tensor:
+def weights(
+    logits: Tensor, temperature: float, top_p: float = 1.0, *, top_k: int | None = None, min_p: float = 0.0
+) -> Tensor:
     """Turn logits into weights of the sampling distribution ``[B, V]`` float64, not normalized.
 
-    The temperature is above 0.
+    The temperature is above 0. The order is that of transformers' ``generate``: temperature, top-k, top-p of what is
+    left, min-p.
     Raises E801 where logits are not finite: no token could be drawn.
     """
     scaled = logits.double() / temperature
@@ -23,7 +26,17 @@ def weights(logits: Tensor, temperature: float, top_p: float) -> Tensor:
     if not bool(top.isfinite().all()):
         raise _not_finite()
     mass = (scaled - top).exp_()
-    return mass if top_p >= 1 else mass * nucleus(mass, top_p)
+    if top_k is not None and top_k < mass.shape[1]:
+        mass = mass * likeliest(mass, top_k)
+    if top_p < 1:
+        mass = mass * nucleus(mass, top_p)
+    return mass * (mass >= min_p) if min_p > 0 else mass  # the likeliest word has the mass 1
+
+
+def likeliest(mass: Tensor, top_k: int) -> Tensor:
+    """Tell which words stay: the ``top_k`` likeliest; of equals the first."""
+    places = mass.sort(dim=1, descending=True, stable=True).indices[:, :top_k]
+    return torch.zeros_like(mass, dtype=torch.bool).scatter_(1, places, True)
 
 
 def _not_finite() -> Failure:

@@ -97,11 +97,19 @@ class VllmSampler:
         return [tuple(responses[at : at + k]) for at in range(0, len(responses), k)]
 
     def _parameters(self, sampling: Sampling, seed: int) -> Any:
-        """Ask for one response: only our own ids of EOS end it; temperature and top-p alone change its distribution."""
+        """Ask for one response: only our own ids end it, and the settings alone change its distribution.
+
+        A stop string is looked for in what comes back: what is drawn before it does not depend on it.
+        """
         return self.vllm.SamplingParams(
             n=1,
             temperature=sampling.temperature,
             top_p=sampling.top_p,
+            top_k=sampling.top_k or 0,
+            min_p=sampling.min_p,
+            repetition_penalty=1.0,
+            presence_penalty=0.0,
+            frequency_penalty=0.0,
             max_tokens=sampling.max_new_tokens,
             seed=seed,
             ignore_eos=True,
@@ -143,7 +151,7 @@ def _tokens(output: Any, sampling: Sampling) -> Tokens:
     ids = list(output.token_ids)
     if output.finish_reason == "stop" and (not ids or ids[-1] not in sampling.eos_ids):
         ids.append(output.stop_reason if isinstance(output.stop_reason, int) else sampling.eos_ids[0])
-    return np.array(ids, dtype=np.int32)
+    return np.array(ids[: sampling.stops.end(ids)] if sampling.stops else ids, dtype=np.int32)
 
 
 def _not_installed() -> Failure:
@@ -159,5 +167,7 @@ def _check_offered(sampling: Sampling, mixed: bool) -> None:
     coolest, hottest = VLLM_TEMPERATURES
     if mixed:
         raise refusal("vllm_mixture").failure()
+    if sampling.min_p > 0 and sampling.top_p < 1:
+        raise refusal("vllm_min_p_and_top_p").failure()
     if sampling.temperature and not coolest <= sampling.temperature <= hottest:
         raise refusal("vllm_temperature").failure()

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
+from transformers.generation.logits_process import MinPLogitsWarper, TopKLogitsWarper, TopPLogitsWarper
 
 from alignc.contract.failure import Failure
 from alignc.runtime.samplers.distribution import draw, nucleus, weights
@@ -110,3 +113,37 @@ def test_settings_that_give_nothing_are_refused(wrong: dict[str, float]):
     }
     with pytest.raises(ValueError, match="nothing can be sampled"):
         Sampling(**{**good, **wrong})  # type: ignore[arg-type]
+
+
+LAWS = [
+    {"top_k": 3},
+    {"top_k": 1},
+    {"top_k": 50, "top_p": 0.6},
+    {"top_k": 6, "top_p": 0.7, "temperature": 1.7},
+    {"min_p": 0.2},
+    {"min_p": 0.05, "top_p": 0.8, "temperature": 0.5},
+    {"min_p": 0.01, "top_p": 0.9, "top_k": 9},
+]
+
+
+@pytest.mark.parametrize("law", LAWS, ids=str)
+def test_the_law_is_that_of_transformers(law: dict[str, Any]):
+    """The distribution that `generate` draws from with these settings, from its own warpers in its own order."""
+    torch.manual_seed(1)
+    logits = torch.randn(4, 40, dtype=torch.float64) * 2
+    warped = logits / law.get("temperature", 1.0)
+    ids = torch.zeros(4, 1, dtype=torch.long)
+    for name, warper in (
+        ("top_k", TopKLogitsWarper),
+        ("top_p", TopPLogitsWarper),
+        ("min_p", MinPLogitsWarper),
+    ):
+        warped = warper(law[name])(ids, warped) if name in law else warped
+    options = {name: value for name, value in law.items() if name != "temperature"}
+    mass = weights(logits, law.get("temperature", 1.0), **options)
+    torch.testing.assert_close(mass / mass.sum(1, keepdim=True), warped.softmax(1))
+
+
+def test_of_equal_words_the_first_stay():
+    assert weights(torch.zeros(1, 5), 1.0, top_k=2)[0].tolist() == [1, 1, 0, 0, 0]
+    assert weights(torch.zeros(1, 3), 1.0, top_k=9, min_p=1.0)[0].tolist() == [1, 1, 1]

@@ -17,6 +17,7 @@ from alignc.runtime.models.value import with_value_head
 from alignc.runtime.samplers.sample import sample
 from alignc.runtime.samplers.sampler import LocalSampler, open_sampler
 from alignc.runtime.samplers.sampling import Sampling
+from alignc.runtime.samplers.stops import Stops
 from alignc.runtime.samplers.vllm import VllmSampler, write_weights
 from alignc.runtime.scoring.scorer import Scorer
 
@@ -41,6 +42,11 @@ class Parameters:
     n: int
     temperature: float
     top_p: float
+    top_k: int
+    min_p: float
+    repetition_penalty: float
+    presence_penalty: float
+    frequency_penalty: float
     max_tokens: int
     seed: int
     ignore_eos: bool
@@ -121,7 +127,20 @@ def test_what_is_asked_of_the_engine_and_made_of_its_answers(tmp_path: Path):
     asked = [parameters for _, parameters in engine.requests]
     assert len({parameters.seed for parameters in asked}) == 4
     assert {(each.n, each.temperature, each.top_p, each.max_tokens) for each in asked} == {(1, 0.7, 0.9, 5)}
+    assert {(each.top_k, each.min_p, each.repetition_penalty) for each in asked} == {(0, 0.0, 1.0)}
     assert all(each.ignore_eos and each.stop_token_ids == [4, 5] for each in asked)
+
+
+@pytest.mark.usefixtures("played")
+def test_the_engine_gets_the_law_and_strings_end_its_answers(tmp_path: Path):
+    sampler = VllmSampler(build("llama"), folder=tmp_path, max_length=None)
+    stops = Stops(("9",), lambda ids: " ".join(map(str, ids)))
+    settings = replace(SAMPLING, top_p=1.0, top_k=7, min_p=0.25, stops=stops)
+    found = sampler(PROMPTS, [1, 2], settings, seed=3, batch_size=1, each=nothing)
+    assert [[ids.tolist() for ids in group] for group in found] == [[[9]] * 2] * 2
+    assert {(each.top_k, each.min_p) for _, each in sampler.engine.requests} == {(7, 0.25)}
+    with pytest.raises(Failure, match="E602"):
+        sampler(PROMPTS, [1, 2], replace(settings, top_p=0.5), seed=3, batch_size=1, each=nothing)
 
 
 @pytest.mark.usefixtures("played")
