@@ -10,10 +10,13 @@ __all__ = [
     "INTERRUPTED",
     "RESUMABLE",
     "SOUND",
+    "UNDECIDED",
     "USAGE",
 ]
 
 SOUND, FINDINGS, USAGE, ENVIRONMENT, FAILED = 0, 1, 2, 3, 4
+UNDECIDED = 5
+"""`diff --exit-code` found neither a proof nor a point where two losses part."""
 RESUMABLE = 75
 """SIGTERM came, and the job saved a checkpoint."""
 INTERRUPTED = 130

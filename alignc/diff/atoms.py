@@ -11,10 +11,12 @@ from alignc.contract.outputs import OUTPUTS, Per
 from alignc.contract.responses import RESPONSES
 from alignc.graph.nodes import Column, GroupSize, Length, Logp, Node, Output, Position
 
-__all__ = ["SUFFIX", "Bond", "Bonds", "atom_name", "exact", "model_letter"]
+__all__ = ["PRIME", "SUFFIX", "Bond", "Bonds", "atom_name", "exact", "model_letter"]
 
 SUFFIX = {name: row.suffix for name, row in RESPONSES.items()}
 COLUMNS = {"reward": "R", "win_rate": "P"}
+PRIME = "′"
+"""Marks a column of B that the rollout computes in another way than that of A."""
 
 
 @dataclass(frozen=True)

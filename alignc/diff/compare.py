@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
+from dataclasses import replace
+from itertools import islice
 
 from alignc.contract.needs import LossNeeds
-from alignc.contract.responses import PAIR
+from alignc.contract.responses import GROUP, PAIR
 from alignc.diff.changes import changes
 from alignc.diff.conditions import Condition, applied, candidates, combined
 from alignc.diff.decide import Proof, decide, decide_gradient, is_coupled
-from alignc.diff.expectation import LAWS, expected_ratio, of_any_group
-from alignc.diff.model import VERDICTS, Conditional, Difference, Verdict, Witness
-from alignc.diff.separate import agree, separation, witness
-from alignc.diff.sides import Side, aligned, side_of
+from alignc.diff.expectation import LABELLED, WHEN, Expected, expected_factor
+from alignc.diff.groups import SIZES, decided_by_size
+from alignc.diff.model import VERDICTS, Conditional, Difference, Verdict
+from alignc.diff.rollouts import computed, told_apart
+from alignc.diff.separate import Agreement, agree, separation
+from alignc.diff.sides import Sampling, Side, aligned, side_of
+from alignc.diff.strict import strictness
+from alignc.diff.witness import witness
 from alignc.graph.nodes import Column
 from alignc.graph.rewrite import inputs
 from alignc.load.load import Loaded
@@ -22,13 +27,14 @@ from alignc.lower.loss import Loss
 __all__ = ["Spec", "compare"]
 
 Spec = tuple[Loaded, Loss, LossNeeds]
-SECONDS = 1.5
-"""Time for conditions of two parts; each by itself is always tried."""
+MOST_TRIED = 240
+"""How many conditions of two or three parts are tried; each by itself is always tried."""
 
-UNDECIDED = (
-    "undecided: no proof and no separating point was found, and both losses agree at each tested point"
-)
 APART = "the losses read rows of different shapes, and no row has both shapes"
+SIZES_IN_WORDS = f"k = {SIZES[0]} to {SIZES[-1]}"
+ENUMERATED = "checked by enumerating every sample of five random tabular policies"
+N7 = "rule: E_π[c·∇log π(y)] = 0 for c free of y"
+SHOWN = "the gradients are the same at the points that were tried, of which there are {}: this is no proof"
 
 
 def compare(a: Spec, b: Spec) -> Difference:
@@ -38,50 +44,66 @@ def compare(a: Spec, b: Spec) -> Difference:
     if shaped is None:
         return Difference("different", None, None, (APART,), (), changed, (), None)
     left, right, shape = shaped
+    right, apart = told_apart(left, right, computed(a[1], a[2]), computed(b[1], b[2]))
     found = _unconditional((left, right), (a[1], b[1]))
-    conditional = tuple(_conditional(left, right, found.verdict))
-    return Difference(
-        found.verdict,
-        found.factor,
-        found.constant,
-        (*shape, *found.conditions),
-        conditional,
-        changed,
-        found.trace,
-        found.witness,
+    if apart and found.verdict == "different":
+        found = replace(found, trace=(*apart, *found.trace))
+    return replace(
+        found,
+        conditions=(*shape, *found.conditions),
+        conditional=tuple(_conditional(left, right, found.verdict)),
+        changes=changed,
+        strictness=strictness(left, right),
     )
 
 
 def _unconditional(both: tuple[Side, Side], losses: tuple[Loss, Loss]) -> Difference:
-    proof = decide(*both, {})
+    own = _own_size(*both)
+    proof = decide(*both, {}) or (decided_by_size(*both, {}, own) if own else None)
     if proof is not None:
-        return _result(proof.verdict, proof, None)
+        found = Difference(
+            proof.verdict, proof.factor, proof.constant, (), (), (), proof.trace, None, proof.formula
+        )
+        return replace(found, conditions=(f"groups of {own} responses",)) if proof.formula else found
     coupled = any(is_coupled(s.root) for s in both)
-    point = separation(*both, coupled)
-    if point is None:
-        return Difference("equal_in_expectation", None, None, (UNDECIDED,), (), (), (), None)
+    point = separation(*both, coupled, own)
+    if isinstance(point, Agreement):
+        known = (SHOWN.format(point.points),)
+        return Difference("undecided", None, None, known, (), (), (), None)
     apart = witness(point, both, losses, coupled)
-    return _on_policy(*both, apart) or _result("different", None, apart)
+    on_policy = _on_policy(*both) if _sampling(*both) == "each_update" else None
+    if on_policy is None:
+        return Difference("different", None, None, (), (), (), (), apart)
+    words, found_trace = (on_policy.words,), _enumerated(on_policy)
+    factor, formula = on_policy.factor, on_policy.formula
+    return Difference("equal_in_expectation", factor, None, words, (), (), found_trace, apart, formula)
 
 
-def _result(verdict: Verdict, proof: Proof | None, apart: Witness | None) -> Difference:
-    if proof is None:
-        return Difference(verdict, None, None, (), (), (), (), apart)
-    return Difference(verdict, proof.factor, proof.constant, (), (), (), proof.trace, apart)
+def _own_size(a: Side, b: Side) -> int | None:
+    """Return the number of responses that both specs sample for a prompt, if it is one number."""
+    return a.group if a.group == b.group and a.responses == GROUP else None
 
 
-def _on_policy(left: Side, right: Side, apart: Witness) -> Difference | None:
-    law = LAWS[0]
-    factor = expected_ratio(left, right, law)
-    if factor is None:
+def _sampling(a: Side, b: Side) -> Sampling:
+    """Say when the rows of both specs are samples of the policy: the more seldom of the two."""
+    return max(a.sampling, b.sampling, key=list(WHEN).index)
+
+
+def _on_policy(a: Side, b: Side) -> Expected | None:
+    """Compare expected gradients over the policy's own samples; pairs are ranked afterwards, and no such samples."""
+    if a.responses == PAIR or (a.responses == GROUP and a.group != b.group):
         return None
-    words = law.words if of_any_group(left, right, law, factor) else f"{law.words}, three to a prompt"
-    trace = (f"{words}: ∇A = {factor:.12g}·∇B", ENUMERATED, N7)
-    return Difference("equal_in_expectation", factor, None, (words,), (), (), trace, apart)
+    return expected_factor(a, b, WHEN[_sampling(a, b)], _own_size(a, b))
 
 
-ENUMERATED = "checked by enumerating every sample of five random tabular policies of four responses"
-N7 = "rule: E_π[c·∇log π(y)] = 0 for c free of y"
+def _enumerated(found: Expected) -> tuple[str, ...]:
+    ratio = found.formula if found.factor is None else f"{found.factor:.12g}"
+    in_k = (
+        (f"for groups of k responses: ∇A = {found.formula}·∇B, checked at {SIZES_IN_WORDS}",)
+        if found.formula
+        else ()
+    )
+    return (f"{found.words}: ∇A = {ratio}·∇B", *in_k, ENUMERATED, N7)
 
 
 def _conditional(left: Side, right: Side, verdict: Verdict) -> Iterator[Conditional]:
@@ -89,18 +111,16 @@ def _conditional(left: Side, right: Side, verdict: Verdict) -> Iterator[Conditio
     best = VERDICTS.index(verdict)
     single = candidates(left, right)
     proved: list[tuple[Condition, int]] = []
-    deadline = time.monotonic() + SECONDS
-    for condition in _tried(single, proved):
-        if time.monotonic() > deadline and condition not in single:
-            break
+    for condition in islice(_tried(single, proved), len(single) + MOST_TRIED):
         proof = _under(condition, left, right)
         rank = VERDICTS.index(proof.verdict) if proof else len(VERDICTS)
         if proof is None or rank >= best or _weaker(condition, rank, proved):
             continue
         proved.append((condition, rank))
-        yield Conditional(
-            proof.verdict, tuple(condition.words.split("; ")), proof.factor, proof.constant, proof.trace
-        )
+        sizes = ("all groups have one size k",) if proof.formula and _own_size(left, right) is None else ()
+        words = (*condition.words.split("; "), *sizes)
+        yield Conditional(proof.verdict, words, proof.factor, proof.constant, proof.trace, proof.formula)
+    yield from _sampled(left, right, best)
     yield from _labelled(left, right, best)
 
 
@@ -135,21 +155,42 @@ def _weaker(condition: Condition, rank: int, proved: list[tuple[Condition, int]]
 def _under(condition: Condition, left: Side, right: Side) -> Proof | None:
     """Prove what holds under a condition; points come first, for they refute most at little cost."""
     a, b = applied(condition, left), applied(condition, right)
-    if a is None or b is None or not agree(a, b, condition.bonds):
+    if a is None or b is None:
         return None
+    own = _own_size(a, b)
+    if agree(a, b, condition.bonds, own):
+        proof = _proved(condition, a, b)
+        if proof is not None:
+            return proof
+    if a.responses != GROUP or (a.group != b.group) or not agree(a, b, condition.bonds, own or 3):
+        return None
+    return decided_by_size(a, b, condition.bonds, own, gradient=condition.gradient_only)
+
+
+def _proved(condition: Condition, a: Side, b: Side) -> Proof | None:
     if condition.gradient_only:
         return decide_gradient(a, b, condition.bonds)
     return decide(a, b, condition.bonds)
 
 
+def _sampled(left: Side, right: Side, best: int) -> Iterator[Conditional]:
+    """Yield equality in expectation over the policy's samples, where these are not what every update sees."""
+    if best < VERDICTS.index("undecided") or _sampling(left, right) == "each_update":
+        return
+    found = _on_policy(left, right)
+    if found is not None:
+        yield Conditional(
+            "equal_in_expectation", (found.words,), found.factor, None, _enumerated(found), found.formula
+        )
+
+
 def _labelled(left: Side, right: Side, best: int) -> Iterator[Conditional]:
     """Yield equality in expectation over labelled pairs, where one of the two reads rewards or win rates."""
-    law = LAWS[1]
     names = {n.name for n in inputs(left.root, right.root) if isinstance(n, Column)}
-    if best < VERDICTS.index("different") or left.responses != PAIR:
+    if best < VERDICTS.index("undecided") or left.responses != PAIR:
         return
     if not names & {"reward", "win_rate"}:
         return
-    factor = expected_ratio(left, right, law)
-    if factor is not None:
-        yield Conditional("equal_in_expectation", (law.words,), factor, None, (ENUMERATED,))
+    found = expected_factor(left, right, LABELLED, None)
+    if found is not None:
+        yield Conditional("equal_in_expectation", (LABELLED.words,), found.factor, None, (ENUMERATED,))

@@ -28,9 +28,11 @@ class Proof:
     """What algebra certifies: A is factor · B + constant, in the sense of the verdict."""
 
     verdict: Verdict
-    factor: float
+    factor: float | None
     constant: str | None
     trace: tuple[str, ...]
+    formula: str | None = None
+    """The factor for a group of k responses, where it depends on k."""
 
 
 def decide(a: Side, b: Side, bonds: Bonds) -> Proof | None:

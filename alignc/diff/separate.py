@@ -2,37 +2,34 @@
 
 from __future__ import annotations
 
-import math
 import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from statistics import median
 from typing import Any
 
-from alignc.contract.models import MODELS
-from alignc.contract.outputs import OUTPUTS, Per, by_token
-from alignc.contract.responses import CHOSEN, COMPLETION, COMPLETIONS, GROUP, REJECTED, SINGLE
+from mpmath import isfinite, isnan
+
 from alignc.diff.atoms import Bonds, atom_name
 from alignc.diff.decide import trained_leaves
-from alignc.diff.model import Witness
-from alignc.diff.sample import Batch, Row, batch, gradients, spread_tokens, values
+from alignc.diff.sample import Batch, batch, gradients
 from alignc.diff.sides import Side, by_row
-from alignc.graph.evaluate import evaluate
+from alignc.diff.thresholds import beyond
 from alignc.graph.gradient import gradient
-from alignc.graph.nodes import Column, Length, Logp, Node, Output, Position
+from alignc.graph.nodes import Node
 from alignc.graph.rewrite import inputs
-from alignc.graph.walk import walk
-from alignc.lower.loss import Loss, alone
-from alignc.point.evaluate import at_point
-from alignc.point.reading import bends, logp_key
 
-__all__ = ["Separation", "agree", "separation", "witness"]
+__all__ = ["EXACT", "Agreement", "Separation", "agree", "separation"]
 
 SEED, ROWS = 20240501, 3
 SCALES = (0.3, 1.0, 3.0, 10.0)
 TRIES = 3
 TOLERANCE, FLOOR = 1e-8, 1e-6
+"""In float64, where points are only looked for."""
+EXACT = 1e-25
+"""In 60 digits, where they are decided: two factors are one if they differ by less than this part."""
+MOST_POINTS = 90
 
 
 @dataclass(frozen=True)
@@ -45,6 +42,13 @@ class Separation:
 
 
 @dataclass(frozen=True)
+class Agreement:
+    """No separating point was found: how many points were tried."""
+
+    points: int
+
+
+@dataclass(frozen=True)
 class _Pair:
     """Both gradients, ready to be evaluated."""
 
@@ -52,12 +56,26 @@ class _Pair:
     leaves: tuple[Node, ...]
     slopes: tuple[tuple[Node, ...], tuple[Node, ...]]
 
-    def at(self, point: Batch) -> tuple[list[float], list[float]]:
-        return gradients(self.slopes[0], self.leaves, point), gradients(self.slopes[1], self.leaves, point)
+    def at(self, point: Batch, *, precise: bool = False) -> _Seen:
+        mine, theirs = (gradients(s, self.leaves, point, precise=precise) for s in self.slopes)
+        return _Seen(point, mine, theirs)
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """A point and both gradients there."""
+
+    at: Batch
+    a: list[Any]
+    b: list[Any]
+
+    def finite(self) -> bool:
+        """Tell whether both losses have a gradient here."""
+        return all(map(isfinite, (*self.a, *self.b)))
 
 
 def _pair(a: Side, b: Side, bonds: Bonds, rows: int) -> _Pair:
-    leaves = tuple(trained_leaves((a, b), bonds))
+    leaves = tuple(sorted(trained_leaves((a, b), bonds), key=atom_name))
     return _Pair((a, b), leaves, (_slopes(a.root, leaves, rows), _slopes(b.root, leaves, rows)))
 
 
@@ -67,48 +85,90 @@ def _slopes(root: Node, leaves: tuple[Node, ...], rows: int) -> tuple[Node, ...]
     return tuple(gradient(share, leaf) for leaf in leaves)
 
 
-def _points(pair: _Pair, bonds: Bonds, rows: int, tries: int) -> Iterator[Batch]:
+def _points(pair: _Pair, bonds: Bonds, sizes: Sequence[int], tries: int) -> Iterator[Batch]:
     nodes = inputs(pair.sides[0].root, pair.sides[1].root)
     rng = random.Random(SEED)
     for _ in range(tries):
         for scale in SCALES:
-            yield batch(rng, nodes, bonds, size=rows, scale=scale)
+            yield batch(rng, nodes, bonds, sizes=sizes, scale=scale)
 
 
-def agree(a: Side, b: Side, bonds: Bonds, tries: int = 1) -> bool:
+def _sizes(rows: int, group: int | None) -> tuple[int, ...]:
+    """Give each row's group a size: the spec's own, or two and three."""
+    return tuple(group or 2 + i % 2 for i in range(rows))
+
+
+def agree(a: Side, b: Side, bonds: Bonds, group: int | None = None) -> bool:
     """Tell whether no sampled point separates the two; neither may be flat at all of them."""
     pair = _pair(a, b, bonds, ROWS)
     left: list[float] = []
     right: list[float] = []
-    for point in _points(pair, bonds, ROWS, tries):
-        mine, theirs = pair.at(point)
-        left, right = [*left, *mine], [*right, *theirs]
+    for point in _points(pair, bonds, _sizes(ROWS, group), 1):
+        seen = pair.at(point)
+        left, right = [*left, *seen.a], [*right, *seen.b]
         if not proportional(left, right):
             return False
     return any(left) and any(right)
 
 
-def separation(a: Side, b: Side, coupled: bool) -> Separation | None:
-    """Find rows that separate: one if it can, else two; a batch where rows depend on each other."""
-    pair = _pair(a, b, {}, ROWS if coupled else 1)
-    seen = [_Seen(p, *pair.at(p)) for p in _points(pair, {}, ROWS if coupled else 1, TRIES)]
-    seen = [s for s in seen if all(map(math.isfinite, (*s.a, *s.b)))]
+def separation(a: Side, b: Side, coupled: bool, group: int | None = None) -> Separation | Agreement:
+    """Find rows that separate: one if it can, else two; a batch where rows depend on each other.
+
+    Ordinary points are tried first. Then each function is looked at where it changes, and in its tails.
+    """
+    rows = ROWS if coupled else 1
+    pair = _pair(a, b, {}, rows)
+    plain = list(_points(pair, {}, _sizes(rows, group), TRIES))
+    near = _parted(pair, [s for p in plain if (s := pair.at(p)).finite()])
+    if near is not None:
+        return near
+    far = [
+        q
+        for p in plain[1:3]
+        for q in beyond((a.root, b.root, *pair.slopes[0], *pair.slopes[1]), pair.leaves, p)
+    ]
+    every = [*plain, *far][:MOST_POINTS]
+    seen = [s for p in every if (s := pair.at(p, precise=True)).finite()]
+    return _decided(pair, seen) or Agreement(len(seen))
+
+
+def _parted(pair: _Pair, seen: list[_Seen]) -> Separation | None:
+    """Look for points that float64 tells apart, and confirm those that it finds."""
     floor = (_floor([s.a for s in seen]), _floor([s.b for s in seen]))
     pairs = ([x, y] for i, x in enumerate(seen) for y in seen[:i])
     for parts in (*([s] for s in seen), *pairs):
         left, right = [x for s in parts for x in s.a], [x for s in parts for x in s.b]
         if not proportional(left, right, floor):
-            return Separation(tuple(s.at for s in parts), pair.leaves, pair.slopes)
+            return _decided(pair, [pair.at(s.at, precise=True) for s in parts])
     return None
 
 
-@dataclass(frozen=True)
-class _Seen:
-    """A point and both gradients there."""
+def _decided(pair: _Pair, seen: Sequence[_Seen]) -> Separation | None:
+    """Find a point, or two, at which no positive factor relates the gradients, in 60 digits."""
+    first: tuple[_Seen, Any] | None = None
+    for one in seen:
+        factor = _factor(one)
+        if factor == "apart":
+            return Separation((one.at,), pair.leaves, pair.slopes)
+        if factor is None:
+            continue
+        if first is not None and abs(factor - first[1]) > EXACT * abs(first[1]):
+            return Separation((first[0].at, one.at), pair.leaves, pair.slopes)
+        first = first or (one, factor)
+    return None
 
-    at: Batch
-    a: list[float]
-    b: list[float]
+
+def _factor(seen: _Seen) -> Any:
+    """Find the factor between the gradients at a point; None if both vanish, `apart` if there is none."""
+    room = [EXACT * max(map(abs, xs), default=0) for xs in (seen.a, seen.b)]
+    if room[0] == 0 or room[1] == 0:
+        return None if room[0] == room[1] else "apart"
+    place = max(range(len(seen.b)), key=lambda i: abs(seen.b[i]))
+    factor = seen.a[place] / seen.b[place]
+    if factor <= 0:
+        return "apart"
+    fits = all(abs(x - factor * y) <= 4 * room[0] for x, y in zip(seen.a, seen.b, strict=True))
+    return factor if fits else "apart"
 
 
 def _floor(gradients: Sequence[Sequence[float]]) -> float:
@@ -126,116 +186,14 @@ def proportional(
     )
     if not any(left) or not any(right):
         return not any(left) and not any(right)
-    place = max(range(len(right)), key=lambda i: abs(right[i]))
+    place = max(range(len(right)), key=lambda i: -1.0 if isnan(right[i]) else abs(right[i]))
+    if right[place] == 0 or not isfinite(right[place]):
+        return False
     factor = left[place] / right[place]
-    if factor <= 0:
+    if not factor > 0:
         return False
     room = 3 * max(floor[0], factor * floor[1])
     return all(
         abs(x - factor * y) <= TOLERANCE * (abs(x) + abs(factor * y)) + room
         for x, y in zip(left, right, strict=True)
     )
-
-
-def witness(found: Separation, sides: tuple[Side, Side], losses: tuple[Loss, Loss], coupled: bool) -> Witness:
-    """Show a separation as points that `explain --at` takes, and what it answers; a coupled batch as a whole."""
-    shown = []
-    for side, loss, slopes in zip(sides, losses, found.slopes, strict=True):
-        point = _point(found, side, loss)
-        shown.append(
-            _batches(found, side, slopes, point) if coupled else {"point": point, **_answer(loss, point)}
-        )
-    count = "one point" if len(found.at) == 1 else "two points"
-    words = f"at {count} no positive factor turns the gradient of A into the gradient of B"
-    return Witness(words if not coupled else words.replace("point", "batch"), *shown)
-
-
-def _answer(loss: Loss, point: dict[str, Any]) -> dict[str, Any]:
-    done = at_point(loss, point)["examples"]
-    return {"loss": [e["loss"] for e in done], "gradient": [e["gradient"] for e in done]}
-
-
-def _batches(found: Separation, side: Side, slopes: Sequence[Node], point: dict[str, Any]) -> dict[str, Any]:
-    """Evaluate batches whose rows depend on each other: losses, and by response the gradient of every row."""
-    losses = [float(evaluate(side.root, values([side.root], at))) for at in found.at]
-    rows = [
-        {atom_name(x): evaluate(s, values([s], at)) for x, s in zip(found.leaves, slopes, strict=True)}
-        for at in found.at
-    ]
-    return {"point": point, "loss": losses, "gradient": rows}
-
-
-def _point(found: Separation, side: Side, loss: Loss) -> dict[str, Any]:
-    own = loss.view.responses
-    rows = [(row, k) for at in found.at for row, k in zip(at.rows, at.sizes, strict=True)]
-    tokens = any(isinstance(n, Position) or _is_logarithm(n) for n in inputs(side.root))
-    tokens = tokens or any(map(bends, walk(alone(loss.root))))
-    point: dict[str, Any] = {"examples": [e for row, k in rows for e in _examples(row, k, side, own, tokens)]}
-    z0 = next((row[n] for row, _ in rows for n in ("z0", "delta") if n in row), None)
-    return point if z0 is None else {**point, "z0": z0}
-
-
-def _is_logarithm(node: Node) -> bool:
-    return isinstance(node, Output) and OUTPUTS[node.quantity].logarithm
-
-
-def _examples(row: Row, k: int, side: Side, own: tuple[str, ...], tokens: bool) -> list[dict[str, Any]]:
-    """Write a row as an example of the spec's own shape."""
-
-    def response(suffix: str, member: str = "") -> dict[str, Any]:
-        return _response(row, suffix, member, side, tokens)
-
-    if own == GROUP:
-        members = (
-            [response("i", f"#{i}") for i in range(k)] if own == side.responses else [*map(response, "wl")]
-        )
-        return [{COMPLETIONS: members}]
-    if own == side.responses == SINGLE:
-        return [{COMPLETION: response("y"), **_row_values(row)}]
-    if own == SINGLE and side.responses == GROUP:
-        return [{COMPLETION: response("i", f"#{i}")} for i in range(k)]
-    if own == SINGLE:
-        return [{COMPLETION: response(y), "label": y == "w"} for y in "wl"]
-    return [{CHOSEN: response("w"), REJECTED: response("l"), **_row_values(row)}]
-
-
-def _row_values(row: Row) -> dict[str, Any]:
-    found: dict[str, Any] = {"label": bool(row["label"])} if "label" in row else {}
-    return {**found, "margin": row["margin"]} if "margin" in row else found
-
-
-def _response(row: Row, suffix: str, member: str, side: Side, tokens: bool) -> dict[str, Any]:
-    known = {
-        atom_name(n): key
-        for n in inputs(side.root)
-        if (key := _key(n, side.models)) and atom_name(n)[-2:] == f"_{suffix}"
-    }
-    count = int(row.get(f"n_{suffix}{member}", 1))
-    found: dict[str, Any] = {}
-    for name, key in known.items():
-        number = row[name + member]
-        found[key] = (
-            [round(x, 4) for x in spread_tokens(number, count)] if tokens and key in BY_TOKEN else number
-        )
-    return {**found, "value": row["V"]} if "V" in row else found
-
-
-def _key(node: Node, models: Mapping[str, str]) -> str:
-    """Name an input as `--at` does."""
-    match node:
-        case Logp(model=model):
-            return logp_key(models.get(model, model))
-        case Length():
-            return "length"
-        case Output(quantity=quantity):
-            return "" if OUTPUTS[quantity].per == Per.PROMPT else OUTPUTS[quantity].at
-        case Column(name=name):
-            return name
-    return ""
-
-
-BY_TOKEN = (
-    *(row.at for row in MODELS.values()),
-    *(row.at for row in by_token()),
-    *(row.stored for row in by_token() if row.stored),
-)

@@ -18,6 +18,7 @@ WORDS = {
     "equal_up_to_factor": "the losses are equal up to a factor",
     "equal_gradient": "the gradients of each row are equal up to a factor",
     "equal_in_expectation": "the gradients are equal in expectation, up to a factor",
+    "undecided": "neither a proof nor a point where the losses part was found",
     "different": "the losses are different",
 }
 
@@ -41,6 +42,8 @@ def _lines(found: Difference, a: str, b: str) -> Iterator[str]:
     yield from _section("proof", found.trace)
     yield from _section("point", _witness(found))
     yield from _section("where", (_conditional(c) for c in found.conditional))
+    yield from _section("strictness", _strictness(found))
+    yield from _section("tolerance", (found.tolerance,))
     yield from _section("changes", (c.words for c in found.changes))
 
 
@@ -49,11 +52,14 @@ def _verdict(found: Difference | Conditional) -> str:
 
 
 def _factor(found: Difference | Conditional) -> str:
-    if found.factor is None or (found.factor == 1 and found.constant is None):
+    if found.formula is None and (found.factor is None or (found.factor == 1 and found.constant is None)):
         return ""
     rest = f" + {found.constant}" if found.constant else ""
     what = "∇A = {}·∇B" if found.verdict in ("equal_gradient", "equal_in_expectation") else "A = {}·B" + rest
-    return ": " + what.format(number(float(f"{found.factor:.9g}")))
+    size = f", for groups of k responses {what.format(found.formula)}" if found.formula else ""
+    if found.factor is None:
+        return ": " + what.format(found.formula)
+    return ": " + what.format(number(float(f"{found.factor:.9g}"))) + size
 
 
 def _conditional(found: Conditional) -> str:
@@ -69,6 +75,14 @@ def _witness(found: Difference) -> list[str]:
             f"{name} at {json.dumps(side['point'])}: loss {side['loss']}, gradient {json.dumps(side['gradient'])}"
         )
     return lines
+
+
+def _strictness(found: Difference) -> list[str]:
+    strict = found.strictness
+    if strict is None:
+        return []
+    formulas = [f"{name} says: {f}" for name, f in (("A", strict.a), ("B", strict.b)) if f]
+    return [strict.words, *formulas, *strict.points]
 
 
 def _section(label: str, lines: Iterable[str]) -> Iterator[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Literal
 
 from alignc.contract.responses import CHOSEN, COMPLETION, COMPLETIONS, GROUP, PAIR, REJECTED, SINGLE
 from alignc.graph import build as b
@@ -15,9 +16,14 @@ from alignc.load.load import Loaded
 from alignc.lower.loss import Loss
 from alignc.spec.anchors import other_models
 
-__all__ = ["Side", "aligned", "by_row", "reference_point", "replaced_leaves", "side_of"]
+__all__ = ["Sampling", "Side", "aligned", "by_row", "reference_point", "replaced_leaves", "side_of"]
 
 Replace = Callable[[Node], Node | None]
+
+
+Sampling = Literal["each_update", "first_update", "iteration", "given"]
+"""When the rows are samples of the policy: at each update, at the first update of a rollout or of an iteration of
+self-play, or never, because data give them."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +36,9 @@ class Side:
     """Parameters that cannot be 0."""
     models: Mapping[str, str] = field(default_factory=dict)
     """What the spec itself calls the models that are named by what they are."""
+    group: int | None = None
+    """The number of responses that the spec samples for a prompt; None where data give them."""
+    sampling: Sampling = "given"
 
 
 def side_of(spec: Loaded, loss: Loss) -> Side:
@@ -47,7 +56,19 @@ def side_of(spec: Loaded, loss: Loss) -> Side:
     }
     root = substitute(loss.root, models) if models else loss.root
     own = {f"r[{path}]": name for name, path in paths.items()}
-    return Side(_pointed(root), loss.view.responses, positive, own)
+    group = getattr(spec.job.data, "completions_per_prompt", None)
+    return Side(_pointed(root), loss.view.responses, positive, own, group, _sampling(spec))
+
+
+def _sampling(spec: Loaded) -> Sampling:
+    """Tell when the rows of a spec are samples of the policy that is trained."""
+    train, kind = spec.job.train, spec.job.data.kind
+    if kind == "self_play":
+        return "iteration"
+    if kind != "prompts":
+        return "given"
+    once = train.rollout_epochs == 1 and train.rollout_minibatches == 1
+    return "each_update" if once else "first_update"
 
 
 def _pointed(root: Node) -> Node:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from alignc.contract.baselines import PARTITIONS
 from alignc.contract.models import MODELS, is_other
 from alignc.contract.outputs import OUTPUTS, ModelOutput, Per, Quantity
 from alignc.contract.responses import COMPLETIONS
@@ -46,7 +47,7 @@ KEYS = tuple(
 """What a response of an example may give: sums over tokens in nat, or lists by token."""
 UNEVEN = "each list of a response must have one number for each of its tokens"
 OTHER = re.compile(r"other\d*_logp")
-ROW_KEYS = ("label", "margin")
+ROW_KEYS = ("label", "margin", *PARTITIONS)
 
 
 def logp_key(model: str) -> str:

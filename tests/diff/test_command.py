@@ -35,6 +35,7 @@ def test_json(specs: tuple[str, str]) -> None:
     assert done.returncode == 0
     assert set(found) == {
         "verdict", "factor", "constant", "conditions", "conditional", "changes", "trace", "witness",
+        "formula", "tolerance", "strictness",
     }  # fmt: skip
     assert found["verdict"] == "different"
     assert found["conditional"][0]["verdict"] == "equal"
