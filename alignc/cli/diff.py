@@ -21,7 +21,11 @@ __all__ = ["command"]
 @click.option("--source-a", metavar="NAME", help="The source of rows to compare, if A has several.")
 @click.option("--source-b", metavar="NAME", help="The source of rows to compare, if B has several.")
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
-@click.option("--exit-code", is_flag=True, help="Exit 1 if the losses are not equal or if anything changes, and 5 if the verdict is `undecided`.")
+@click.option(
+    "--exit-code",
+    is_flag=True,
+    help="Exit 1 if the losses are not equal or if anything changes, and 5 if the verdict is `undecided`.",
+)
 def command(
     a: str,
     b: str,
@@ -35,7 +39,8 @@ def command(
     """Compare the meaning of specs A and B.
 
     The losses are compared by algebra. The result is a proof that they are equal, or a point where they differ.
-    Without a proof and without such a point, the verdict is `undecided`. The verdict holds for all inputs. An equality that needs a condition is listed with its condition. The command
+    Without a proof and without such a point, the verdict is `undecided`.
+    The verdict holds for all inputs. An equality that needs a condition is listed with its condition. The command
     then lists each change of a term, parameter, model, forward pass, column, metric or setting.
     """
     found = diff(a, b, set_a, set_b, source_a=source_a, source_b=source_b)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from alignc.contract.baselines import BASELINES, PARTITIONS
+from alignc.contract.baselines import BASELINES, BATCH_MEAN, CONSTANT, NO_BASELINE, PARTITIONS
 from alignc.contract.needs import Advantage, LossNeeds
 from alignc.diff.atoms import PRIME
 from alignc.diff.normal import Normal
@@ -18,7 +18,8 @@ from alignc.lower.loss import Loss
 
 __all__ = ["Computed", "computed", "told_apart"]
 
-SHIFTS = ("constant", "batch_mean")
+NONE = "no"
+SHIFTS = (CONSTANT.name, BATCH_MEAN.name)
 """Baselines that are one number for the whole batch, which whitening takes off anyway."""
 
 
@@ -56,14 +57,14 @@ def _settings(how: Advantage, penalty: Node | None) -> dict[str, Any]:
         "reward": how.reward,
         "discount": how.discount,
         "whiten": how.whiten,
-        "baseline": "none" if how.whiten and baseline in SHIFTS else baseline,
-        "penalty": _shown(penalty) if how.penalty and penalty is not None else "none",
+        "baseline": NO_BASELINE.name if how.whiten and baseline in SHIFTS else baseline,
+        "penalty": _shown(penalty) if how.penalty and penalty is not None else NONE,
     }
-    if settings["baseline"] != "none":
+    if settings["baseline"] != NO_BASELINE.name:
         settings |= {f"baseline.{k}": v for k, v in sorted(how.baseline.settings.items())}
     if critic and how.discount > 0:
         settings["gae_lambda"] = how.gae_lambda
-    if settings["penalty"] != "none":
+    if settings["penalty"] != NONE:
         settings |= {"granularity": how.granularity, "adaptive": how.adaptive}
     return settings
 
@@ -85,7 +86,7 @@ def told_apart(a: Side, b: Side, mine: Computed, theirs: Computed) -> tuple[Side
         if one is None or other is None or one == other:
             continue
         keys = [k for k in dict.fromkeys((*one, *other)) if one.get(k) != other.get(k)]
-        changes = "; ".join(f"{k} {one.get(k, 'none')} in A and {other.get(k, 'none')} in B" for k in keys)
+        changes = "; ".join(f"{k} {one.get(k, NONE)} in A and {other.get(k, NONE)} in B" for k in keys)
         words.append(f"the rollouts compute `{name}` in different ways: {changes}")
         renamed |= {
             n: replace(n, name=n.name + PRIME)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from functools import lru_cache
+from math import isfinite, isnan
 from statistics import median
 from typing import Any
-
-from mpmath import isfinite, isnan
 
 from alignc.diff.atoms import Bonds, atom_name
 from alignc.diff.decide import trained_leaves
@@ -27,7 +27,7 @@ SCALES = (0.3, 1.0, 3.0, 10.0)
 TRIES = 3
 TOLERANCE, FLOOR = 1e-8, 1e-6
 """In float64, where points are only looked for."""
-EXACT = 1e-25
+EXACT = Decimal("1e-25")
 """In 60 digits, where they are decided: two factors are one if they differ by less than this part."""
 MOST_POINTS = 90
 
