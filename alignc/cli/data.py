@@ -158,6 +158,8 @@ def _summary(seen: Preview) -> Iterator[str]:
         f"{_counted(c.prompts_cut, 'prompt')} cut on the left, "
         f"{_counted(c.completions_cut, 'completion')} cut on the right"
     )
+    if seen.unread:
+        yield f"columns   not read: {', '.join(seen.unread)}"
     if seen.lengths:
         parts = [f"{name} p50 {q.p50}, p95 {q.p95}, max {q.max}" for name, q in seen.lengths.items()]
         yield f"lengths   {' | '.join(parts)} tokens"

@@ -132,6 +132,11 @@ def _told(path: Path, sample: Path | None, data: str | None, guess: Guess) -> in
     if data and guess.columns:
         pairs = ", ".join(c if c == p else f"{c}→{p}" for p, c in guess.columns.items())
         click.echo(f"{data}: looks like {guess.kind} data: {pairs}")
+    if guess.around:
+        become = "becomes" if len(guess.around) == 1 else "become"
+        click.echo(f"{', '.join(guess.around)} {become} part of the prompt")
+    if guess.unread:
+        click.echo(f"not read: {', '.join(guess.unread)}")
     lines = len(path.read_text("utf-8").splitlines())
     click.echo(f"wrote {path} ({lines} lines), {path.with_name(SCHEMA)}" + (f", {sample}" if sample else ""))
     report = validate(path)

@@ -54,10 +54,10 @@ class Rows:
 
 @dataclass(frozen=True, kw_only=True)
 class GivenData(Rows):
-    """Rows with responses; ``columns`` gives a column's name for each part of a row."""
+    """Rows with responses; ``columns`` gives a column's name for each part of a row, None where the layout decides."""
 
     kind: str
-    columns: Mapping[str, str]
+    columns: Mapping[str, str | None]
 
     @property
     def online(self) -> bool:
@@ -69,7 +69,7 @@ class GivenData(Rows):
 class SampledData(Rows):
     """Prompts whose responses the policy samples; ``max_new_tokens`` in tokens, ``iterations`` of self-play alone."""
 
-    columns: Mapping[str, str]
+    columns: Mapping[str, str | None]
     completions_per_prompt: int = 1
     max_new_tokens: int = 64
     temperature: float = 1.0

@@ -9,6 +9,7 @@ from typing import Any
 
 from alignc.diagnostics.document import reference
 from alignc.docs.compatibility_page import compatibility_page, record
+from alignc.docs.formats_page import formats_page
 from alignc.docs.methods import index_page, method_page
 from alignc.docs.spec_page import spec_page
 from alignc.docs.support_page import support_page
@@ -28,6 +29,7 @@ def generated() -> dict[str, str]:
         "docs/spec.md": spec_page(),
         "docs/diagnostics.md": reference(),
         "docs/support.md": support_page(),
+        "docs/data-formats.md": formats_page(),
         "docs/compatibility.md": compatibility_page(record()),
         f"{METHODS}/README.md": index_page(presets),
         **{f"{METHODS}/{preset.preset}.md": method_page(preset) for preset in presets},

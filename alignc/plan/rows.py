@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from alignc.contract.layouts import FRAME, TEXT_KEYS, columns_of
 from alignc.contract.responses import GROUP, PAIR, SINGLE
 
 __all__ = ["Lengths", "measure"]
@@ -19,6 +20,8 @@ CHARACTERS = 4.0
 """The average number of characters of a token in English text under the usual vocabularies."""
 MARKS = 8
 """Tokens that a chat template puts around a message."""
+PROMPT = ("prompt", *FRAME)
+TEXTS = ("content", "value", *TEXT_KEYS)
 RESPONSES = {
     "pairwise": PAIR,
     "pointwise": SINGLE,
@@ -71,11 +74,15 @@ def _rows(path: Path) -> Iterator[Any]:
 
 
 def _summed(rows: list[Mapping[str, Any]], data: Mapping[str, Any], bytes_a_token: bool) -> Lengths:
-    columns = data.get("columns") or {}
-    prompts = [_tokens(_at(row, columns.get("prompt", "prompt")), bytes_a_token) for row in rows]
+    kind, named = str(data["kind"]), data.get("columns") or {}
+    layouts = [columns_of(kind, row, named) for row in rows]
+    prompts = [
+        sum(_tokens(_at(row, columns[part]), bytes_a_token) for part in PROMPT if part in columns)
+        for row, columns in zip(rows, layouts, strict=True)
+    ]
     answers = [
-        [_tokens(text, bytes_a_token) + 1 for text in _responses(row, str(data["kind"]), columns)]
-        for row in rows
+        [_tokens(text, bytes_a_token) + 1 for text in _responses(row, kind, columns)]
+        for row, columns in zip(rows, layouts, strict=True)
     ]
     every = [length for one in answers for length in one]
     return Lengths(
@@ -89,9 +96,10 @@ def _summed(rows: list[Mapping[str, Any]], data: Mapping[str, Any], bytes_a_toke
 
 
 def _responses(row: Mapping[str, Any], kind: str, columns: Mapping[str, str]) -> list[Any]:
-    found = [_at(row, columns.get(name, name)) for name in RESPONSES.get(kind, ())]
-    if kind == "demonstrations" and found == [None]:
-        found = [_at(row, columns.get("messages", "messages"))]
+    names = RESPONSES.get(kind, ())
+    found = [_at(row, columns.get(name, name)) for name in names]
+    if "messages" in columns:
+        found = [_at(row, columns["messages"]), *found[1:]]
     flat = found[0] if kind == "scored" and found and isinstance(found[0], list) else found
     return [text for text in flat if text is not None]
 
@@ -106,7 +114,9 @@ def _at(row: Any, column: str) -> Any:
 
 def _tokens(value: Any, bytes_a_token: bool) -> int:
     if isinstance(value, list):
-        return sum(_tokens(_at(message, "content"), bytes_a_token) + MARKS for message in value)
+        return sum(_tokens(message, bytes_a_token) + MARKS for message in value)
+    if isinstance(value, Mapping):
+        return _tokens(next((value[key] for key in TEXTS if value.get(key)), ""), bytes_a_token)
     text = value if isinstance(value, str) else ""
     return len(text.encode()) if bytes_a_token else round(len(text) / CHARACTERS)
 

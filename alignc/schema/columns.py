@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from alignc.contract.kinds import ONLINE
+from alignc.contract.layouts import FRAME, LAYOUTS, columns_of, unread
 from alignc.diagnostics import did_you_mean
 
 __all__ = ["KINDS", "Guess", "guess_columns"]
@@ -35,10 +37,12 @@ KINDS: Mapping[str, tuple[tuple[str, ...], ...]] = {
 
 @dataclass(frozen=True)
 class Guess:
-    """A kind of data, and the column of each part."""
+    """A kind of data, the column of each part, the columns around a prompt, and those that nothing reads."""
 
     kind: str
     columns: Mapping[str, str]
+    around: tuple[str, ...] = ()
+    unread: tuple[str, ...] = ()
 
     @property
     def renamed(self) -> dict[str, str]:
@@ -47,14 +51,40 @@ class Guess:
 
 
 def guess_columns(rows: Sequence[Mapping[str, Any]], kinds: Sequence[str]) -> Guess | None:
-    """Find the first kind whose parts the rows have, by name or by a synonym."""
+    """Find the first kind whose parts the rows have: as another tool lays rows out, by name or by a synonym."""
     there = list(dict.fromkeys(name for row in rows for name in _names(row)))
+    whole = {name: value for row in rows for name, value in row.items() if value is not None}
+    for kind in kinds:
+        if guess := _laid_out(kind, whole):
+            return guess
     for kind in kinds:
         for parts in KINDS.get(kind, ()):
             columns = _assigned(parts, there)
             if columns is not None:
-                return Guess(kind, columns)
+                return _guess(kind, columns, whole)
     return None
+
+
+def _laid_out(kind: str, fields: Mapping[str, Any]) -> Guess | None:
+    """Guess by the layouts of a kind; the shared beginning as a prompt is the last resort, after synonyms."""
+    found = columns_of(kind, fields, {})
+    parts = next((own for own in LAYOUTS.get(kind, ()) if own.items() <= found.items()), None)
+    if not parts or (kind == "pairwise" and len(parts) == 2 and "messages" not in parts):
+        return None
+    if kind == "scored" and len(parts) == 2 and not _objects(fields[parts["completions"]]):
+        return None
+    return _guess(kind, parts, fields)
+
+
+def _objects(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(item, Mapping) for item in value)
+
+
+def _guess(kind: str, columns: Mapping[str, str], fields: Mapping[str, Any]) -> Guess:
+    whole = columns_of(kind, fields, columns)
+    around = tuple(whole[part] for part in FRAME if part in whole)
+    left = () if kind in ONLINE else tuple(unread(fields, whole, columns.values()))
+    return Guess(kind, dict(columns), around, left)
 
 
 def _names(value: Mapping[str, Any], before: str = "") -> list[str]:

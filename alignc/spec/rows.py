@@ -60,18 +60,31 @@ class Rows(Spec):
     max_cut: float = field(0.2, "Largest share of rows with a cut completion that is allowed.", ge=0, le=1)
 
 
-class PairwiseColumns(Spec):
+class FrameColumns(Spec):
+    """The columns around a prompt, which become part of it; an empty name reads none."""
+
+    system: str | None = field(None, "The system prompt; by default `system` or `system_prompt`.")
+    history: str | None = field(
+        None, "Earlier turns: pairs of a question and its answer, or messages; by default `history`."
+    )
+    input: str | None = field(
+        None, "Text on a new line behind the prompt; by default `input`, if the prompt is `instruction`."
+    )
+
+
+class PairwiseColumns(FrameColumns):
     """The columns of a pair; a dotted path names a value inside an object."""
 
     prompt: str = field("prompt", "The prompt.")
     chosen: str = field("chosen", "The preferred response.")
     rejected: str = field("rejected", "The other response.")
+    messages: str | None = field(None, "A conversation that replaces `prompt` and `chosen`.")
     score_chosen: str = field("score_chosen", "Reward of the preferred response.")
     score_rejected: str = field("score_rejected", "Reward of the other response.")
     margin: str = field("margin", "Required gap between the scores of the two responses.")
 
 
-class DemonstrationColumns(Spec):
+class DemonstrationColumns(FrameColumns):
     """The columns of a demonstration; a dotted path names a value inside an object."""
 
     prompt: str = field("prompt", "The prompt.")
@@ -93,17 +106,18 @@ class Demonstrations(Rows):
     columns: DemonstrationColumns = field(DemonstrationColumns(), "Names of the columns.")
 
 
-class MarkedColumns(Spec):
+class MarkedColumns(FrameColumns):
     """The columns of a judged response; a dotted path names a value inside an object."""
 
     prompt: str = field("prompt", "The prompt.")
     completion: str = field("completion", "The response.")
+    messages: str | None = field(None, "A conversation that replaces `prompt` and `completion`.")
     label: str = field("label", "True if the response is desirable.")
     reward: str = field("reward", "Reward of the response; a higher number is better.")
     win_rate: str = field("win_rate", "Probability that the response beats a response of the policy.")
 
 
-class ScoredColumns(Spec):
+class ScoredColumns(FrameColumns):
     """The columns of a group of responses; a dotted path names a value inside an object."""
 
     prompt: str = field("prompt", "The prompt.")
@@ -128,7 +142,7 @@ class Scored(Rows):
     columns: ScoredColumns = field(ScoredColumns(), "Names of the columns.")
 
 
-class PromptColumns(Spec):
+class PromptColumns(FrameColumns):
     """The columns of a prompt; a dotted path names a value inside an object."""
 
     prompt: str = field("prompt", "The prompt.")

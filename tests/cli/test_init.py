@@ -48,6 +48,14 @@ def test_columns_are_proposed(alignc: Alignc, tmp_path: Path, monkeypatch: pytes
          {"prompt": "x.query", "chosen": "x.better", "rejected": "x.worse"}),
         ("dpo", {"prompt": "a", "chosen": "b", "rejectd": "c"}, "pairwise", {"rejected": "rejectd"}),
         ("kto", {"prompt": "a", "completion": "b", "kto_tag": True}, "pointwise", {"label": "kto_tag"}),
+        ("kto", {"instruction": "a", "input": "", "output": "b", "kto_tag": True}, "pointwise",
+         {"prompt": "instruction", "completion": "output", "label": "kto_tag"}),
+        ("dpo", {"conversations": [{"from": "human", "value": "a"}], "chosen": {"from": "gpt", "value": "b"},
+                 "rejected": {"from": "gpt", "value": "c"}}, "pairwise", {"prompt": "conversations"}),
+        ("dpo", {"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}],
+                 "rejected_response": "c"}, "pairwise", {"rejected": "rejected_response"}),
+        ("dpo", {"instruction": "a", "completions": [{"response": "b", "score": 1}, {"response": "c", "score": 0}]},
+         "scored", {"prompt": "instruction"}),
     ],
 )  # fmt: skip
 def test_what_rows_look_like(
@@ -66,6 +74,19 @@ def test_what_rows_look_like(
     assert done.code == 0, done.err
     data = load_source("spec.yaml").data["data"]
     assert (data["kind"], data.get("columns")) == (kind, columns)
+
+
+def test_columns_that_join_the_prompt_and_columns_that_nothing_reads_are_told(
+    alignc: Alignc, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    row = {"id": 1, "instruction": "a", "input": "b", "system": "s", "chosen": "c", "rejected": "d"}
+    done = alignc("init", "--objective", "dpo", "--model", MODEL, "--data", rows("d.jsonl", row))
+    assert (
+        "d.jsonl: looks like pairwise data: instruction→prompt, chosen, rejected\n"
+        "system, input become part of the prompt\n"
+        "not read: id\n"
+    ) in done.out
 
 
 def test_columns_that_cannot_be_guessed(

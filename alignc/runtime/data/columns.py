@@ -5,10 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal
 from difflib import get_close_matches
 from typing import Any
 
 from ...contract.failure import Failure
+from ...contract.layouts import PROMPT_WORDS
+from .cells import conversation_in, number_in, value_in
 from .chat import Text, chat_from
 from .rows import Row
 
@@ -18,7 +21,7 @@ _ABSENT = object()
 
 # What others call it: offered in the help of E701, never taken silently.
 _ELSEWHERE = {
-    "prompt": ("question", "instruction", "query", "input", "problem"),
+    "prompt": PROMPT_WORDS,
     "completion": ("response", "output", "answer", "solution", "target"),
     "chosen": ("preferred", "accepted", "better", "positive", "winner"),
     "rejected": ("dispreferred", "worse", "negative", "loser", "rejected_response"),
@@ -27,7 +30,6 @@ _ELSEWHERE = {
     "label": ("kto_tag", "labels", "is_desirable", "desirable"),
     "reward": ("score", "rating"),
 }
-_WORDS = {"true": 1.0, "false": 0.0}
 
 
 @dataclass(frozen=True)
@@ -57,8 +59,11 @@ class Fields:
 
     def as_text(self, name: str, value: Any) -> Text:
         """Check one string or conversation, found under ``name``."""
+        value = conversation_in(value)
         if isinstance(value, str):
             return self._unicode(name, value)
+        if isinstance(value, Mapping) and value.keys() & {"role", "from"}:
+            value = [value]
         if not isinstance(value, list):
             raise self.wrong(name, f"is {kind_of(value)}, not a string or a list of messages")
         chat = chat_from(value)
@@ -71,8 +76,16 @@ class Fields:
 
     def items(self, name: str) -> Sequence[Any]:
         """Return a list that is not empty."""
-        items = self.value(name)
-        if not isinstance(items, list) or not items:
+        items = self.listed(name)
+        if not items:
+            raise self.wrong(name, "is an empty list, not a list with at least one item")
+        return items
+
+    def listed(self, name: str) -> Sequence[Any]:
+        """Return a list; in a table of text it stands in a cell as JSON."""
+        value = self.value(name)
+        items = value_in(value) if self.row.textual else value
+        if not isinstance(items, list):
             raise self.wrong(name, f"is {kind_of(items)}, not a list with at least one item")
         return items
 
@@ -82,20 +95,25 @@ class Fields:
 
     def as_number(self, name: str, value: Any) -> float:
         """Check one number, found under ``name``; a CSV file's cells are text and are converted."""
-        if isinstance(value, str) and self.row.file.endswith(".csv"):
-            value = _number_in(value)
-        if not isinstance(value, bool | int | float):
+        if isinstance(value, str) and self.row.textual:
+            value = number_in(value)
+        if not isinstance(value, bool | int | float | Decimal):
             raise self.wrong(name, f"is {kind_of(value)}, not a number")
-        if not math.isfinite(value):
+        try:
+            number = float(value)
+        except OverflowError:
+            raise self.wrong(name, "is too large for a number in double precision") from None
+        if not math.isfinite(number):
             raise self.wrong(name, f"is {value}, not a finite number")
-        return float(value)
+        return number
 
     def wrong(self, name: str, what: str, help: str | None = None) -> Failure:  # noqa: A002
         """Build E702 for the field ``name``; ``what`` goes on after its name."""
         return self.row.failure("E702", f"`{name}` {what}".rstrip(), help)
 
     def _find(self, name: str) -> Any:
-        return _reach(self.row.fields, self.columns.get(name, name))
+        path = self.columns.get(name, name)
+        return _reach(self.row.fields, path) if path else _ABSENT
 
     def _absent(self, name: str) -> Failure:
         path = self.columns.get(name, name)
@@ -134,16 +152,11 @@ def _reach(fields: Mapping[str, Any], path: str) -> Any:
     return value
 
 
-def _number_in(cell: str) -> Any:
-    try:
-        return _WORDS.get(cell.strip().lower()) if cell.strip().lower() in _WORDS else float(cell)
-    except ValueError:
-        return cell
-
-
 def kind_of(value: Any) -> str:
     """Name a JSON value's type, with its article."""
     if isinstance(value, list):
         return "a list" if value else "an empty list"
     names = {dict: "an object", str: "a string", bool: "a boolean", type(None): "null"}
-    return names.get(type(value), "a number" if isinstance(value, int | float) else type(value).__name__)
+    return names.get(
+        type(value), "a number" if isinstance(value, int | float | Decimal) else type(value).__name__
+    )

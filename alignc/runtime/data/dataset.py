@@ -14,7 +14,7 @@ from ...contract.failure import Failure
 from ...contract.responses import MISMATCHED
 from .cut import Cut, cut
 from .example import Example
-from .format import Parsed, parse_row
+from .format import Parsed, parse_row, unread_columns
 from .judge import Counts, judge
 from .mismatch import with_mismatched
 from .quarantine import write_quarantine
@@ -46,11 +46,15 @@ _OF_A_ROW = {"E701", "E702", "E703", "E704", "E708"}
 
 @dataclass(frozen=True)
 class Dataset:
-    """Examples in the order of the source, the counts, and a diagnostic for each refused row."""
+    """Examples in the order of the source, the counts, and a diagnostic for each refused row.
+
+    ``unread`` names the columns that no part of a row is read from.
+    """
 
     examples: tuple[Example, ...]
     counts: Counts
     refused: tuple[Failure, ...] = ()
+    unread: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.examples)
@@ -81,7 +85,7 @@ def load_examples(
     """
     loaded = load_rows(settings, tokenizer, which, limit)
     settle(loaded, settings, which)
-    dataset = _dataset(loaded)
+    dataset = _dataset(loaded, settings)
     if MISMATCHED not in settings.responses:
         return dataset
     return replace(dataset, examples=with_mismatched(dataset.examples, settings.seed, settings.max_length))
@@ -91,7 +95,7 @@ def collect(
     settings: DataSettings, tokenizer: Any, *, which: Part = "train", limit: int | None = None
 ) -> Dataset:
     """Load as ``load_examples`` does, but judge nothing: refused rows are only listed."""
-    return _dataset(load_rows(settings, tokenizer, which, limit))
+    return _dataset(load_rows(settings, tokenizer, which, limit), settings)
 
 
 def settle(loaded: Sequence[LoadedRow], settings: DataSettings, which: Part) -> None:
@@ -189,8 +193,10 @@ def _fitted(
     return replace(stage, cut=fitted)
 
 
-def _dataset(loaded: list[LoadedRow]) -> Dataset:
-    return Dataset(tuple(_examples(loaded)), counts_of(loaded), refused_of(loaded))
+def _dataset(loaded: list[LoadedRow], settings: DataSettings) -> Dataset:
+    rows = [item.row for item in loaded if item.row is not None]
+    unread = dict.fromkeys(name for row in rows for name in unread_columns(row.fields, settings))
+    return Dataset(tuple(_examples(loaded)), counts_of(loaded), refused_of(loaded), tuple(unread))
 
 
 def counts_of(loaded: Sequence[LoadedRow]) -> Counts:

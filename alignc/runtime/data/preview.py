@@ -46,7 +46,8 @@ class Preview:
 
     ``lengths`` are after cutting, by "prompt" and response; ``duplicates`` counts rows that repeat an earlier
     one, ``identical`` those whose responses are all the same, ``prefixes`` those where one response is the
-    beginning of another; ``length_gap`` is the mean of len(chosen) − len(rejected), None without pairs.
+    beginning of another. ``unread`` names the columns that nothing is read from. ``length_gap`` is the mean of
+    len(chosen) − len(rejected), None without pairs.
     """
 
     rows: tuple[ShownRow, ...]
@@ -57,6 +58,7 @@ class Preview:
     identical: int
     prefixes: int
     length_gap: float | None
+    unread: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """Return everything as JSON takes it."""
@@ -79,6 +81,7 @@ def preview(settings: DataSettings, tokenizer: Any, *, rows: int = 3, limit: int
         identical=_count(data, lambda responses: len(responses) > 1 and len(set(responses)) == 1),
         prefixes=_count(data, _has_prefix),
         length_gap=_length_gap(data.examples),
+        unread=data.unread,
     )
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ...contract.failure import Failure
+from ...contract.layouts import columns_of
 from .columns import Fields
 from .cut import Cut
 from .dataset import LoadedRow, Part, counts_of, load_rows, refused_of, settle
@@ -68,7 +69,7 @@ def load_prompts(
     settings = replace(settings, room=room)
     loaded = load_rows(settings, tokenizer, which, limit)
     settle(loaded, settings, which)
-    return PromptSet(tuple(_prompts(loaded, settings.columns)), counts_of(loaded), refused_of(loaded))
+    return PromptSet(tuple(_prompts(loaded, settings)), counts_of(loaded), refused_of(loaded))
 
 
 def _no_room(room: int, max_length: int) -> Failure:
@@ -80,10 +81,11 @@ def _no_room(room: int, max_length: int) -> Failure:
     )
 
 
-def _prompts(loaded: Sequence[LoadedRow], columns: Mapping[str, str]) -> Iterator[Prompt]:
+def _prompts(loaded: Sequence[LoadedRow], settings: DataSettings) -> Iterator[Prompt]:
     kept = ((item.row, item.text, item.cut) for item in loaded)
     whole = ((row, text, fitted) for row, text, fitted in kept if row and text and fitted)
     for index, (row, text, fitted) in enumerate(whole):
+        columns = columns_of(settings.kind, row.fields, settings.columns)
         yield _prompt(index, row, text, fitted, columns)
 
 

@@ -25,6 +25,11 @@ class Row:
     numbered: bool = False
 
     @property
+    def textual(self) -> bool:
+        """Whether every value is a text: those of a table in a text file are."""
+        return self.file.lower().removesuffix(".gz").endswith((".csv", ".tsv"))
+
+    @property
     def origin(self) -> str:
         """Name the place: "pairs.jsonl:18", "pairs.parquet#18" or "ID[train]#18"."""
         name = self.file if "[" in self.file else PurePath(self.file).name

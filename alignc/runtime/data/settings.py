@@ -28,7 +28,7 @@ class DataSettings:
     kind: str
     source: str
     split: str = "train"
-    columns: Mapping[str, str] = field(default_factory=dict)
+    columns: Mapping[str, str | None] = field(default_factory=dict)
     chat_template: str | None = None
     max_rows: int | None = None
     eval: HeldOut | None = None

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
+from decimal import Decimal
 from typing import Any
 
+from ...contract.failure import Failure
 from ...contract.rewards import COLUMN, VERIFIER
 from ...contract.tables import look_up
+from ..data.columns import Fields
 from .function import Expression
 from .sample import Sample, Source, field_of, row_of
 from .verifiers import VERIFIERS
@@ -31,7 +33,7 @@ class Verifier:
         """Give what a response is held against."""
         if self.column is None:
             return self.fixed
-        return str(field_of(sample, self.column, "the verifier's `answer`", (str, int, float)))
+        return str(field_of(sample, self.column, "the verifier's `answer`", (str, int, float, Decimal)))
 
     def close(self) -> None:
         """Hold nothing between calls."""
@@ -49,12 +51,11 @@ class Column:
 
     def of(self, sample: Sample) -> float:
         """Look one up."""
-        value = float(field_of(sample, self.name, "the reward's column", (int, float)))
-        if not math.isfinite(value):
-            raise row_of(sample).failure(
-                "E702", f"`{self.name}` is {value}, not a finite number ({sample.label})"
-            )
-        return value
+        value = field_of(sample, self.name, "the reward's column", (int, float, Decimal))
+        try:
+            return Fields(row_of(sample)).as_number(self.name, value)
+        except Failure as failure:
+            raise row_of(sample).failure(failure.code, f"{failure.message} ({sample.label})") from failure
 
     def close(self) -> None:
         """Hold nothing between calls."""

@@ -11,6 +11,7 @@ from typing import Any
 from torch import nn
 
 from ...contract.failure import Failure
+from ..base.console import say
 from ..data import Counts
 from ..ranks.run import Run, halt
 from ..ranks.world import World
@@ -45,9 +46,10 @@ def load_sources(run: Run, world: World, tokenizer: Any, loss: ModuleType) -> li
         if part.spec.data.online:
             sources.append(load_sampled(run, world, part, objective, tokenizer))
         else:
-            sources.append(
-                load_given(part, objective, tokenizer, world.size, options.limit, options.max_steps)
-            )
+            given = load_given(part, objective, tokenizer, world.size, options.limit, options.max_steps)
+            if world.main and given.rows.unread:
+                say(f"{part.rows.source}: not read: {', '.join(given.rows.unread)}")
+            sources.append(given)
     if sum(isinstance(source, SampledRows) for source in sources) > 1:
         raise Failure("E806", "a job samples the rows of one source at most; this one has several")
     halt(run, world)

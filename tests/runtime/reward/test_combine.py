@@ -53,6 +53,7 @@ def test_text_and_row_decide(config: Any, completion: str, fields: dict[str, Any
         ({"kind": "column", "name": "quality"}, {}, "E701"),
         ({"kind": "column", "name": "quality"}, {"quality": "high"}, "E702"),
         ({"kind": "column", "name": "quality"}, {"quality": float("nan")}, "E702"),
+        ({"kind": "column", "name": "quality"}, {"quality": 10**400}, "E702"),
     ],
 )
 def test_a_row_that_lacks_what_is_needed_is_named(config: Any, fields: dict[str, Any], code: str):
