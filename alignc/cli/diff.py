@@ -39,9 +39,9 @@ def command(
     """Compare the meaning of specs A and B.
 
     The losses are compared by algebra. The result is a proof that they are equal, or a point where they differ.
-    Without a proof and without such a point, the verdict is `undecided`.
-    The verdict holds for all inputs. An equality that needs a condition is listed with its condition. The command
-    then lists each change of a term, parameter, model, forward pass, column, metric or setting.
+    Without a proof and without such a point, the verdict is `undecided`. The verdict holds for all inputs. An
+    equality that needs a condition is listed with its condition. The command then lists each change of a term,
+    parameter, model, forward pass, column, metric or setting.
     """
     found = diff(a, b, set_a, set_b, source_a=source_a, source_b=source_b)
     click.echo(to_json(found) if form == "json" else show(found, a, b), nl=False)

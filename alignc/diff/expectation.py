@@ -8,6 +8,7 @@ import random
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from alignc.contract.baselines import PARTITIONS
 from alignc.contract.outputs import OUTPUTS, Per
 from alignc.contract.responses import GROUP, SINGLE
 from alignc.diff.atoms import atom_name
@@ -159,7 +160,7 @@ def samples(at: Table, responses: tuple[str, ...], size: int) -> Iterator[Sample
 
 
 def _row(at: Table, who: tuple[tuple[str, int], ...], extra: dict[str, float]) -> dict[str, float]:
-    row = {"V": 0.3, "z0": 0.2, "delta": 0.2, "margin": 0.1, "log_partition": 0.6, "batch_mean": 0.4, **extra}
+    row = {"V": 0.3, "z0": 0.2, "delta": 0.2, "margin": 0.1, **dict.fromkeys(PARTITIONS, 0.4), **extra}
     for place, arm in who:
         for model, probabilities in at.policies.items():
             row[_joined(model, place)] = math.log(probabilities[arm])

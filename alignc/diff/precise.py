@@ -11,7 +11,6 @@ from decimal import Context, Decimal, localcontext
 from typing import Any
 
 from alignc.diff.atoms import exact
-from alignc.graph.evaluate import spread
 from alignc.graph.nodes import (
     Add,
     Apply,
@@ -137,6 +136,16 @@ def _value(node: Node, arguments: list[Any], inputs: Mapping[Node, Any]) -> Any:
         case Running():
             return _reduced("mean", "batch", arguments[0])
     return _numbers(inputs[node])
+
+
+def spread(function: Callable[..., Any], *values: Any) -> Any:
+    """Apply a function elementwise; a number is spread over a list, rows over their tokens."""
+    lists = [v for v in values if isinstance(v, list)]
+    if not lists:
+        return function(*values)
+    return [
+        spread(function, *(v[i] if isinstance(v, list) else v for v in values)) for i in range(len(lists[0]))
+    ]
 
 
 def number(value: float) -> Decimal:
