@@ -6,7 +6,10 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-__all__ = ["cache_folder", "user_caches"]
+__all__ = ["PROBES", "cache_folder", "user_caches"]
+
+PROBES = "probes"
+"""The folder of verdicts on kinds of models."""
 
 
 def cache_folder(variables: Mapping[str, str] = os.environ) -> Path:

@@ -13,6 +13,7 @@ __all__ = [
     "METRICS",
     "MODEL",
     "OURS",
+    "PROBE",
     "QUARANTINE",
     "RANKS",
     "REPORT",
@@ -44,6 +45,8 @@ RANKS = ".ranks"
 RUN = "run.json"
 """What the launcher started: the fingerprint of the job, and its inputs."""
 RUN_LOG, CRASH_LOG = "run.log", "crash.log"
+PROBE = "probe.json"
+"""How the policy is scored, and why."""
 REPORT = "report.html"
 OURS = (
     RANKS,
@@ -51,6 +54,7 @@ OURS = (
     CRASH_LOG,
     METRICS,
     MODEL,
+    PROBE,
     QUARANTINE,
     REPORT,
     ROLLOUTS,

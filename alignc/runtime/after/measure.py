@@ -11,11 +11,12 @@ from torch import nn
 
 from ...contract.job import Model, Reference
 from ..data.example import Example
-from ..kernels.attention import takes_packed, use_packed
 from ..models.load import pretrained
 from ..scoring.micro import BatchLayout
+from ..scoring.probe import use
 from ..scoring.reference import chunks
 from ..scoring.scorer import Scorer
+from ..scoring.trust import trusted
 
 __all__ = ["Preference", "load_model", "preference", "sums"]
 
@@ -32,10 +33,9 @@ class Preference:
 def sums(model: nn.Module, examples: Sequence[Example], pad_id: int = 0) -> np.ndarray:
     """Sum each response's token log-probabilities: [rows, k], float64, nat."""
     device = next(model.parameters()).device
-    packed = takes_packed(model)
-    if packed:
-        use_packed(model)
-    layout = BatchLayout(packed, pad_id, device, None, next(model.parameters()).dtype)
+    verdict = trusted(model, examples[:2])
+    use(model, verdict)
+    layout = BatchLayout(verdict.packed, pad_id, device, None, next(model.parameters()).dtype)
     scorer, chunk_sums = Scorer(model), []
     training = model.training
     model.eval()

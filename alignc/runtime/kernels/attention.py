@@ -8,53 +8,54 @@ function, so ``segments=`` reaches each layer without a line of model code.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from transformers import AttentionInterface, AttentionMaskInterface
+from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
-from transformers.masking_utils import sdpa_mask
+from transformers.masking_utils import causal_mask_function, sdpa_mask
 
-__all__ = ["PACKED", "Segments", "attend", "causal_lm", "takes_packed", "use_packed"]
+from .watch import Watch, watched
+
+__all__ = ["PACKED", "Segments", "attend", "backbone_of", "causal_lm", "takes_packed", "use_packed"]
 
 PACKED = "alignc_packed"
 
 Segments = tuple[tuple[int, ...], ...]
 """For each row of a stream: the tokens of its prompt, then of each of its responses."""
 
-_LAYER_TYPES = {"full_attention", "sliding_attention"}
-
 
 def takes_packed(model: nn.Module) -> bool:
-    """Say whether an architecture computes the same on a packed stream as on padded rows.
+    """Say whether packed rows can be tried on a model: what they compute there, a probe has to say.
 
-    It must take its attention function, its positions and further keywords from outside, and mix tokens by
-    plain or sliding-window causal attention alone: no recurrence, no chunks, no cap on attention scores.
+    It must take its attention function, its positions and further keywords from outside, and keep no state.
     """
     base = causal_lm(model)
-    config = base.config.get_text_config()
-    backbone = inspect.signature(base.base_model.forward).parameters
+    backbone = inspect.signature(backbone_of(base).forward).parameters
     return (
         base._can_set_attn_implementation()
         and base._supports_sdpa
         and not base._is_stateful
         and "position_ids" in backbone
         and any(parameter.kind is parameter.VAR_KEYWORD for parameter in backbone.values())
-        and set(getattr(config, "layer_types", None) or ()) <= _LAYER_TYPES
-        and getattr(config, "attention_chunk_size", None) is None
-        and getattr(config, "attn_logit_softcapping", None) is None
-        and not getattr(config, "use_bidirectional_attention", False)
     )
 
 
-def use_packed(model: nn.Module) -> None:
-    """Switch a model to packed attention, which serves ordinary batches and ``generate`` as well."""
+def use_packed(model: nn.Module) -> Callable[[], None]:
+    """Switch a model to packed attention, which serves ordinary batches and ``generate`` as well.
+
+    The returned function switches it back.
+    """
     AttentionInterface.register(PACKED, attend)
     AttentionMaskInterface.register(PACKED, _mask)
-    causal_lm(model).set_attn_implementation(PACKED)
+    base = causal_lm(model)
+    before = base.config._attn_implementation
+    base.set_attn_implementation(PACKED)
+    return partial(base.set_attn_implementation, before)
 
 
 def causal_lm(model: nn.Module) -> Any:
@@ -63,14 +64,39 @@ def causal_lm(model: nn.Module) -> Any:
     return inner() if callable(inner) else model
 
 
+def backbone_of(base: Any) -> Any:
+    """Return the part of a language model that makes hidden states; some name it otherwise than they say."""
+    named = base.base_model
+    if named is not base:
+        return named
+    inner = [child for child in base.children() if isinstance(child, PreTrainedModel)]
+    return inner[0] if inner else base
+
+
 def _mask(*, attention_mask: Tensor | None, q_length: int, kv_length: int, **rest: Any) -> Tensor | None:
     """Build no mask where `attend` knows causality by itself: whole sequences without padding."""
+    watch = watched()
+    if watch is not None:
+        return _noted(watch, attention_mask, q_length, kv_length, rest)
     if attention_mask is None and q_length == kv_length:
         return None
     mask: Tensor | None = sdpa_mask(
         attention_mask=attention_mask, q_length=q_length, kv_length=kv_length, **rest
     )
     return mask
+
+
+def _noted(
+    watch: Watch, attention_mask: Tensor | None, q_length: int, kv_length: int, rest: dict[str, Any]
+) -> Tensor | None:
+    """Build the mask in any case, so that the watch can tell which call of attention takes it."""
+    rest = rest | {"allow_is_causal_skip": False, "allow_is_bidirectional_skip": False}
+    made: Tensor | None = sdpa_mask(
+        attention_mask=attention_mask, q_length=q_length, kv_length=kv_length, **rest
+    )
+    if made is not None:
+        watch.made.append((made, rest.get("mask_function", causal_mask_function)))
+    return made
 
 
 def attend(
@@ -89,6 +115,10 @@ def attend(
 
     Without ``segments`` each row of the batch is one sequence.
     """
+    watch = watched()
+    if watch is not None:
+        causal = kwargs.get("is_causal", getattr(module, "is_causal", True))
+        watch.called(attention_mask, sliding_window, segments, causal is not False, kwargs)
     if segments is None and (attention_mask is not None or query.shape[2] != key.shape[2]):
         kwargs.update(scaling=scaling, dropout=dropout, sliding_window=sliding_window)
         output: tuple[Tensor, None] = sdpa_attention_forward(

@@ -21,11 +21,12 @@ from ..data.format import Parsed
 from ..data.render import Rendered, render
 from ..data.tokenizer import load_tokenizer
 from ..data.tokens import TokenRow, specials_of, tokenize
-from ..kernels.attention import causal_lm, takes_packed, use_packed
+from ..kernels.attention import causal_lm, use_packed
 from ..models.load import pretrained, silence_dropout
 from ..scoring.micro import BatchLayout
 from ..scoring.reference import chunks
 from ..scoring.rewards import RewardScorer
+from ..scoring.trust import trusted
 from .sample import Sample, row_of
 
 __all__ = ["RewardModel"]
@@ -102,7 +103,7 @@ class RewardModel:
 
 def arrangement_of(model: torch.nn.Module, tokenizer: Any, device: torch.device) -> BatchLayout:
     """Lay rows out packed where the architecture takes them so."""
-    packed = takes_packed(model)
+    packed = trusted(model, scalar=True).packed
     if packed:
         use_packed(model)
     dtype = next(model.parameters()).dtype

@@ -108,5 +108,8 @@ def other_model(context: Context, path: str) -> nn.Module:
 def on_device(context: Context, model: Any) -> nn.Module:
     """Put a model where and in which type the policy computes."""
     job, device, layout = context.job, context.world.device, context.layout
-    choose_layout(job, model, context.tokenizer, device, layout.autocast)
-    return ready(model, job, device).to(layout.dtype)  # in another type it is another function
+    model = ready(model, job, device).to(layout.dtype)  # in another type it is another function
+    choose_layout(
+        job, model, context.tokenizer, device, layout.autocast, rows=context.rows, world=context.world
+    )
+    return model

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from ...contract.job import Job
+from ..data.example import Example
 from ..ranks.run import Run
 from ..ranks.world import World
 from .micro import BatchLayout
@@ -21,6 +23,8 @@ class Context:
     world: World
     tokenizer: Any
     layout: BatchLayout
+    rows: Sequence[Example] = ()
+    """Some rows of the data, for the probes of models."""
 
     @property
     def job(self) -> Job:

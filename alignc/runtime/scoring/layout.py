@@ -19,7 +19,7 @@ from torch import Tensor
 from ..data.example import Example
 from ..kernels.attention import Segments
 
-__all__ = ["Batch", "pack", "pad"]
+__all__ = ["Batch", "pack", "pad", "unpacked"]
 
 
 @dataclass(frozen=True)
@@ -95,6 +95,34 @@ def pad(examples: Sequence[Example], device: torch.device | str = "cpu", pad_id:
         score_at=_integers(line * longest + np.arange(prompt - 1, length) for line, prompt, length in spans),
         **_answers(examples),
     ).to(device)
+
+
+def unpacked(batch: Batch) -> Batch:
+    """Lay the rows of a stream out padded, each response with its prompt: for a model that can't read the stream.
+
+    Targets, slots and mask stay as they are.
+    """
+    assert batch.segments is not None
+    stream, at = batch.input_ids[0], 0
+    sequences, places = [], []
+    for prompt, *responses in batch.segments:
+        first, at = stream[at : at + prompt], at + prompt
+        for length in responses:
+            sequences.append(torch.cat([first, stream[at : at + length]]))
+            places.append((prompt - 1, prompt + length))
+            at += length
+    inputs = torch.nn.utils.rnn.pad_sequence(sequences, batch_first=True)
+    lengths = torch.tensor([len(sequence) for sequence in sequences], device=inputs.device)
+    longest = inputs.shape[1]
+    score_at = [line * longest + torch.arange(*span) for line, span in enumerate(places)]
+    return replace(
+        batch,
+        input_ids=inputs,
+        position_ids=None,
+        attention_mask=(torch.arange(longest, device=inputs.device) < lengths[:, None]).long(),
+        segments=None,
+        score_at=torch.cat(score_at).to(inputs.device),
+    )
 
 
 def _answers(examples: Sequence[Example]) -> dict[str, Tensor]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -19,9 +19,12 @@ from ...contract.outputs import OUTPUTS, Per, Quantity
 from ...contract.responses import COMPLETIONS
 from ...contract.support import refusal
 from ..data.example import Column, Example
-from ..kernels.attention import takes_packed, use_packed
+from ..kernels.attention import causal_lm, use_packed
 from ..models.critic import critic_of, has_critic
+from ..ranks.world import World
 from .layout import Batch, pack, pad
+from .probe import use
+from .trust import trusted
 
 __all__ = [
     "Anchors",
@@ -48,6 +51,7 @@ class BatchLayout:
     autocast: torch.dtype | None
     dtype: torch.dtype  # of the weights
     whole: bool = False  # a reward model reads a response's last token too
+    notes: tuple[str, ...] = ()  # what the probe found of the policy
 
     def batch(self, examples: Sequence[Example]) -> Batch:
         """Lay rows out on the device."""
@@ -69,25 +73,34 @@ class BatchLayout:
 
 
 def choose_layout(
-    job: Job, model: nn.Module, tokenizer: Any, device: torch.device, autocast: torch.dtype | None
+    job: Job,
+    model: nn.Module,
+    tokenizer: Any,
+    device: torch.device,
+    autocast: torch.dtype | None,
+    *,
+    rows: Sequence[Example] = (),
+    world: World | None = None,
 ) -> BatchLayout:
-    """Choose a model's layout, and switch its attention to packed streams where they are chosen.
+    """Choose a model's layout after a probe, and switch its attention to packed streams where they are chosen.
 
-    Failure E605 where the spec asks for packed rows and the architecture refuses them.
+    ``rows`` are some of the data. Failure E605 where the spec asks for packed rows and the model computes something
+    else on them, E607 where no layout gives the model's own numbers.
     """
-    asked = job.spec.train.layout
-    possible = takes_packed(model) and (not has_critic(model) or takes_packed(critic_of(model)))
-    if asked == "packed" and not possible:
-        raise refusal("packed_architecture").failure(model=type(model).__name__)
-    packed = asked == "packed" or (
-        asked == "auto" and possible and job.spec.model.attn_implementation is None
-    )
-    if packed:
-        use_packed(model)
-        if has_critic(model):
-            use_packed(critic_of(model))
-    dtype, whole = next(model.parameters()).dtype, Quantity.SCORE in job.needs.outputs
-    return BatchLayout(packed, tokenizer.pad_token_id or 0, device, autocast, dtype, whole)
+    asked, whole = job.spec.train.layout, Quantity.SCORE in job.needs.outputs
+    packing = asked == "packed" or (asked == "auto" and job.spec.model.attn_implementation is None)
+    verdict = trusted(model, rows, packing=packing, scalar=whole, world=world)
+    packed, notes = packing and verdict.packed, verdict.notes
+    if packed and has_critic(model):
+        packed = trusted(critic_of(model), rows, scalar=True, world=world).packed
+        notes = notes if packed else (*notes, f"{type(critic_of(model)).__name__}: its rows are padded")
+    if asked == "packed" and not packed:
+        raise refusal("packed_architecture").failure(model=type(causal_lm(model)).__name__)
+    use(model, replace(verdict, packed=packed), scalar=whole)
+    if packed and has_critic(model):
+        use_packed(critic_of(model))
+    dtype, pad_id = next(model.parameters()).dtype, tokenizer.pad_token_id or 0
+    return BatchLayout(packed, pad_id, device, autocast, dtype, whole, notes)
 
 
 def with_end(example: Example) -> Example:

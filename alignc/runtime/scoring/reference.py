@@ -28,6 +28,7 @@ from ..base import fsops
 from ..base.progress import Progress
 from ..data.example import Example
 from ..kernels.attention import causal_lm
+from ..kernels.heads import head_rule
 from ..models.critic import parted
 from .micro import BatchLayout
 from .outputs import RowValues
@@ -52,7 +53,9 @@ def chunks(examples: Sequence[Example], tokens: int = CHUNK_TOKENS) -> list[list
 
 def model_key(model: nn.Module, layout: BatchLayout, *, adapter_off: bool = False) -> str:
     """Hash everything that decides a model's log-probabilities: weights, layout, types and torch's version."""
-    digest = hashlib.sha256(f"1 {layout.describe()} {torch.__version__}".encode())
+    digest = hashlib.sha256(
+        f"2 {layout.describe()} {head_rule(causal_lm(model))} {torch.__version__}".encode()
+    )
     config: dict[str, Any] = causal_lm(model).config.to_dict()
     digest.update(repr(sorted((k, v) for k, v in config.items() if not k.startswith("_name"))).encode())
     for name, value in sorted(parted(model.state_dict())[0].items()):

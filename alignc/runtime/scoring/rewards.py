@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from ...contract.outputs import Quantity
 from ..kernels.attention import causal_lm
 from .layout import Batch
+from .scorer import hidden_states
 
 __all__ = ["RewardScorer"]
 
@@ -22,22 +23,16 @@ class RewardScorer(nn.Module):
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         """Return the `score` of every response ``[rows, k]`` in float64. The batch is one of rows with an end."""
         base = causal_lm(self.model)
-        places = {
-            name: value
-            for name in ("position_ids", "attention_mask", "segments")
-            if (value := getattr(batch, name)) is not None
-        }
-        hidden = base.base_model(input_ids=batch.input_ids, use_cache=False, **places).last_hidden_state
-        scored = hidden.flatten(0, 1).index_select(0, last_places(batch))
+        scored = hidden_states(base.base_model, batch)[last_of_responses(batch)]
         return {Quantity.SCORE: base.score(scored).squeeze(-1).double().view(batch.mask.shape[:2])}
 
 
-def last_places(batch: Batch) -> Tensor:
-    """Find, for every response, the input that is its last token: what predicts the place after it.
+def last_of_responses(batch: Batch) -> Tensor:
+    """Tell which scored places are a response's last token ``[N]``: those that predict the place after it.
 
     Such a row has one more token than the response, which the response's last token predicts.
     """
     response = torch.div(batch.slots, batch.mask.shape[2], rounding_mode="floor")
     last = torch.ones_like(response, dtype=torch.bool)
     last[:-1] = response[1:] != response[:-1]
-    return batch.score_at[last]
+    return last

@@ -12,16 +12,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ...contract.failure import Failure
 from ...contract.outputs import Quantity
 from ...contract.sizes import KEEP_BYTES
-from ..kernels.attention import causal_lm
+from ..kernels.attention import PACKED, backbone_of, causal_lm
 from ..kernels.collision import log_sum_squares
 from ..kernels.divergence import ReferenceHead, token_divergence
 from ..kernels.entropy import token_entropy
+from ..kernels.heads import head_rule, logits_of
 from ..kernels.logprobs import LogitRule, token_log_probs
+from ..kernels.own import own_divergence, own_log_probs, own_statistic
 from ..models.critic import critic_of, has_critic
-from .layout import Batch
+from .layout import Batch, unpacked
 
 __all__ = ["ReferenceModel", "Scorer"]
 
@@ -42,12 +43,43 @@ class ReferenceModel:
     within: Callable[[], AbstractContextManager[Any]] = nullcontext
 
 
+@dataclass(frozen=True)
+class OtherModel:
+    """The hidden states ``[N, H]`` of a reference at the scored tokens, and the model that they come from."""
+
+    hidden: Tensor
+    base: Any
+    within: Callable[[], AbstractContextManager[Any]]
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """Make the logits of some of its hidden states."""
+        with self.within():
+            return logits_of(self.base)(hidden)
+
+
+class OwnHead:
+    """A head that is called as the tiled one is; the model's own code makes the logits."""
+
+    def __init__(self, base: Any) -> None:
+        self.logits, self.words = logits_of(base), base.config.get_text_config().vocab_size
+
+    def __call__(
+        self, hidden: Tensor, targets: Tensor | None = None, *, statistic: str | None = None
+    ) -> Tensor:
+        """Score targets, or compute a statistic of the next token."""
+        if statistic is not None:
+            return own_statistic(statistic, self.logits, self.words, hidden)
+        assert targets is not None
+        return own_log_probs(self.logits, self.words, hidden, targets)
+
+
 class Scorer(nn.Module):
     """Wrap a causal LM (a PreTrainedModel or a PeftModel over one); a forward scores a batch.
 
     Every weight is used inside the call of the module that owns it, which is what DDP, FSDP and ZeRO-3 hook
     into. For that the LM head's ``forward`` is replaced on the instance by one that also takes targets;
-    without them it is the ordinary linear map, so the model itself, and ``generate``, work as before.
+    without them it is the ordinary linear map, so the model itself, and ``generate``, work as before. A head
+    that tiles of logits can't follow stays as it is: the model's own code makes the logits of scored tokens.
     """
 
     def __init__(
@@ -62,16 +94,10 @@ class Scorer(nn.Module):
         self.model, self.outputs = model, frozenset(outputs)
         self.beside = beside  # no module of this one: no engine wraps, counts or saves it
         base = causal_lm(model)
-        head = base.get_output_embeddings()
-        if not isinstance(head, nn.Linear):
-            raise Failure(
-                "E607",
-                f"the LM head of {type(base).__name__} is a {type(head).__name__}, not a linear layer",
-                why="alignc computes token log-probabilities from the weight of the head, without all logits",
-                help="remove the head from `target_modules` of the adapter",
-            )
-        rule = _rule(base.config.get_text_config())
-        head.forward = partial(_head_forward, head, rule, budget)  # type: ignore[method-assign]
+        self.rule = head_rule(base)
+        if self.rule is not None:
+            head = base.get_output_embeddings()
+            head.forward = partial(_head_forward, head, self.rule, budget)
         if Quantity.TOKEN_VALUE in self.outputs:
             values = critic_of(base).score if has_critic(base) else base.value_head
             values.forward = partial(_wide_forward, values)
@@ -88,8 +114,8 @@ class Scorer(nn.Module):
         if self.beside is not None and Quantity.DIVERGENCE in self.outputs:
             other = reading_of(self.beside, batch)
         base = causal_lm(self.model)
-        scored = hidden_states(base.base_model, batch)
-        head = base.get_output_embeddings()
+        scored = hidden_states(backbone_of(base), batch)
+        head = base.get_output_embeddings() if self.rule is not None else OwnHead(base)
         logps = laid(head(scored, batch.targets), batch)
         if not self.outputs:
             return logps
@@ -98,7 +124,7 @@ class Scorer(nn.Module):
             if name in self.outputs:
                 outputs[name] = laid(head(scored, statistic=name), batch)
         if other is not None:
-            outputs[Quantity.DIVERGENCE] = laid(head(scored, beside=other), batch)
+            outputs[Quantity.DIVERGENCE] = laid(divergence(base, head, scored, other), batch)
         if Quantity.TOKEN_VALUE in self.outputs:
             outputs[Quantity.TOKEN_VALUE] = laid(token_values(base, scored, batch).to(logps.dtype), batch)
         if Quantity.VALUE in self.outputs:
@@ -109,8 +135,13 @@ class Scorer(nn.Module):
         return outputs
 
 
-def hidden_states(backbone: nn.Module, batch: Batch) -> Tensor:
-    """Run a backbone over a batch; return the hidden states that predict its targets ``[N, H]``."""
+def hidden_states(backbone: Any, batch: Batch) -> Tensor:
+    """Run a backbone over a batch; return the hidden states that predict its targets ``[N, H]``.
+
+    A model whose attention can't read a packed stream, beside one that can, reads the rows padded.
+    """
+    if batch.segments is not None and backbone.config._attn_implementation != PACKED:
+        batch = unpacked(batch)
     places = {
         name: value
         for name in ("position_ids", "attention_mask", "segments")
@@ -121,13 +152,22 @@ def hidden_states(backbone: nn.Module, batch: Batch) -> Tensor:
 
 
 @torch.no_grad()
-def reading_of(reference: ReferenceModel, batch: Batch) -> ReferenceHead:
+def reading_of(reference: ReferenceModel, batch: Batch) -> OtherModel:
     """Compute the hidden states of a reference for a batch, and keep them beside its head."""
     with reference.within():
         base = causal_lm(reference.model)
-        hidden = hidden_states(base.base_model, batch)
-    head = base.get_output_embeddings()
-    return ReferenceHead(hidden, head.weight, head.bias, _rule(base.config.get_text_config()))
+        return OtherModel(hidden_states(backbone_of(base), batch), base, reference.within)
+
+
+def divergence(base: Any, head: Any, scored: Tensor, other: OtherModel) -> Tensor:
+    """Compare the next token's distributions: by tiles where both heads allow, else by both models' logits."""
+    rule = head_rule(other.base)
+    if rule is not None and head_rule(base) is not None:
+        beside = other.base.get_output_embeddings()
+        result: Tensor = head(scored, beside=ReferenceHead(other.hidden, beside.weight, beside.bias, rule))
+        return result
+    words = base.config.get_text_config().vocab_size
+    return own_divergence(logits_of(base), other.logits, words, scored, other.hidden)
 
 
 def token_values(base: Any, scored: Tensor, batch: Batch) -> Tensor:
@@ -170,15 +210,3 @@ def _wide_forward(head: nn.Linear, hidden: Tensor) -> Tensor:
     bias = None if head.bias is None else head.bias.to(wide)
     with torch.autocast(hidden.device.type, enabled=False):
         return F.linear(hidden.to(wide), head.weight.to(wide), bias)
-
-
-def _rule(config: Any) -> LogitRule:
-    """Read how the architecture changes its logits, by the names that transformers' configs have for it."""
-    softcap = getattr(config, "final_logit_softcapping", None)
-    for name in ("logit_scale", "output_multiplier", "lm_head_multiplier"):
-        if (scale := getattr(config, name, None)) is not None:
-            return LogitRule(scale, softcap)
-    divisor = getattr(config, "logits_scaling", None)
-    if divisor is not None:
-        return LogitRule(divisor if config.model_type == "hyperclovax" else 1 / divisor, softcap)
-    return LogitRule(1.0, softcap)

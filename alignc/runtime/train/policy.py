@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor, nn
 
-from ...contract.files import CHECKPOINTS
+from ...contract.files import CHECKPOINTS, PROBE
 from ...contract.job import Job
 from ...contract.models import EMA
 from ...contract.outputs import Quantity
+from ..base import fsops
 from ..base.console import say
 from ..engines.engine import Engine, build_engine
+from ..kernels.attention import causal_lm
+from ..kernels.heads import head_rule
 from ..models.ema import averaged, read_kept
 from ..models.load import autocast_dtype, initial_model, narrow_for_zero, ready, resumed_model
 from ..ranks.run import Run
@@ -21,14 +26,14 @@ from ..ranks.world import World
 from ..rollout.log_probs import reference_of, same_words
 from ..rollout.rollout import wants_reference
 from ..scoring.context import Context
-from ..scoring.micro import choose_layout
+from ..scoring.micro import BatchLayout, choose_layout
 from ..scoring.policy import TrainedPolicy
 from ..scoring.rewards import RewardScorer
 from ..scoring.scorer import ReferenceModel, Scorer
 from .checkpoint import TrainerState, newest, read_optimizer, read_state
 from .identity import identity_of
 from .row_source import RowSource
-from .row_sources import sampled_among
+from .row_sources import first_rows, sampled_among
 
 __all__ = ["last_checkpoint", "load_model", "policy_of", "scorers_of", "start_engine"]
 
@@ -44,15 +49,37 @@ def last_checkpoint(run: Run, world: World) -> tuple[Path | None, TrainerState]:
 
 
 def load_model(
-    run: Run, world: World, tokenizer: Any, saved: Path | None
+    run: Run, world: World, tokenizer: Any, saved: Path | None, sources: Sequence[RowSource] = ()
 ) -> tuple[nn.Module, Mapping[str, Tensor], Context]:
-    """Load the policy, its weights in full precision, and the context with the layout of its batches."""
+    """Load the policy, its weights in full precision, and the context with the layout of its batches.
+
+    The model is probed with rows of the ``sources`` before anything is made of its numbers.
+    """
     job = run.job
     model = resumed_model(job, tokenizer, saved) if saved else initial_model(job, tokenizer)
     model = ready(model, job, world.device)
     weights, autocast = narrow_for_zero(job, model, autocast_dtype(job, world.device))
-    layout = choose_layout(job, model, tokenizer, world.device, autocast)
-    return model, weights, Context(run, world, tokenizer, layout)
+    rows = first_rows(sources)
+    layout = choose_layout(job, model, tokenizer, world.device, autocast, rows=rows, world=world)
+    if world.main:
+        for note in layout.notes:
+            say(note)
+        write_probe(run, model, layout)
+    return model, weights, Context(run, world, tokenizer, layout, rows)
+
+
+def write_probe(run: Run, model: nn.Module, layout: BatchLayout) -> None:
+    """Write what the probe found of the policy: how its rows are laid out, how its logits are made, and why."""
+    base = causal_lm(model)
+    rule = None if layout.whole else head_rule(base)
+    found = {
+        "model": type(base).__name__,
+        "layout": "packed" if layout.packed else "padded",
+        "head": "own code" if rule is None else dataclasses.asdict(rule),
+        "notes": list(layout.notes),
+    }
+    if run.job.output_dir.is_dir():
+        fsops.replace_text(run.job.output_dir / PROBE, json.dumps(found, indent=1) + "\n")
 
 
 def policy_of(

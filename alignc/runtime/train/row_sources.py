@@ -13,6 +13,7 @@ from torch import nn
 from ...contract.failure import Failure
 from ..base.console import say
 from ..data import Counts
+from ..data.example import Example
 from ..ranks.run import Run, halt
 from ..ranks.world import World
 from ..scoring.anchors import anchors_of
@@ -28,6 +29,7 @@ __all__ = [
     "all_counts",
     "attached",
     "evaluate_sources",
+    "first_rows",
     "load_sources",
     "sampled_among",
     "steps_of",
@@ -60,6 +62,18 @@ def load_sources(run: Run, world: World, tokenizer: Any, loss: ModuleType) -> li
 def sampled_among(sources: Sequence[RowSource]) -> SampledRows | None:
     """Find the source whose rows are sampled."""
     return next((source for source in sources if isinstance(source, SampledRows)), None)
+
+
+def first_rows(sources: Sequence[RowSource], count: int = 2) -> list[Example]:
+    """Take a few rows of the sources, for the probe; a prompt stands for its own response."""
+    rows = list[Example]()
+    for source in sources:
+        if isinstance(source, GivenRows):
+            rows += [source.rows[place] for place in range(min(count, len(source.rows)))]
+        elif isinstance(source, SampledRows):
+            prompts = [source.prompts[place] for place in range(min(count, len(source.prompts)))]
+            rows += [Example(p.row, p.origin, p.ids, (p.ids,)) for p in prompts]
+    return rows[:count]
 
 
 def longest(sources: Sequence[RowSource]) -> GivenRows:
