@@ -163,7 +163,9 @@ def test_divergences_of_heads_that_tiles_cannot_follow(other: str):
 
 @pytest.mark.parametrize("kind", ["bert", "roberta", "electra"])
 def test_an_encoder_is_refused_with_the_number_that_shows_it(kind: str):
-    with pytest.raises(Failure, match="a later token changes an earlier prediction by [0-9.]+ nat") as caught:
+    with pytest.raises(
+        Failure, match=r"a later token changes an earlier prediction by [0-9.]+ nat"
+    ) as caught:
         probe(build(kind, is_decoder=False, **({"embedding_size": 16} if kind == "electra" else {})))
     assert caught.value.code == "E607"
     assert "is_decoder" in (caught.value.help or "")
@@ -199,7 +201,9 @@ def test_numbers_that_no_layout_gives_are_refused_with_both():
         return output
 
     model.model.register_forward_hook(spoil)
-    with pytest.raises(Failure, match=r"the log-probability -[0-9.]+ alone, and -[0-9.]+ in a batch") as caught:
+    with pytest.raises(
+        Failure, match=r"the log-probability -[0-9.]+ alone, and -[0-9.]+ in a batch"
+    ) as caught:
         probe(model, PAIRS)
     assert caught.value.code == "E607"
     assert caught.value.help

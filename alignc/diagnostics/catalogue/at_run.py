@@ -52,9 +52,10 @@ ENVIRONMENT = (
     Code(
         "E607",
         "the form of a model is not supported",
-        "alignc computes log-probabilities from the weight of the LM head, which must be one linear layer",
-        "remove the head from `model.adapter.target_modules`, or choose another architecture",
-        "model: {policy: org/model, adapter: {kind: lora, target_modules: [lm_head]}}",
+        "before the first step, a short batch is scored as plain transformers scores it. Here alignc does not "
+        "get the numbers of the model itself, or the model sees the tokens that it is to predict",
+        "try `model.attn_implementation: eager` or `model.dtype: float32`, or choose another architecture",
+        "model: {policy: org/an-encoder}",
     ),
     Code(
         "E608",
