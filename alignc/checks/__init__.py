@@ -48,6 +48,7 @@ from alignc.checks.settings import (
 )
 from alignc.checks.signs import descent_direction, rewarded_length, smoothing, turned_around
 from alignc.checks.support import supported
+from alignc.checks.templates import template_values
 from alignc.checks.unread import unread_data, unread_fields, unread_parameters, unread_train
 from alignc.diagnostics import Diagnostic
 from alignc.load.load import Loaded
@@ -59,6 +60,7 @@ RULES: tuple[Rule, ...] = (
     rewards,
     win_rates,
     batch_of_one,
+    template_values,
     anchor_of_its_own,
     anchor_without_reference,
     unread_reference,

@@ -21,6 +21,7 @@ __all__ = [
     "RUN",
     "RUN_LOG",
     "STATUS",
+    "TEMPLATE_DATE",
     "TENSORBOARD",
     "TIMING",
     "TRAINER_STATE",
@@ -37,6 +38,8 @@ CHECKPOINTS = "checkpoints"
 TRAINER_STATE = "trainer_state.json"
 """In a checkpoint: what the loop must know to go on."""
 METRICS, TIMING, ROLLOUTS, QUARANTINE = "metrics.jsonl", "timing.jsonl", "rollouts.jsonl", "quarantine.jsonl"
+TEMPLATE_DATE = "chat_template_date.txt"
+"""The date that the chat template of a run wrote as today's, where it asked for one."""
 TENSORBOARD = "tensorboard"
 STATUS = "status.json"
 """How the job ended."""
@@ -61,6 +64,7 @@ OURS = (
     RUN,
     RUN_LOG,
     STATUS,
+    TEMPLATE_DATE,
     TENSORBOARD,
     TIMING,
 )

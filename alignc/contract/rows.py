@@ -45,6 +45,8 @@ class Rows:
     source: str
     split: str
     chat_template: str | None
+    chat_template_kwargs: Mapping[str, Any] = field(default_factory=dict)
+    chat_template_date: str | None = None
     max_rows: int | None
     eval: HeldOut | None
     on_bad_row: str

@@ -17,6 +17,7 @@ from alignc.spec.rewards import Oracle, Reward
 __all__ = ["Data", "OneSource", "Sources", "sampled_source"]
 
 
+TemplateName = Annotated[str, Field(pattern="^[A-Za-z_][A-Za-z0-9_]*$", max_length=80)]
 SourceName = Annotated[str, Field(pattern="^[a-z][a-z0-9_]*$", max_length=40)]
 
 
@@ -51,6 +52,14 @@ class Rows(Spec):
     source: str = field(..., "JSONL, parquet or CSV file, a folder of them, or a hub id.", min_length=1)
     split: str = field("train", "Split of a hub data set or folder.")
     chat_template: str | None = field(None, "Jinja file that replaces the template of the tokenizer.")
+    chat_template_kwargs: dict[TemplateName, bool | int | float | str] = field(
+        {}, "Values that the chat template reads, by name: for example `enable_thinking: false`."
+    )
+    chat_template_date: str | None = field(
+        None,
+        "Date, as YYYY-MM-DD, that the chat template writes as today's; by default the date on which the run began.",
+        pattern=r"^\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])$",
+    )
     max_rows: int | None = field(None, "Largest number of rows to use.", ge=1)
     eval: HeldOut | None = field(None, "Held-out rows: a separate source, or a fraction of this source.")
     on_bad_row: Literal["error", "quarantine"] = field(

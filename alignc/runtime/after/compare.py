@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-from ...contract.job import Model, Reference
+from ...contract.files import job_file
+from ...contract.job import Model, Reference, read_job
 from ...contract.responses import PAIR
 from ..data.dataset import load_examples
 from ..data.endings import end_ids, without_end
 from ..data.prompts import load_prompts
-from ..data.settings import DataSettings
+from ..data.settings import DataSettings, settings_from_job
 from ..data.tokenizer import load_tokenizer
 from ..reward.texts import Verifier
 from ..rollout.answers import with_text
@@ -69,9 +70,9 @@ def compare(folders: Sequence[Path], questions: Questions) -> list[Figures]:
         tokenizer, model = load_tokenizer(section), load_model(str(folder))
         figures: dict[str, Any] = {}
         if questions.prompts:
-            figures |= _quality(model, tokenizer, questions)
+            figures |= _quality(model, tokenizer, questions, _rows_of(folder))
         if questions.pairs:
-            logps = _logps(model, tokenizer, questions)
+            logps = _logps(model, tokenizer, questions, _rows_of(folder))
             first = logps if first is None else first
             figures |= _preferences(logps, first)
         results.append(Figures(_name(folder), **figures))
@@ -82,9 +83,22 @@ def _name(folder: Path) -> str:
     return folder.parent.name if folder.name == "model" else folder.name
 
 
-def _logps(model: nn.Module, tokenizer: Any, questions: Questions) -> np.ndarray:
+def _rows_of(folder: Path) -> dict[str, Any]:
+    """Take out of the run that wrote a model how it wrote conversations; nothing where no run did."""
+    output = next((each for each in (folder.parent, folder.parent.parent) if job_file(each).is_file()), None)
+    if output is None:
+        return {}
+    job = read_job(job_file(output))
+    settings = settings_from_job(job.parts[0] if job.parts else job)
+    return {name: getattr(settings, name) for name in WRITING}
+
+
+WRITING = ("chat_template", "chat_template_kwargs", "chat_template_date", "date_record")
+
+
+def _logps(model: nn.Module, tokenizer: Any, questions: Questions, writing: Mapping[str, Any]) -> np.ndarray:
     """Score every pair [rows, 2]: the responses' log-probabilities, summed over tokens in float64."""
-    settings = DataSettings("pairwise", str(questions.pairs), responses=PAIR, max_cut=1.0)
+    settings = DataSettings("pairwise", str(questions.pairs), responses=PAIR, max_cut=1.0, **writing)
     examples = load_examples(settings, tokenizer, limit=questions.limit).examples
     return sums(model, examples, tokenizer.pad_token_id or 0)
 
@@ -101,9 +115,11 @@ def _preferences(logps: np.ndarray, first: np.ndarray) -> dict[str, float | None
     }
 
 
-def _quality(model: nn.Module, tokenizer: Any, questions: Questions) -> dict[str, float]:
+def _quality(
+    model: nn.Module, tokenizer: Any, questions: Questions, writing: Mapping[str, Any]
+) -> dict[str, float]:
     """Answer the prompts greedily, as rollouts of temperature 0 do, and check the answers."""
-    settings = DataSettings("prompts", str(questions.prompts), responses=(), max_length=None)
+    settings = DataSettings("prompts", str(questions.prompts), responses=(), max_length=None, **writing)
     room = questions.max_new_tokens
     prompts = load_prompts(settings, tokenizer, limit=questions.limit, room=room).prompts
     sampling = Sampling(1, room, 0.0, 1.0, end_ids(tokenizer), tokenizer.pad_token_id or 0)

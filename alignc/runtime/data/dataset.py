@@ -18,11 +18,12 @@ from .format import Parsed, parse_row, unread_columns
 from .judge import Counts, judge
 from .mismatch import with_mismatched
 from .quarantine import write_quarantine
-from .render import Rendered, read_template, render
+from .render import Rendered, render
 from .rows import Row
 from .settings import DataSettings
 from .source import read_rows
 from .split import held_out
+from .template import Template, read_template
 from .tokens import Specials, TokenRow, specials_of, tokenize
 
 __all__ = [
@@ -136,12 +137,22 @@ def _one_part_is_empty(count: int, held: int, fraction: float, source: str) -> F
 def load_rows(settings: DataSettings, tokenizer: Any, which: Part, limit: int | None) -> list[LoadedRow]:
     """Take every row as far as it gets: read, parsed, rendered, tokenized, cut."""
     specials = specials_of(tokenizer)
-    template = read_template(settings.chat_template)
+    template = template_of(settings)
     rows = islice(_rows_of(settings, which), limit)
     loaded: list[LoadedRow] = []
     while chunk := list(islice(rows, _CHUNK)):
         loaded += _tokenized(chunk, settings, tokenizer, template, specials)
     return loaded
+
+
+def template_of(settings: DataSettings) -> Template:
+    """Take out of the settings how conversations are written. Raises E709 for a file that cannot be read."""
+    return Template(
+        read_template(settings.chat_template),
+        settings.chat_template_kwargs,
+        settings.chat_template_date,
+        settings.date_record,
+    )
 
 
 def _rows_of(settings: DataSettings, which: Part) -> Iterator[Row | Failure]:
@@ -161,7 +172,7 @@ def _tokenized(
     chunk: list[Row | Failure],
     settings: DataSettings,
     tokenizer: Any,
-    template: str | None,
+    template: Template,
     specials: Specials,
 ) -> Iterator[LoadedRow]:
     """Parse and render each row, tokenize those that can be, and give all back in their order."""
@@ -172,7 +183,7 @@ def _tokenized(
         yield stage if stage.text is None else _fitted(stage, next(tokens), settings, specials)
 
 
-def _rendered(row: Row | Failure, settings: DataSettings, tokenizer: Any, template: str | None) -> LoadedRow:
+def _rendered(row: Row | Failure, settings: DataSettings, tokenizer: Any, template: Template) -> LoadedRow:
     if isinstance(row, Failure):
         return LoadedRow(None, failure=row)
     try:

@@ -10,7 +10,7 @@ from typing import Any
 from ...contract.failure import Failure
 from ...contract.kinds import ONLINE
 from ...contract.layouts import PROMPT_WORDS, SCORE_KEYS, TEXT_KEYS, columns_of, unread
-from .chat import Chat, Text, answer_start, shared_turns
+from .chat import Chat, Text, answer_start, shared_turns, tools_from
 from .columns import Fields, kind_of
 from .frame import as_chat, framed, with_input
 from .rows import Row
@@ -289,7 +289,7 @@ def _score_of(fields: Fields, name: str, index: int, item: Mapping[str, Any]) ->
 
 
 def _with_tools(parsed: Parsed, fields: Fields) -> Parsed:
-    tools = fields.value("tools")
-    if not isinstance(tools, list) or not all(isinstance(tool, dict) for tool in tools):
-        raise fields.wrong("tools", f"is {kind_of(tools)}, not a list of JSON schemas")
+    tools = tools_from(value := fields.value("tools"))
+    if tools is None:
+        raise fields.wrong("tools", f"is {kind_of(value)}, not a list of JSON schemas or JSON text of one")
     return Parsed(parsed.prompt, parsed.responses, parsed.columns, tools)

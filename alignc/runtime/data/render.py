@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from jinja2 import TemplateError, TemplateSyntaxError
@@ -14,10 +12,9 @@ from ...contract.failure import Failure
 from .chat import Chat, Text
 from .format import Parsed
 from .rows import Row
+from .template import Template
 
-__all__ = ["Rendered", "read_template", "render"]
-
-Apply = Callable[..., str]
+__all__ = ["Rendered", "render"]
 
 
 @dataclass(frozen=True)
@@ -32,24 +29,8 @@ class Rendered:
     templated: bool
 
 
-def read_template(path: str | None) -> str | None:
-    """Read a chat template's file; raises E709 where it can't be read."""
-    if path is None:
-        return None
-    try:
-        return Path(path).read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise Failure(
-            "E709",
-            f"the chat template cannot be read: {error}",
-            why="`data.chat_template` must name a text file in UTF-8",
-            help="correct the path, or save the file as UTF-8",
-            file=path,
-        ) from error
-
-
-def render(row: Row, parsed: Parsed, tokenizer: Any, template: str | None = None) -> Rendered:
-    """Write plain rows as they are, and conversations through ``template`` or the tokenizer's own.
+def render(row: Row, parsed: Parsed, tokenizer: Any, template: Template | None = None) -> Rendered:
+    """Write plain rows as they are, and conversations through ``template``, by default the tokenizer's own.
 
     Raises E709 without a usable template, E702 where it refuses the row, E708 where it writes the prompt
     differently once an answer follows.
@@ -57,13 +38,14 @@ def render(row: Row, parsed: Parsed, tokenizer: Any, template: str | None = None
     prompt = parsed.prompt
     if isinstance(prompt, str):
         return Rendered(prompt, tuple(prompt + _plain(text) for text in parsed.responses), templated=False)
-    if template is None and tokenizer.chat_template is None:
+    template = template or Template()
+    if template.text is None and tokenizer.chat_template is None:
         raise Failure(
             "E709",
             "the rows are conversations, but the tokenizer has no chat template",
             help="name a template with `data.chat_template: FILE`, or use the instruct version of the model",
         )
-    apply = partial(_apply, row, tokenizer, tools=parsed.tools, chat_template=template)
+    apply = partial(_apply, row, tokenizer, template, tools=parsed.tools)
     written = apply(prompt, add_generation_prompt=True)
     wholes = [apply((*prompt, *reply)) for reply in parsed.responses]
     if not all(whole.startswith(written) for whole in wholes):
@@ -77,9 +59,9 @@ def _plain(text: Text) -> str:
     return text
 
 
-def _apply(row: Row, tokenizer: Any, chat: Chat, **options: Any) -> str:
+def _apply(row: Row, tokenizer: Any, template: Template, chat: Chat, **options: Any) -> str:
     try:
-        return tokenizer.apply_chat_template([*chat], tokenize=False, **options)
+        return template.write(tokenizer, [*chat], row.origin, **options)
     except TemplateSyntaxError as error:
         raise Failure(
             "E709",

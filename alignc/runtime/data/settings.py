@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
+from typing import Any
 
-from ...contract.files import QUARANTINE
+from ...contract.files import QUARANTINE, TEMPLATE_DATE
 from ...contract.job import Job
 from ...contract.responses import SINGLE
 from ...contract.rows import HeldOut
@@ -19,7 +20,8 @@ class DataSettings:
 
     ``max_length`` counts tokens of prompt and response together; None sets no bound. ``max_refused`` is a
     number of rows, or below 1 a share of them; ``max_cut`` is a share. ``needed`` names the numeric columns
-    that the objective reads. ``quarantine`` is the file that refused rows are written to.
+    that the objective reads. ``quarantine`` is the file that refused rows are written to, ``date_record`` the file
+    that keeps the date which a chat template wrote as today's.
 
     Of prompts, ``room`` counts the tokens that stay free for a sampled completion, and ``demonstrated`` tells that
     each row has a completion of its own, which the objective compares with the samples.
@@ -30,6 +32,8 @@ class DataSettings:
     split: str = "train"
     columns: Mapping[str, str | None] = field(default_factory=dict)
     chat_template: str | None = None
+    chat_template_kwargs: Mapping[str, Any] = field(default_factory=dict)
+    chat_template_date: str | None = None
     max_rows: int | None = None
     eval: HeldOut | None = None
     on_bad_row: str = "error"
@@ -40,6 +44,7 @@ class DataSettings:
     needed: tuple[str, ...] = ()
     seed: int = 42
     quarantine: str | None = None
+    date_record: str | None = None
     room: int = 0
     demonstrated: bool = False
 
@@ -65,5 +70,6 @@ def settings_from_job(job: Job) -> DataSettings:
         needed=tuple(job.needs.columns),
         seed=job.spec.train.seed,
         quarantine=str(job.output_dir / QUARANTINE),
+        date_record=str(job.output_dir / TEMPLATE_DATE),
         demonstrated=job.needs.convert == "demonstration",
     )

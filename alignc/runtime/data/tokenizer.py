@@ -10,7 +10,7 @@ from ...contract.failure import Failure
 from ...contract.job import Model
 from ..base.hub import offline_unless_reachable
 from .endings import named_ends, remember_ends
-from .render import read_template
+from .template import read_template
 
 __all__ = ["CHAT_TEMPLATE", "load_tokenizer", "train_bpe"]
 
