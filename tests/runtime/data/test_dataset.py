@@ -201,4 +201,5 @@ def test_settings_come_from_a_job(tmp_path: Path) -> None:
         needed=("margin",),
         seed=8,
         quarantine=str(tmp_path / "quarantine.jsonl"),
+        date_record=str(tmp_path / "chat_template_date.txt"),
     )
