@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping, Sequence
+from glob import glob
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -85,7 +86,7 @@ def _first_rows(source: str) -> list[Mapping[str, Any]]:
     from alignc.runtime.data.source import read_rows  # torch-free
 
     path = os.path.abspath(os.path.expanduser(source))
-    if not os.path.exists(path):
+    if not os.path.exists(path) and not glob(path):
         raise DiagnosticError(Diagnostic("E008", f"there is no file `{source}`", Span.at("--data")))
     found = [getattr(row, "fields", None) for row in islice(read_rows(path), SNIFFED)]
     return [fields for fields in found if fields is not None]

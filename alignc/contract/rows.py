@@ -44,6 +44,10 @@ class Rows:
 
     source: str
     split: str
+    name: str | None = left_out()
+    revision: str | None = left_out()
+    data_files: str | list[str] | None = field(default=None, metadata={"left_out": True})
+    streaming: bool = False
     chat_template: str | None
     chat_template_kwargs: Mapping[str, Any] = field(default_factory=dict)
     chat_template_date: str | None = None

@@ -35,11 +35,17 @@ READERS = """
 | source | what is read |
 | --- | --- |
 | `rows.jsonl`, `rows.ndjson` | one object a line, in UTF-8 with or without a byte order mark |
-| `rows.csv` | a header, and a row for each record; cells may hold lists and conversations as JSON |
-| `rows.parquet` | the rows of the table, with nested columns |
-| a folder | the files whose path contains the name of the split |
-| a folder of `save_to_disk` | the data set, or the split of it |
-| `owner/name` | a data set of the hub |
+| `rows.json` | an array of objects, or one object a line |
+| `rows.csv`, `rows.tsv` | a header, and a row for each record; cells may hold lists and conversations as JSON |
+| `rows.parquet`, `rows.arrow` | the rows of the table, with nested columns |
+| `rows.jsonl.gz`, and `.gz` behind any other suffix of a text file | the same, unpacked while it is read |
+| `data/part-*.jsonl`, `data/**/*.parquet` | all files that match, in the order of their names |
+| a folder | the files whose path contains the name of the split, or those of `data.data_files` |
+| a folder of `save_to_disk` | the data set, or the split of it, whatever format it was set to |
+| `owner/name` | a data set of the hub, with `data.name`, `data.revision`, `data.data_files` and `data.streaming` |
+| `hf://datasets/owner/name/train.jsonl` | a file of the hub; `@REVISION` may stand behind the name |
+
+A column that stands twice in a file is an error. A number that a double cannot hold is a refused row.
 """
 KINDS = {
     "pairwise": "Pairs",

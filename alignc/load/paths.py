@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from glob import glob, has_magic
 from pathlib import Path as FilePath
 from typing import Any
 
@@ -17,7 +18,7 @@ from alignc.yaml.source import NodePath
 
 __all__ = ["DATA_SUFFIXES", "absolute", "looks_local", "missing_files"]
 
-DATA_SUFFIXES = (".jsonl", ".json", ".parquet", ".csv")
+DATA_SUFFIXES = (".jsonl", ".ndjson", ".json", ".parquet", ".csv", ".tsv", ".arrow", ".gz")
 SOURCES: tuple[NodePath, ...] = (("source",), ("eval", "source"))
 """The paths of sources within a section of rows."""
 MODELS: tuple[NodePath, ...] = (
@@ -31,8 +32,12 @@ FILES: tuple[NodePath, ...] = (("model", "policy", "tokenizer"),)
 def looks_local(name: str, folder: FilePath) -> bool:
     """Return whether a name is a local path and not a hub id.
 
-    `x/y` is a hub id if it has no data suffix and is not on the disk; `x/y/z` is never a hub id.
+    `x/y` is a hub id if it has no data suffix and is not on the disk; `x/y/z` is never a hub id. `hf://` is no path.
     """
+    if name.startswith("hf://"):
+        return False
+    if has_magic(name):
+        return True
     if name.startswith((".", "/", "~")) or name.endswith(DATA_SUFFIXES) or name.strip("/").count("/") > 1:
         return True
     return exists(folder / name)
@@ -132,7 +137,7 @@ def missing_files(job: Job, document: Document) -> list[Diagnostic]:
     found, data = [], job.model_dump()
     for path in (path for paths in _rows(data) for path in paths):
         name = _at(data, path)
-        if isinstance(name, str) and name.startswith("/") and not exists(name):
+        if isinstance(name, str) and name.startswith("/") and not exists(name) and not glob(name):
             found.append(_missing(name, document.span(path)))
     for path in _models(data):
         value = _at(data, path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -66,11 +67,11 @@ def measure(data: Mapping[str, Any], *, bytes_a_token: bool) -> Lengths:
 def _rows(path: Path) -> Iterator[Any]:
     text = path.read_text("utf-8-sig")
     if path.suffix == ".csv":
-        yield from csv.DictReader(text.splitlines())
+        yield from csv.DictReader(io.StringIO(text, newline=""))
     elif path.suffix == ".json" and text.lstrip().startswith("["):
         yield from json.loads(text)
     else:
-        yield from (json.loads(line) for line in text.splitlines() if line.strip())
+        yield from (json.loads(line) for line in text.split("\n") if line.strip())
 
 
 def _summed(rows: list[Mapping[str, Any]], data: Mapping[str, Any], bytes_a_token: bool) -> Lengths:

@@ -49,8 +49,20 @@ HeldOut = Annotated[
 class Rows(Spec):
     """The fields of each kind of data."""
 
-    source: str = field(..., "JSONL, parquet or CSV file, a folder of them, or a hub id.", min_length=1)
+    source: str = field(
+        ...,
+        "JSONL, JSON, parquet, CSV or TSV file, a pattern or a folder of them, or a hub id.",
+        min_length=1,
+    )
     split: str = field("train", "Split of a hub data set or folder.")
+    name: str | None = field(None, "Configuration of a hub data set.")
+    revision: str | None = field(None, "Branch, tag or commit of a hub data set.")
+    data_files: str | list[str] | None = field(
+        None, "Files of the data set or folder, by name or pattern; by default those of the split."
+    )
+    streaming: bool = field(
+        False, "Read a hub data set over the network without storing it; the token ids are stored."
+    )
     chat_template: str | None = field(None, "Jinja file that replaces the template of the tokenizer.")
     chat_template_kwargs: dict[TemplateName, bool | int | float | str] = field(
         {}, "Values that the chat template reads, by name: for example `enable_thinking: false`."

@@ -116,7 +116,7 @@ def check_parts(settings: DataSettings) -> None:
     fraction = None if settings.eval is None else settings.eval.fraction
     if fraction is None:
         return
-    count = sum(1 for _ in read_rows(settings.source, settings.split, settings.max_rows))
+    count = sum(1 for _ in read_rows(settings.source, settings.split, settings.max_rows, settings.hub))
     held = sum(held_out(index, settings.seed, fraction) for index in range(count))
     if count and held in (0, count):
         raise _one_part_is_empty(count, held, fraction, settings.source)
@@ -161,7 +161,7 @@ def _rows_of(settings: DataSettings, which: Part) -> Iterator[Row | Failure]:
         return iter(())
     if which == "eval" and held is not None and held.source is not None:
         return read_rows(held.source, held.split or settings.split)
-    rows = read_rows(settings.source, settings.split, settings.max_rows)
+    rows = read_rows(settings.source, settings.split, settings.max_rows, settings.hub)
     if held is None or held.fraction is None:
         return rows
     fraction, wanted = held.fraction, which == "eval"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
@@ -10,6 +10,7 @@ from ...contract.files import QUARANTINE, TEMPLATE_DATE
 from ...contract.job import Job
 from ...contract.responses import SINGLE
 from ...contract.rows import HeldOut
+from .hub import FromHub
 
 __all__ = ["DataSettings", "settings_from_job"]
 
@@ -30,6 +31,10 @@ class DataSettings:
     kind: str
     source: str
     split: str = "train"
+    name: str | None = None
+    revision: str | None = None
+    data_files: str | Sequence[str] | None = None
+    streaming: bool = False
     columns: Mapping[str, str | None] = field(default_factory=dict)
     chat_template: str | None = None
     chat_template_kwargs: Mapping[str, Any] = field(default_factory=dict)
@@ -47,6 +52,11 @@ class DataSettings:
     date_record: str | None = None
     room: int = 0
     demonstrated: bool = False
+
+    @property
+    def hub(self) -> FromHub:
+        """What is wanted of a data set of the hub."""
+        return FromHub(self.name, self.revision, self.data_files, self.streaming)
 
     def of_source(self, number: int) -> DataSettings:
         """Give the second source of a job, and each later one, a file of its own for the rows that are refused.

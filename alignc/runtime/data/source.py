@@ -1,156 +1,126 @@
-"""Read rows from where a spec says they are: a file, a folder, or a data set of the hub."""
+"""Read rows from where a spec says they are: files, a folder, or a data set of the hub. All rows come this way."""
 
 from __future__ import annotations
 
-import csv
-import os
 import re
-from collections.abc import Callable, Iterator, Sequence
+import zlib
+from collections.abc import Callable, Iterator
+from glob import glob, has_magic
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 from ...contract.failure import Failure
-from ..base.hub import offline_unless_reachable
-from .jsonl import read_jsonl
+from .hub import FromHub, read_hub, read_hub_files, read_saved
+from .jsonl import read_json, read_jsonl
+from .opened import suffix_of
 from .rows import Row
+from .tables import read_arrow, read_csv, read_parquet, read_tsv
 
-__all__ = ["read_rows"]
+__all__ = ["FromHub", "files_of", "read_rows"]
 
-_CELL_LIMIT = 1 << 27  # the csv module's own limit, 128 KiB, is shorter than some conversations
-_OTHER_MARKS = {";": "semicolons", "\t": "tabs"}
+_READERS: dict[str, Callable[[Path], Iterator[Row | Failure]]] = {
+    ".arrow": read_arrow,
+    ".csv": read_csv,
+    ".json": read_json,
+    ".jsonl": read_jsonl,
+    ".ndjson": read_jsonl,
+    ".parquet": read_parquet,
+    ".tsv": read_tsv,
+}
+_SAVED = ("state.json", "dataset_dict.json")
+_HUB_FILES = "hf://"
 
 
-def read_rows(source: str, split: str = "train", limit: int | None = None) -> Iterator[Row | Failure]:
-    """Yield the rows of a file, a folder or a hub id, at most ``limit``, each a row or its failure.
+def read_rows(
+    source: str, split: str = "train", limit: int | None = None, hub: FromHub | None = None
+) -> Iterator[Row | Failure]:
+    """Yield the rows of files, a folder or a hub id, at most ``limit``, each a row or its failure.
 
-    Raises E703 where there is no such file or it can't be read as a whole, E601 where the hub doesn't answer.
+    A source is a file, a pattern of files, a folder, `hf://datasets/OWNER/NAME/FILE` or a hub id. Raises E703 where
+    there is no such file or it can't be read as a whole, E601 where the hub doesn't answer.
     """
+    hub = hub or FromHub()
     path = Path(source)
-    if path.is_dir():
-        rows = _read_folder(path, split)
-    elif path.exists() or path.is_absolute() or path.suffix in _READERS:
-        rows = _read_file(path)
+    rows: Iterator[Row | Failure]
+    if source.startswith(_HUB_FILES):
+        rows = (row for file in read_hub_files(source) for row in _read_file(file))
+    elif (files := files_of(source, split, hub)) is not None:
+        rows = (row for file in files for row in _read_file(file))
+    elif path.is_dir():
+        rows = read_saved(path, split)
     else:
-        rows = _read_hub(source, split)
+        rows = read_hub(source, split, hub)
     return islice(rows, limit)
 
 
+def files_of(source: str, split: str, hub: FromHub) -> list[Path] | None:
+    """List the files of a source in the order that they are read; None for what `datasets` reads."""
+    path = Path(source)
+    if source.startswith(_HUB_FILES):
+        return None
+    if path.is_dir():
+        saved = any((path / name).exists() for name in _SAVED)
+        return None if saved else _files_of_folder(path, split, hub)
+    if has_magic(source) and not path.exists():
+        return _matches(source)
+    local = path.exists() or path.is_absolute() or suffix_of(path) in _READERS
+    return [path] if local else None
+
+
+def _matches(pattern: str) -> list[Path]:
+    found = sorted(Path(name) for name in glob(pattern, recursive=True) if Path(name).is_file())
+    if found:
+        return found
+    raise Failure(
+        "E703",
+        f"no file matches `{pattern}`",
+        why="`*` stands for any name in a folder, and `**` for any folders",
+        help="correct `data.source`; a relative pattern starts at the folder of the spec",
+        file=pattern,
+    )
+
+
 def _read_file(path: Path) -> Iterator[Row | Failure]:
-    reader = _READERS.get(path.suffix.lower())
+    reader = _READERS.get(suffix_of(path))
     if reader is None:
         raise _unknown_suffix(path)
     try:
         yield from reader(path)
+    except (EOFError, zlib.error) as error:
+        raise _unreadable(
+            path, str(error), "the file is packed with gzip, but a part is missing or damaged"
+        ) from error
     except OSError as error:
         reason = error.strerror or str(error)
-        raise Failure(
-            "E703",
-            f"`{path}` cannot be read: {reason}",
-            why="the file system refused to open the file",
-            help="correct `data.source`, or the permissions of the file",
-            file=str(path),
-        ) from error
+        raise _unreadable(path, reason, "the file system refused to open the file") from error
 
 
-def _unknown_suffix(path: Path) -> Failure:
-    known = ", ".join(sorted(_READERS))
-    lines = (
-        "write one object per line (JSON Lines) and use the suffix `.jsonl`: `jq -c '.[]' A.json > A.jsonl`"
-    )
+def _unreadable(path: Path, reason: str, why: str) -> Failure:
     return Failure(
         "E703",
-        f"`{path.name}` has none of the suffixes {known}",
-        why="the suffix of a file decides its format",
-        help=lines if path.suffix.lower() == ".json" else "convert the file to JSON Lines, CSV or parquet",
+        f"`{path}` cannot be read: {reason}",
+        why=why,
+        help="correct `data.source`, or the permissions of the file, or write the file again",
         file=str(path),
     )
 
 
-def _read_csv(path: Path) -> Iterator[Row | Failure]:
-    csv.field_size_limit(_CELL_LIMIT)
-    with path.open(encoding="utf-8-sig", newline="") as lines:
-        reader = csv.reader(lines, strict=True)
-        try:
-            header = next(reader, [])
-            _check_commas(header, path)
-            start = reader.line_num + 1
-            for cells in reader:
-                if cells:
-                    yield _csv_row(header, cells, str(path), start)
-                start = reader.line_num + 1
-        except (csv.Error, UnicodeDecodeError) as error:
-            message = f"the file is not CSV from here on: {error}"
-            raise Failure("E703", message, file=str(path), line=reader.line_num) from error
+def _unknown_suffix(path: Path) -> Failure:
+    known = ", ".join(sorted(_READERS))
+    return Failure(
+        "E703",
+        f"`{path.name}` has none of the suffixes {known}",
+        why="the suffix of a file decides its format; a further `.gz` says that the file is packed",
+        help="convert the file to JSON Lines, CSV or parquet",
+        file=str(path),
+    )
 
 
-def _check_commas(header: Sequence[str], path: Path) -> None:
-    """Raise E703 for a header that another mark than the comma parts: each row would be one cell."""
-    mark = next((name for sign, name in _OTHER_MARKS.items() if sign in "".join(header)), None)
-    if len(header) == 1 and mark:
-        raise Failure(
-            "E703",
-            f"the columns of `{path.name}` are separated by {mark}, not by commas",
-            why="commas separate the cells of a CSV file, so this header would be one long name",
-            help="save the file with commas, or as JSON Lines",
-            file=str(path),
-            line=1,
-        )
-
-
-def _csv_row(header: Sequence[str], cells: Sequence[str], file: str, line: int) -> Row | Failure:
-    if len(cells) != len(header):
-        return Failure(
-            "E703",
-            f"the row has {len(cells)} cells, but the header has {len(header)} columns",
-            file=file,
-            line=line,
-            column=1,
-        )
-    return Row(dict(zip(header, cells, strict=True)), file, line)
-
-
-def _read_parquet(path: Path) -> Iterator[Row | Failure]:
-    from pyarrow import ArrowException  # type: ignore[import-untyped]
-    from pyarrow.parquet import ParquetFile  # type: ignore[import-untyped]
-
-    try:
-        with ParquetFile(path) as file:
-            batches = file.iter_batches(batch_size=1024)
-            yield from _numbered((row for batch in batches for row in batch.to_pylist()), str(path))
-    except ArrowException as error:
-        raise Failure(
-            "E703",
-            f"`{path.name}` is not parquet: {error}",
-            why="the suffix is that of parquet, but the content is another format or is incomplete",
-            help="write or download the file again, or correct its suffix",
-            file=str(path),
-        ) from error
-
-
-def _numbered(fields: Any, file: str) -> Iterator[Row]:
-    return (Row(row, file, number, numbered=True) for number, row in enumerate(fields, start=1))
-
-
-_READERS: dict[str, Callable[[Path], Iterator[Row | Failure]]] = {
-    ".jsonl": read_jsonl,
-    ".ndjson": read_jsonl,
-    ".csv": _read_csv,
-    ".parquet": _read_parquet,
-}
-
-
-def _read_folder(folder: Path, split: str) -> Iterator[Row | Failure]:
-    if (folder / "state.json").exists() or (folder / "dataset_dict.json").exists():
-        yield from _read_saved(folder, split)
-        return
-    for path in _files_of_split(folder, split):
-        yield from _read_file(path)
-
-
-def _files_of_split(folder: Path, split: str) -> list[Path]:
+def _files_of_folder(folder: Path, split: str, hub: FromHub) -> list[Path]:
     """Choose the data files whose path names the split; a single file needs no such name for `train`."""
-    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in _READERS)
+    if hub.data_files:
+        return [file for pattern in hub.patterns for file in _matches(str(folder / pattern))]
+    files = sorted(path for path in folder.rglob("*") if suffix_of(path) in _READERS)
     word = re.compile(rf"(?<![a-z0-9]){re.escape(split.lower())}(?![a-z0-9])")
     chosen = [path for path in files if word.search(str(path.relative_to(folder)).lower())]
     if chosen or (split == "train" and len(files) == 1):
@@ -159,57 +129,9 @@ def _files_of_split(folder: Path, split: str) -> list[Path]:
     raise Failure(
         "E703",
         f"the folder has no file of the split `{split}`; its files are: {names}",
-        why="alignc reads the JSON Lines, CSV and parquet files whose path contains the name of the split",
-        help="set `data.split`, or name a file"
+        why="alignc reads the data files whose path contains the name of the split",
+        help="set `data.split` or `data.data_files`, or name a file"
         if files
         else "correct `data.source`, or put the data into this folder",
         file=str(folder),
-    )
-
-
-def _read_saved(folder: Path, split: str) -> Iterator[Row]:
-    """Read a folder that `Dataset.save_to_disk` or `DatasetDict.save_to_disk` wrote."""
-    from datasets import DatasetDict, load_from_disk
-
-    try:
-        saved = load_from_disk(str(folder))
-    except Exception as error:  # whatever the reader of a foreign folder runs into, the folder is the cause
-        raise Failure(
-            "E703",
-            f"the saved data set cannot be read: {error}",
-            why="`save_to_disk` wrote this folder, but a part is missing or damaged",
-            help="save the data set again",
-            file=str(folder),
-        ) from error
-    if isinstance(saved, DatasetDict):
-        if split not in saved:
-            message = f"the data set has no split `{split}`; its splits are {', '.join(saved)}"
-            raise Failure("E703", message, file=str(folder), help="set `data.split`")
-        saved = saved[split]
-    return _numbered(saved, f"{folder.name}[{split}]")
-
-
-def _read_hub(name: str, split: str) -> Iterator[Row]:
-    import datasets
-
-    offline_unless_reachable()
-    try:
-        rows = datasets.load_dataset(name, split=split)
-    except Exception as error:  # the hub's library raises a dozen kinds, its own and its dependencies'
-        raise _hub_failure(name, split, error) from error
-    return _numbered(rows, f"{name}[{split}]")
-
-
-def _hub_failure(name: str, split: str, error: Exception) -> Failure:
-    reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-    if isinstance(error, ValueError) and not isinstance(error, OSError):
-        message = f"the data set `{name}` does not have these rows: {reason}"
-        return Failure("E703", message, help=f"`data.split` is `{split}`; choose a split of the data set")
-    offline = os.environ.get("HF_HUB_OFFLINE") or os.environ.get("HF_DATASETS_OFFLINE")
-    return Failure(
-        "E601",
-        f"the data set `{name}` is not on the disk, and the hub did not provide it: {reason}",
-        why="HF_HUB_OFFLINE forbids access to the hub" if offline else None,
-        help="check the id and the network (HF_ENDPOINT, HTTPS_PROXY, HF_TOKEN for gated data), "
-        "or set `data.source` to a JSONL, CSV or parquet file, or to a folder of such files",
     )

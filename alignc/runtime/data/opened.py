@@ -1,0 +1,26 @@
+"""Open files that may be packed with gzip."""
+
+from __future__ import annotations
+
+import gzip
+from pathlib import Path
+from typing import IO, Any
+
+__all__ = ["opened", "suffix_of"]
+
+
+def opened(path: Path, encoding: str | None = None) -> IO[Any]:
+    """Open a file, unpacked: as bytes, or as text whose line ends stay as they are."""
+    packed = path.name.lower().endswith(".gz")
+    if encoding is None:
+        file: IO[Any] = gzip.open(path, "rb") if packed else path.open("rb")  # type: ignore[assignment]
+        return file
+    if packed:
+        return gzip.open(path, "rt", encoding=encoding, newline="")
+    return path.open(encoding=encoding, newline="")
+
+
+def suffix_of(path: Path) -> str:
+    """Return the suffix that decides the format, in lower case; that of gzip does not."""
+    name = path.name.lower().removesuffix(".gz")
+    return Path(name).suffix
