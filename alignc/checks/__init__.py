@@ -45,6 +45,7 @@ from alignc.checks.settings import (
     no_room,
     no_steps,
     positions,
+    words,
 )
 from alignc.checks.signs import descent_direction, rewarded_length, smoothing, turned_around
 from alignc.checks.support import supported
@@ -98,6 +99,7 @@ RULES: tuple[Rule, ...] = (
     no_steps,
     no_room,
     positions,
+    words,
     heads,
     supported,
     unread_train,

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 from alignc.checks.rule import Checked
 from alignc.contract.kinds import ONLINE
 from alignc.diagnostics import Diagnostic, did_you_mean
+from alignc.load.folder import ModelFacts, facts_of
 from alignc.lower.mixture import own_metric
 from alignc.spec.rows import Sampled, Sources
+from alignc.yaml.source import NodePath
 
 __all__ = [
     "best_metric",
@@ -18,6 +21,7 @@ __all__ = [
     "no_room",
     "no_steps",
     "positions",
+    "words",
 ]
 
 METRIC = ("train", "metric_for_best_model")
@@ -131,15 +135,35 @@ def positions(checked: Checked) -> Iterator[Diagnostic]:
     job, written = checked.spec.job, ("train", "max_length")
     if written not in checked.spec.document.origins:
         return
-    given = ((name, getattr(job.model.policy, name, None)) for name in POSITIONS)
-    for name, limit in given:
+    facts = facts_of(Path(job.model.policy)) if isinstance(job.model.policy, str) else None
+    given = [(name, getattr(job.model.policy, name, None), f", or raise `{name}`") for name in POSITIONS]
+    for name, limit, other in [*given, ("learned", None if facts is None else facts.positions, "")]:
         if limit is not None and job.train.max_length > limit:
             yield checked.finding(
                 "E004",
                 f"`train.max_length` is {job.train.max_length}, but the model has {limit} positions (`{name}`)",
                 written,
                 why="a token after the last position has no valid position embedding",
-                help=f"set `train.max_length` to at most {limit}, or raise `{name}`",
+                help=f"set `train.max_length` to at most {limit}{other}",
+            )
+
+
+def words(checked: Checked) -> Iterator[Diagnostic]:
+    """E615: the tokenizer of a local policy gives ids that a local model has no embedding for."""
+    section = checked.spec.job.model
+    own = facts_of(Path(section.policy)) if isinstance(section.policy, str) else None
+    models: list[tuple[NodePath, str, ModelFacts | None]] = [(("model", "policy"), "the policy", own)]
+    reference = section.reference.path if section.reference else None
+    if isinstance(reference, str):
+        models.append((("model", "reference", "path"), "the reference", facts_of(Path(reference))))
+    for path, name, facts in models:
+        if own is None or own.tokens is None or facts is None or facts.vocabulary is None:
+            continue
+        if own.tokens > facts.vocabulary:
+            yield checked.finding(
+                "E615",
+                f"the tokenizer gives ids up to {own.tokens - 1}, but {name} has {facts.vocabulary} embeddings",
+                path,
             )
 
 

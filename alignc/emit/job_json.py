@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import Any
 
 from alignc import __version__
@@ -11,6 +12,7 @@ from alignc.contract.needs import LossNeeds
 from alignc.contract.plain import to_plain
 from alignc.explain import Explanation
 from alignc.load.document import leaves
+from alignc.load.folder import facts_of
 from alignc.load.load import Loaded
 from alignc.lower.loss import Loss
 from alignc.plan.needs import reference_of
@@ -49,11 +51,13 @@ def _filled(spec: Loaded, reference: str) -> dict[str, Any]:
 
 
 def longest(spec: Loaded) -> int:
-    """Return the largest length of a row: the spec's, else the default or the positions of a new model if fewer."""
+    """Return the largest length of a row: the spec's, else the default, or the positions of a new model or a folder."""
     job = spec.job
     if ("train", "max_length") in spec.document.origins:
         return job.train.max_length
     given = [getattr(job.model.policy, name, None) for name in ("max_position_embeddings", "n_positions")]
+    facts = facts_of(Path(job.model.policy)) if isinstance(job.model.policy, str) else None
+    given.append(facts and facts.positions)
     return min([job.train.max_length, *(int(limit) for limit in given if limit is not None)])
 
 

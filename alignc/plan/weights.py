@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from math import prod
 from pathlib import Path
 from typing import Any
 
+from alignc.load.folder import headers, json_of, text_config
 from alignc.plan.shapes import ARCHITECTURES, BYTES_VOCABULARY, Layout, Shape, count, layout_of, parameters
 
 __all__ = ["Weights", "adapter_shapes", "of_folder", "of_init", "of_source", "unknown"]
@@ -61,7 +61,7 @@ def of_init(policy: Mapping[str, Any], width: int | None, *, rewards: bool = Fal
 
 def _tokens(folder: Path) -> int | None:
     """Count the tokens of a tokenizer, with its added tokens."""
-    data = _json(folder / "tokenizer.json")
+    data = json_of(folder / "tokenizer.json")
     model, added = data.get("model") or {}, data.get("added_tokens") or []
     listed = model.get("vocab") or {}
     ids = set(listed.values()) if isinstance(listed, dict) else set(range(len(listed)))
@@ -73,49 +73,26 @@ def of_folder(folder: Path, width: int | None, *, rewards: bool | None = None) -
 
     None where there is no model. An adapter counts with the base it names, if that is a folder.
     """
-    adapter = _json(folder / "adapter_config.json")
+    adapter = json_of(folder / "adapter_config.json")
     if adapter:
         base = of_folder(Path(str(adapter.get("base_model_name_or_path"))), width, rewards=rewards)
         return None if base is None else replace(base, source=f"{base.source}, with the adapter in {folder}")
-    shapes, widths = _headers(folder)
-    config = _json(folder / "config.json")
-    config = config.get("text_config") or config
+    known = headers(folder)
+    shapes = {name: shape for name, (shape, _) in known.items()}
+    config = text_config(folder)
     if not shapes or not config:
         return None
     if rewards and "score.weight" not in shapes:
         hidden = int(config.get("hidden_size") or config.get("n_embd") or 0)
         shapes = {n: s for n, s in shapes.items() if "lm_head" not in n} | {"score.weight": (1, hidden)}
     name = str(config.get("model_type"))
-    stored = max(widths.values())
+    stored = max(WIDTH.get(kind, 2) for _, kind in known.values())
     try:
         layout = layout_of(name, config)
     except KeyError:
         layout = None
     note = "" if name in ARCHITECTURES else f"the activations of {name} are estimated as for llama"
     return Weights(str(folder), count(shapes), width or stored, "exact", shapes, layout, note)
-
-
-def _headers(folder: Path) -> tuple[dict[str, Shape], dict[str, int]]:
-    """Read the names, shapes and number formats of all weights, without the weights."""
-    shapes: dict[str, Shape] = {}
-    widths: dict[str, int] = {}
-    for file in sorted(folder.glob("model*.safetensors")):
-        with file.open("rb") as stream:
-            size = int.from_bytes(stream.read(8), "little")
-            header = json.loads(stream.read(min(size, 1 << 27)))
-        for name, entry in header.items():
-            if name != "__metadata__":
-                shapes[name] = tuple(entry["shape"])
-                widths[name] = WIDTH.get(entry["dtype"], 2)
-    return shapes, widths
-
-
-def _json(path: Path) -> dict[str, Any]:
-    try:
-        value = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return value if isinstance(value, dict) else {}
 
 
 def of_source(

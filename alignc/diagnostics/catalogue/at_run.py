@@ -80,6 +80,14 @@ ENVIRONMENT = (
         "launch: {engine: deepspeed}",
     ),
     Code(
+        "E615",
+        "the tokenizer has more tokens than the model",
+        "a token beyond the last row of the embedding has no vector, and a row that holds it cannot be read",
+        "take the tokenizer that the model was trained with, or give the model more rows with transformers: "
+        "`model.resize_token_embeddings(len(tokenizer))`",
+        "model: {policy: ./model-with-a-longer-tokenizer}",
+    ),
+    Code(
         "W613",
         "a local model does not exist",
         "the folder holds no model, and no known spec writes a model into it; `alignc run` would refuse to "

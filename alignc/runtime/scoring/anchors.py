@@ -12,6 +12,7 @@ from ...contract.exits import FAILED
 from ...contract.failure import Failure
 from ..data.example import Example
 from ..models.load import initial_model, pretrained, ready
+from ..models.reach import check_reach
 from ..ranks.run import halt
 from .context import Context
 from .micro import Anchors, choose_layout
@@ -108,6 +109,7 @@ def other_model(context: Context, path: str) -> nn.Module:
 def on_device(context: Context, model: Any) -> nn.Module:
     """Put a model where and in which type the policy computes."""
     job, device, layout = context.job, context.world.device, context.layout
+    check_reach(model, context.tokenizer, job.spec.train.max_length)
     model = ready(model, job, device).to(layout.dtype)  # in another type it is another function
     choose_layout(
         job, model, context.tokenizer, device, layout.autocast, rows=context.rows, world=context.world

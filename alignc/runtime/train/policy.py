@@ -21,6 +21,7 @@ from ..kernels.attention import causal_lm
 from ..kernels.heads import head_rule
 from ..models.ema import averaged, read_kept
 from ..models.load import autocast_dtype, initial_model, narrow_for_zero, ready, resumed_model
+from ..models.reach import check_reach
 from ..ranks.run import Run
 from ..ranks.world import World
 from ..rollout.log_probs import reference_of, same_words
@@ -53,10 +54,12 @@ def load_model(
 ) -> tuple[nn.Module, Mapping[str, Tensor], Context]:
     """Load the policy, its weights in full precision, and the context with the layout of its batches.
 
-    The model is probed with rows of the ``sources`` before anything is made of its numbers.
+    The model is probed with rows of the ``sources`` before anything is made of its numbers. Failures E004 and E615 of
+    `check_reach`, E605 and E607 of the probe.
     """
     job = run.job
     model = resumed_model(job, tokenizer, saved) if saved else initial_model(job, tokenizer)
+    check_reach(model, tokenizer, job.spec.train.max_length)
     model = ready(model, job, world.device)
     weights, autocast = narrow_for_zero(job, model, autocast_dtype(job, world.device))
     rows = first_rows(sources)
