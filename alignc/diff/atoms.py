@@ -28,6 +28,11 @@ class Bond:
     offset: Fraction = Fraction(0)
     times: str | None = None
 
+    @property
+    def as_it_is(self) -> bool:
+        """Whether the atom is another one, so that their tokens are the same too."""
+        return self.to is not None and self.scale == 1 and self.offset == 0 and self.times is None
+
 
 Bonds = Mapping[str, Bond]
 

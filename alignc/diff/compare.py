@@ -27,7 +27,7 @@ from alignc.lower.loss import Loss
 __all__ = ["Spec", "compare"]
 
 Spec = tuple[Loaded, Loss, LossNeeds]
-MOST_TRIED = 240
+MOST_TRIED = 150
 """How many conditions of two or three parts are tried; each by itself is always tried."""
 
 APART = "the losses read rows of different shapes, and no row has both shapes"

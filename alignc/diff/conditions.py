@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 
+from alignc.contract.baselines import PARTITIONS
 from alignc.contract.models import POLICY
 from alignc.diff.atoms import Bond, atom_name, exact
 from alignc.diff.sides import Side
@@ -66,7 +67,7 @@ def candidates(a: Side, b: Side) -> list[Condition]:
         *_references(read),
         *_lengths(read, _numbers(a, b)),
         *_rewards(read, _numbers(a, b)),
-        *_others(read),
+        *_others(read, a, b),
     ]
 
 
@@ -97,11 +98,11 @@ def _references(read: dict[str, Node]) -> Iterator[Condition]:
         bonds = {f"{x}_{y}": Bond(f"n_{y}", Fraction(-1), times="c") for x in letters for y in suffixes}
         yield Condition("the reference gives every token the same probability", bonds)
     sampled = {f"l_{y}": Bond(f"o_{y}") for letter, _, y in parts if letter == "o"}
-    if sampled and letters != ["o"]:
+    if sampled:
         yield Condition(
             "the policy is still the one that sampled (a rollout's first update)", sampled, gradient_only=True
         )
-    if letters:
+    if letters and letters != ["o"]:
         bonds = {f"l_{y}": Bond(f"{letters[0]}_{y}") for y in suffixes}
         bonds |= {f"{x}_{y}": Bond(f"{letters[0]}_{y}") for x in letters[1:] for y in suffixes}
         yield Condition("the policy is still the reference (the first step)", bonds, gradient_only=True)
@@ -138,7 +139,11 @@ def _rewards(read: dict[str, Node], numbers: Sequence[Fraction]) -> Iterator[Con
         yield Condition("the rewards are the win rates", {f"R_{y}": Bond(f"P_{y}") for y in names})
 
 
-def _others(read: dict[str, Node]) -> Iterator[Condition]:
+def _others(read: dict[str, Node], a: Side, b: Side) -> Iterator[Condition]:
+    given = {exact(n.value) for s in (a, b) for n in walk(s.root) if isinstance(n, Parameter)}
+    for name in sorted(set(PARTITIONS) & set(read)):
+        for value in sorted({Fraction(0), HALF, *given}):
+            yield Condition(f"log Z = {value}·η (the column `{name}` is {value})", {name: _fixed(value)})
     if "V" in read:
         for value in (Fraction(0), HALF):
             yield Condition(f"the value is held at {value}", {"V": _fixed(value)})

@@ -148,6 +148,10 @@ class Normal:
         """Make an atom of an input, or what a condition makes of it."""
         name, level = atom_name(node), level_of(node.type.axis)
         if level == 3 and isinstance(node, Logp):
+            bond = self.bonds.get(name)
+            if bond is not None and bond.as_it_is:
+                held = str(bond.to)
+                return self.atom(f"{held},t", 3, policy=held.startswith(f"{MODELS[POLICY].letter}_"))
             return self.atom(f"{name},t", 3, policy=node.type.trained, trained=node.type.trained)
         if isinstance(node, Column) and node.name in ("z0", "delta"):
             return self.bonded(name, 0, policy=True, trained=False)

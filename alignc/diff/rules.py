@@ -89,6 +89,17 @@ def _minimum(form: Form, x: Any, y: Any) -> Any:
     return x if x == y else form.call("min", *sorted((x, y), key=str))
 
 
+def _at_most(form: Form, x: Any, y: Any) -> Any:
+    if x == y:
+        return sympy.Integer(1)
+    return sympy.Integer(int(x <= y)) if x.is_number and y.is_number else form.call("at_most", x, y)
+
+
+def _clip(form: Form, x: Any, low: Any, high: Any) -> Any:
+    known = x.is_number and low.is_number and high.is_number
+    return sympy.Min(sympy.Max(x, low), high) if known else form.call("clip", x, low, high)
+
+
 def _log(form: Form, z: Any) -> Any:
     return sympy.log(z) if z.is_number and z.is_positive else form.call("log", z)
 
@@ -104,6 +115,8 @@ RULES: dict[str, Callable[..., Any]] = {
     "tanh": _tanh,
     "step": _step,
     "min": _minimum,
+    "at_most": _at_most,
+    "clip": _clip,
     "log": _log,
     "log_odds": lambda form, z: z - form.call("log1mexp", z),
 }

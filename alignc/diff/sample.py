@@ -100,7 +100,7 @@ def _bound(row: dict[str, float], bonds: Bonds) -> dict[str, float]:
     for name, bond in bonds.items():
         for own in [n for n in row if n.partition("#")[0] == name]:
             member = own[len(name) :]
-            base = 0.0 if bond.to is None else done.get(bond.to + member, 0.0)
+            base = 0.0 if bond.to is None else done.get(bond.to + member, done.get(bond.to, 0.0))
             done[own] = float(bond.scale) * (ANY if bond.times else 1) * base + float(bond.offset)
     return done
 
