@@ -57,6 +57,17 @@ def test_exit_code(specs: tuple[str, str], which: tuple[int, int], expected: int
     assert run(specs[which[0]], specs[which[1]], "--exit-code").returncode == expected
 
 
+def test_undecided_has_an_exit_code_of_its_own(tmp_path: Path) -> None:
+    term = "{{name: p, kind: preference, score: {{of: log_ratio, beta: 0.1}}, link: '{}'}}"
+    for name, link in (("a", "softplus(-z)"), ("b", "log(1+exp(-z))")):
+        text = SPEC.format("dpo").replace("preset: dpo", f"terms: [{term.format(link)}]")
+        (tmp_path / f"{name}.yaml").write_text(text)
+    paths = (str(tmp_path / "a.yaml"), str(tmp_path / "b.yaml"))
+    done = run(*paths, "--exit-code", "--format", "json")
+    assert (done.returncode, json.loads(done.stdout)["verdict"]) == (5, "undecided")
+    assert run(*paths).returncode == 0
+
+
 def test_a_broken_spec_is_a_finding(specs: tuple[str, str]) -> None:
     done = run(*specs, "--set-b", "objective.bta=1")
     assert done.returncode == 1
