@@ -24,6 +24,7 @@ from alignc.load.preset import Paper, defaults_of
 from alignc.lower.loss import Loss, alone, at_reference
 from alignc.lower.rollout_metrics import rollout_metrics
 from alignc.plan import Role, roles
+from alignc.plan.generation import generation_lines
 from alignc.printers.dialect import TEXT
 from alignc.printers.formula import text
 from alignc.printers.terms import objective, term_losses
@@ -59,7 +60,15 @@ def explanation(spec: Loaded, loss: Loss, needs: LossNeeds) -> Explanation:
         kl=kl_lines(spec),
         optimum=optimum_lines(spec),
         rollout=rollout_lines(spec, loss, needs),
+        generation=_generation(spec),
         logged=rollout_metrics(spec.job, loss),
+    )
+
+
+def _generation(spec: Loaded) -> tuple[str, ...]:
+    policy = spec.job.model.policy
+    return generation_lines(
+        policy if isinstance(policy, str) else policy.model_dump(), spec.job.data.model_dump()
     )
 
 

@@ -68,5 +68,7 @@ class Explanation:
     """The sampling and scoring of the policy's responses; empty for given rows."""
     losses: tuple[str, ...] = ()
     """The loss of each term, if there are several: L_policy = …"""
+    generation: tuple[str, ...] = ()
+    """The end of responses and the unused settings, as the folder of the policy has them; empty without a folder."""
     logged: tuple[Logged, ...] = ()
     """The metrics of rollouts, in addition to the metrics of the loss."""

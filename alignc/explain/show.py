@@ -40,6 +40,7 @@ def sections(e: Explanation) -> list[tuple[str, Sequence[str]]]:
     return [
         ("terms", e.terms),
         ("rollout", e.rollout),
+        ("generation", e.generation),
         ("gradient", _gradient(e)),
         ("kl", e.kl),
         ("optimum", e.optimum),

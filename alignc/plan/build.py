@@ -20,6 +20,7 @@ from alignc.contract.plain import to_plain
 from alignc.contract.rewards import REWARDS
 from alignc.load.load import Loaded, load
 from alignc.load.pipeline import producers
+from alignc.plan.generation import generation_lines
 from alignc.plan.machine import Memory
 from alignc.plan.memory import FACTOR, Item, Models, Phase, phases
 from alignc.plan.needs import Role
@@ -78,6 +79,8 @@ class ResourcePlan:
     memory: Memory | None
     fits: str
     factor: float = FACTOR
+    generation: tuple[str, ...] = ()
+    """What the folder of the policy says of generation."""
     sources: Mapping[str, ResourcePlan] = field(default_factory=dict)
     """Of several sources of rows: what a step of each takes. The memory beside its activations is that of the job."""
 
@@ -142,6 +145,7 @@ def of_models(
         cached=_cached(spec, models),
         memory=memory,
         fits=fits(laid, memory),
+        generation=generation_lines(spec["model"]["policy"], spec["data"]),
     )
 
 

@@ -49,6 +49,8 @@ def _models(plan: ResourcePlan) -> Iterator[str]:
     yield from _each(plan, "forwards", lambda own: ", ".join(map(_forward, own.forwards)))
     for text in plan.cached:
         yield _line("cached", text)
+    for place, text in enumerate(plan.generation):
+        yield _line("" if place else "generation", text)
 
 
 def _size(size: Size) -> str:

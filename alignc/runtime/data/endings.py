@@ -7,16 +7,14 @@ with `<|eot_id|>`. What reads or writes the end of a response asks `end_ids`, so
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ...contract.generation import ADAPTER_FILE, CONFIG_FILES, base_of, ends_of
 from .example import Tokens
 
-__all__ = ["CONFIG_FILES", "end_ids", "named_ends", "remember_ends", "without_end"]
-
-CONFIG_FILES = ("config.json", "generation_config.json")
-_ADAPTER = "adapter_config.json"
+__all__ = ["end_ids", "named_ends", "remember_ends", "without_end"]
 
 
 def end_ids(tokenizer: Any) -> tuple[int, ...]:
@@ -43,20 +41,10 @@ def named_ends(source: str, **options: Any) -> tuple[int, ...]:
 
     ``options`` go to the look-up on the hub. A file that is missing or is no JSON says nothing.
     """
-    base = _read(source, _ADAPTER, options).get("base_model_name_or_path")
-    further = named_ends(base, **{**options, "revision": None}) if isinstance(base, str) and base else ()
-    own = (end for file in CONFIG_FILES for end in _ends(_read(source, file, options)))
+    base = base_of(_read(source, ADAPTER_FILE, options))
+    further = named_ends(base, **{**options, "revision": None}) if base else ()
+    own = (end for file in CONFIG_FILES for end in ends_of(_read(source, file, options)))
     return tuple(dict.fromkeys((*own, *further)))
-
-
-def _ends(config: Mapping[str, Any]) -> Iterator[int]:
-    """Give the ids of a config; that of a model with several modes has those of text in a part of its own."""
-    text = config.get("text_config")
-    for section in (config, text if isinstance(text, dict) else {}):
-        ends = section.get("eos_token_id")
-        for end in ends if isinstance(ends, list) else [ends]:
-            if isinstance(end, int) and not isinstance(end, bool):
-                yield end
 
 
 def _read(source: str, file: str, options: Mapping[str, Any]) -> Mapping[str, Any]:
