@@ -92,7 +92,7 @@ def _minimum(form: Form, x: Any, y: Any) -> Any:
 def _at_most(form: Form, x: Any, y: Any) -> Any:
     if x == y:
         return sympy.Integer(1)
-    return sympy.Integer(int(x <= y)) if x.is_number and y.is_number else form.call("at_most", x, y)
+    return sympy.Integer(int(bool(x <= y))) if x.is_number and y.is_number else form.call("at_most", x, y)
 
 
 def _clip(form: Form, x: Any, low: Any, high: Any) -> Any:

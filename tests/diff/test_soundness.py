@@ -5,15 +5,21 @@ from __future__ import annotations
 import itertools
 import math
 import random
+from pathlib import Path
 from typing import Any
 
 import pytest
+import sympy
 
+from alignc.api import Compiled, lowered
+from alignc.diagnostics import DiagnosticError
 from alignc.diff import compare
 from alignc.diff.compare import Spec
+from alignc.diff.rules import RULES
 from alignc.diff.strict import entails
 from alignc.point.evaluate import at_point
 
+from ..objectives.generator import draw
 from ..reference_losses import LOSSES
 from ..variants import ALL, Variant, compiled, example, of_spec, parameters
 from .specs import conditional, diff, loss, pairs, spec
@@ -227,3 +233,41 @@ def test_verdicts_agree_with_independent_gradients() -> None:
 def test_all_verdicts_agree_with_independent_gradients() -> None:
     for a, b in every_pair():
         check(a, b)
+
+
+def drawn(tmp_path: Path, seeds: range) -> list[Spec]:
+    """Lower random legal objectives; those that the checks refuse are left out."""
+    found = []
+    for seed in seeds:
+        path = tmp_path / f"{seed}.yaml"
+        path.write_text(draw(seed).text, encoding="utf-8")
+        try:
+            whole = lowered(path, files=False)
+        except DiagnosticError:
+            continue
+        if isinstance(whole, Compiled):
+            found.append((whole.spec, whole.loss, whole.needs))
+    return found
+
+
+def check_symmetry(specs: list[Spec]) -> None:
+    for a, b in itertools.pairwise(specs):
+        assert compare(a, a).verdict == "equal"
+        there, back = compare(a, b), compare(b, a)
+        assert there.verdict == back.verdict
+        if there.factor is not None:
+            assert back.factor == pytest.approx(1 / there.factor, rel=1e-9)
+
+
+@pytest.mark.long
+def test_many_random_objectives_are_compared_alike_both_ways(tmp_path: Path) -> None:
+    check_symmetry(drawn(tmp_path, range(2000, 2400)))
+
+
+def test_a_comparison_of_numbers_is_one_or_zero() -> None:
+    rule = RULES["at_most"]
+    form: Any = None
+    assert (
+        rule(form, sympy.Rational(1, 2), sympy.Integer(1)),
+        rule(form, sympy.Integer(2), sympy.Integer(1)),
+    ) == (1, 0)
