@@ -226,7 +226,7 @@ class Sampled(Rows):
     )
     missing_eos_reward: float | None = field(
         None,
-        "Reward of a response without EOS; by default such a response keeps its own reward.",
+        "Reward of a response that comes to no end within `max_new_tokens`; by default it keeps its own reward.",
         unit="reward",
     )
 

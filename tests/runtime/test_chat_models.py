@@ -9,17 +9,20 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from transformers import AutoModelForCausalLM
+from transformers import AutoModelForCausalLM, GenerationConfig
 
+from alignc.api.compiled import lowered
 from alignc.contract.failure import Failure
-from alignc.contract.job import Model, Reference
+from alignc.contract.job import Model, Reference, job_from
+from alignc.contract.plain import to_plain
 from alignc.runtime.after.compare import Questions, compare
+from alignc.runtime.base.endings import end_ids
 from alignc.runtime.data.dataset import load_examples
-from alignc.runtime.data.endings import end_ids
 from alignc.runtime.data.prompts import Prompt, load_prompts
 from alignc.runtime.data.settings import DataSettings
 from alignc.runtime.data.tokenizer import load_tokenizer
-from alignc.runtime.rollout.answers import with_text
+from alignc.runtime.models.load import initial_model, save_model
+from alignc.runtime.rollout.answers import sampling_of, with_text
 from alignc.runtime.samplers.sample import sample
 from alignc.runtime.samplers.sampling import Sampling
 
@@ -206,3 +209,47 @@ def test_eval_reads_prompts_as_training_does(folder: Path, tmp_path: Path):
     with pytest.raises(Failure) as caught:
         compare([folder], asked)
     assert (caught.value.code, caught.value.line) == ("E701", 1)
+
+
+def job_of(tmp_path: Path, folder: Path, **data: Any) -> Any:
+    """Compile an online spec for a folder, as `alignc run` does."""
+    spec = tmp_path / "spec.yaml"
+    rows = {
+        "kind": "prompts",
+        "source": written([{"prompt": ASK, "answer": "4"}], tmp_path / "prompts.jsonl"),
+    }
+    rows |= {"completions_per_prompt": 2, "reward": {"kind": "verifier", "name": "exact_number"}, **data}
+    model = {
+        "policy": {
+            "init": "llama",
+            "hidden_size": 32,
+            "num_attention_heads": 2,
+            "num_hidden_layers": 1,
+            "tokenizer": str(folder),
+        }
+    }
+    spec.write_text(json.dumps({"objective": {"preset": "rloo"}, "model": model, "data": rows}))
+    return lowered(spec).job
+
+
+def test_the_law_of_a_spec_reaches_the_sampler(folder: Path, tokenizer: Any, tmp_path: Path):
+    law = {"temperature": 0.5, "top_p": 0.9, "top_k": 7, "min_p": 0.1, "max_new_tokens": 5}
+    job = job_from(json.loads(json.dumps(to_plain(job_of(tmp_path, folder, **law, stop=["Q:"])))))
+    found = sampling_of(job, tokenizer)
+    assert {name: getattr(found, name) for name in law} == law
+    assert found.eos_ids == end_ids(tokenizer)
+    assert found.stops is not None
+    assert found.stops.strings == ("Q:",)
+
+
+def test_a_model_that_is_made_keeps_the_ends_of_its_tokenizer(
+    name: str, folder: Path, tokenizer: Any, tmp_path: Path
+):
+    """Saved and read again, with the files of transformers alone, it ends where the family does."""
+    job = job_of(tmp_path, folder)
+    model = initial_model(job, load_tokenizer(job.spec.model))
+    save_model(model, model.state_dict(), tokenizer, tmp_path / "saved")
+    read = load_tokenizer(Model(policy=str(tmp_path / "saved"), reference=Reference("none")))
+    assert set(end_ids(read)) == set(end_ids(tokenizer))
+    ends = GenerationConfig.from_pretrained(tmp_path / "saved").eos_token_id
+    assert set(ends if isinstance(ends, list) else [ends]) == set(end_ids(tokenizer))

@@ -13,8 +13,8 @@ from torch import nn
 from ...contract.files import job_file
 from ...contract.job import Model, Reference, read_job
 from ...contract.responses import PAIR
+from ..base.endings import end_ids, without_end
 from ..data.dataset import load_examples
-from ..data.endings import end_ids, without_end
 from ..data.prompts import load_prompts
 from ..data.settings import DataSettings, settings_from_job
 from ..data.tokenizer import load_tokenizer

@@ -23,7 +23,7 @@ from ...contract.files import MODEL, job_file
 from ...contract.job import Job, Model
 from ...contract.outputs import Quantity
 from ..base import fsops
-from ..data.endings import end_ids
+from ..base.endings import end_ids
 from ..data.tokenizer import load_tokenizer
 from ..kernels.attention import causal_lm
 from ..models.critic import CRITIC

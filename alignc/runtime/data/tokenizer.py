@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from ...contract.failure import Failure
+from ...contract.generation import ends_of
 from ...contract.job import Model
+from ..base.endings import named_ends, remember_ends
 from ..base.hub import offline_unless_reachable
-from .endings import named_ends, remember_ends
 from .template import read_template
 
 __all__ = ["CHAT_TEMPLATE", "load_tokenizer", "train_bpe"]
@@ -44,10 +45,11 @@ def load_tokenizer(model: Model, chat_template: str | None = None) -> Any:
 
 
 def _ends(name: str, model: Model) -> tuple[int, ...]:
+    own = tuple(ends_of(model.policy)) if isinstance(model.policy, Mapping) else ()
     if name == "bytes":
-        return ()
+        return own
     reachable = Path(name).is_dir() or offline_unless_reachable()
-    return named_ends(name, revision=model.revision, local_files_only=not reachable)
+    return (*own, *named_ends(name, revision=model.revision, local_files_only=not reachable))
 
 
 def _bytes() -> Any:

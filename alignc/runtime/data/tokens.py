@@ -9,7 +9,7 @@ from itertools import islice
 from typing import Any
 
 from ...contract.failure import Failure
-from .endings import end_ids
+from ..base.endings import end_ids
 from .render import Rendered
 from .rows import Row
 

@@ -17,6 +17,7 @@ from ...contract.failure import Failure
 from ...contract.job import Adapter, Job, Model
 from ...contract.outputs import Quantity
 from ...contract.support import ABSENT
+from ..base.endings import end_ids
 from ..base.hub import offline_unless_reachable
 from ..base.seeds import derive
 from ..kernels.attention import causal_lm
@@ -179,7 +180,11 @@ def from_config(
     from transformers import AutoConfig
 
     fields = {key: value for key, value in policy.items() if key not in ("init", "tokenizer")}
-    ids = {f"{name}_token_id": getattr(tokenizer, f"{name}_token_id") for name in ("bos", "eos", "pad")}
+    ids: dict[str, Any] = {
+        f"{name}_token_id": getattr(tokenizer, f"{name}_token_id") for name in ("bos", "eos", "pad")
+    }
+    if len(ends := end_ids(tokenizer)) > 1:
+        ids["eos_token_id"] = [*ends]
     config = AutoConfig.for_model(policy["init"], **({"vocab_size": len(tokenizer)} | ids | fields))
     dtype = DTYPES[section.dtype or "float32"]
     if rewards:

@@ -10,8 +10,8 @@ from typing import Any
 from torch import nn
 
 from ...contract.job import Job
+from ..base.endings import end_ids, without_end
 from ..data.batches import micro_batches
-from ..data.endings import end_ids, without_end
 from ..data.example import Tokens
 from ..data.prompts import Prompt
 from ..ranks.shared import shared

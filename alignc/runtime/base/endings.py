@@ -11,8 +11,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ...contract.generation import ADAPTER_FILE, CONFIG_FILES, base_of, ends_of
-from .example import Tokens
 
 __all__ = ["end_ids", "named_ends", "remember_ends", "without_end"]
 
@@ -31,7 +33,7 @@ def remember_ends(tokenizer: Any, ends: Sequence[int]) -> None:
     tokenizer.end_ids = tuple(each for each in ends if 0 <= each < size)
 
 
-def without_end(ids: Tokens, ends: Sequence[int]) -> Tokens:
+def without_end(ids: NDArray[np.int32], ends: Sequence[int]) -> NDArray[np.int32]:
     """Drop the token that ended a response, for its text."""
     return ids[:-1] if len(ids) and int(ids[-1]) in ends else ids
 
