@@ -70,7 +70,8 @@ def command(
 
     Without --pairs and --prompts, each run is evaluated on the held-out rows of its own spec (`data.eval`). The
     command then prints the metrics of the run's own loss. With --pairs or --prompts, all models are evaluated on
-    the same rows.
+    the same rows. Every answer is greedy: the settings in `generation_config.json` of a model have no effect. The
+    model of a run gets conversations as its spec writes them, and the strings in `data.stop` end its answers.
 
     The reward of a response is the log-ratio of the model to the baseline's model. The command prints the mean
     margin of these rewards in nat, and the share of pairs that the rewards rank correctly.

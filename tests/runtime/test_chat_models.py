@@ -253,3 +253,25 @@ def test_a_model_that_is_made_keeps_the_ends_of_its_tokenizer(
     assert set(end_ids(read)) == set(end_ids(tokenizer))
     ends = GenerationConfig.from_pretrained(tmp_path / "saved").eos_token_id
     assert set(ends if isinstance(ends, list) else [ends]) == set(end_ids(tokenizer))
+
+
+def test_eval_writes_conversations_and_stops_as_the_spec_of_the_run(tmp_path: Path):
+    """The run closed the thought in each prompt and had a stop string: its model is asked in the same way."""
+    family, output = FAMILIES["qwen3"], tmp_path / "run"
+    save_chat_model(family, output / "model")
+    values = {"enable_thinking": False}
+    tokenizer = load_tokenizer(Model(policy=str(output / "model"), reference=Reference("none")))
+    asked = tokenizer.apply_chat_template(ASK, tokenize=False, add_generation_prompt=True, **values)
+    ids = tokenizer(asked, add_special_tokens=False)["input_ids"]
+    found = argmax_by_hand(output / "model", ids, end_ids(tokenizer), LONGEST)
+    texts = [tokenizer.decode(found[:count]) for count in range(len(found) + 1)]
+    stop = next(text[-1] for text in texts[2:] if text[-1].isprintable() and text[-1] != "\ufffd")
+    end = next(count for count, text in enumerate(texts) if stop in text)
+    job = job_of(tmp_path, output / "model", chat_template_kwargs=values, stop=[stop])
+    (output / "job").mkdir()
+    (output / "job/job.json").write_text(json.dumps(to_plain(job)), encoding="utf-8")
+    file = written([{"prompt": ASK, "answer": tokenizer.decode(found[:end])}], tmp_path / "asked.jsonl")
+    figures = compare(
+        [output / "model"], Questions(prompts=file, verifier="exact_match", max_new_tokens=LONGEST)
+    )[0]
+    assert (figures.quality, figures.length) == (1.0, end)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from ..rollout.answers import with_text
 from ..samplers.decode import keeps_cache
 from ..samplers.sample import sample
 from ..samplers.sampling import Sampling
+from ..samplers.stops import stops_of
 from ..train.run_job import quiet
 from .measure import load_model, sums
 
@@ -70,9 +71,9 @@ def compare(folders: Sequence[Path], questions: Questions) -> list[Figures]:
         tokenizer, model = load_tokenizer(section), load_model(str(folder))
         figures: dict[str, Any] = {}
         if questions.prompts:
-            figures |= _quality(model, tokenizer, questions, _rows_of(folder))
+            figures |= _quality(model, tokenizer, questions, _made(folder))
         if questions.pairs:
-            logps = _logps(model, tokenizer, questions, _rows_of(folder))
+            logps = _logps(model, tokenizer, questions, _made(folder))
             first = logps if first is None else first
             figures |= _preferences(logps, first)
         results.append(Figures(_name(folder), **figures))
@@ -83,22 +84,32 @@ def _name(folder: Path) -> str:
     return folder.parent.name if folder.name == "model" else folder.name
 
 
-def _rows_of(folder: Path) -> dict[str, Any]:
-    """Take out of the run that wrote a model how it wrote conversations; nothing where no run did."""
-    output = next((each for each in (folder.parent, folder.parent.parent) if job_file(each).is_file()), None)
-    if output is None:
-        return {}
-    job = read_job(job_file(output))
-    settings = settings_from_job(job.parts[0] if job.parts else job)
-    return {name: getattr(settings, name) for name in WRITING}
-
-
 WRITING = ("chat_template", "chat_template_kwargs", "chat_template_date", "date_record")
 
 
-def _logps(model: nn.Module, tokenizer: Any, questions: Questions, writing: Mapping[str, Any]) -> np.ndarray:
+@dataclass(frozen=True)
+class Made:
+    """How the run of a model wrote conversations, and the strings that ended its responses; nothing without a run."""
+
+    writing: Mapping[str, Any] = field(default_factory=dict)
+    stop: Sequence[str] = ()
+
+
+def _made(folder: Path) -> Made:
+    """Read the job of the run that a model or a checkpoint is of; its first source decides."""
+    output = next((each for each in (folder.parent, folder.parent.parent) if job_file(each).is_file()), None)
+    if output is None:
+        return Made()
+    job = read_job(job_file(output))
+    part = job.parts[0] if job.parts else job
+    settings = settings_from_job(part)
+    stop = part.prompts.stop if part.spec.data.online else ()
+    return Made({name: getattr(settings, name) for name in WRITING}, stop)
+
+
+def _logps(model: nn.Module, tokenizer: Any, questions: Questions, made: Made) -> np.ndarray:
     """Score every pair [rows, 2]: the responses' log-probabilities, summed over tokens in float64."""
-    settings = DataSettings("pairwise", str(questions.pairs), responses=PAIR, max_cut=1.0, **writing)
+    settings = DataSettings("pairwise", str(questions.pairs), responses=PAIR, max_cut=1.0, **made.writing)
     examples = load_examples(settings, tokenizer, limit=questions.limit).examples
     return sums(model, examples, tokenizer.pad_token_id or 0)
 
@@ -115,14 +126,13 @@ def _preferences(logps: np.ndarray, first: np.ndarray) -> dict[str, float | None
     }
 
 
-def _quality(
-    model: nn.Module, tokenizer: Any, questions: Questions, writing: Mapping[str, Any]
-) -> dict[str, float]:
+def _quality(model: nn.Module, tokenizer: Any, questions: Questions, made: Made) -> dict[str, float]:
     """Answer the prompts greedily, as rollouts of temperature 0 do, and check the answers."""
-    settings = DataSettings("prompts", str(questions.prompts), responses=(), max_length=None, **writing)
+    settings = DataSettings("prompts", str(questions.prompts), responses=(), max_length=None, **made.writing)
     room = questions.max_new_tokens
     prompts = load_prompts(settings, tokenizer, limit=questions.limit, room=room).prompts
-    sampling = Sampling(1, room, 0.0, 1.0, end_ids(tokenizer), tokenizer.pad_token_id or 0)
+    pad, stops = tokenizer.pad_token_id or 0, stops_of(made.stop, tokenizer)
+    sampling = Sampling(1, room, 0.0, 1.0, end_ids(tokenizer), pad, stops=stops)
     drawn = sample(
         model,
         [prompt.ids for prompt in prompts],
