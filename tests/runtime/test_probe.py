@@ -109,6 +109,27 @@ def test_layers_that_drop_keywords_are_scored_padded_however_small_the_leak(kind
     assert apart(found[mask], plain(model, PAIRS, chosen)) < 5e-6
 
 
+@pytest.mark.parametrize(
+    ("size", "dtype"),
+    [(0.0, torch.float64), (0.0, torch.float32), (0.3, torch.float32), (0.3, torch.bfloat16)],
+)
+def test_a_convolution_that_reads_over_the_border_of_rows_is_found_however_small(
+    size: float, dtype: torch.dtype
+):
+    layers = {"layer_types": ["conv", "full_attention"]}
+    model = build("lfm2", size=size, dtype=dtype, **layers)
+    assert not probe(model, PAIRS).packed
+    assert probe(build("lfm2", size=size, dtype=dtype, layer_types=["full_attention"] * 2), PAIRS).packed
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+@pytest.mark.parametrize("kind", ["mixtral", "qwen3_moe", "olmoe"])
+def test_experts_that_share_a_batch_are_still_packed(kind: str, dtype: torch.dtype):
+    experts = {"num_experts_per_tok": 2, "moe_intermediate_size": 16}
+    experts |= {"num_local_experts": 4} if kind == "mixtral" else {"num_experts": 4}
+    assert probe(build(kind, dtype=dtype, **experts), PAIRS).packed
+
+
 def test_the_leak_is_there_so_that_the_probe_has_something_to_find():
     model = build("nemotron")
     use_packed(model)
@@ -283,7 +304,8 @@ def test_a_verdict_is_kept_by_kind_and_a_torn_one_is_made_again(tmp_path: Path, 
     assert json.loads(file.read_text())["packed"] is False
     changed = json.loads(file.read_text()) | {"notes": ["read from the disk"]}
     file.write_text(json.dumps(changed))
-    assert trusted(build("nemotron", size=0.1)).notes == ("read from the disk",)
+    assert trusted(build("nemotron")).notes == ("read from the disk",)
+    assert trusted(build("nemotron", size=0.0), PAIRS).notes == first.notes
     assert trusted(build("nemotron", num_hidden_layers=1), PAIRS).notes == first.notes
     file.write_text("{")
     assert trusted(build("nemotron"), PAIRS) == first

@@ -21,7 +21,16 @@ from transformers.masking_utils import causal_mask_function, sdpa_mask
 
 from .watch import Watch, watched
 
-__all__ = ["PACKED", "Segments", "attend", "backbone_of", "causal_lm", "takes_packed", "use_packed"]
+__all__ = [
+    "PACKED",
+    "Segments",
+    "attend",
+    "backbone_of",
+    "causal_lm",
+    "packing_fault",
+    "takes_packed",
+    "use_packed",
+]
 
 PACKED = "alignc_packed"
 
@@ -30,19 +39,26 @@ Segments = tuple[tuple[int, ...], ...]
 
 
 def takes_packed(model: nn.Module) -> bool:
-    """Say whether packed rows can be tried on a model: what they compute there, a probe has to say.
+    """Say whether packed rows can be tried on a model: what they compute there, a probe has to say."""
+    return packing_fault(model) is None
+
+
+def packing_fault(model: nn.Module) -> str | None:
+    """Say why packed rows can't be tried on a model, or None.
 
     It must take its attention function, its positions and further keywords from outside, and keep no state.
     """
     base = causal_lm(model)
     backbone = inspect.signature(backbone_of(base).forward).parameters
-    return (
-        base._can_set_attn_implementation()
-        and base._supports_sdpa
-        and not base._is_stateful
-        and "position_ids" in backbone
-        and any(parameter.kind is parameter.VAR_KEYWORD for parameter in backbone.values())
-    )
+    if base._is_stateful:
+        return "its layers carry a state from token to token"
+    if not (base._can_set_attn_implementation() and base._supports_sdpa):
+        return "its attention can't be replaced"
+    if "position_ids" not in backbone:
+        return "it takes no positions"
+    if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in backbone.values()):
+        return "it hands no keywords on to its attention"
+    return None
 
 
 def use_packed(model: nn.Module) -> Callable[[], None]:

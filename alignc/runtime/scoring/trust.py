@@ -24,8 +24,10 @@ from .probe import Verdict, probe, probe_backbone
 
 __all__ = ["trusted", "verdict_on"]
 
-PROBE = 1
+PROBE = 2
 """The number of the probe: another one forgets the verdicts of before."""
+SEEN = 256
+"""The numbers of a weight that its size is read from."""
 DECIDING = ("torch", "transformers", "peft")
 
 
@@ -71,7 +73,7 @@ def verdict_on(model: nn.Module, examples: Sequence[Example], *, packing: bool, 
 
 
 def kind_of(model: nn.Module, packing: bool, scalar: bool) -> str:
-    """Hash what decides how a model computes, but for its weights: class, configuration, adapter, type and versions."""
+    """Hash what decides how a model computes: class, configuration, adapter, type, versions, rough sizes of weights."""
     base = causal_lm(model)
     config: dict[str, Any] = base.config.to_dict()
     adapters = getattr(model, "peft_config", {})
@@ -85,8 +87,15 @@ def kind_of(model: nn.Module, packing: bool, scalar: bool) -> str:
         sorted((name, repr(sorted(vars(value).items(), key=str))) for name, value in adapters.items()),
         [str(base.dtype), str(next(model.parameters()).device.type)],
         [version(name) for name in DECIDING],
+        sizes_of(model),
     ]
     return hashlib.sha256(repr(facts).encode()).hexdigest()[:32]
+
+
+def sizes_of(model: nn.Module) -> list[str]:
+    """Give the rough size of each weight, from a few of its numbers: what is unseen in new weights may show later."""
+    parts = [parameter.detach().flatten()[:SEEN] for parameter in model.parameters()]
+    return [f"{float(part.abs().max()):.0e}" for part in parts if part.is_floating_point() and part.numel()]
 
 
 def read(file: Path) -> Verdict | None:

@@ -67,7 +67,8 @@ def load_model(
     if world.main:
         for note in layout.notes:
             say(note)
-        write_probe(run, model, layout)
+        if sources:  # a finished run that is asked again stays as it is
+            write_probe(run, model, layout)
     return model, weights, Context(run, world, tokenizer, layout, rows)
 
 
@@ -81,8 +82,7 @@ def write_probe(run: Run, model: nn.Module, layout: BatchLayout) -> None:
         "head": "own code" if rule is None else dataclasses.asdict(rule),
         "notes": list(layout.notes),
     }
-    if run.job.output_dir.is_dir():
-        fsops.replace_text(run.job.output_dir / PROBE, json.dumps(found, indent=1) + "\n")
+    fsops.replace_text(run.job.output_dir / PROBE, json.dumps(found, indent=1) + "\n")
 
 
 def policy_of(

@@ -112,10 +112,19 @@ OWN: dict[str, dict[str, Any]] = {
     "lfm2_moe": {"layer_types": ["conv", "full_attention", "conv", "full_attention"]},
     "codegen": {"rotary_dim": 8},
     "gptj": {"rotary_dim": 8},
-    "blt": {},
+    "kimi_linear": {"num_hidden_layers": 2},
+    "xmod": {"default_language": "en_XX", "languages": ["en_XX"]},
+    "reformer": {"axial_pos_embds": False, "attn_layers": ["local"] * 2, "local_attn_chunk_length": 4},
+    "mamba2": {"num_heads": 8, "head_dim": 8, "expand": 2, "n_groups": 1, "chunk_size": 8},
+    "longcat_flash": {
+        "num_key_value_heads": 4,
+        "ffn_hidden_size": 48,
+        "expert_ffn_hidden_size": 16,
+        "zero_expert_num": 2,
+    },
     "gpt_neo": {"attention_types": [[["global", "local"], 2]], "window_size": 6},
     **dict.fromkeys(("axk1", "axk2", "deepseek_v2", "deepseek_v3", "deepseek_v32", "glm4_moe_lite"), LATENT),
-    **dict.fromkeys(("glm_moe_dsa", "longcat_flash", "minicpm3", "youtu"), LATENT),
+    **dict.fromkeys(("glm_moe_dsa", "minicpm3", "youtu"), LATENT),
 }
 """What single architectures need beyond the shared names."""
 NESTED = ("text_config", "decoder", "language_config", "llm_config", "thinker_config")
