@@ -46,6 +46,7 @@ from alignc.checks.settings import (
     no_steps,
     positions,
     words,
+    unmoved,
 )
 from alignc.checks.signs import descent_direction, rewarded_length, smoothing, turned_around
 from alignc.checks.support import supported
@@ -100,6 +101,7 @@ RULES: tuple[Rule, ...] = (
     no_room,
     positions,
     words,
+    unmoved,
     heads,
     supported,
     unread_train,

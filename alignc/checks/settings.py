@@ -7,6 +7,7 @@ from pathlib import Path
 
 from alignc.checks.rule import Checked
 from alignc.contract.kinds import ONLINE
+from alignc.contract.optimizers import OPTIMIZERS
 from alignc.diagnostics import Diagnostic, did_you_mean
 from alignc.load.folder import ModelFacts, facts_of
 from alignc.lower.mixture import own_metric
@@ -22,10 +23,13 @@ __all__ = [
     "no_steps",
     "positions",
     "words",
+    "unmoved",
 ]
 
 METRIC = ("train", "metric_for_best_model")
 PATIENCE = ("train", "early_stopping_patience")
+USUAL_WEIGHT = 0.02
+"""The size that weights of language models usually have: the standard deviation of their start."""
 POSITIONS = ("max_position_embeddings", "n_positions")
 HELD_OUT = (
     "completions/ended",
@@ -192,4 +196,20 @@ def heads(checked: Checked) -> Iterator[Diagnostic]:
             ("model", "policy", part[0]),
             why="the heads divide the width equally, and the key-value heads divide the heads equally",
             help=f"choose a divisor of {whole[1]}",
+        )
+
+
+def unmoved(checked: Checked) -> Iterator[Diagnostic]:
+    """W505: a step at this learning rate is less than half the distance to the next number."""
+    train, dtype = checked.spec.job.train, checked.spec.job.model.dtype
+    row = OPTIMIZERS[train.optim]
+    finest = USUAL_WEIGHT * 2.0 ** -(53 if dtype == "float64" else 24)
+    if row.unit_steps and row.wide and 0 < train.learning_rate < finest:
+        yield checked.finding(
+            "W505",
+            f"a step of {train.learning_rate:g} cannot move a weight of {USUAL_WEIGHT}",
+            ("train", "learning_rate"),
+            why=f"the weights are {dtype if dtype == 'float64' else 'float32'}, and around {USUAL_WEIGHT} half the "
+            f"distance to the next number is {finest:.1g}",
+            help="use a learning rate of 1e-7 or more",
         )

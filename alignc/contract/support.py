@@ -18,6 +18,7 @@ from typing import Any
 from .engines import DEEPSPEED, ENGINES
 from .failure import Failure
 from .kinds import GIVEN, ONLINE
+from .optimizers import BF16, OPTIMIZERS
 from .samplers import SAMPLERS, VLLM
 from .tables import look_up
 
@@ -55,6 +56,8 @@ AXES: Mapping[str, tuple[str, ...]] = {
     "adapter": ("none", "lora"),
     "architecture": ("usual", "no_packed_attention", "no_cache"),
     "layout": ("auto", "packed", "padded"),
+    "optimizer": tuple(OPTIMIZERS),
+    "weights": ("auto", "float64", "float32", "bfloat16", "float16"),
 }
 """Every axis and its values. `none`: the axis says nothing of this job.
 
@@ -203,6 +206,29 @@ REFUSALS: tuple[Refusal, ...] = (
         "a prompt is read once for all of its responses, and each response grows from a copy of the cache",
         "take an architecture with attention alone: Llama, Qwen, Mistral, GPT-2 and similar ones",
     ),
+    Refusal(
+        "optimizer_sharded",
+        "E605",
+        {
+            "engine": (DEEPSPEED.name,),
+            "optimizer": tuple(name for name, row in OPTIMIZERS.items() if not row.sharded),
+        },
+        ("train", "optim"),
+        "DeepSpeed cannot spread `optim: {optimizer}` over the processes",
+        "DeepSpeed cuts all weights into equal pieces, and this optimizer needs whole matrices or blocks of them",
+        "set `optim: adamw_torch_fused`, or `launch.engine: accelerate`",
+        "DeepSpeed takes `adamw_torch_fused`, `adamw_torch`, `rmsprop` and `sgd`.",
+    ),
+    Refusal(
+        "stochastic_wide",
+        "E605",
+        {"optimizer": (BF16.name,), "weights": ("float64", "float32", "float16")},
+        ("train", "optim"),
+        "`optim: adamw_bf16_stochastic` trains bfloat16 weights, but `model.dtype` is `{weights}`",
+        "its rounding at random is made for bfloat16, and wider weights have no need of it",
+        "set `dtype: bfloat16`, or `optim: adamw_torch_fused`",
+        "`adamw_bf16_stochastic` needs `model.dtype: bfloat16`, or no `dtype`.",
+    ),
 )
 
 
@@ -248,6 +274,8 @@ def _model(spec: Mapping[str, Any]) -> dict[str, str]:
         "reference": (model["reference"] or {"kind": "derived"})["kind"],
         "adapter": model["adapter"]["kind"] if model["adapter"] else "none",
         "layout": spec["train"]["layout"],
+        "optimizer": spec["train"]["optim"],
+        "weights": model["dtype"] or "auto",
     }
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from alignc.api import Planned, built, planned
 from alignc.contract.engines import ENGINES
+from alignc.contract.optimizers import OPTIMIZERS
 from alignc.contract.samplers import IN_PROCESS, SAMPLERS, SamplerRow
 from alignc.diagnostics import Diagnostic
 from alignc.doctor.finding import Finding
@@ -22,9 +23,6 @@ from alignc.plan.build import ResourcePlan
 from alignc.plan.show import gib
 
 __all__ = ["Demands", "demands", "lacking", "needed"]
-
-SLOTS = {"adamw_torch_fused": 8, "adamw_torch": 8, "rmsprop": 4, "sgd": 0}
-"""Bytes of the optimizer states per trained parameter."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +54,8 @@ def needed(spec: Mapping[str, Any], torch: Torch) -> set[str]:
     launch, cpu = spec["launch"], not torch.devices
     found = set(spec["train"]["report_to"]) & {"wandb"}
     found |= {sampler.extra for sampler in samplers(spec) if sampler.extra}
+    optimizer = OPTIMIZERS[spec["train"]["optim"]]
+    found |= {optimizer.extra} if optimizer.extra else set()
     engine = ENGINES[launch["engine"]]
     found |= {engine.package} if engine.package else set()
     found |= set(engine.tools) if cpu or launch["offload"] else set()
@@ -167,5 +167,5 @@ def room(spec: Mapping[str, Any], plan: ResourcePlan) -> int:
     [policy, *_] = plan.sizes
     trained = policy.trained or 0
     stored = 4 * (trained if spec["model"]["adapter"] else policy.parameters or 0)
-    checkpoint = stored + SLOTS[spec["train"]["optim"]] * trained
+    checkpoint = stored + OPTIMIZERS[spec["train"]["optim"]].state_bytes * trained
     return int(spec["train"]["save_total_limit"] + 2) * checkpoint + stored

@@ -6,7 +6,7 @@ The plan opens no model; it may count local rows.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from alignc.load.load import Loaded, load
 from alignc.load.pipeline import producers
 from alignc.plan.generation import generation_lines
 from alignc.plan.machine import Memory
-from alignc.plan.memory import FACTOR, Item, Models, Phase, phases
+from alignc.plan.memory import FACTOR, Item, Models, Phase, phases, width_in_memory
 from alignc.plan.needs import Role
 from alignc.plan.rows import Lengths, measure
 from alignc.plan.schedule import Schedule, Tokens, schedule, tokens
@@ -224,9 +224,12 @@ def _reference(
         kind = kind if kind not in ("none", "previous_iterate") else "initial"
     if not asked or kind == "none" or (online and (kind == "previous_iterate" or spec["model"]["adapter"])):
         return None
-    if kind == "path":
-        return sized(spec["model"]["reference"]["path"])
-    return policy
+    reference = sized(spec["model"]["reference"]["path"]) if kind == "path" else policy
+    if reference is policy and not online:
+        return policy
+    return replace(
+        reference, width=width_in_memory(spec, policy.width)
+    )  # in another type it is another function
 
 
 def _reward_models(value: Any) -> Iterator[Any]:

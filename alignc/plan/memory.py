@@ -8,15 +8,23 @@ from typing import Any
 
 from alignc.contract.engines import zero_stage
 from alignc.contract.kinds import ONLINE
+from alignc.contract.optimizers import OPTIMIZERS, OptimizerRow
 from alignc.contract.sizes import CHUNK_TOKENS, KEEP_BYTES, TILE_BYTES
 from alignc.plan.schedule import Tokens
 from alignc.plan.shapes import Layout
 from alignc.plan.weights import Weights
 
-__all__ = ["Item", "Models", "Phase", "beside_policy", "layer_bytes", "phases", "training_bytes"]
+__all__ = [
+    "Item",
+    "Models",
+    "Phase",
+    "beside_policy",
+    "layer_bytes",
+    "phases",
+    "training_bytes",
+    "width_in_memory",
+]
 
-SLOTS = {"adamw_torch_fused": 2, "adamw_torch": 2, "rmsprop": 1, "sgd": 0}
-"""Numbers that an optimizer keeps for each that it trains."""
 FACTOR = 2.0
 """An estimate is within this factor of what is measured, either way."""
 
@@ -159,24 +167,47 @@ def _split(spec: Mapping[str, Any], size: int, from_stage: int) -> int:
     return -(-size // processes) if stage >= from_stage else size
 
 
+def _optimizer(spec: Mapping[str, Any]) -> OptimizerRow:
+    return OPTIMIZERS[spec["train"]["optim"]]
+
+
+def _asked(spec: Mapping[str, Any]) -> str | None:
+    """What the spec says of the precision of products."""
+    asked: str | None = spec["launch"]["mixed_precision"]
+    return asked or {True: "bf16", False: "no"}.get(spec["train"]["bf16"])
+
+
 def _narrow(spec: Mapping[str, Any]) -> bool:
-    return (spec["launch"]["mixed_precision"] or ("bf16" if spec["train"]["bf16"] else "no")) == "bf16"
+    """Whether products are bfloat16 on any device: what a GPU chooses by itself is not counted."""
+    asked = _asked(spec)
+    return asked == "bf16" or (asked is None and spec["model"]["dtype"] == "bfloat16")
 
 
-def weight_width(spec: Mapping[str, Any], weights: Weights) -> int:
-    """Bytes of a weight as it is trained: DeepSpeed narrows the model itself, autocast does not."""
-    return 2 if stage_of(spec) and _narrow(spec) else weights.width
+def width_in_memory(spec: Mapping[str, Any], stored: int) -> int:
+    """Bytes of a weight of the policy in memory: float32 at the least where all weights are trained.
+
+    Under an adapter the weights stay as they are stored. DeepSpeed narrows the model itself, autocast does not.
+    """
+    if (stage_of(spec) and _narrow(spec)) or not _optimizer(spec).wide:
+        return 2
+    kept = spec["model"]["adapter"] is not None and _asked(spec) != "no"
+    return stored if kept else max(4, stored)
+
+
+def weight_width(spec: Mapping[str, Any], models: Models) -> int:
+    """Bytes of a weight of the policy in memory."""
+    return width_in_memory(spec, models.policy.width)
 
 
 def trained_width(spec: Mapping[str, Any], models: Models) -> int:
     """Bytes of a weight that is trained."""
-    width = weight_width(spec, models.policy)
+    width = weight_width(spec, models)
     return max(4, width) if models.adapted and not stage_of(spec) else width
 
 
-def compute_width(spec: Mapping[str, Any], weights: Weights) -> int:
+def compute_width(spec: Mapping[str, Any], models: Models) -> int:
     """Bytes of an activation."""
-    return 2 if _narrow(spec) else weights.width
+    return 2 if _narrow(spec) else weight_width(spec, models)
 
 
 def _sure(models: Models, spec: Mapping[str, Any]) -> str:
@@ -189,7 +220,7 @@ def _numbers(models: Models) -> int:
 
 
 def _resident(spec: Mapping[str, Any], models: Models) -> Iterator[Item]:
-    width = weight_width(spec, models.policy)
+    width = weight_width(spec, models)
     policy = (models.policy.number or 0) * width + models.added * trained_width(spec, models)
     yield Item("policy", "weights", _split(spec, policy, 3), _sure(models, spec))
     if models.critic is not None:
@@ -216,21 +247,21 @@ def _gradients(spec: Mapping[str, Any], models: Models) -> Iterator[Item]:
 
 
 def _state(spec: Mapping[str, Any], models: Models) -> Iterator[Item]:
-    slots, trained = SLOTS[spec["train"]["optim"]], _trained(models)
+    optimizer, trained = _optimizer(spec), _trained(models)
     where = "host" if spec["launch"]["offload"] else "device"
     if stage_of(spec):
-        master = "float32 copy of the weights"
+        master, size = "float32 copy of the weights", optimizer.state_bytes * trained
         yield Item("policy", master, _split(spec, 4 * trained, 1), _sure(models, spec), where)
-        yield Item("policy", "optimizer", _split(spec, 4 * slots * trained, 1), _sure(models, spec), where)
+        yield Item("policy", "optimizer", _split(spec, size, 1), _sure(models, spec), where)
         return
-    counters = 4 * models.tensors if slots == 2 else 0
-    size = slots * trained * trained_width(spec, models) + counters
-    yield Item("policy", "optimizer", size, models.sure)
+    counters = 4 * models.tensors if optimizer.counter else 0
+    doubled = 2 if trained_width(spec, models) == 8 else 1
+    yield Item("policy", "optimizer", doubled * optimizer.state_bytes * trained + counters, models.sure)
 
 
 def _step(spec: Mapping[str, Any], models: Models, tokens: Tokens, rows: int) -> Iterator[Item]:
-    width = compute_width(spec, models.policy)
-    if _narrow(spec) and not stage_of(spec) and models.policy.width > 2:
+    width = compute_width(spec, models)
+    if _narrow(spec) and not stage_of(spec) and weight_width(spec, models) > 2:
         yield Item("policy", "weights cast by autocast", 2 * models.policy.linear, "estimate")
     for role, layout, copies in _towers(models):
         if layout is None:
@@ -260,7 +291,7 @@ def _of_rows(tokens: Tokens) -> str:
 def _forward(what: str, spec: Mapping[str, Any], models: Models, tokens: int, scored: int) -> Iterator[Item]:
     layout = models.policy.layout
     if layout is not None:
-        size = working_bytes(layout, tokens, scored, compute_width(spec, models.policy))
+        size = working_bytes(layout, tokens, scored, compute_width(spec, models))
         yield Item("policy", what, size, "estimate")
 
 
@@ -276,7 +307,7 @@ def _generation(spec: Mapping[str, Any], models: Models, tokens: Tokens) -> Iter
     layout, data, train = models.policy.layout, spec["data"], spec["train"]
     if layout is None:
         return
-    width = compute_width(spec, models.policy)
+    width = compute_width(spec, models)
     at_once = train["per_device_eval_batch_size"] * data["completions_per_prompt"]
     length = min(train["max_length"], tokens.longest_backbone // (1 if tokens.packed else tokens.responses))
     length = min(length, int(tokens.longest_backbone - tokens.longest_scored) + data["max_new_tokens"])
@@ -288,5 +319,5 @@ def _generation(spec: Mapping[str, Any], models: Models, tokens: Tokens) -> Iter
 def _copies(spec: Mapping[str, Any], models: Models) -> Iterator[Item]:
     """Under ZeRO rank 0 gathers full weights and optimizer state in the host's memory."""
     if stage_of(spec):
-        whole = 4 * (1 + SLOTS[spec["train"]["optim"]]) * _trained(models)
+        whole = (4 + _optimizer(spec).state_bytes) * _trained(models)
         yield Item("policy", "gathered weights and optimizer state, on rank 0", whole, "formula", "host")

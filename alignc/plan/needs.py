@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from alignc.contract.kinds import ONLINE
 from alignc.contract.models import EMA, INITIAL, MODELS, POLICY, ROLLOUT, SAMPLED
 from alignc.contract.needs import LossNeeds, WinRateBaseline
+from alignc.contract.optimizers import OPTIMIZERS
 from alignc.contract.outputs import Quantity
 from alignc.contract.responses import MISMATCHED
 from alignc.graph.build import split_number
@@ -129,6 +130,7 @@ def roles(needed: LossNeeds, loss: Loss, job: Job) -> tuple[Role, ...]:
     """List the models that a job holds in memory for its loss."""
     anchors, others, grouped = needed.anchors, needed.others, needed.grouped
     weights = "all weights" if job.model.adapter is None else f"LoRA, rank {job.model.adapter.r}"
+    weights += f", trained in {trained_in(job)}"
     many, silent = len(needed.responses), needed.responses.count(MISMATCHED)
     found = [Role("policy", weights, True, many - silent, False, silent, grouped)]
     if INITIAL in anchors or (set(anchors) - others.keys() and not online(job)):
@@ -143,6 +145,13 @@ def roles(needed: LossNeeds, loss: Loss, job: Job) -> tuple[Role, ...]:
     if online(job):
         found += _online_roles(anchors, loss, job)
     return tuple(found)
+
+
+def trained_in(job: Job) -> str:
+    """Name the number format of the weights that are trained: float32 at the least, but by the optimizer's name."""
+    if not OPTIMIZERS[job.train.optim].wide:
+        return "bfloat16"
+    return "float64" if job.model.dtype == "float64" else "float32"
 
 
 SOURCES: Mapping[str, str] = {

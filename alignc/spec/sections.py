@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Discriminator, Tag
 
 from alignc.contract.engines import ACCELERATE, EngineName
+from alignc.contract.optimizers import OptimizerName
 from alignc.contract.support import limits
 from alignc.spec.architectures import InitPolicy, InitPolicyBase
 from alignc.spec.base import Spec, field
@@ -76,7 +77,9 @@ class Model(Spec):
     adapter: Adapter | None = field(None, "Train an adapter instead of all weights.")
     critic: Critic | None = field(None, "The critic of an objective with values; by default `kind: head`.")
     dtype: Literal["float64", "float32", "bfloat16", "float16"] | None = field(
-        None, "Number format of the weights; by default that of the checkpoint."
+        None,
+        "Number format of products and of the final file; by default that of the checkpoint. Weights that are "
+        "trained are float32 at the least.",
     )
     attn_implementation: str | None = field(
         None, "Attention of transformers; by default packed attention, if the architecture supports it."
@@ -109,8 +112,10 @@ class Train(Spec):
     )
     max_grad_norm: float = field(1.0, "Clip the gradient to this norm; 0 switches clipping off.", ge=0)
     weight_decay: float = field(0.0, "Decoupled weight decay.", ge=0)
-    optim: Literal["adamw_torch_fused", "adamw_torch", "rmsprop", "sgd"] = field(
-        "adamw_torch_fused", "The optimizer."
+    optim: OptimizerName = field(
+        "adamw_torch_fused",
+        "The optimizer. Weights and moments are float32, but for `adamw_bnb_8bit`, whose moments have 8 bits, and "
+        "`adamw_bf16_stochastic`.",
     )
     adam_beta1: float = field(0.9, "Decay of the first moment.", ge=0, lt=1)
     adam_beta2: float = field(0.999, "Decay of the second moment.", ge=0, lt=1)

@@ -137,7 +137,8 @@ from alignc.launch import launch
 from alignc.runtime.models.ema import averaged
 from alignc.runtime.engines.engine import build_engine
 from alignc.runtime.scoring.micro import choose_layout
-from alignc.runtime.models.load import autocast_dtype, initial_model, narrow_for_zero, ready
+from alignc.runtime.models.load import initial_model, narrow_for_zero, ready
+from alignc.runtime.models.precision import autocast_dtype
 from alignc.runtime.scoring.scorer import Scorer
 from alignc.runtime.scoring.outputs import score_rows
 from alignc.runtime.ranks.world import start
@@ -149,7 +150,7 @@ def trained(run, world, lend):
     "Take three steps; let the average be scored after each, or not."
     job, tokenizer = run.job, ByT5Tokenizer()
     model = ready(initial_model(job, tokenizer), job, world.device)
-    _, autocast = narrow_for_zero(job, model, autocast_dtype(job, world.device))
+    _, autocast = narrow_for_zero(job, model, autocast_dtype(job, model, world.device))
     layout = choose_layout(job, model, tokenizer, world.device, autocast)
     scorer = Scorer(model, outputs=job.needs.outputs)
     engine, kept, seen = build_engine(job, run.folder, world, scorer, model), averaged(model), []

@@ -11,7 +11,6 @@ from transformers import AutoModelForCausalLM, ByT5Tokenizer
 from alignc.contract.failure import Failure
 from alignc.contract.job import Adapter, Job, job_from
 from alignc.runtime.models.load import (
-    autocast_dtype,
     initial_model,
     pretrained,
     ready,
@@ -134,18 +133,6 @@ def test_a_missing_folder_names_the_spec_that_makes_it():
     with pytest.raises(Failure, match="E703") as caught:
         pretrained("/nowhere/model", job().spec.model, keep_adapter=False)
     assert "alignc run" in str(caught.value.help)
-
-
-def test_precision():
-    assert autocast_dtype(job(), CPU) is None
-
-    def mixed(name: str) -> Job:
-        return job_from(job_data("sft", Path("/r"), Path("/o"), launch={"mixed_precision": name}))
-
-    assert autocast_dtype(mixed("bf16"), CPU) == torch.bfloat16
-    assert autocast_dtype(mixed("no"), CPU) is None
-    with pytest.raises(Failure, match="E605"):
-        autocast_dtype(mixed("fp16"), CPU)
 
 
 def test_adapter_section_is_typed():

@@ -112,6 +112,13 @@ UNITS_AND_SIGNS = (
         "use a positive weight; an entropy bonus also has a positive weight, because its term is −H",
         "objective: {preset: rloo, terms: {bonus: {kind: entropy, weight: -0.01}}}",
     ),
+    Code(
+        "W505",
+        "the learning rate is too small to move a weight",
+        "numbers have limited precision: a step of less than half the distance to the next number is rounded away",
+        "use a larger learning rate, or `dtype: float64`",
+        "objective: {preset: dpo}\ntrain: {learning_rate: 1.0e-10}",
+    ),
 )
 
 __all__ = ["UNITS_AND_SIGNS"]

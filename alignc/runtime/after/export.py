@@ -28,7 +28,6 @@ from ..data.tokenizer import load_tokenizer
 from ..kernels.attention import causal_lm
 from ..models.critic import CRITIC
 from ..models.load import (
-    DTYPES,
     has_own_critic,
     has_value_head,
     is_adapted,
@@ -36,6 +35,7 @@ from ..models.load import (
     resumed_model,
     saved_dtype,
 )
+from ..models.precision import DTYPES
 from ..models.value import VALUE_HEAD
 from ..train.card import card_of, rows_told
 from ..train.run_job import quiet

@@ -3,28 +3,104 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import torch
 from torch import nn
 
 from ...contract.job import Train
+from ...contract.optimizers import (
+    ADAFACTOR,
+    ADAMW,
+    BF16,
+    EIGHT_BIT,
+    FUSED,
+    MUON,
+    OPTIMIZERS,
+    RMSPROP,
+    SGD,
+)
+from ...contract.tables import look_up
+from ..base.packages import require
+from ..base.seeds import derive
+from .muon import muon_and_adamw
+from .stochastic import StochasticAdamW
 
 __all__ = ["build_optimizer", "clip_factor", "decay_groups", "learning_rate", "warmup_steps"]
 
 
 def build_optimizer(named: Iterable[tuple[str, nn.Parameter]], train: Train) -> torch.optim.Optimizer:
-    """Build the optimizer of a job over its trainable parameters."""
+    """Build the optimizer of a job over its trainable parameters.
+
+    Raises Failure E806 for an optimizer that this runtime does not know, E602 where its package is absent.
+    """
+    row = look_up(OPTIMIZERS, train.optim, "optimizer")
+    if row.package is not None:
+        require(row.package)
+    return BUILDERS[row.name](list(named), train)
+
+
+Named = list[tuple[str, nn.Parameter]]
+
+
+def sgd(named: Named, train: Train) -> torch.optim.Optimizer:
+    """Build stochastic gradient descent."""
+    return torch.optim.SGD(decay_groups(named, train.weight_decay), lr=train.learning_rate)
+
+
+def rmsprop(named: Named, train: Train) -> torch.optim.Optimizer:
+    """Build RMSprop."""
     groups = decay_groups(named, train.weight_decay)
-    rate = train.learning_rate
-    if train.optim == "sgd":
-        return torch.optim.SGD(groups, lr=rate)
-    if train.optim == "rmsprop":
-        return torch.optim.RMSprop(groups, lr=rate, alpha=0.99, eps=train.adam_epsilon)
+    return torch.optim.RMSprop(groups, lr=train.learning_rate, alpha=0.99, eps=train.adam_epsilon)
+
+
+def adamw(named: Named, train: Train, *, fused: bool = False) -> torch.optim.Optimizer:
+    """Build AdamW, as one fused kernel where torch has one for these parameters."""
+    groups = decay_groups(named, train.weight_decay)
+    return torch.optim.AdamW(groups, fused=fused and can_fuse(groups), **adam_settings(train))
+
+
+def adam_settings(train: Train) -> dict[str, Any]:
+    """Give rate, decay rates of the moments and epsilon, as every Adam takes them."""
     betas = (train.adam_beta1, train.adam_beta2)
-    fused = train.optim == "adamw_torch_fused" and can_fuse(groups)
-    return torch.optim.AdamW(groups, lr=rate, betas=betas, eps=train.adam_epsilon, fused=fused)
+    return {"lr": train.learning_rate, "betas": betas, "eps": train.adam_epsilon}
+
+
+def adamw_8bit(named: Named, train: Train) -> torch.optim.Optimizer:
+    """Build AdamW whose moments are kept in 8 bits, in blocks of 256 weights under a scale each."""
+    from bitsandbytes.optim import AdamW8bit
+
+    built: torch.optim.Optimizer = AdamW8bit(decay_groups(named, train.weight_decay), **adam_settings(train))
+    return built
+
+
+def adamw_stochastic(named: Named, train: Train) -> torch.optim.Optimizer:
+    """Build AdamW on bfloat16 weights, with rounding at random."""
+    groups = decay_groups(named, train.weight_decay)
+    return StochasticAdamW(groups, seed=derive(train.seed, "rounding"), **adam_settings(train))
+
+
+def adafactor(named: Named, train: Train) -> torch.optim.Optimizer:
+    """Build Adafactor: of a matrix's second moments it keeps the sums of rows and of columns."""
+    return torch.optim.Adafactor(decay_groups(named, train.weight_decay), lr=train.learning_rate)
+
+
+def muon(named: Named, train: Train) -> torch.optim.Optimizer:
+    """Build Muon for the matrices inside the network, and AdamW for embeddings, heads, norms and biases."""
+    return muon_and_adamw(named, train, decay_groups)
+
+
+BUILDERS: Mapping[str, Callable[[Named, Train], torch.optim.Optimizer]] = {
+    FUSED.name: lambda named, train: adamw(named, train, fused=True),
+    ADAMW.name: adamw,
+    EIGHT_BIT.name: adamw_8bit,
+    BF16.name: adamw_stochastic,
+    ADAFACTOR.name: adafactor,
+    MUON.name: muon,
+    RMSPROP.name: rmsprop,
+    SGD.name: sgd,
+}
 
 
 def decay_groups(named: Iterable[tuple[str, nn.Parameter]], decay: float) -> list[dict[str, Any]]:

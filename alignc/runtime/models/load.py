@@ -16,16 +16,15 @@ from ...contract.engines import ENGINES
 from ...contract.failure import Failure
 from ...contract.job import Adapter, Job, Model
 from ...contract.outputs import Quantity
-from ...contract.support import ABSENT
 from ..base.endings import end_ids
 from ..base.hub import offline_unless_reachable
 from ..base.seeds import derive
 from ..kernels.attention import causal_lm
 from .critic import CRITIC, is_scalar, on_backbone, parted, with_critic, write_critic
+from .precision import DTYPES, widen
 from .value import with_value_head, write_value_head
 
 __all__ = [
-    "autocast_dtype",
     "initial_model",
     "narrow_for_zero",
     "pretrained",
@@ -33,13 +32,6 @@ __all__ = [
     "resumed_model",
     "save_model",
 ]
-
-DTYPES = {
-    "float64": torch.float64,
-    "float32": torch.float32,
-    "bfloat16": torch.bfloat16,
-    "float16": torch.float16,
-}
 
 
 def initial_model(job: Job, tokenizer: Any, *, critic: bool = True) -> nn.Module:
@@ -134,6 +126,7 @@ def seeded(seed: int) -> Iterator[None]:
 def ready(model: nn.Module, job: Job, device: torch.device) -> nn.Module:
     """Put a model on its device, in training mode, without dropout unless the spec wants it."""
     model.to(device).train()
+    widen(model, job)
     own_memory(model)
     if not job.spec.train.dropout:
         silence_dropout(model, keep_adapters=True)
@@ -327,24 +320,6 @@ def save_model(model: nn.Module, weights: Mapping[str, Tensor], tokenizer: Any, 
     write_value_head(own, folder)
     write_critic(model, critic, folder)
     tokenizer.save_pretrained(str(folder))
-
-
-def autocast_dtype(job: Job, device: torch.device) -> torch.dtype | None:
-    """Give the type that matrix products are computed in, where that is not the weights' own.
-
-    Failure E605 for a type that no job trains in.
-    """
-    asked = job.spec.launch.mixed_precision
-    if absent := ABSENT.get(("launch.mixed_precision", str(asked))):
-        why, help_ = absent
-        raise Failure("E605", f"`mixed_precision: {asked}` is not supported", why=why, help=help_)
-    if asked is not None:
-        return torch.bfloat16 if asked == "bf16" else None
-    if job.spec.train.bf16 is not None:
-        return torch.bfloat16 if job.spec.train.bf16 else None
-    narrow = job.spec.model.dtype in (None, "bfloat16")
-    has_it = device.type == "cuda" and torch.cuda.is_bf16_supported()
-    return torch.bfloat16 if narrow and has_it else None
 
 
 def narrow_for_zero(

@@ -20,7 +20,8 @@ from ..engines.engine import Engine, build_engine
 from ..kernels.attention import causal_lm
 from ..kernels.heads import head_rule
 from ..models.ema import averaged, read_kept
-from ..models.load import autocast_dtype, initial_model, narrow_for_zero, ready, resumed_model
+from ..models.load import initial_model, narrow_for_zero, ready, resumed_model
+from ..models.precision import autocast_dtype
 from ..models.reach import check_reach
 from ..ranks.run import Run
 from ..ranks.world import World
@@ -61,7 +62,7 @@ def load_model(
     model = resumed_model(job, tokenizer, saved) if saved else initial_model(job, tokenizer)
     check_reach(model, tokenizer, job.spec.train.max_length)
     model = ready(model, job, world.device)
-    weights, autocast = narrow_for_zero(job, model, autocast_dtype(job, world.device))
+    weights, autocast = narrow_for_zero(job, model, autocast_dtype(job, model, world.device))
     rows = first_rows(sources)
     layout = choose_layout(job, model, tokenizer, world.device, autocast, rows=rows, world=world)
     if world.main:
