@@ -200,13 +200,13 @@ def heads(checked: Checked) -> Iterator[Diagnostic]:
 
 
 def unmoved(checked: Checked) -> Iterator[Diagnostic]:
-    """W505: a step at this learning rate is less than half the distance to the next number."""
+    """W504: a step at this learning rate is less than half the distance to the next number."""
     train, dtype = checked.spec.job.train, checked.spec.job.model.dtype
     row = OPTIMIZERS[train.optim]
     finest = USUAL_WEIGHT * 2.0 ** -(53 if dtype == "float64" else 24)
     if row.unit_steps and row.wide and 0 < train.learning_rate < finest:
         yield checked.finding(
-            "W505",
+            "W504",
             f"a step of {train.learning_rate:g} cannot move a weight of {USUAL_WEIGHT}",
             ("train", "learning_rate"),
             why=f"the weights are {dtype if dtype == 'float64' else 'float32'}, and around {USUAL_WEIGHT} half the "

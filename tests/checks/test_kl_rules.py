@@ -60,6 +60,7 @@ CASES = [
     ("W408", pref("score: {of: log_ratio, reduce: ⟦mean⟧}") + PAIRS),
     ("W409", "objective: {preset: f_dpo, divergence: ⟦forward_kl⟧}\n" + PAIRS),
     ("W410", "objective: {preset: robust_dpo, label_smoothing: ⟦0.2⟧}\n" + PAIRS),
+    ("W504", "objective: {preset: dpo}\n" + PAIRS + "train: {learning_rate: ⟦1.0e-10⟧}\n"),
     ("W411", "objective: {preset: sppo, eta: ⟦1000⟧}\n" + POINTS + "train: {optim: sgd, max_grad_norm: 0}\n"),
 ]  # fmt: skip
 
@@ -85,6 +86,8 @@ SILENT = [
     ("W408", "objective: {preset: ipo, reduce: mean}\n" + PAIRS),
     ("W409", "objective: {preset: f_dpo, divergence: js}\n" + PAIRS),
     ("W410", "objective: {preset: dpo, label_smoothing: 0.2}\n" + PAIRS),
+    ("W504", "objective: {preset: dpo}\n" + PAIRS + "train: {learning_rate: 1.0e-8}\n"),
+    ("W504", "objective: {preset: dpo}\n" + PAIRS + "train: {learning_rate: 1.0e-10, optim: sgd}\n"),
     ("W411", "objective: {preset: sppo, eta: 1000}\n" + POINTS),
 ]  # fmt: skip
 

@@ -113,7 +113,7 @@ UNITS_AND_SIGNS = (
         "objective: {preset: rloo, terms: {bonus: {kind: entropy, weight: -0.01}}}",
     ),
     Code(
-        "W505",
+        "W504",
         "the learning rate is too small to move a weight",
         "numbers have limited precision: a step of less than half the distance to the next number is rounded away",
         "use a larger learning rate, or `dtype: float64`",
