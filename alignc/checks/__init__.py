@@ -45,8 +45,8 @@ from alignc.checks.settings import (
     no_room,
     no_steps,
     positions,
-    words,
     unmoved,
+    words,
 )
 from alignc.checks.signs import descent_direction, rewarded_length, smoothing, turned_around
 from alignc.checks.support import supported

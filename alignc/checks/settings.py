@@ -22,8 +22,8 @@ __all__ = [
     "no_room",
     "no_steps",
     "positions",
-    "words",
     "unmoved",
+    "words",
 ]
 
 METRIC = ("train", "metric_for_best_model")
