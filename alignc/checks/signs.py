@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 from alignc.checks.rule import Checked, term_path
+from alignc.contract.baselines import PARTITIONS
 from alignc.contract.models import POLICY
 from alignc.contract.outputs import Quantity
-from alignc.contract.responses import CHOSEN, REJECTED, Response
+from alignc.contract.responses import CHOSEN, COMPLETION, REJECTED, Response
 from alignc.diagnostics import Diagnostic
+from alignc.graph import build as b
+from alignc.graph.bounds import Bounds, bounds, usual
 from alignc.graph.evaluate import evaluate
 from alignc.graph.gradient import gradient
-from alignc.graph.nodes import Column, Length, Logp, Node, Output, Position
-from alignc.graph.rewrite import inputs
+from alignc.graph.nodes import REWARD, Column, Length, Logp, Node, Output, Position
+from alignc.graph.rewrite import inputs, substitute
+from alignc.lower.links import LINKS
 from alignc.lower.loss import alone, at_reference
+from alignc.printers.formula import text
 from alignc.spec.axes import FormulaLink, LengthMargin, LogisticLink, RobustLink
 from alignc.spec.objective import Pointwise, Preference, Term
 
@@ -26,38 +33,126 @@ The chosen response is shorter, longer, and as long as the rejected response.
 """
 DISTANCES = (-300.0, -100.0, -30.0, 30.0, 100.0, 300.0)
 """Shifts of log π in nat: up for the chosen response and down for the rejected response."""
+ELSE = (-20.0, 10.0)
+"""log π and length of a response that is not of the pair."""
+LONGEST = 160
+"""The most characters of a slope that a message shows."""
+
+
+@dataclass(frozen=True)
+class Slope:
+    """The slope of the loss on one kind of response, at π = ref; a step should `raise` the response or lower it.
+
+    `given` bounds the inputs: a label is that of the response, and the chosen response is the better one.
+    """
+
+    words: str
+    raises: bool
+    node: Node
+    given: Callable[[Node], Bounds]
+
+    @property
+    def bounds(self) -> Bounds:
+        """The bounds of the slope, with the sign that makes a right slope positive."""
+        low, high = bounds(self.node, self.given)
+        return (-high, -low) if self.raises else (low, high)
+
+    @property
+    def value(self) -> float:
+        """The slope at a usual row, with the sign that makes a right slope positive."""
+        found = {n: [_given(n, self, _values(POINTS[0]))] for n in inputs(self.node)}
+        return _number(evaluate(self.node, found)) * (-1 if self.raises else 1)
 
 
 def descent_direction(checked: Checked) -> Iterator[Diagnostic]:
     """E501: at π = ref a step must raise the chosen response and must not raise the rejected one.
 
-    The loss of DiscoPOP has a local minimum near the start, but it falls as the ranking of a pair improves.
-    Such a loss has no sign error.
+    The same holds of desirable and undesirable rows. The bounds of the slopes decide it for all rows, and W505 says
+    what is undecided. A regression draws its distance to 0 from both sides, so that each sign is right. The loss of
+    DiscoPOP has a local minimum near the start, but it falls as the ranking of a pair improves: it has no sign error.
     """
     terms = checked.spec.job.objective.terms
-    if (
-        not checked.loss.view.pair
-        or any(_half_flipped(t) for t in terms)
-        or all(t.kind == "kl" for t in terms)
-    ):
+    if any(_half_flipped(t) for t in terms) or all(t.kind == "kl" for t in terms):
         return
     root = alone(checked.loss.root)
-    slopes = [_slopes(root, point) for point in POINTS]
-    wrong = [(w, l) for w, l in slopes if w > 0 or l < 0 or w == l == 0]
-    if wrong and not all(_ranks(root, point) for point in POINTS):
-        chosen, rejected = wrong[0]
-        message = (
-            f"the first step goes in the wrong direction: ∂L/∂log π is {chosen:.3g} on the chosen response"
-            f" and {rejected:.3g} on the rejected one"
-        )
+    if not root.type.trained:
+        message = "no step changes the policy: the loss does not depend on its log-probabilities"
         yield checked.finding("E501", message, _blamed(checked))
+        return
+    slopes = _slopes(root, checked)
+    nothing = bool(slopes) and all(s.bounds == (0, 0) for s in slopes)
+    if nothing or any(s.bounds[1] <= 0 and s.value < 0 for s in slopes):
+        if not (checked.loss.view.pair and all(_ranks(root, point) for point in POINTS)):
+            found = " and ".join(
+                f"{(-1 if s.raises else 1) * s.value + 0.0:.3g} on {s.words}" for s in slopes
+            )
+            message = f"the first step goes in the wrong direction: ∂L/∂log π is {found}"
+            yield checked.finding("E501", message, _blamed(checked))
+        return
+    for slope in slopes if not any(_regresses(t) for t in terms) else ():
+        if not slope.bounds[0] >= 0:
+            yield checked.finding("W505", _undecided(slope), _blamed(checked))
+            return
 
 
-def _slopes(root: Node, point: tuple[float, ...]) -> tuple[float, float]:
-    values = _values(point)
-    found = [at_reference(gradient(root, trained_output(root, y))) for y in values]
-    given = {n: [_given(n, values)] for node in found for n in inputs(node)}
-    return _number(evaluate(found[0], given)), _number(evaluate(found[1], given))
+def _regresses(term: Term) -> bool:
+    return isinstance(term, Preference | Pointwise) and LINKS[term.link.kind].regression
+
+
+def _undecided(slope: Slope) -> str:
+    wanted = "below 0" if slope.raises else "above 0"
+    shown = text(slope.node)
+    where = f"∂L/∂log π = {shown}" if len(shown) <= LONGEST else "∂L/∂log π"
+    does = "raises" if slope.raises else "lowers"
+    return f"the first step {does} {slope.words} only in rows where {where} is {wanted}"
+
+
+def _slopes(root: Node, checked: Checked) -> list[Slope]:
+    """List the slopes that have a right sign: those of a pair, or of a labelled response by its label."""
+    if checked.loss.view.pair:
+        return [
+            _slope(root, CHOSEN, "the chosen response", True, 1.0),
+            _slope(root, REJECTED, "the rejected response", False, 0.0),
+        ]
+    if not any(isinstance(n, Column) and n.name == "label" for n in inputs(root)):
+        return []
+    return [
+        _slope(root, COMPLETION, "desirable responses", True, 1.0),
+        _slope(root, COMPLETION, "undesirable responses", False, 0.0),
+    ]
+
+
+def _slope(root: Node, response: str, words: str, raises: bool, label: float) -> Slope:
+    """Take the slope at the reference; the reward of a chosen response is that of the rejected one and a gap."""
+    worse = Column("reward", REJECTED, REWARD)
+    better: Node = b.add(worse, Column(GAP, None, REWARD))
+    slope = substitute(
+        gradient(root, trained_output(root, response)), {Column("reward", CHOSEN, REWARD): better}
+    )
+    return Slope(words, raises, at_reference(slope), lambda node: _domain(node, label))
+
+
+GAP = "reward_gap"
+
+
+def _domain(node: Node, label: float) -> Bounds:
+    """Bound an input; a score starts near 0, and the better response of a pair wins in one half of cases or more."""
+    match node:
+        case Column(name="label"):
+            return label, label
+        case Column(name=name) if name == GAP:
+            return 0.0, math.inf
+        case Column(name="win_rate", response=Response.CHOSEN):
+            return 0.5, 1.0
+        case Column(name="win_rate", response=Response.REJECTED):
+            return 0.0, 0.5
+        case Column(name="win_rate"):
+            return 0.0, 1.0
+        case Column(name=name) if name in PARTITIONS:
+            return 0.5, 0.5
+        case Output(quantity=Quantity.SCORE):
+            return 0.0, 0.0
+    return usual(node)
 
 
 def _values(point: tuple[float, ...]) -> dict[str, tuple[float, float]]:
@@ -70,7 +165,7 @@ def _ranks(root: Node, point: tuple[float, ...]) -> bool:
     for nats in DISTANCES:
         moved = _values((point[0] + nats, point[1], point[2] - nats, point[3]))
         given = {
-            n: [_given(n, moved if isinstance(n, Logp) and n.model == POLICY else _values(point))]
+            n: [_given(n, None, moved if isinstance(n, Logp) and n.model == POLICY else _values(point))]
             for n in inputs(root)
         }
         losses.append(_number(evaluate(root, given)))
@@ -83,19 +178,21 @@ def trained_output(root: Node, response: str) -> Node:
     return score if score in inputs(root) else Logp(POLICY, response)
 
 
-def _given(node: Node, values: dict[str, tuple[float, float]]) -> object:
+def _given(node: Node, slope: Slope | None, values: dict[str, tuple[float, float]]) -> object:
+    """Give an input of a usual row: what its bounds allow, near 0 or 1."""
     match node:
         case Logp(response=response):
-            return [values[response][0]]
+            return [values.get(response, ELSE)[0]]
         case Length(response=response):
-            return values[response][1]
-        case Position(response=response):
+            return values.get(response, ELSE)[1]
+        case Position():
             return [1.0]
         case Output(quantity=Quantity.LOG_SUM_SQUARES, response=response):
-            return [2 * values[response][0]]
+            return [2 * values.get(response, ELSE)[0]]
         case Column(name="margin") | Output(quantity=Quantity.SCORE) | Column(response=Response.REJECTED):
             return 0.0
-    return 1.0
+    low, high = slope.given(node) if slope else (-math.inf, math.inf)
+    return min(max(1.0, low), high)
 
 
 def _number(value: object) -> float:
@@ -153,7 +250,7 @@ BACKWARDS = {
 def smoothing(checked: Checked) -> Iterator[Diagnostic]:
     """E404 and W405: label smoothing of one half or more."""
     for index, term in enumerate(checked.spec.job.objective.terms):
-        if isinstance(term, Preference) and isinstance(term.link, LogisticLink | RobustLink):
+        if isinstance(term, Preference | Pointwise) and isinstance(term.link, LogisticLink | RobustLink):
             path, epsilon = (*term_path(index), "link", "label_smoothing"), term.link.label_smoothing
             robust = isinstance(term.link, RobustLink)
             if epsilon > 0.5 or (robust and epsilon == 0.5):

@@ -20,6 +20,9 @@ TOOLS: Mapping[str, str] = {
     "position": '''def position(mask: Tensor) -> Tensor:
     """Number a response's tokens from 1 [..., time] -> [..., time]."""
     return mask.double().cumsum(-1)''',
+    "present": '''def present(values: Tensor, mask: Tensor) -> Tensor:
+    """Give places without a response the value of the row's first response [rows, k] -> [rows, k]."""
+    return torch.where(mask.any(-1), values, values[:, :1])''',
     "group_sum": '''def group_sum(values: Tensor, mask: Tensor) -> Tensor:
     """Sum over the responses of a row [rows, k] -> [rows]; places without a response count nothing."""
     return torch.where(mask.any(-1), values, 0.0).sum(-1)''',

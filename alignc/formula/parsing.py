@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import ast
 import operator
+import re
 from collections.abc import Callable, Collection, Mapping
 
 __all__ = ["FormulaError", "names", "parse", "require", "value_of", "whole"]
 
 MAX_LENGTH, MAX_EXPONENT = 400, 64
+SPELT = "lambd_"
+"""How `lambda` is spelt while Python reads a formula: as long, so that columns stay."""
 OPERATORS: dict[type[ast.AST], Callable[[float, float], float]] = {
     ast.Add: operator.add,
     ast.Sub: operator.sub,
@@ -38,7 +41,7 @@ def parse(text: str, functions: frozenset[str] = frozenset()) -> ast.expr:
     if len(text) > MAX_LENGTH:
         raise FormulaError(f"a formula has at most {MAX_LENGTH} characters")
     try:
-        tree = ast.parse(text.strip(), mode="eval").body
+        tree = _tree(text.strip())
     except (SyntaxError, ValueError, MemoryError, RecursionError) as error:
         raise FormulaError(
             "this is not a formula", _in_text(text, getattr(error, "offset", 1) or 1)
@@ -47,6 +50,15 @@ def parse(text: str, functions: frozenset[str] = frozenset()) -> ast.expr:
         _check(tree, functions, 0)
     except FormulaError as error:
         raise FormulaError(str(error), _in_text(text, error.column)) from None
+    return tree
+
+
+def _tree(text: str) -> ast.expr:
+    """Parse with the name `lambda`, the one Greek letter that Python keeps for itself."""
+    tree = ast.parse(re.sub(r"\blambda\b(?=\s*([-+*/),]|$))", SPELT, text), mode="eval").body
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name) and node.id == SPELT:
+            node.id = "lambda"
     return tree
 
 

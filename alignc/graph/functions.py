@@ -30,7 +30,7 @@ class Function:
 
 
 def _sigmoid(x: float) -> float:
-    return 1 / (1 + math.exp(-x)) if x >= 0 else math.exp(x) / (1 + math.exp(x)) if x > -745 else 0.0
+    return 1 / (1 + math.exp(-x)) if x >= 0 else 0.0 if x <= -745 else math.exp(x) / (1 + math.exp(x))
 
 
 def _softplus(x: float) -> float:
@@ -38,18 +38,18 @@ def _softplus(x: float) -> float:
 
 
 def _exp(x: float) -> float:
-    return math.exp(x) if x < 709.78 else math.inf
+    return math.inf if x >= 709.78 else math.exp(x)
 
 
 def _log1mexp(x: float) -> float:
     """log(1 − e^x) for x < 0, exact near 0 and far from it (Mächler 2012)."""
-    if x >= 0:
+    if not x < 0:
         return -math.inf if x == 0 else math.nan
     return math.log(-math.expm1(x)) if x > -math.log(2) else math.log1p(-math.exp(x))
 
 
 def _sign(x: float) -> float:
-    return float((x > 0) - (x < 0))
+    return x if math.isnan(x) else float((x > 0) - (x < 0))
 
 
 def _log(x: float) -> float:
@@ -60,8 +60,16 @@ def _sqrt(x: float) -> float:
     return math.sqrt(x) if x >= 0 else math.nan
 
 
+def _least(x: float, y: float) -> float:
+    return math.nan if math.isnan(y) else min(x, y)
+
+
+def _most(x: float, y: float) -> float:
+    return math.nan if math.isnan(y) else max(x, y)
+
+
 def _expm1(x: float) -> float:
-    return math.expm1(x) if x < 709.78 else math.inf
+    return math.inf if x >= 709.78 else math.expm1(x)
 
 
 _ROWS = (
@@ -77,18 +85,18 @@ _ROWS = (
              r"\log\left(1 - e^{{{}}}\right)", "log1mexp({})"),
     Function("log_odds", lambda x: x - _log1mexp(x), ("-1/expm1(x)",), "logodds({})",
              r"\operatorname{{logodds}}\left({}\right)", "log_odds({})"),
-    Function("relu", lambda x: max(0.0, x), ("step(x)",), "max(0, {})",
+    Function("relu", lambda x: max(x, 0.0), ("step(x)",), "max(0, {})",
              r"\max\left(0, {}\right)", "F.relu({})", any_unit=True),
     Function("step", lambda x: float(x > 0), ("0*x",), "1[{} > 0]",
              r"\mathbf{{1}}\left[{} > 0\right]", "({} > 0).double()", any_unit=True, flat=True),
     Function("abs", abs, ("sign(x)",), "|{}|", r"\left|{}\right|", "torch.abs({})", any_unit=True),
     Function("sign", _sign, ("0*x",), "sign({})", r"\operatorname{{sign}}\left({}\right)",
              "torch.sign({})", any_unit=True, flat=True),
-    Function("min", min, ("at_most(x, y)", "1-at_most(x, y)"), "min({})", r"\min\left({}\right)",
+    Function("min", _least, ("at_most(x, y)", "1-at_most(x, y)"), "min({})", r"\min\left({}\right)",
              "torch.minimum({})", any_unit=True),
-    Function("max", max, ("at_most(y, x)", "1-at_most(y, x)"), "max({})", r"\max\left({}\right)",
+    Function("max", _most, ("at_most(y, x)", "1-at_most(y, x)"), "max({})", r"\max\left({}\right)",
              "torch.maximum({})", any_unit=True),
-    Function("clip", lambda x, y, z: min(max(x, y), z), ("at_most(y, x)*at_most(x, z)", "0*x", "0*x"), "clip({})",
+    Function("clip", lambda x, y, z: _least(_most(x, y), z), ("at_most(y, x)*at_most(x, z)", "0*x", "0*x"), "clip({})",
              r"\operatorname{{clip}}\left({}\right)", "torch.clamp({})", any_unit=True),
     Function("at_most", lambda x, y: float(x <= y), ("0*x", "0*y"), "1[{}]", r"\mathbf{{1}}\left[{}\right]",
              "at_most({})", any_unit=True, flat=True),

@@ -331,7 +331,8 @@ class Running(Node):
     argument: Node
 
     def _infer(self) -> Type:
-        return Type(BATCH, self.argument.type.unit, False)
+        inner = self.argument.type
+        return Type(_outer(inner.axis, "batch"), inner.unit, False)
 
 
 class NamedRole(StrEnum):

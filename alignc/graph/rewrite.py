@@ -67,7 +67,7 @@ def rebuilt(node: Node, done: Mapping[Node, Node]) -> Node:
         case Matched(argument=argument, like=like):
             return stop(done[like]) if done[argument] is done[like] else Matched(done[argument], done[like])
         case Running(argument=argument):
-            return done[argument] if isinstance(done[argument], Constant) else Running(done[argument])
+            return done[argument] if done[argument].type.axis == CONSTANT else Running(done[argument])
         case Named(argument=argument):
             return _named(node, done[argument])
     return node
@@ -78,7 +78,7 @@ def _reduced(kind: Reduction, over: Over, argument: Node, axis: Axis) -> Node:
         return multiply(argument, token_count(axis.response))
     if isinstance(argument, Constant) and (argument.value == 0 or kind == "mean"):
         return argument
-    if kind == "mean" and argument.type.axis == CONSTANT:
+    if kind == "mean" and argument.type.axis.single:
         return argument
     if over == "group" and argument.type.axis == CONSTANT:
         return constant(0) if kind == "pairs" else multiply(GroupSize(), argument)

@@ -11,7 +11,7 @@ from alignc.contract.responses import COMPLETIONS
 from alignc.graph import build as b
 from alignc.graph.nodes import NAT, Column, Logp, Node, Output
 from alignc.graph.types import GraphTypeError, Unit
-from alignc.lower.formulas import own_formula
+from alignc.lower.formulas import Line, own_formula
 from alignc.lower.scope import Scope
 from alignc.lower.scores import SUFFIX, log_ratio
 from alignc.spec.axes import Score
@@ -43,7 +43,7 @@ def kappa(estimator: str, u: Node) -> Node:
         message = "`estimator: full` reads the whole vocabulary, which a log-ratio does not tell"
         raise GraphTypeError(f"{message}; k2 has the same expected gradient token by token", "E004")
     text = KAPPA.get(estimator, estimator)
-    return own_formula(text, {"u": u}, "an estimator is a formula over u", over="u")
+    return own_formula(text, {"u": u}, "an estimator is a formula over u", Line("u"))
 
 
 def divergence(model: str, response: str, granularity: str, anchor: str, scope: Scope) -> Node:

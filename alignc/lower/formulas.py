@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 from alignc.contract.models import POLICY
 from alignc.contract.outputs import Quantity
@@ -14,23 +15,30 @@ from alignc.graph.gradient import from_formula, gradient
 from alignc.graph.nodes import Node, Output
 from alignc.graph.types import GraphTypeError
 
-__all__ = ["own_formula"]
+__all__ = ["Line", "own_formula"]
 
 ALLOWED = frozenset(FUNCTIONS) - {"at_most", "clip", "max", "min"}
 
 
-def own_formula(text: str, names: dict[str, Node], what: str, over: str | None = None) -> Node:
+@dataclass(frozen=True)
+class Line:
+    """What the name of a formula may be: `starts` where training starts, and other numbers that rows may have."""
+
+    over: str
+    starts: tuple[float, ...] = (0.0,)
+    others: tuple[float, ...] = (-1.0, 1.0, -30.0, 30.0)
+
+
+def own_formula(text: str, names: dict[str, Node], what: str, line: Line) -> Node:
     """Build a graph from a formula over named values; `what` describes the formula in messages.
 
-    `over` names the value that may be any number, on either side of 0, which is where training starts.
     Raises GraphTypeError: E003 with the column of the first character that is wrong, E004 where value or slope are
-    not finite.
+    not finite on the line.
     """
     try:
         formula.require(formula.parse(text, ALLOWED), names, what)
         built = from_formula(text, names)
-        if over is not None:
-            _check_line(text, names, over)
+        _check_line(text, names, line)
         return built
     except formula.FormulaError as error:
         raise GraphTypeError(f"`{text}`: {error}", "E003", error.column) from None
@@ -38,14 +46,14 @@ def own_formula(text: str, names: dict[str, Node], what: str, over: str | None =
         raise GraphTypeError(f"`{text}` has no finite value", "E003") from None
 
 
-def _check_line(text: str, names: dict[str, Node], over: str) -> None:
-    """Evaluate a formula and its slope at the start of training and on both sides; large numbers may overflow there."""
+def _check_line(text: str, names: dict[str, Node], line: Line) -> None:
+    """Evaluate a formula and its slope at the start of training, and its value elsewhere; there it may overflow."""
     probe = Output(Quantity.SCORE, POLICY, COMPLETION)
-    built = from_formula(text, {**names, over: probe})
+    built = from_formula(text, {**names, line.over: probe})
     slope = gradient(built, probe)
-    tries = ((built, 0.0, "value"), (slope, 0.0, "slope"), (built, -1.0, "value"), (built, 1.0, "value"))
-    for node, at, what in tries:
+    started = [(node, at, what) for at in line.starts for node, what in ((built, "value"), (slope, "slope"))]
+    for node, at, what in (*started, *((built, at, "value") for at in line.others)):
         found = evaluate(node, {probe: [at]})
         number = found[0] if isinstance(found, list) else found
-        if math.isnan(number) or (at == 0 and math.isinf(number)):
-            raise GraphTypeError(f"`{text}` has no finite {what} at {over} = {at:g}", "E004")
+        if math.isnan(number) or (at in line.starts and math.isinf(number)):
+            raise GraphTypeError(f"`{text}` has no finite {what} at {line.over} = {at:g}", "E004")

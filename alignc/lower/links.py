@@ -9,7 +9,7 @@ from typing import assert_never
 from alignc.graph import build as b
 from alignc.graph.nodes import Node
 from alignc.graph.types import GraphTypeError, Unit
-from alignc.lower.formulas import own_formula
+from alignc.lower.formulas import Line, own_formula
 from alignc.lower.scope import Scope
 from alignc.spec import axes
 
@@ -113,4 +113,4 @@ def _discopop(z: Node, tau: Node) -> Node:
 def _formula(text: str, z: Node, scope: Scope) -> Node:
     """Build a link from the user's formula over z and the parameters of the preset."""
     known = {n: b.bare(scope.preset_parameter(n)) for n in scope.bound}
-    return own_formula(text, {**known, "z": b.bare(z)}, "a link is a formula over z", over="z")
+    return own_formula(text, {**known, "z": b.bare(z)}, "a link is a formula over z", Line("z"))

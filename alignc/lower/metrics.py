@@ -12,7 +12,7 @@ from alignc.lower.scope import Scope
 from alignc.lower.scores import log_ratio
 from alignc.spec.objective import Likelihood, Pointwise, Preference
 from alignc.spec.scores import SCALAR_HEAD, is_ratio
-from alignc.spec.targets import BatchKL, NoTarget
+from alignc.spec.targets import BatchKL
 from alignc.spec.views import View
 
 __all__ = ["group_metrics", "kl_metrics", "likelihood_metrics", "pointwise_metrics", "preference_metrics"]
@@ -48,9 +48,16 @@ def _reward_model_metrics(raw: dict[str, Node]) -> list[Metric]:
 
 
 def pointwise_metrics(
-    term: Pointwise, raw: dict[str, Node], beta: Node, point: Node | None, seen: View, value: Node | None
+    term: Pointwise,
+    raw: dict[str, Node],
+    beta: Node,
+    point: Node | None,
+    seen: View,
+    value: Node | None,
+    *,
+    labelled: bool,
 ) -> list[Metric]:
-    """List the rewards of desirable and undesirable responses, and the reference point."""
+    """List the rewards and the reference point; if the loss reads labels, the rewards of each label."""
     found = own_loss(term.kind, value)
     if point is not None:
         found.append(Metric("kl" if isinstance(term.reference_point, BatchKL) else "delta", point))
@@ -63,7 +70,7 @@ def pointwise_metrics(
             *_pair_gap(raw, beta),
         ]
     score = b.multiply(beta, raw[COMPLETION])
-    if term.direction == "label" and isinstance(term.target, NoTarget):
+    if labelled:
         return [
             *found,
             *_by_label(score),

@@ -8,9 +8,11 @@ from alignc.contract.models import INITIAL, POLICY
 from alignc.contract.outputs import Quantity
 from alignc.contract.responses import CHOSEN, PAIR, REJECTED, RESPONSES
 from alignc.graph import build as b
+from alignc.graph.evaluate import evaluate
 from alignc.graph.nodes import Length, Logp, Node, Output, Position
-from alignc.graph.types import GraphTypeError, Unit
-from alignc.lower.formulas import own_formula
+from alignc.graph.types import CONSTANT, GraphTypeError, Unit
+from alignc.lower.formulas import Line, own_formula
+from alignc.lower.loss import at_reference
 from alignc.lower.scope import Scope
 from alignc.spec import scores as kinds
 from alignc.spec.axes import Score
@@ -37,16 +39,16 @@ def raw_score(score: Score, response: str, scope: Scope) -> Node:
         case kinds.SCALAR_HEAD:
             node = Output(Quantity.SCORE, POLICY, response)
             name = f"{SCORES[score.of].letter}_{SUFFIX[response]}"
-            return scope.names.value(name, name, "score of the reward model", node)
+            reduced = scope.names.value(name, name, "score of the reward model", node)
         case kinds.LOG_ODDS:
-            return _log_odds(score, response, scope)
+            reduced = _log_odds(score, response, scope)
         case kinds.F_RATIO:
             reduced = _f_prime(score, _reduced(score, response, scope), response, scope)
         case kinds.LOG_RATIO | kinds.LOG_PROB:
             reduced = _reduced(score, response, scope)
         case _:
             assert_never(score.of)
-    return reduced if score.transform is None else _transformed(score.transform, reduced, response, scope)
+    return reduced if score.transform is None else _transformed(score, reduced, response, scope)
 
 
 def log_ratio(score: Score, response: str, scope: Scope) -> Node:
@@ -128,13 +130,26 @@ def _f_prime(score: Score, reduced: Node, response: str, scope: Scope) -> Node:
     return scope.names.value(name, name, f"f′ of the ratio, {score.divergence}", b.in_unit(slope, unit))
 
 
-def _transformed(formula: str, reduced: Node, response: str, scope: Scope) -> Node:
+def _transformed(score: Score, reduced: Node, response: str, scope: Scope) -> Node:
+    assert score.transform is not None
     known = {n: b.bare(scope.preset_parameter(n)) for n in scope.bound}
-    node = own_formula(
-        formula, {**known, "x": b.bare(reduced)}, "a transform is a formula over x, the reduced score"
-    )
+    what = "a transform is a formula over x, the reduced score"
+    node = own_formula(score.transform, {**known, "x": b.bare(reduced)}, what, _line(score, reduced))
     name = f"t_{SUFFIX[response]}"
     return scope.names.value(name, name, "transformed score", b.in_unit(node, reduced.type.unit))
+
+
+def _line(score: Score, reduced: Node) -> Line:
+    """Find where a score starts, and what it may be: a ratio starts at one number, a log-probability is below 0."""
+    start = at_reference(reduced)
+    if start.type.axis == CONSTANT:
+        number = float(evaluate(start, {}))
+        return Line(
+            "x", (number,), (number - 0.5, number - 30.0) if score.of == kinds.F_RATIO else (-1, 1, -30, 30)
+        )
+    if score.of == kinds.LOG_PROB:
+        return Line("x", (-1.0,), (-0.01, -30.0, -300.0))
+    return Line("x")
 
 
 def likelihood_weight(term: Preference, scope: Scope) -> Node:

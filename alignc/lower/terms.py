@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import assert_never
 
+from alignc.contract.kinds import LABELLED
 from alignc.contract.models import POLICY
 from alignc.contract.outputs import Quantity
 from alignc.contract.responses import CHOSEN, COMPLETION, COMPLETIONS, GROUP, MISMATCHED, PAIR, REJECTED
@@ -20,6 +21,7 @@ from alignc.graph.nodes import (
     Reduce,
     Running,
 )
+from alignc.graph.rewrite import inputs
 from alignc.graph.types import GraphTypeError, Unit
 from alignc.lower.estimators import estimate
 from alignc.lower.links import linked
@@ -185,7 +187,7 @@ def _pointwise(term: Pointwise, scope: Scope, seen: View) -> Lowered:
     for y in over:
         target = _target(term, y, b.multiply(beta, first).type.unit, scope)
         symbol = f"z_{SUFFIX[y]}" if len(over) > 1 else "z"
-        away = b.subtract(_placed(raw[y], beta, point), target)
+        away = b.subtract(_placed(term, raw[y], beta, point), target)
         distance[y] = scope.names.value(symbol, symbol, "distance", away, NamedRole.DISTANCE)
     parts = [_judged(term, distance[y], y, scope) for y in over]
     loss = b.add(*parts)
@@ -196,16 +198,24 @@ def _pointwise(term: Pointwise, scope: Scope, seen: View) -> Lowered:
         loss = b.divide(b.sum_over("group", loss), GroupSize())
     rows = scope.names.row_loss(loss)
     lowered = _finished(term, scope, rows, (*raw.values(), *distance.values()), over)
-    return lowered, pointwise_metrics(term, raw, beta, point, seen, lowered.value if scope.many else None)
+    labelled = any(isinstance(n, Column) and n.name == "label" for n in inputs(rows))
+    own = lowered.value if scope.many else None
+    return lowered, pointwise_metrics(term, raw, beta, point, seen, own, labelled=labelled)
 
 
-def _placed(raw: Node, beta: Node, point: Node | None) -> Node:
-    """Place a score relative to the reference point, which is a log-ratio or a score."""
-    if point is None:
-        return b.multiply(beta, raw)
-    if point.type.unit == raw.type.unit:
-        return b.multiply(beta, b.subtract(raw, point))
-    return b.subtract(b.multiply(beta, raw), point)
+def _placed(term: Pointwise, raw: Node, beta: Node, point: Node | None) -> Node:
+    """Place a score relative to the reference point: a log-ratio, which β multiplies, or a mean of whole scores."""
+    match term.reference_point:
+        case targets.NoPoint():
+            return b.multiply(beta, raw)
+        case targets.BatchKL():
+            assert point is not None
+            return b.multiply(beta, b.subtract(raw, point))
+        case targets.RunningMean():
+            assert point is not None
+            return b.subtract(b.multiply(beta, raw), point)
+        case _:
+            assert_never(term.reference_point)
 
 
 def _responses(term: Pointwise | KLTerm, seen: View) -> tuple[str, ...]:
@@ -226,6 +236,8 @@ def _reference_point(term: Pointwise, raw: dict[str, Node], beta: Node, scope: S
             return scope.names.value("z0", "z₀", words, mean, NamedRole.REFERENCE_POINT)
         case targets.RunningMean():
             mine = b.multiply(b.constant(1 / len(raw)), b.add(*(b.multiply(beta, s) for s in raw.values())))
+            if mine.type.axis.grouped:
+                mine = b.divide(b.sum_over("group", mine), GroupSize())
             words = "reference point: mean of all scores seen"
             return scope.names.value("z0", "δ", words, Running(mine), NamedRole.REFERENCE_POINT)
         case targets.NoPoint():
@@ -269,18 +281,35 @@ def _average(baseline: float | str, scope: Scope) -> Node:
 
 
 def _judged(term: Pointwise, z: Node, response: str, scope: Scope) -> Node:
-    """Judge one response: up, down, or as its label says. A target makes the direction moot."""
-    up = _weighted(
-        linked(term.link, z, scope.inside("link")), "desirable_weight", term.desirable_weight, "λ_D", scope
+    """Judge one response: up, down, or as its label says; an undesirable response has the link of −z.
+
+    Where both directions are one loss, as for the square, no label is read. Raises GraphTypeError E102 where rows have
+    none.
+    """
+    link = scope.inside("link")
+    up = _weighted(linked(term.link, z, link), "desirable_weight", term.desirable_weight, "λ_D", scope)
+    down = _weighted(
+        linked(term.link, b.negate(z), link), "undesirable_weight", term.undesirable_weight, "λ_U", scope
     )
-    below = linked(term.link, b.negate(z), scope.inside("link"))
-    down = _weighted(below, "undesirable_weight", term.undesirable_weight, "λ_U", scope)
-    direction = term.direction
-    if direction == "label" and response in PAIR:
-        direction = "up" if response == CHOSEN else "down"
-    if direction != "label" or not isinstance(term.target, targets.NoTarget):
-        return down if direction == "down" else up
-    label = Column("label", response if response == COMPLETIONS else None, Unit())
+    match term.direction:
+        case "up":
+            return up
+        case "down":
+            return down
+        case "label" if response in PAIR:
+            return up if response == CHOSEN else down
+        case "label":
+            return up if up is down else _by_label(term, up, down, scope)
+        case _:
+            assert_never(term.direction)
+
+
+def _by_label(term: Pointwise, up: Node, down: Node, scope: Scope) -> Node:
+    kind = scope.lookup.job.data.kind
+    if kind not in LABELLED:
+        message = f"`{term.name}` needs a label, which turns this link round, but rows of kind `{kind}` have no label"
+        raise GraphTypeError(f"{message}; set `direction: up`, or take the squared link", "E102")
+    label = Column("label", None, Unit())
     return b.add(b.multiply(label, up), b.multiply(b.subtract(b.ONE, label), down))
 
 

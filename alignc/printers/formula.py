@@ -9,7 +9,7 @@ from collections.abc import Container
 
 from alignc.contract.models import INITIAL, ROLLOUT
 from alignc.contract.outputs import OUTPUTS, Quantity
-from alignc.graph.build import add, is_unit_factor, negate
+from alignc.graph.build import add, is_unit_factor, multiply, negate
 from alignc.graph.nodes import (
     Add,
     Apply,
@@ -32,6 +32,7 @@ from alignc.graph.nodes import (
     UnitFactor,
     is_divergence,
 )
+from alignc.graph.rewrite import token_count
 from alignc.printers.dialect import LATEX, TEXT, Dialect
 
 __all__ = ["latex", "text"]
@@ -221,7 +222,8 @@ class Printer:
         if isinstance(argument, Logp):
             return spell.logp.format(spell.model(argument.model), spell.response[argument.response]), ATOM
         if isinstance(argument, Add):
-            return self.addition(tuple(spread(t) for t in argument.terms)), SUM
+            response = argument.type.axis.response
+            return self.addition(tuple(spread(t, response) for t in argument.terms)), SUM
         return spell.total.format(spell.over["token"], self.show(argument)[0]), ATOM
 
     def bracketed(self, node: Node, at_least: int) -> str:
@@ -249,8 +251,10 @@ def spell_call(words: str, spell: Dialect, *arguments: str) -> str:
     return rf"\operatorname{{{words.replace(' ', '')}}}\left({shown}\right)"
 
 
-def spread(term: Node) -> Node:
-    """Move a sum over tokens inside a product with a number."""
+def spread(term: Node, response: str) -> Node:
+    """Move a sum over tokens inside a product with a number; a number itself counts once for each token."""
+    if not term.type.axis.by_token:
+        return multiply(term, token_count(response))
     if isinstance(term, Multiply) and isinstance(term.factors[0], Constant) and len(term.factors) == 2:
         return Multiply((term.factors[0], Reduce("sum", "token", term.factors[1])))
     return Reduce("sum", "token", term)

@@ -35,6 +35,7 @@ from alignc.graph.nodes import (
 from alignc.graph.types import CONSTANT
 from alignc.graph.walk import children
 from alignc.lower.statistics import rows_of
+from alignc.printers.padding import breaks_at_padding
 from alignc.printers.torch_names import RESERVED
 
 __all__ = ["Printer", "negative", "without_unit"]
@@ -189,12 +190,18 @@ class Printer:
         shown = self.bracketed(base, ATOM)
         return f"{shown}**{exponent}" if shown.isidentifier() else f"{shown} ** {exponent}"
 
+    def present(self, shown: str, node: Node) -> str:
+        """Print an argument that has no number where a group has no response."""
+        return self.tool("present", COMPLETIONS, shown) if node.type.axis.grouped else shown
+
     # ---- functions ----------------------------------------------------------------------------------------
 
     def call(self, function: str, arguments: tuple[Node, ...], node: Node) -> Shown:
         """Print a call of a function of the table."""
         if function in GROWING and _by_token(arguments[0]):
             shown = f"{self.bracketed(arguments[0], ATOM)}.double()"
+        elif breaks_at_padding(node):
+            shown = ", ".join(self.present(self.argument(a, node), a) for a in arguments)
         elif function == "softplus" and negative(arguments[0]):
             return f"-F.logsigmoid({self.argument(negate(arguments[0]), node)})", UNARY
         else:
@@ -255,7 +262,8 @@ class Printer:
                 above += [repr(abs(factor.value))] if abs(factor.value) != 1 else []
             elif isinstance(factor, Power) and factor.exponent < 0:
                 base = factor.base if factor.exponent == -1 else Power(factor.base, -factor.exponent)
-                below.append(self.spread(base, node, ATOM))
+                shown = self.spread(base, node, ATOM)
+                below.append(self.present(shown, base) if breaks_at_padding(factor) else shown)
             else:
                 above.append(self.spread(factor, node, UNARY))
         return sign + " / ".join([" * ".join(above) or "1.0", *below]), PRODUCT
@@ -291,6 +299,9 @@ class Printer:
         if over == "group":
             name = "pair_sum" if kind == "pairs" else "group_sum"
             return self.tool(name, COMPLETIONS, self.show(argument)[0]), ATOM
+        if kind == "mean" and argument.type.axis == CONSTANT:
+            self.tools |= {"part", "number"}
+            return f"number({self.show(argument)[0]}) * part(batch, totals)", PRODUCT
         if not argument.type.trained and (total := self.total(argument)):
             return total
         if kind == "mean":

@@ -119,6 +119,13 @@ UNITS_AND_SIGNS = (
         "use a larger learning rate, or `dtype: float64`",
         "objective: {preset: dpo}\ntrain: {learning_rate: 1.0e-10}",
     ),
+    Code(
+        "W505",
+        "the direction of the first step depends on the rows",
+        "at π = ref, the slope of the loss has one sign in some rows and the other sign in other rows",
+        "check the condition against your data, or choose a link that falls everywhere, such as `logistic`",
+        "objective: {preset: simpo, terms: {pref: {link: {kind: logistic, label_smoothing: 0.1}}}}",
+    ),
 )
 
 __all__ = ["UNITS_AND_SIGNS"]
