@@ -12,6 +12,7 @@ import sympy as sp
 
 from alignc.formula.parsing import FormulaError, parse
 from alignc.graph.functions import FUNCTIONS
+from alignc.theory.budget import HIGHEST, affordable
 from alignc.theory.kinds import KL, REVERSE, Kind, Meaning, Placement, scaled
 
 __all__ = ["decide", "expression"]
@@ -21,8 +22,6 @@ P = sp.Symbol("p", positive=True)
 W = sp.Symbol("w", positive=True)
 GRID = tuple(x / 8 for x in range(-96, 97))
 TOLERANCE = 1e-9
-MANY = 24
-"""The number of operations of a formula above which no closed form is searched."""
 
 
 def decide(estimator: str, placement: Placement) -> Meaning:
@@ -109,8 +108,8 @@ def _half(g: Any, value: Any) -> Any:
 
 
 def _simple(expression: Any) -> Any:
-    """Simplify an expression that is short enough for a fast result."""
-    return sp.simplify(expression) if sp.count_ops(expression) < MANY else expression
+    """Simplify an expression within the budget; a longer one stays as it is."""
+    return sp.simplify(expression) if affordable(expression) else expression
 
 
 Near = Literal["restores", "kink", "flat", "unknown"]
@@ -136,11 +135,12 @@ def _recognised(above: Any, below: Any) -> Named | None:
 
 
 def _zero(difference: Any) -> bool:
-    return bool(_simple(difference) == 0)
+    return bool(_simple(difference) == 0) if affordable(difference) else False
 
 
 def _continuous(above: Any, below: Any) -> bool:
-    return _zero(sp.limit(above - below, P, 0, "+"))
+    jump = above - below
+    return affordable(jump) and _zero(sp.limit(jump, P, 0, "+"))
 
 
 def _behaviour(g: Any, halves: tuple[Any, Any]) -> tuple[Kind, str]:
@@ -195,9 +195,10 @@ def _near(value: Callable[[float], float]) -> Near:
         return "unknown"
     a, b, c, d = (float(x) for x in found if x is not None)
     left, right, jump = (b - a) / h, (d - c) / h, (c - b) - (b - a + d - c)
-    if jump > 10 * h or (jump > -10 * h and left > 10 * h and right > 10 * h):
+    smooth = 10 * h + abs(b - a + d - c) / 4  # what a steep curve bends between the points
+    if jump > smooth or (jump > -smooth and left > 10 * h and right > 10 * h):
         return "restores"
-    if jump > -10 * h and ((left < -10 * h and right > 10 * h) or (left > 10 * h and right < -10 * h)):
+    if jump > -smooth and ((left < -10 * h and right > 10 * h) or (left > 10 * h and right < -10 * h)):
         return "kink"
     return "flat"
 
@@ -210,6 +211,8 @@ def _unbounded(value: Callable[[float], float]) -> bool:
 
 def _never_negative(slope: Any) -> bool:
     """Prove that an expression of p > 0 is never negative; return False if no proof is found."""
+    if not affordable(slope):
+        return False
     simple = _simple(slope)
     if simple.is_nonnegative:
         return True
@@ -223,6 +226,8 @@ def _polynomials(expression: Any) -> Iterator[Any]:
     """
     yield expression
     for image in (1 + P, 1 / (1 + P)):
+        if not affordable(expression):
+            return
         powers = expression.replace(
             lambda e: isinstance(e, sp.exp) and (e.args[0] / P).is_number,
             lambda e, image=image: image ** (e.args[0] / P),
@@ -234,12 +239,16 @@ def _polynomials(expression: Any) -> Iterator[Any]:
 
 
 def _positive(expression: Any) -> bool:
-    return bool(sp.expand(expression).is_positive)
+    return affordable(expression) and bool(sp.expand(expression).is_positive)
 
 
 def _nonnegative_polynomial(expression: Any) -> bool:
+    if not affordable(expression):
+        return False
     try:
         polynomial = sp.Poly(sp.expand(expression), P)
+        if polynomial.degree() > HIGHEST:
+            return False
         if any(r > 0 and m % 2 for r, m in sp.roots(polynomial, P, filter="R").items()):
             return False
         odd = [r for r in polynomial.real_roots() if r > 0]
@@ -256,7 +265,7 @@ def _nonnegative_polynomial(expression: Any) -> bool:
 
 def _integral(g: Any) -> str | None:
     """Integrate f′(w) = g(log w) if it is a sum of w^a·log(w)^n; else return None."""
-    if sp.count_ops(g) > MANY:
+    if not affordable(g):
         return None
     parts = sp.Add.make_args(sp.expand(g.subs(U, sp.log(W))))
     found = [_power_log(part) for part in parts]
