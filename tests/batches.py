@@ -59,7 +59,8 @@ def _others(rng: random.Random, node: Node, found: Numbers, first: list[Any], gr
         found[_key(node)] = [[[rng.gauss(0, 1) for _ in y] for y in row] for row in first]
     elif isinstance(node, Output | Column):
         draw = rng.random if getattr(node, "name", "") == "win_rate" else lambda: rng.gauss(0, 1)
-        found[_key(node)] = [[draw() for _ in row] if grouped else draw() for row in first]
+        several = grouped and node.type.axis.grouped
+        found[_key(node)] = [[draw() for _ in row] if several else draw() for row in first]
 
 
 def by_token(node: Node) -> bool:

@@ -1,4 +1,4 @@
-"""Formulas of KL estimators whose algebra would never end: the budget is counted, and what is beyond it is undecided."""
+"""Formulas of KL estimators whose algebra would never end: the budget is counted, the rest is undecided."""
 
 from __future__ import annotations
 
@@ -31,7 +31,14 @@ def test_steep_curves_are_undecided_and_no_saddles() -> None:
 
 @pytest.mark.parametrize(
     ("expression", "count"),
-    [(U, 1), (1 + U, 2), ((1 + U) ** 3, 4), ((1 + U + U**2) ** 2, 6), ((1 + U) ** -5, 6), (U * (1 + U) ** 2, 3)],
+    [
+        (U, 1),
+        (1 + U, 2),
+        ((1 + U) ** 3, 4),
+        ((1 + U + U**2) ** 2, 6),
+        ((1 + U) ** -5, 6),
+        (U * (1 + U) ** 2, 3),
+    ],
 )
 def test_terms_after_an_expansion(expression: sp.Expr, count: int) -> None:
     assert terms(expression) == count

@@ -27,7 +27,7 @@ class Drawing:
     rng: random.Random
     pools: Pools
     texts: Pools
-    """Pools of the fields that are texts; a text without a pool is an error of the generator."""
+    """Pools of the fields that are texts; a text without a pool is `x`."""
     facts: dict[str, Any] = field(default_factory=dict)
     seen: set[tuple[str, ...]] = field(default_factory=set)
     """The fields and choices that were drawn."""
@@ -90,7 +90,7 @@ class Drawing:
             return self.rng.random() < 0.5
         if bare is int or bare is float:
             return self.number(bare, _bounds(limits))
-        return self.texts[key](self)
+        return self.texts.get(key, lambda _: "x")(self)
 
     def number(self, kind: type, bounds: Mapping[str, float]) -> float:
         """Draw a number within bounds, now and then near one of them."""

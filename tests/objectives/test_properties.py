@@ -10,7 +10,7 @@ from .properties import EXACT, Property
 from .tally import examined
 from .tensors import EMITTED
 
-AGREE, HELD, TORCH, LONG = 1000, 160, 60, 10_000
+AGREE, HELD, TORCH, LONG = 600, 100, 40, 10_000
 PARTS = 4
 
 
@@ -27,8 +27,8 @@ def test_the_commands_agree(part: int) -> None:
 
 
 def test_what_is_said_of_the_loss_holds() -> None:
-    """Gradients, LaTeX, the folder, and `diff` of a spec with itself."""
-    held(AGREE, HELD, EXACT)
+    """Gradients, LaTeX and the folder."""
+    held(AGREE, HELD, {kind: holds for kind, holds in EXACT.items() if kind != "diff"})
 
 
 def test_the_emitted_loss_is_the_graph() -> None:
