@@ -12,7 +12,7 @@ from pydantic.fields import FieldInfo
 
 from alignc.spec.fields import members, plain
 
-__all__ = ["Drawing", "Pools", "choices_of", "models_below"]
+__all__ = ["Drawing", "Pools", "choices_of", "models_below", "of_text"]
 
 Pools = Mapping[tuple[str, str], Callable[["Drawing"], Any]]
 """By model and field, what is drawn there in the place of any value of the type; `LEFT_OUT` leaves the field out."""
@@ -27,7 +27,7 @@ class Drawing:
     rng: random.Random
     pools: Pools
     texts: Pools
-    """Pools of the fields that are texts; a text without a pool is `x`."""
+    """Pools of the fields that are texts; a text without a pool is left out."""
     facts: dict[str, Any] = field(default_factory=dict)
     seen: set[tuple[str, ...]] = field(default_factory=set)
     """The fields and choices that were drawn."""
@@ -57,7 +57,8 @@ class Drawing:
             found[name] = tag
             self.seen.add((model.__name__, name, str(tag)))
             return
-        if not info.is_required() and self.rng.random() > WRITTEN:
+        known = (model.__name__, name) in self.texts or not of_text(info)
+        if not info.is_required() and (not known or self.rng.random() > WRITTEN):
             return
         value = self.field(model, name, info)
         if value is not LEFT_OUT:
@@ -90,7 +91,7 @@ class Drawing:
             return self.rng.random() < 0.5
         if bare is int or bare is float:
             return self.number(bare, _bounds(limits))
-        return self.texts.get(key, lambda _: "x")(self)
+        return self.texts[key](self)
 
     def number(self, kind: type, bounds: Mapping[str, float]) -> float:
         """Draw a number within bounds, now and then near one of them."""
@@ -124,6 +125,13 @@ class _LeftOut:
 
 
 LEFT_OUT = _LeftOut()
+
+
+def of_text(info: FieldInfo) -> bool:
+    """Tell a field that may be a text of any form, or a mapping."""
+    plains = [plain(c) for c in members(info.annotation)]
+    inner = [plain(get_args(p)[0]) if get_origin(p) is list else p for p in plains]
+    return any(p is str or get_origin(p) is dict for p in inner)
 
 
 def _only(info: FieldInfo) -> Any:

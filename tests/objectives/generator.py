@@ -24,7 +24,7 @@ from alignc.spec.rows import OneSource
 from alignc.spec.sections import Adapter, Critic, Reference, Train
 from alignc.spec.targets import Target
 
-from .drawing import LEFT_OUT, Drawing, choices_of
+from .drawing import LEFT_OUT, Drawing, choices_of, of_text
 from .formulas import ESTIMATORS, LINKS, TRANSFORMS, formula
 
 __all__ = ["Drawn", "draw", "universe"]
@@ -236,7 +236,12 @@ UNDRAWN_ROWS = (
     "max_cut",
     "columns",
 )
-NEVER = {(m.__name__, name) for m in ROWS.values() for name in UNDRAWN_ROWS}
+NEVER = {
+    (model.__name__, name)
+    for model in ROWS.values()
+    for name, info in model.model_fields.items()
+    if name in UNDRAWN_ROWS or (of_text(info) and name != "source")
+}
 """Fields about files, which no loss reads; nor does one read what the columns of files are called."""
 
 
