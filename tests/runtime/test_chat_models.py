@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from transformers import AutoModelForCausalLM, GenerationConfig
+from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, GenerationConfig
 
 from alignc.api.compiled import lowered
 from alignc.contract.failure import Failure
@@ -20,8 +21,10 @@ from alignc.runtime.base.endings import end_ids
 from alignc.runtime.data.dataset import load_examples
 from alignc.runtime.data.prompts import Prompt, load_prompts
 from alignc.runtime.data.settings import DataSettings
+from alignc.runtime.data.template import Template
 from alignc.runtime.data.tokenizer import load_tokenizer
 from alignc.runtime.models.load import initial_model, save_model
+from alignc.runtime.reward import Sample, build_reward
 from alignc.runtime.rollout.answers import sampling_of, with_text
 from alignc.runtime.samplers.sample import sample
 from alignc.runtime.samplers.sampling import Sampling
@@ -275,3 +278,23 @@ def test_eval_writes_conversations_and_stops_as_the_spec_of_the_run(tmp_path: Pa
         [output / "model"], Questions(prompts=file, verifier="exact_match", max_new_tokens=LONGEST)
     )[0]
     assert (figures.quality, figures.length) == (1.0, end)
+
+
+def test_a_reward_model_gives_its_template_the_values_of_the_job(tmp_path: Path):
+    family = FAMILIES["qwen3"]
+    model = save_chat_model(family, tmp_path)
+    config = model.config
+    config.num_labels = 1
+    AutoModelForSequenceClassification.from_config(config).save_pretrained(tmp_path)
+    template = Template(values={"enable_thinking": False})
+    sample_ = Sample("as the policy has it", "4", "p.jsonl:1", 0, {"prompt": ASK})
+    judge = {"kind": "model", "path": str(tmp_path)}
+    with build_reward(judge, allowed=[], device="cpu", template=template) as reward:
+        source: Any = reward.parts[0][2]
+        row, tokenizer = source.tokens(sample_), source.tokenizer
+        assert tokenizer.decode(row.prompt) == tokenizer.apply_chat_template(
+            ASK, tokenize=False, add_generation_prompt=True, enable_thinking=False
+        )
+        assert tokenizer.decode(row.responses[0]) == "4<|im_end|>"
+        cut = source.tokens(dataclasses.replace(sample_, ended=False))
+        assert tokenizer.decode(cut.responses[0]) == "4"

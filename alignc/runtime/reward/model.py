@@ -19,6 +19,7 @@ from ..data.cut import cut
 from ..data.example import Example
 from ..data.format import Parsed
 from ..data.render import Rendered, render
+from ..data.template import Template
 from ..data.tokenizer import load_tokenizer
 from ..data.tokens import TokenRow, specials_of, tokenize
 from ..kernels.attention import causal_lm, use_packed
@@ -37,11 +38,11 @@ HEAD = "score."
 class RewardModel:
     """A frozen sequence classifier with one label; scores as its own training scored."""
 
-    def __init__(self, path: str, device: Any) -> None:
+    def __init__(self, path: str, device: Any, template: Template | None = None) -> None:
         section = Model(policy=path, reference=Reference("none"))
         check_base(Path(path))
         check_head(path)
-        self.path, self.device = path, torch.device(device)
+        self.path, self.device, self.template = path, torch.device(device), template
         self.tokenizer = load_tokenizer(section)
         self.specials = specials_of(self.tokenizer)
         model = pretrained(path, section, keep_adapter=False, rewards=True).to(self.device).eval()
@@ -94,7 +95,7 @@ class RewardModel:
         if chat is None or isinstance(chat, str):
             return Rendered(sample.prompt, (sample.prompt + sample.completion,), templated=False)
         reply = ({"role": "assistant", "content": sample.completion},)
-        return render(row_of(sample), Parsed(chat, (reply,)), self.tokenizer)
+        return render(row_of(sample), Parsed(chat, (reply,)), self.tokenizer, self.template)
 
     def close(self) -> None:
         """Let the model go."""

@@ -10,6 +10,7 @@ from typing import Any, Self
 
 from ...contract.rewards import FUNCTION, REWARDS
 from ...contract.tables import look_up
+from ..data.template import Template
 from .allowed import require_function
 from .build import build_reward
 from .combine import Reward
@@ -61,7 +62,9 @@ class Oracle:
         self.close()
 
 
-def build_oracle(config: Mapping[str, Any], *, allowed: Sequence[str], device: Any) -> Oracle:
+def build_oracle(
+    config: Mapping[str, Any], *, allowed: Sequence[str], device: Any, template: Template | None = None
+) -> Oracle:
     """Build an oracle from its resolved section; a source of reward is read through Bradley and Terry.
 
     Raises as ``build_reward`` does.
@@ -72,7 +75,9 @@ def build_oracle(config: Mapping[str, Any], *, allowed: Sequence[str], device: A
         both = bool(config["both_orders"])
         return Oracle(FunctionOfPairs(config["name"], float(config["timeout"]), both_orders=both))
     source, scale = (config, 1.0) if row.rewards is None else (config[row.rewards], float(config["scale"]))
-    return Oracle(BradleyTerry(build_reward(source, allowed=allowed, device=device), scale))
+    return Oracle(
+        BradleyTerry(build_reward(source, allowed=allowed, device=device, template=template), scale)
+    )
 
 
 def win_rates(

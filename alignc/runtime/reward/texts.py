@@ -61,13 +61,13 @@ class Column:
         """Hold nothing between calls."""
 
 
-def verifier(config: Mapping[str, Any], device: Any) -> Source:
+def verifier(config: Mapping[str, Any], around: Any) -> Source:
     """Build a verifier. A regular expression gets a process of its own, because its search may never end."""
     return Expression(config["pattern"]) if "pattern" in config else Verifier(config)
 
 
 TEXT_SOURCES: Mapping[str, Callable[[Mapping[str, Any], Any], Source]] = {
     VERIFIER.name: verifier,
-    COLUMN.name: lambda config, device: Column(config["name"]),
+    COLUMN.name: lambda config, around: Column(config["name"]),
 }
-"""How each of these sources is built from its section and a device, by its kind."""
+"""How each of these sources is built from its section and what is around reward models, by its kind."""

@@ -12,6 +12,8 @@ import torch
 from ...contract.job import Job
 from ...contract.models import INITIAL
 from ..data.batches import micro_batches
+from ..data.settings import settings_from_job
+from ..data.template import Template
 from ..ranks.run import halt
 from ..ranks.world import World
 from ..reward import allowed_names, build_oracle, build_reward
@@ -38,10 +40,14 @@ def open_reward_sources(job: Job, device: torch.device, resources: ExitStack) ->
     """Build the job's reward and oracle, which ``resources`` closes. Every rank has its own."""
     data, allowed = job.prompts, allowed_names()
     reward = oracle = None
+    template = Template(
+        None, data.chat_template_kwargs, data.chat_template_date, settings_from_job(job).date_record
+    )
+    options: dict[str, Any] = {"allowed": allowed, "device": device, "template": template}
     if data.reward is not None:
-        reward = resources.enter_context(build_reward(data.reward, allowed=allowed, device=device))
+        reward = resources.enter_context(build_reward(data.reward, **options))
     if data.oracle is not None:
-        oracle = resources.enter_context(build_oracle(data.oracle, allowed=allowed, device=device))
+        oracle = resources.enter_context(build_oracle(data.oracle, **options))
     return RewardSources(reward, oracle, data.missing_eos_reward)
 
 
