@@ -7,6 +7,7 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -14,7 +15,10 @@ from alignc.api import lowered
 from alignc.cli.options import overrides, source, spec_argument
 from alignc.cli.show import show_diagnostics
 from alignc.contract.exits import FINDINGS, SOUND
-from alignc.verify import Claim, Verified, verify
+from alignc.verify import Claim, Table, Verdict, Verified, verify
+
+if TYPE_CHECKING:
+    from rich.table import Table as RichTable
 
 __all__ = ["command"]
 
@@ -31,7 +35,9 @@ def command(
 ) -> int:
     """Test the claims about the loss of SPEC on a policy that is small enough to enumerate.
 
-    The expectations are exact sums in float64. The exit code is 1 if a claim fails.
+    The expectations are exact sums in float64.
+    The exit code is 1 if a claim is refuted.
+    A search that does not converge refutes nothing: its claim is undecided.
     """
     if plot is not None and not plot.endswith(".svg"):
         raise click.UsageError(f"--plot writes SVG: name the file {Path(plot).stem}.svg")
@@ -57,30 +63,47 @@ def _draw(found: Verified, file: str) -> None:
 
 
 def _show(found: Verified) -> None:
+    """Print what concerns this spec, then what holds for all, then the closing lines."""
     from rich.console import Console
-    from rich.table import Table
 
     console = Console(
         file=sys.stdout, width=None if sys.stdout.isatty() else 140, highlight=False, markup=False
     )
-    shown = Table(title=found.name, title_justify="left", box=None, pad_edge=False)
+    console.print(_claims(found.name, found.claims))
+    for numbers in found.tables:
+        console.print(_numbers(numbers))
+    if found.general:
+        console.print(_claims("KL estimators at each placement", found.general))
+    counts = [f"{len(found.of(Verdict.HOLDS))} claims hold"]
+    counts += [f"{len(found.of(v))} {w}" for v, w in COUNTED if found.of(v)]
+    console.print(", ".join(counts))
+    if found.does:
+        console.print(found.does)
+    console.print(f"Not tried: {found.untried}.")
+
+
+COUNTED = ((Verdict.REFUTED, "refuted"), (Verdict.UNDECIDED, "undecided"))
+MARKS = {Verdict.HOLDS: "✓", Verdict.REFUTED: "✗", Verdict.UNDECIDED: "?", Verdict.TOLD: "·"}
+
+
+def _claims(title: str, claims: Sequence[Claim]) -> RichTable:
+    from rich.table import Table as RichTable
+
+    shown = RichTable(title=title, title_justify="left", box=None, pad_edge=False)
     for name in ("", "about", "says", "found", "gap"):
         shown.add_column(name, overflow="fold")
-    for claim in found.claims:
-        shown.add_row(*_cells(claim))
-    console.print(shown)
-    for numbers in found.tables:
-        beside = Table(title=numbers.title, title_justify="left", box=None, pad_edge=False)
-        for name in numbers.head:
-            beside.add_column(name, justify="right", overflow="fold")
-        for row in numbers.rows:
-            beside.add_row(*row)
-        console.print(beside)
-    failed = sum(c.holds is False for c in found.claims)
-    held = sum(c.holds is True for c in found.claims)
-    console.print(f"{held} claims hold" + (f", {failed} fail" if failed else ""))
+    for claim in claims:
+        gap = "" if claim.gap is None else f"{claim.gap:.1e}"
+        shown.add_row(MARKS[claim.verdict], claim.about, claim.says, claim.found, gap)
+    return shown
 
 
-def _cells(claim: Claim) -> tuple[str, ...]:
-    mark = {True: "✓", False: "✗", None: "·"}[claim.holds]
-    return mark, claim.about, claim.says, claim.found, "" if claim.gap is None else f"{claim.gap:.1e}"
+def _numbers(numbers: Table) -> RichTable:
+    from rich.table import Table as RichTable
+
+    beside = RichTable(title=numbers.title, title_justify="left", box=None, pad_edge=False)
+    for name in numbers.head:
+        beside.add_column(name, justify="right", overflow="fold")
+    for row in numbers.rows:
+        beside.add_row(*row)
+    return beside

@@ -12,16 +12,16 @@ from alignc.load.load import Loaded
 from alignc.lower.estimators import KAPPA
 from alignc.lower.loss import Loss
 from alignc.spec.kl import FULL, K1, K2, K3
-from alignc.spec.objective import KLTerm
+from alignc.spec.objective import KLTerm, PolicyGradient
 from alignc.theory.divergence import meaning
 from alignc.theory.kinds import Kind, Placement
 from alignc.theory.soundness import Sampling, kl_codes, placed
 from alignc.verify.estimators import divergence_gradient, placement_gradient, token_gradient, tree_kl_gradient
 from alignc.verify.observe import NAMED, observed_codes
-from alignc.verify.report import Claim
+from alignc.verify.report import Claim, Verdict, judged
 from alignc.verify.toy import Array, Expected, Row, Toy, log_softmax
 
-__all__ = ["kl_table", "kl_terms", "token_table"]
+__all__ = ["kl_table", "kl_terms", "own_estimators", "token_table"]
 
 PLACES: tuple[tuple[Placement, Sampling], ...] = (
     ("reward", "policy"), ("loss", "policy"), ("ratio", "policy"),
@@ -61,12 +61,14 @@ def _descends(
     says = meaning(estimator, place)
     if says.kind == Kind.NULL:
         gap = float(np.abs(found).max())
-        return Claim(about, "no gradient in expectation (E201)", "", gap, gap < EXACT)
+        return Claim(about, "no gradient in expectation (E201)", "", gap, judged(gap < EXACT))
     if says.kind not in NAMED:
-        return Claim(about, f"descends {says.divergence}", "", None, None)
+        return Claim(about, f"descends {says.divergence}", "", None, Verdict.TOLD)
     wanted = says.scale * divergence_gradient(NAMED[says.kind], logits, base)
-    gap = float(np.abs(found - wanted).max())
-    return Claim(about, f"descends {says.divergence}", "one action", gap, gap < EXACT)
+    gap, size = float(np.abs(found - wanted).max()), float(np.abs(wanted).max())
+    return Claim(
+        about, f"descends {says.divergence}", "one action", gap, judged(gap < EXACT * max(1.0, size))
+    )
 
 
 def _anchor_holds(about: str, term: KLTerm, expected: Expected, base: Array, toy: Toy) -> Claim:
@@ -77,7 +79,21 @@ def _anchor_holds(about: str, term: KLTerm, expected: Expected, base: Array, toy
     says = (
         "pushes away from the anchor (E202)" if pushes else "is zero at the anchor, and is not ∇KL elsewhere"
     )
-    return Claim(about, says, "", gap, (gap > 1e-6) == pushes)
+    return Claim(about, says, "", gap, judged((gap > 1e-6) == pushes))
+
+
+def own_estimators(spec: Loaded, toy: Toy) -> Iterator[Claim]:
+    """Compare what checks says of the estimators of a spec, each at its place, with what enumeration finds."""
+    seen: dict[tuple[str, Placement, Sampling], None] = {}
+    for term in spec.job.objective.terms:
+        if isinstance(term, KLTerm):
+            estimator, place, sampling = placed(term, spec.job.data.kind)
+            seen[estimator, place, sampling] = None
+        elif isinstance(term, PolicyGradient) and term.kl is not None:
+            seen[term.kl.estimator, term.kl.placement, "policy"] = None
+    for estimator, place, sampling in seen:
+        if estimator != FULL.name:
+            yield _entry(estimator, place, sampling, toy)
 
 
 def kl_table(formulas: Sequence[str], toy: Toy) -> Iterator[Claim]:
@@ -101,7 +117,7 @@ def _entry(estimator: str, place: Placement, sampling: Sampling, toy: Toy) -> Cl
         gap = float(np.abs(placement_gradient(estimator, place, sampling, at, toy) - wanted).max())
     holds = codes == seen and (gap is None or gap < EXACT)
     return Claim(
-        f"{estimator} in {place}, {SAMPLED[sampling]}", words, ", ".join(seen) or "sound", gap, holds
+        f"{estimator} in {place}, {SAMPLED[sampling]}", words, ", ".join(seen) or "sound", gap, judged(holds)
     )
 
 
@@ -131,8 +147,8 @@ def token_table() -> Iterator[Claim]:
         gap = float(np.abs(found - wanted[which]).max())
         later = ", discount 0" if discount == 0 else ""
         about = f"{estimator} in {place}, {granularity}{later}"
-        yield Claim(about, MEANS[which], f"first entry {found[0]:.4f}", gap, gap < EXACT)
+        yield Claim(about, MEANS[which], f"first entry {found[0]:.4f}", gap, judged(gap < EXACT))
     both = steps + token_gradient(FULL.name, "reward", "token", logits, reference)
     gap = float(np.abs(both - wanted["whole"]).max())
     yield Claim("full in loss and, of what follows, in reward", MEANS["whole"], f"first entry {both[0]:.4f}", gap,
-                gap < EXACT)  # fmt: skip
+                judged(gap < EXACT))  # fmt: skip

@@ -35,7 +35,8 @@ def multiple(found: list[Array], named: list[Array]) -> float | None:
     """Find c > 0 with found = c·named everywhere; None where there is none."""
     top, base = np.concatenate(found), np.concatenate(named)
     c = float(top @ base / max(1e-300, float(base @ base)))
-    return c if c > EXACT and float(np.abs(top - c * base).max()) < EXACT * max(1.0, c) else None
+    left, size = float(np.abs(top - c * base).max()), float(np.abs(c * base).max())
+    return c if c > 0 and left < EXACT * size else None
 
 
 def observed_kind(gradient: Gradient, toy: Toy) -> Kind:

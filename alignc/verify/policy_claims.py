@@ -21,13 +21,29 @@ from alignc.theory.lengths import length_power, strong, varies, whole_ratio
 from alignc.theory.soundness import stepwise
 from alignc.verify.response_space import BANDIT, TOKENS, Policy, ResponseSpace
 from alignc.verify.surrogate import Groups, Surrogate, win_rates_of
+from alignc.verify.toy import Array
 
-__all__ = ["NAMED", "NOTHING", "Setting", "claimed_divergence", "factors", "no_objective", "settings"]
+__all__ = [
+    "NAMED",
+    "NOTHING",
+    "Setting",
+    "angle",
+    "claimed_divergence",
+    "factors",
+    "no_objective",
+    "settings",
+]
 
 MOST = 3
 """Responses of the largest group that is enumerated."""
 NOTHING = "no divergence"
 NAMED = {Kind.KL: "KL(π‖ref)", Kind.REVERSE: "KL(ref‖π)", Kind.VARIATION: "Σ|π − ref|"}
+
+
+def angle(first: Array, second: Array) -> float:
+    """Measure the angle between two gradients, in degrees."""
+    sizes = float(np.linalg.norm(first) * np.linalg.norm(second))
+    return float(np.degrees(np.arccos(np.clip(first @ second / max(sizes, 1e-300), -1, 1))))
 
 
 @dataclass(frozen=True)
@@ -39,6 +55,8 @@ class Setting:
     space: ResponseSpace
     size: int
     longest: int | None
+    asked: int = MOST
+    """Responses of a group, as the spec says."""
 
     def surrogate(self, critic: float = 0.0) -> Surrogate:
         """Make the compiled loss, with a critic that is exact but for `critic`."""
@@ -65,7 +83,7 @@ def settings(spec: Loaded, loss: Loss) -> Iterator[Setting]:
             several = term.whiten or term.discount < 1 or reads is Reads.ROLLOUT
             size = MOST if several else max(1, min(MOST, asked))
             for words in (BANDIT, TOKENS):
-                yield Setting(term, lowered, words, size, longest)
+                yield Setting(term, lowered, words, size, longest, asked)
 
 
 def claimed_divergence(setting: Setting) -> tuple[str | None, str]:

@@ -10,9 +10,9 @@ from alignc.load.load import Loaded
 from alignc.lower.loss import Loss
 from alignc.theory.kinds import Kind
 from alignc.verify.policy_claims import NAMED, Setting, claimed_divergence, factors, settings
-from alignc.verify.report import Claim, Curve
+from alignc.verify.report import Claim, Curve, judged
 from alignc.verify.response_space import Policy
-from alignc.verify.solve import flow, jacobian, stable
+from alignc.verify.solve import Field, flow, jacobian, stable
 from alignc.verify.surrogate import Groups, Surrogate
 from alignc.verify.toy import Array
 
@@ -67,8 +67,8 @@ def policy_optimum(setting: Setting) -> Iterator[Claim]:
     size = float(np.abs(gradient(setting.space.reference.logits)).max())
     gap = float(np.abs(gradient(policy.logits)).max()) / size
     shown = "[" + " ".join(f"{p:.4f}" for p in policy.law) + "]"
-    holds = gap < EXACT and stable(gradient, policy.logits)
-    yield Claim("optimum, one action, own samples", words, shown, gap, holds)
+    holds = gap < EXACT and stable(Field(gradient, len(policy.logits)), policy.logits)
+    yield Claim("optimum, one action, own samples", words, shown, gap, judged(holds))
 
 
 def policy_curves(spec: Loaded, loss: Loss, steps: int = 80) -> Iterator[Curve]:

@@ -12,9 +12,9 @@ from alignc.graph.nodes import Logp, Matched, Node
 from alignc.graph.rewrite import inputs
 from alignc.graph.walk import walk
 from alignc.lower.loss import Loss
-from alignc.verify.report import Claim
+from alignc.verify.report import Claim, Verdict, judged
 from alignc.verify.rows import rows_of_data
-from alignc.verify.toy import Array, Row, Toy, log_softmax, read_row
+from alignc.verify.toy import Array, Reading, Row, Rows, Toy, log_softmax
 
 __all__ = ["by_rank", "ranked"]
 
@@ -27,7 +27,7 @@ def ranked(loss: Loss) -> bool:
 def by_rank(loss: Loss, toy: Toy) -> Iterator[Claim]:
     """Let references change places among the rows of a batch: a loss by rank must not notice, its rows must."""
     words = "no claim: a row is compared with the row of the same rank, so the loss has no optimal policy of its own"
-    yield Claim("optimum", words, "", None, None)
+    yield Claim("optimum", words, "", None, Verdict.TOLD)
     rows = rows_of_data(loss, toy)
     policy = log_softmax(toy.sampler + toy.rewards)
     whole, swapped = (_value(loss.root, toy, policy, rows, places) for places in (rows, rows[::-1]))
@@ -37,17 +37,17 @@ def by_rank(loss: Loss, toy: Toy) -> Iterator[Claim]:
         "the loss does not change if the rows of a batch exchange their references",
         "",
         gap,
-        gap < 1e-12,
+        judged(gap < 1e-12 * max(1.0, abs(whole))),
     )
     alike = _value(loss.root, toy, toy.reference, rows, rows)
     moved = _value(loss.root, toy, policy, rows, rows)
-    shown = f"{alike:.6f} at the reference, {moved:.6f} at another policy"
+    shown = f"{alike:.9g} at the reference, {moved:.9g} at another policy"
     yield Claim(
         "rank",
         "a policy with other sorted differences has another loss",
         shown,
         None,
-        abs(alike - moved) > 1e-6,
+        judged(abs(alike - moved) > 1e-13 * abs(alike)),
     )
 
 
@@ -57,5 +57,5 @@ def _value(root: Node, toy: Toy, policy: Array, rows: Sequence[Row], places: Seq
     given: dict[Node, object] = {}
     for leaf in inputs(root):
         own = rows if not isinstance(leaf, Logp) or leaf.model == POLICY else places
-        given[leaf] = [read_row(toy, theta, leaf, row) for row in own]
+        given[leaf] = Rows(toy, own).listed(leaf, Reading(toy, theta, theta))
     return float(evaluate(root, given))

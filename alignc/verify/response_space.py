@@ -13,7 +13,7 @@ import numpy as np
 
 from alignc.verify.toy import Array, log_softmax
 
-__all__ = ["BANDIT", "TOKENS", "Policy", "ResponseSpace"]
+__all__ = ["BANDIT", "FEW", "FEW_TOKENS", "TOKENS", "Policy", "ResponseSpace"]
 
 Sentence = tuple[int, ...]
 
@@ -155,3 +155,6 @@ class Policy:
 
 BANDIT = ResponseSpace("one action", 6, 1, False, 11)
 TOKENS = ResponseSpace("two tokens", 3, 2, True, 21)
+FEW = ResponseSpace("one action of three", 3, 1, False, 31)
+FEW_TOKENS = ResponseSpace("one or two tokens", 2, 2, True, 41)
+"""Spaces of three responses, for large groups."""

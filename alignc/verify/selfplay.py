@@ -33,9 +33,10 @@ from alignc.verify.game import (
     tilt,
     tilted,
 )
-from alignc.verify.report import Claim, Curve, Table
+from alignc.verify.optima import field_of
+from alignc.verify.report import Claim, Curve, Table, Verdict, judged
 from alignc.verify.rows import GROUP_SIZE
-from alignc.verify.solve import fixed_point
+from alignc.verify.solve import Ended, search
 from alignc.verify.toy import Array, Expected, Row, Toy, log_softmax
 
 __all__ = ["game_curves", "game_tables", "played", "self_play"]
@@ -142,7 +143,7 @@ def _iterated(loss: Loss, step: Step, game: Game) -> Claim:
         worst = max(worst, _slope(_expected(loss, step, logps, ahead, step.constant), after) / (1 + step.eta))
         logps = after
     says = f"the loss is least at u = t − W(κ·e^t), t = η·(P − {step.constant:g}), in {CHECKED} iterations"
-    return Claim(f"self-play, {game.name}", says, "", worst, worst < 1e-9)
+    return Claim(f"self-play, {game.name}", says, "", worst, judged(worst < 1e-9))
 
 
 def _partition_exact(loss: Loss, step: Step, game: Game) -> Claim:
@@ -157,7 +158,7 @@ def _partition_exact(loss: Loss, step: Step, game: Game) -> Claim:
         worst = max(worst, (_slope(expected, after) + abs(expected.loss(theta))) / (1 + step.eta))
         logps = after
     says = "with log Z for the constant, the loss is 0 at multiplicative weights"
-    return Claim(f"self-play, {game.name}", says, "", worst, worst < 1e-9)
+    return Claim(f"self-play, {game.name}", says, "", worst, judged(worst < 1e-9))
 
 
 def _searched(loss: Loss, step: Step) -> Iterator[Claim]:
@@ -171,12 +172,23 @@ def _searched(loss: Loss, step: Step) -> Iterator[Claim]:
         elif step.constant != 0.5:
             average = 0.5 + (step.constant - 0.5) * eta / step.eta
         expected = _expected(loss, step, game.start, ahead, average)
-        ended = fixed_point(lambda x, e=expected: _logits(e, x), game.start, game.size)  # type: ignore[misc]
+        ended = _descent(expected, game)
         update = multiplicative if exact else step.tilted(eta)
         wanted = update(game.start, step.eta * ahead)
         gap = float(np.abs(np.exp(log_softmax(ended.theta)) - np.exp(wanted)).max())
         says = f"descent from π_t ends at the closed form (η = {eta:g})"
-        yield Claim(f"self-play, {game.name}", says, "", gap, ended.found and gap < CLOSE)
+        yield Claim(f"self-play, {game.name}", says, "", gap, _reached(ended, gap))
+
+
+def _descent(expected: Expected, game: Game) -> Ended:
+    """Search from the policy that play starts from."""
+    return search(
+        field_of(expected, Toy((2,) * game.size, game.start, game.start, np.zeros(game.size))), game.start
+    )
+
+
+def _reached(ended: Ended, gap: float) -> Verdict:
+    return judged(gap < CLOSE) if ended.found else Verdict.UNDECIDED
 
 
 def _logits(expected: Expected, theta: Array) -> Array:
@@ -195,7 +207,7 @@ def _sampled(loss: Loss, step: Step) -> Claim:
     rows = list(_groups(game, k, step, eta))
     toy = Toy((2,) * game.size, game.start, game.start, np.zeros(game.size))
     expected = Expected(loss, toy, rows)
-    ended = fixed_point(lambda x: _logits(expected, x), game.start, game.size)
+    ended = _descent(expected, game)
     ahead = eta * (k - 1) / k * game.ahead(game.start)
     exact = step.column == LOG_PARTITION.name
     shift = eta * (0.5 - step.constant)
@@ -203,8 +215,10 @@ def _sampled(loss: Loss, step: Step) -> Claim:
     gap = float(np.abs(np.exp(log_softmax(ended.theta)) - np.exp(wanted)).max())
     says = f"win rates over {k} samples, itself included, take η to η·{k - 1}/{k}"
     if exact:
-        return Claim(about, f"{says}; log Z of the same samples is biased", f"at η = {eta:g}", gap, None)
-    return Claim(about, says, "", gap, ended.found and gap < CLOSE)
+        return Claim(
+            about, f"{says}; log Z of the same samples is biased", f"at η = {eta:g}", gap, Verdict.TOLD
+        )
+    return Claim(about, says, "", gap, _reached(ended, gap))
 
 
 def _groups(game: Game, k: int, step: Step, eta: float) -> Iterator[Row]:
@@ -255,7 +269,11 @@ def _equilibrium(step: Step, game: Game) -> Iterator[Claim]:
     shown = f"{' '.join(f'{g:.4f}' for g in found)} at T = {' '.join(map(str, ROUNDS))}: as T^{power:.2f}"
     worst = float(max(g / b for g, b in zip(found, bounds, strict=True)))
     yield Claim(
-        f"equilibrium, {game.name}", says, f"{shown}; at most {worst:.2f} of the bound", None, worst <= 1
+        f"equilibrium, {game.name}",
+        says,
+        f"{shown}; at most {worst:.2f} of the bound",
+        None,
+        judged(worst <= 1),
     )
     constant = max(
         abs(_gap(game, step.tilted(eta), eta, t) - g)
@@ -263,7 +281,9 @@ def _equilibrium(step: Step, game: Game) -> Iterator[Claim]:
         for eta in [_tuned(game, t)[0]]
     )
     says = f"the same η with the {step.half}: no bound is claimed"
-    yield Claim(f"equilibrium, {game.name}", says, f"gaps differ by at most {constant:.4f}", None, None)
+    yield Claim(
+        f"equilibrium, {game.name}", says, f"gaps differ by at most {constant:.4f}", None, Verdict.TOLD
+    )
 
 
 def gap_table(step: Step, game: Game) -> Table:
@@ -303,12 +323,16 @@ def _constant(step: Step, game: Game) -> Iterator[Claim]:
     shown = f"π(best) = {after[best]:.4f}, with log Z {exact[best]:.4f}; best to worst {share:.3f} of the step in nat"
     about = f"{step.half}, {game.name}"
     yield Claim(about, f"replaces log Z/η and tilts the step by κ = {np.exp(log_kappa):.3g}", shown,
-                float(np.abs(after - exact).max()), None)  # fmt: skip
+                float(np.abs(after - exact).max()), Verdict.TOLD)  # fmt: skip
     limit = saturated(game.start, ahead + 0.5 - step.constant)
     gaps = [float(np.abs(_tilted_once(step, game, eta) - limit).max()) for eta in (step.eta, 100 * step.eta)]
     says = "as η grows it tends to π_t·max(0, P − ½)/Z, for any η; multiplicative weights tend to the best response"
     yield Claim(
-        about, says, f"{gaps[0]:.2g} from it at η = {step.eta:g}", gaps[0], gaps[1] < max(gaps[0], 1e-3)
+        about,
+        says,
+        f"{gaps[0]:.2g} from it at η = {step.eta:g}",
+        gaps[0],
+        judged(gaps[1] < max(gaps[0], 1e-3)),
     )
 
 

@@ -7,11 +7,14 @@ by (all tokens of the batch) stands at its expectation.
 from __future__ import annotations
 
 import itertools
+import math
+from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from alignc.contract.models import ROLLOUT, ModelName
 from alignc.contract.outputs import Quantity
@@ -22,9 +25,10 @@ from alignc.graph.nodes import Column, GroupSize, Length, Logp, Node, Output, Po
 from alignc.graph.rewrite import inputs, substitute
 from alignc.graph.walk import walk
 from alignc.lower.loss import TermLoss, alone
+from alignc.verify.arrays import Array, evaluate_arrays
 from alignc.verify.response_space import Policy, ResponseSpace
 from alignc.verify.returns import Tokens, group_advantages, paid
-from alignc.verify.toy import HELD, Array, held_still
+from alignc.verify.toy import HELD, held_still
 
 __all__ = ["Groups", "Surrogate", "win_rates_of"]
 
@@ -54,10 +58,34 @@ class Groups:
         """List the groups."""
         return list(itertools.combinations_with_replacement(range(len(self.space.sentences)), self.size))
 
+    @cached_property
+    def places(self) -> NDArray[np.int64]:
+        """List the groups as one array."""
+        return np.array(self.members, dtype=np.int64)
+
+    @cached_property
+    def real(self) -> Array:
+        """Tell which words of each member are real: the others are padding."""
+        lengths = np.array([len(s) for s in self.space.sentences])
+        return (np.arange(self.space.longest) < lengths[self.places][..., None]).astype(float)
+
     def law(self, old: Policy) -> Array:
         """Compute each group's probability."""
-        found = [len(set(itertools.permutations(g))) * float(np.prod(old.law[list(g)])) for g in self.members]
-        return np.array(found)
+        logs = np.log(old.law)
+        return np.exp([orders(g) + float(logs[list(g)].sum()) for g in self.members])
+
+
+def padded(rows: Tokens, longest: int) -> Array:
+    """Lay rows of numbers beside each other, with zeros at their ends."""
+    found = np.zeros((len(rows), longest))
+    for row, values in zip(found, rows, strict=True):
+        row[: len(values)] = values
+    return found
+
+
+def orders(group: Group) -> float:
+    """Count the orders in which a group may be drawn, as a logarithm: k! over the factorials of the repeats."""
+    return math.lgamma(len(group) + 1) - sum(math.lgamma(n + 1) for n in Counter(group).values())
 
 
 class Surrogate:
@@ -78,21 +106,25 @@ class Surrogate:
         self.loss = alone(substitute(term.value, self.shared))
         self.slopes = {n: gradient(self.loss, n) for n in (POLICY, APART) if n in inputs(self.loss)}
         self.held = held_still(self.loss)
+        self._kept: tuple[Policy, Array] | None = None
 
     def gradient(self, policy: Policy, old: Policy) -> Array:
         """Compute the expected gradient in the policy's logits, on responses of the old policy."""
         law = self.groups.law(old)
         total = np.zeros(self.space.size)
         for leaf, slope in self.slopes.items():
-            found = evaluate(slope, self._given(slope, policy, old, policy))
-            for weight, group, values in zip(law, self.groups.members, _spread(found, len(law)), strict=True):
-                for member, value in zip(group, _spread(values, len(group)), strict=True):
-                    total += weight * self._collected(leaf, policy, member, value)
+            found = self._evaluated(slope, policy, old, policy)
+            found = found.reshape(found.shape + (1,) * (3 - found.ndim))
+            sums = np.zeros((len(self.space.sentences), self.space.longest))
+            np.add.at(
+                sums, self.groups.places, law[:, None, None] * np.where(self.groups.real > 0, found, 0.0)
+            )
+            for member, words in enumerate(self.space.sentences):
+                total += self._collected(leaf, policy, member, sums[member, : len(words)].tolist())
         return total
 
-    def _collected(self, leaf: Node, policy: Policy, member: int, value: Any) -> Array:
+    def _collected(self, leaf: Node, policy: Policy, member: int, coefficients: list[float]) -> Array:
         """Carry the coefficients of a response's words, of log π or of the states' divergence, to the logits."""
-        coefficients = [float(c) for c in _spread(value, len(self.space.sentences[member]))]
         if leaf is APART:
             return policy.apart_slopes(self.space.reference, member, coefficients)
         return policy.scores(member, coefficients)
@@ -100,51 +132,61 @@ class Surrogate:
     def value(self, policy: Policy, old: Policy, held: Policy) -> float:
         """Compute the expected loss; what no gradient reaches is taken at `held`."""
         law = self.groups.law(old)
-        found = evaluate(self.held, self._given(self.held, policy, old, held))
-        return float(law @ np.array([float(v) for v in _spread(found, len(law))]))
+        found = self._evaluated(self.held, policy, old, held)
+        return float(law @ np.broadcast_to(found, law.shape))
 
-    def _given(self, root: Node, policy: Policy, old: Policy, held: Policy) -> dict[Node, Any]:
+    def _evaluated(self, root: Node, policy: Policy, old: Policy, held: Policy) -> Array:
         models = {ModelName.POLICY: policy, ROLLOUT: old, HELD: held}
-        amounts: list[Tokens] | None = None
-        given: dict[Node, Any] = {}
+        given: dict[Node, Array] = {}
         for node in inputs(root):
             if isinstance(node, Column) and node.token and not is_divergence(node):
-                amounts = amounts or self._columns(old)
-                given[node] = amounts
+                given[node] = self._advantages(old)
             else:
                 given[node] = self._leaf(node, models, old)
-        return given
+        return evaluate_arrays(root, given, {COMPLETIONS: self.groups.real})
 
-    def _leaf(self, node: Node, models: dict[str, Policy], old: Policy) -> Any:
-        members, sentences = self.groups.members, self.space.sentences
+    def _leaf(self, node: Node, models: dict[str, Policy], old: Policy) -> Array:
+        counted = next((n for n, column in self.shared.items() if column is node), None)
+        if counted is not None:
+            return np.array(self._shared(counted, old))
+        if isinstance(node, GroupSize):
+            return np.full(len(self.groups.members), float(self.groups.size))
+        found: Array = self._table(node, models, old)[self.groups.places]
+        return found
+
+    def _table(self, node: Node, models: dict[str, Policy], old: Policy) -> Array:
+        """Give a leaf its value for every response of the space: one number, or one a word, padded."""
+        sentences = self.space.sentences
         if is_divergence(node):
             who = models[node.model] if isinstance(node, Output) else old
-            apart = who.apart(self.space.reference)
-            return [[apart[i] for i in g] for g in members]
+            return padded(who.apart(self.space.reference), self.space.longest)
         match node:
             case Logp(model=model):
-                tokens = models.get(model, self.space.reference).tokens
-                return [[tokens[i] for i in g] for g in members]
+                return padded(models.get(model, self.space.reference).tokens, self.space.longest)
             case Length():
-                return [[float(len(sentences[i])) for i in g] for g in members]
+                return np.array([float(len(s)) for s in sentences])
             case Position():
-                return [[[float(t + 1) for t in range(len(sentences[i]))] for i in g] for g in members]
-            case GroupSize():
-                return [float(len(g)) for g in members]
+                return np.tile(np.arange(1.0, self.space.longest + 1), (len(sentences), 1))
             case Column(name="reward"):
-                return [[self.rewards[i] for i in g] for g in members]
+                return np.array(self.rewards)
             case Column(name="win_rate"):
-                rates = win_rates_of(old, self.rewards)
-                return [[rates[i] for i in g] for g in members]
-        counted = next(n for n, column in self.shared.items() if column is node)
-        return [self._shared(counted, old)] * len(members)
+                return np.array(win_rates_of(old, self.rewards))
+        raise TypeError(type(node).__name__)
 
     def _shared(self, node: Node, old: Policy) -> float:
         """Take a count over the batch at its expectation, a row's."""
         inner = node.argument  # type: ignore[attr-defined]
         given = {n: self._leaf(n, {ROLLOUT: old}, old) for n in inputs(inner)}
-        rows = _spread(evaluate(inner, given), len(self.groups.members))
-        return float(self.groups.law(old) @ np.array(rows, float))
+        law = self.groups.law(old)
+        found = evaluate_arrays(inner, given, {COMPLETIONS: self.groups.real})
+        return float(law @ np.broadcast_to(found, law.shape))
+
+    def _advantages(self, old: Policy) -> Array:
+        """Compute the advantages of every group, and keep those of the last policy."""
+        if self._kept is None or self._kept[0] is not old:
+            longest = self.space.longest
+            self._kept = (old, np.array([padded(rows, longest) for rows in self._columns(old)]))
+        return self._kept[1]
 
     def _columns(self, old: Policy) -> list[Tokens]:
         """Compute the advantages of every group, with a critic that knows the old policy's values but for `critic`."""

@@ -16,27 +16,26 @@ from numpy.typing import NDArray
 from alignc.contract.models import POLICY, ModelName
 from alignc.contract.outputs import Quantity
 from alignc.contract.responses import COMPLETIONS
-from alignc.graph.evaluate import evaluate
 from alignc.graph.gradient import gradient
 from alignc.graph.nodes import Column, GroupSize, Length, Logp, Node, Output, Position, Reduce, Running, Stop
 from alignc.graph.rewrite import inputs, substitute
 from alignc.graph.walk import walk
 from alignc.lower.loss import Loss, alone
 from alignc.lower.statistics import rows_of, statistics
+from alignc.verify.arrays import Array, evaluate_arrays
 
 __all__ = [
     "HELD",
     "Array",
     "Expected",
+    "Reading",
     "Row",
+    "Rows",
     "Toy",
     "central_differences",
     "held_still",
     "log_softmax",
-    "read_row",
 ]
-
-Array = NDArray[np.float64]
 
 
 def log_softmax(logits: Array) -> Array:
@@ -72,13 +71,13 @@ class Row:
 
 
 class Expected:
-    """The expectation of a loss over rows, and its gradient, by the graph's own evaluator and derivative.
+    """The expectation of a loss over rows, and its gradient, by the graph's derivative, for all rows at once.
 
     The parameters are the policy's logits, then a learned value, then a reward model's scores.
     """
 
     def __init__(self, loss: Loss, toy: Toy, rows: Sequence[Row], root: Node | None = None) -> None:
-        self.toy, self.rows = toy, list(rows)
+        self.toy, self.rows = toy, Rows(toy, rows)
         self.weights = np.array([r.weight for r in rows])
         whole = loss.root if root is None else root
         shared = [n for n in walk(whole) if _shared(n) or n in set(statistics(loss))]
@@ -93,62 +92,61 @@ class Expected:
         """Whether neither a value nor scores are learned beside the policy."""
         return not any(isinstance(n, Output) for n in self.slopes)
 
+    @property
+    def potential(self) -> bool:
+        """Whether the gradient is the derivative of the loss: nothing that moves is held still or shared."""
+        stops = any(isinstance(n, Stop) and _moves(n.argument) for n in walk(self.row_loss))
+        return not stops and not any(_moves(n) for n in self.shared)
+
     def loss(self, theta: Array, frozen: Array | None = None) -> float:
         """Compute the expected loss; what no gradient reaches is taken at `frozen`."""
-        given = self._inputs(theta, frozen, [self.held])
-        return float(self.weights @ _flat(evaluate(self.held, given), len(self.rows)))
+        found = self._evaluated(self.held, theta, frozen)
+        return float(self.weights @ self.rows.first(found, grouped=False))
 
     def gradient(self, theta: Array) -> Array:
         """Compute the exact gradient in the parameters, from the derived coefficients."""
-        given = self._inputs(theta, None, list(self.slopes.values()))
         total = np.zeros(2 * self.toy.size + 1)
         policy = np.exp(log_softmax(theta[: self.toy.size]))
         for node, slope in self.slopes.items():
-            self._collect(total, node, evaluate(slope, given), policy)
+            self._collect(total, node, self._evaluated(slope, theta, None), policy)
         return total
 
     def coefficients(self, theta: Array, response: str) -> Array:
         """Compute ∂ℓ/∂log π of a response, row by row: on its first token, the one that varies."""
         slope = self.slopes.get(Logp(POLICY, response))
         if slope is None:
-            return np.zeros(len(self.rows))
-        found = evaluate(slope, self._inputs(theta, None, [slope]))
-        return np.array([_first(v) for v in _rows(found, len(self.rows))])
+            return np.zeros(len(self.weights))
+        return self.rows.first(self._evaluated(slope, theta, None), grouped=False)
 
-    def _collect(self, total: Array, node: Node, found: Any, policy: Array) -> None:
+    def _collect(self, total: Array, node: Node, found: Array, policy: Array) -> None:
         size = self.toy.size
-        response = node.response  # type: ignore[attr-defined]
-        for row, value in zip(self.rows, _rows(found, len(self.rows)), strict=True):
-            if isinstance(node, Output) and node.quantity == Quantity.VALUE:
-                total[size] += row.weight * _first(value)
-                continue
-            members = row.parts[response]
-            group = members if isinstance(members, tuple) else (members,)
-            values = value if isinstance(members, tuple) and isinstance(value, list) else [value] * len(group)
-            for member, one in zip(group, values, strict=True):
-                if isinstance(node, Output):
-                    total[size + 1 + member] += row.weight * _first(one)
-                else:
-                    total[member] += row.weight * _first(one)
-                    total[:size] -= row.weight * _first(one) * policy
+        if isinstance(node, Output) and node.quantity == Quantity.VALUE:
+            total[size] += float(self.weights @ self.rows.first(found, grouped=False))
+            return
+        members = self.rows.members[node.response]  # type: ignore[attr-defined]
+        each = self.rows.first(found, grouped=members.ndim > 1)
+        pushes = (self.weights[:, None] if members.ndim > 1 else self.weights) * each
+        by_member = np.bincount(members.ravel(), pushes.ravel(), minlength=size)
+        if isinstance(node, Output):
+            total[size + 1 :] += by_member
+        else:
+            total[:size] += by_member - by_member.sum() * policy
 
-    def _inputs(self, theta: Array, frozen: Array | None, roots: list[Node]) -> dict[Node, Any]:
-        read = _Reader(self.toy, theta, theta if frozen is None else frozen)
-        given: dict[Node, Any] = {}
+    def _evaluated(self, root: Node, theta: Array, frozen: Array | None) -> Array:
         at = theta if frozen is None else frozen
-        for node, column in self.shared.items():
-            given[column] = [self._statistic(node, at)] * len(self.rows)
-        for leaf in inputs(*roots):
-            if leaf not in given:
-                given[leaf] = [read.row(leaf, row) for row in self.rows]
-        return given
+        read = Reading(self.toy, theta, at)
+        given: dict[Node, Array] = {c: np.array(self._statistic(n, at)) for n, c in self.shared.items()}
+        leaves = {n: self.rows.leaf(n, read) for n in inputs(root) if n not in given}
+        return evaluate_arrays(root, {**given, **leaves}, self.rows.masks)
 
     def _statistic(self, node: Node, theta: Array) -> float:
         """Average what a statistic is made of over the rows."""
         argument = rows_of(node)[0]
-        read = _Reader(self.toy, theta, theta)
-        given = {leaf: [read.row(leaf, row) for row in self.rows] for leaf in inputs(argument)}
-        return float(self.weights @ _flat(evaluate(argument, given), len(self.rows)) / self.weights.sum())
+        read = Reading(self.toy, theta, theta)
+        found = evaluate_arrays(
+            argument, {n: self.rows.leaf(n, read) for n in inputs(argument)}, self.rows.masks
+        )
+        return float(self.weights @ self.rows.first(found, grouped=False) / self.weights.sum())
 
 
 HELD = "held"
@@ -171,6 +169,11 @@ def _still(node: Logp | Output) -> Node:
     return Logp(HELD, node.response) if isinstance(node, Logp) else Output(node.quantity, HELD, node.response)
 
 
+def _moves(node: Node) -> bool:
+    """Tell whether a node reads the policy."""
+    return any(isinstance(n, Logp | Output) and n.model == POLICY for n in inputs(node))
+
+
 def _shared(node: Node) -> bool:
     """Tell a reduction over the batch that no gradient passes: a count, or a reference point's."""
     return isinstance(node, Running) or (
@@ -179,74 +182,86 @@ def _shared(node: Node) -> bool:
 
 
 @dataclass(frozen=True)
-class _Reader:
-    """Reads the inputs of a graph off the toy policy."""
+class Reading:
+    """Reads the inputs of a graph off the toy policy, for one response or for all."""
 
     toy: Toy
     theta: Array
     frozen: Array
 
-    def row(self, node: Node, row: Row) -> Any:
-        """Give a leaf its value in a row."""
-        if isinstance(node, GroupSize):
-            return float(len(row.parts[COMPLETIONS]))  # type: ignore[arg-type]
-        if isinstance(node, Column):
-            name = node.name if node.response is None else f"{node.name}/{node.response}"
-            value = row.columns[name]
-            return list(value) if isinstance(value, tuple) else value
-        members = row.parts[node.response]  # type: ignore[attr-defined]
-        if isinstance(members, tuple):
-            return [self.one(node, m) for m in members]
-        return self.one(node, members)
-
-    def one(self, node: Node, member: int) -> Any:
-        """Give a leaf its value for one response."""
-        toy, size, length = self.toy, self.toy.size, self.toy.lengths[member]
+    def table(self, node: Node) -> Array:
+        """Give a leaf its value for every response: one number, or one for each token, padded."""
+        toy, size = self.toy, self.toy.size
         theta = self.frozen if getattr(node, "model", "") == HELD else self.theta
         match node:
             case Logp(model=ModelName.POLICY):
-                return self.tokens(log_softmax(self.theta[:size])[member], length)
+                return self._tokens(log_softmax(self.theta[:size]))
             case Logp(model=model) if model == HELD:
-                return self.tokens(log_softmax(self.frozen[:size])[member], length)
+                return self._tokens(log_softmax(self.frozen[:size]))
             case Logp(model=ModelName.ROLLOUT):
-                return self.tokens(toy.sampler[member], length)
+                return self._tokens(toy.sampler)
             case Logp():
-                return self.tokens(toy.reference[member], length)
+                return self._tokens(toy.reference)
             case Length():
-                return float(length)
+                return np.array(toy.lengths, float)
             case Position():
-                return [float(i + 1) for i in range(length)]
+                return np.tile(np.arange(1.0, max(toy.lengths) + 1), (size, 1))
             case Output(quantity=Quantity.VALUE):
-                return float(theta[size])
+                return np.full(size, theta[size])
             case Output(quantity=Quantity.SCORE):
-                return float(theta[size + 1 + member])
+                return theta[size + 1 :]
             case Output(quantity=Quantity.LOG_SUM_SQUARES):
-                squares = np.exp(2 * log_softmax(theta[:size])).sum()
-                return self.tokens(float(np.log(squares)), length)
+                return self._tokens(np.full(size, np.log(np.exp(2 * log_softmax(theta[:size])).sum())))
         raise TypeError(type(node).__name__)
 
-    def tokens(self, first: float, length: int) -> list[float]:
-        """Lay a log-probability on the first token; the others are certain."""
-        return [float(first), *[0.0] * (length - 1)]
+    def _tokens(self, first: Array) -> Array:
+        """Lay log-probabilities on first tokens; the others are certain."""
+        found = np.zeros((self.toy.size, max(self.toy.lengths)))
+        found[:, 0] = first
+        return found
 
 
-def read_row(toy: Toy, theta: Array, node: Node, row: Row) -> Any:
-    """Give an input of a graph its value in a row, at a policy."""
-    return _Reader(toy, theta, theta).row(node, row)
+class Rows:
+    """Rows of data as arrays: which response plays which part, its columns, and which tokens are real."""
+
+    def __init__(self, toy: Toy, rows: Sequence[Row]) -> None:
+        names = rows[0].parts
+        self.members = {name: np.array([r.parts[name] for r in rows], dtype=np.int64) for name in names}
+        self.columns = {name: np.array([r.columns[name] for r in rows], float) for name in rows[0].columns}
+        real = np.arange(max(toy.lengths)) < np.array(toy.lengths)[:, None]
+        self.masks = {name: real[m].astype(float) for name, m in self.members.items()}
+        self.count = len(rows)
+
+    def leaf(self, node: Node, read: Reading) -> Array:
+        """Give a leaf its values in all rows."""
+        if isinstance(node, GroupSize):
+            return np.full(self.count, float(self.members[COMPLETIONS].shape[1]))
+        if isinstance(node, Column):
+            return self.columns[node.name if node.response is None else f"{node.name}/{node.response}"]
+        found: Array = read.table(node)[self.members[node.response]]  # type: ignore[attr-defined]
+        return found
+
+    def listed(self, node: Node, read: Reading) -> list[Any]:
+        """Give a leaf its values in all rows as lists, without padding."""
+        found = self.leaf(node, read)
+        if not node.type.axis.by_token:
+            return list(found.tolist())
+        return _trimmed(found, self.masks[node.type.axis.response] > 0)
+
+    def first(self, value: Array, *, grouped: bool) -> Array:
+        """Spread a value over all rows, and over their responses; of tokens take the first."""
+        shape = (self.count, *([self.members[COMPLETIONS].shape[1]] if grouped else []))
+        while value.ndim > len(shape):
+            value = value[..., 0]
+        full: Array = np.broadcast_to(value.reshape(value.shape + (1,) * (len(shape) - value.ndim)), shape)
+        return full
 
 
-def _rows(value: Any, count: int) -> list[Any]:
-    return value if isinstance(value, list) else [value] * count
-
-
-def _flat(value: Any, count: int) -> Array:
-    return np.array([_first(v) for v in _rows(value, count)])
-
-
-def _first(value: Any) -> float:
-    while isinstance(value, list):
-        value = value[0]
-    return float(value)
+def _trimmed(values: Array, real: NDArray[np.bool_]) -> list[Any]:
+    """Take the padding off, row by row and response by response."""
+    if values.ndim == 1:
+        return list(values[real].tolist())
+    return [_trimmed(v, m) for v, m in zip(values, real, strict=True)]
 
 
 def central_differences(function: Callable[[Array], float], theta: Array, step: float = 1e-5) -> Array:

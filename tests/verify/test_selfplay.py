@@ -158,7 +158,7 @@ def test_a_wrong_update_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 def test_the_command_tabulates_and_draws(tmp_path: Path) -> None:
     spec, plot = written(tmp_path, "pointwise", 100), tmp_path / "way.svg"
     done = CliRunner().invoke(command, [str(spec), "--plot", str(plot)], standalone_mode=False)
-    assert done.return_value == 0
+    assert done.return_value == 0, done.output
     assert "duality gap of the average of T policies, rock-paper-scissors" in done.stdout
     lines = ET.parse(plot).getroot().findall(".//{http://www.w3.org/2000/svg}polyline")
     assert len(lines) == 4

@@ -105,12 +105,12 @@ def test_grpo_s_optimum_is_that_of_the_squared_contrast_with_its_score(tmp_path:
 
 
 def test_a_wrong_statement_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from alignc.verify import objectives as module
+    from alignc.verify import optima as module
 
     compiled = lowered(written(tmp_path, "{preset: dpo}", "pairwise"), files=False)
     wrong = replace(TOY, rewards=TOY.rewards * 0.99)
     monkeypatch.setattr(
-        module, "stated", lambda terms, toy: stated(terms, replace(toy, rewards=wrong.rewards))
+        module, "stated", lambda terms, toy, **how: stated(terms, replace(toy, rewards=wrong.rewards))
     )
     found = verify(compiled.spec, compiled.loss)
     assert not found.holds
@@ -220,8 +220,12 @@ def test_a_kl_term_s_table(tmp_path: Path) -> None:
     )
     done = CliRunner().invoke(command, [str(spec)], standalone_mode=False)
     assert done.return_value == 0
-    assert "u**2 in loss, own samples" in done.stdout
+    assert "u**2 in loss, off-policy, no ρ" in done.stdout
+    assert "u**2 in loss, own samples" not in done.stdout
     assert "✗" not in done.stdout
+    whole = CliRunner().invoke(command, [str(spec), "--kl"], standalone_mode=False)
+    assert "u**2 in loss, own samples" in whole.stdout
+    assert "full in loss, token" in whole.stdout
 
 
 def test_a_loss_by_rank_claims_no_optimum(tmp_path: Path) -> None:
