@@ -17,6 +17,13 @@ def verify(spec: Loaded, loss: Loss, *, table: bool = False, curves: bool = Fals
 
     `table`: also every KL estimator at every place, which no spec changes.
     """
+    import numpy as np
+
+    with np.errstate(all="ignore"):
+        return _verified(spec, loss, table=table, curves=curves)
+
+
+def _verified(spec: Loaded, loss: Loss, *, table: bool, curves: bool) -> Verified:
     from alignc.spec.objective import PolicyGradient
     from alignc.verify.estimator_claims import kl_table, token_table
     from alignc.verify.objectives import TOY
@@ -61,6 +68,7 @@ def _of_data(spec: Loaded, loss: Loss) -> Iterator[Claim]:
     from alignc.verify.estimator_claims import kl_terms, own_estimators
     from alignc.verify.objectives import TOY, first_step, gauge, gradients
     from alignc.verify.optima import optima
+    from alignc.verify.papers import paper_claims
     from alignc.verify.selfplay import self_play
 
     yield gradients(loss, TOY)
@@ -70,6 +78,7 @@ def _of_data(spec: Loaded, loss: Loss) -> Iterator[Claim]:
     yield from kl_terms(spec, loss, TOY)
     yield from own_estimators(spec, TOY)
     yield from self_play(spec, loss)
+    yield from paper_claims(spec, loss)
 
 
 def _tables(spec: Loaded, loss: Loss, *, online: bool) -> Iterator[Table]:

@@ -94,7 +94,12 @@ def gauge(loss: Loss, toy: Toy) -> Iterator[Claim]:
         theta = theta_of(log_softmax(toy.sampler + move), toy)
         w, l = (expected.coefficients(theta, y) for y in loss.view.responses)
         size = float(max(np.abs(w).max(), np.abs(l).max()))
-        worst = max(worst, float(np.abs(w + l).max()) / (size or 1.0))
+        gap = float(np.abs(w + l).max()) / (size or 1.0)
+        worst = max(worst, gap) if np.isfinite(gap) else np.inf
+    if not np.isfinite(worst):
+        yield Claim("gauge", "whether the coefficients of a pair cancel", "not decided: they overflow", None,
+                    Verdict.UNDECIDED)  # fmt: skip
+        return
     if cancel:
         yield Claim("gauge", "the coefficients of a pair cancel", "", worst, judged(worst < CLOSE))
         return

@@ -16,22 +16,23 @@ from alignc.load.load import Loaded
 from alignc.lower.links import LINKS, endless
 from alignc.lower.loss import Loss
 from alignc.lower.lower import lower
-from alignc.spec.axes import RewardGapMargin
+from alignc.spec.axes import DropMargin, RewardGapMargin
 from alignc.spec.objective import Pointwise, Preference
 from alignc.spec.scores import LOG_RATIO, SCALAR_HEAD
 from alignc.spec.targets import RewardTarget, WinRateTarget
 from alignc.verify.objectives import theta_of
-from alignc.verify.observe import multiple
 from alignc.verify.optimum import Stated, stated
 from alignc.verify.ranks import by_rank, ranked
 from alignc.verify.report import Claim, Curve, Verdict, judged
-from alignc.verify.rows import rows_of_data, win_rates
+from alignc.verify.rows import GROUP_SIZE, rows_of_data, win_rates
 from alignc.verify.solve import FAR, Ended, Field, Outcome, flow, jacobian, polished, search
 from alignc.verify.toy import Array, Expected, Toy, log_softmax
 
 __all__ = ["field_of", "judge", "optima", "paths", "unlike"]
 
 CLOSE = 1e-6
+LARGEST = 8
+"""Responses of the largest group whose gradient is enumerated."""
 ENDLESS = 1e6
 """Nats that a search may go where a finite optimum is claimed."""
 
@@ -202,10 +203,11 @@ def _unanchored(loss: Loss, toy: Toy) -> Claim:
     other = replace(toy, reference=toy.sampler)
     theta = theta_of(log_softmax(toy.rewards), toy)
     rows = rows_of_data(loss, toy)
-    gap = float(
-        np.abs(Expected(loss, toy, rows).gradient(theta) - Expected(loss, other, rows).gradient(theta)).max()
-    )
+    first, second = (Expected(loss, t, rows).gradient(theta) for t in (toy, other))
+    gap = float(np.abs(first - second).max())
     says = "the loss has no reference, so its optimum depends on none"
+    if not np.all(np.isfinite(first)):
+        return Claim("reference", says, "not decided: the gradient overflows", None, Verdict.UNDECIDED)
     return Claim("reference", says, "another reference gives the same gradient", gap, judged(gap == 0))
 
 
@@ -217,7 +219,12 @@ def _certain(spec: Loaded, loss: Loss, toy: Toy) -> Iterator[Claim]:
         return
     link, score = terms[0].link, terms[0].score
     never = endless(link) and not LINKS[link.kind].debiased
-    bounded = score.of == SCALAR_HEAD or score.transform is not None or terms[0].center > 0
+    bounded = (
+        isinstance(terms[0].margin, DropMargin)
+        or score.of == SCALAR_HEAD
+        or score.transform is not None
+        or terms[0].center > 0
+    )
     if bounded or not (never or LINKS[link.kind].regression):
         return
     field, start = _field(loss, toy, Stated("", None), "certain")
@@ -263,20 +270,30 @@ def _policy_gradient(spec: Loaded, loss: Loss, toy: Toy) -> Iterator[Claim]:
     term = _contrast(spec)
     if term is None or ROLLOUT in loss.models or not isinstance(term.margin, RewardGapMargin):
         return
-    found, wanted = [], []
+    if not loss.view.group:
+        return
+    told = getattr(spec.job.data, "completions_per_prompt", None) or GROUP_SIZE
+    for size in sorted({2, GROUP_SIZE, min(int(told), LARGEST)}):
+        yield _factor(term, loss, toy, size)
+
+
+def _factor(term: Preference, loss: Loss, toy: Toy, size: int) -> Claim:
+    """Compare with −2βλk·∇J: k times the gradient of RLOO where the loss is divided by 2β."""
+    assert isinstance(term.margin, RewardGapMargin)
+    factor = 2 * term.score.beta * term.weight * size
+    worst, times = 0.0, []
     for seed in range(3):
         policy = log_softmax(np.random.default_rng(seed).normal(size=toy.size))
         own = replace(toy, sampler=policy)
-        found.append(Expected(loss, own, rows_of_data(loss, own)).gradient(theta_of(policy, toy))[: toy.size])
+        rows = rows_of_data(loss, own, size=size)
+        found = Expected(loss, own, rows).gradient(theta_of(policy, toy))[: toy.size]
         worth = term.margin.scale * toy.rewards - term.score.beta * (policy - toy.reference)
-        wanted.append(-np.exp(policy) * (worth - np.exp(policy) @ worth))
-    times = multiple(found, wanted)
-    gap = (
-        None if times is None else float(np.abs(np.concatenate(found) - times * np.concatenate(wanted)).max())
-    )
-    shown = "not a multiple" if times is None else f"{times:.6g} times"
-    says = "a multiple of −∇(E[R] − β·KL(π‖ref))"
-    yield Claim("gradient, own samples", says, shown, gap, judged(times is not None))
+        slope = -np.exp(policy) * (worth - np.exp(policy) @ worth)
+        worst = max(worst, float(np.abs(found - factor * slope).max() / np.abs(factor * slope).max()))
+        times.append(float(found @ slope / (slope @ slope)))
+    says = f"{factor:.6g} times −∇(E[R] − β·KL(π‖ref)), 2βλk with λ = {term.weight:.6g}"
+    shown = f"{min(times):.6g} times"
+    return Claim(f"gradient, own samples, k = {size}", says, shown, worst, judged(worst < 1e-9))
 
 
 def _wrong_baseline(spec: Loaded, toy: Toy) -> Iterator[Claim]:

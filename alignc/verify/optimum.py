@@ -223,24 +223,29 @@ def _pointwise(term: Pointwise, toy: Toy) -> Stated:
         and even
         and _compares_with_zero(term)
     ):
-        return Stated(
-            "none: a response that wins more often than not rises, and each other response falls without bound",
-            None,
-            False,
-        )
-    fits = LINKS[term.link.kind].regression and not isinstance(term.target, NoTarget)
-    if not fits and term.direction != "up":
-        return unknown("rows that should rise and rows that should fall have losses of their own")
-    if term.direction == "down" or term.desirable_weight == 0 or (term.direction == "label" and not even):
-        return unknown("rows that should rise and rows that should fall have losses of their own")
-    if not isinstance(term.reference_point, NoPoint):
-        return unknown("the reference point of the batch moves with the policy")
-    if not isinstance(term.link, SquaredLink):
-        return unknown(f"the link `{term.link.kind}` of one response fits no target")
-    if why := _other(term.score):
+        words = "a response that wins more often than not rises, and each other response falls without bound"
+        return Stated(f"none: {words}", None, False)
+    if why := _unlike_a_fit(term, even=even):
         return unknown(why)
-    if term.score.of == F_RATIO and term.score.divergence != "reverse_kl":
-        return unknown("the target is fitted by f′ of the ratio")
+    return _fit(term, toy)
+
+
+def _unlike_a_fit(term: Pointwise, *, even: bool) -> str:
+    """Say why a term is no regression of the log-ratio on a target; empty where it is one."""
+    fits = LINKS[term.link.kind].regression and not isinstance(term.target, NoTarget)
+    one_way = term.direction == "up" or (fits and term.direction == "label" and even)
+    if not one_way or term.desirable_weight == 0:
+        return "rows that should rise and rows that should fall have losses of their own"
+    if not isinstance(term.reference_point, NoPoint):
+        return "the reference point of the batch moves with the policy"
+    if not isinstance(term.link, SquaredLink):
+        return f"the link `{term.link.kind}` of one response fits no target"
+    ratio = term.score.of == F_RATIO and term.score.divergence != "reverse_kl"
+    return _other(term.score) or ("the target is fitted by f′ of the ratio" if ratio else "")
+
+
+def _fit(term: Pointwise, toy: Toy) -> Stated:
+    """State where a regression of the log-ratio on its target ends."""
     beta = term.score.beta
     match term.target:
         case RewardTarget(baseline="value", scale=scale):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping
+import math
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -15,7 +17,7 @@ from alignc.lower.loss import Loss
 from alignc.spec.views import View
 from alignc.verify.toy import Array, Row, Toy, log_softmax
 
-__all__ = ["GROUP_SIZE", "average_rate", "demonstrations", "labels_of", "rows_of_data", "win_rates"]
+__all__ = ["GROUP_SIZE", "average_rate", "demonstrations", "labels_of", "orders", "rows_of_data", "win_rates"]
 
 GROUP_SIZE = 3
 
@@ -48,10 +50,12 @@ def average_rate(toy: Toy, eta: float, baseline: float | str) -> float:
     return top + float(np.log(law @ np.exp(eta * (rates - top)))) / eta
 
 
-def rows_of_data(loss: Loss, toy: Toy, *, noise: str = "noisy", flips: float = 0.0) -> list[Row]:
-    """List the rows of a loss's data, responses drawn independently by the sampler."""
+def rows_of_data(
+    loss: Loss, toy: Toy, *, noise: str = "noisy", flips: float = 0.0, size: int = GROUP_SIZE
+) -> list[Row]:
+    """List the rows of a loss's data, responses drawn independently by the sampler; a group has `size` of them."""
     seen, law = loss.view, np.exp(toy.sampler)
-    rows = list(_drawn(seen, toy, law, labels_of(toy, noise, flips)))
+    rows = list(_drawn(seen, toy, law, labels_of(toy, noise, flips), size))
     if any(getattr(n, "response", None) == MISMATCHED for n in walk(*loss.outputs)):
         rows = [_with_mismatched(r, m, float(p)) for r in rows for m, p in enumerate(law)]
     wanted = {
@@ -75,13 +79,13 @@ def _with_mismatched(row: Row, member: int, probability: float) -> Row:
     return Row(row.weight * probability, {**row.parts, MISMATCHED: member}, row.columns)
 
 
-def _drawn(seen: View, toy: Toy, law: Array, better: Array) -> Iterator[Row]:
+def _drawn(seen: View, toy: Toy, law: Array, better: Array, size: int) -> Iterator[Row]:
     if seen.convert == "demonstration":
         yield from _demonstrated(toy, law)
     elif seen.pair:
         yield from _pairs(toy, law, better)
     elif seen.group:
-        yield from _groups(toy, law)
+        yield from _groups(toy, law, size)
     else:
         yield from _single(toy, law, better)
 
@@ -117,17 +121,22 @@ def _by_response(toy: Toy, parts: Mapping[str, int]) -> dict[str, float]:
     return found
 
 
-def _groups(toy: Toy, law: Array) -> Iterator[Row]:
+def _groups(toy: Toy, law: Array, size: int) -> Iterator[Row]:
     """Draw a group of responses, repeats included; their order means nothing."""
     rates = win_rates(toy)
-    for group in itertools.combinations_with_replacement(range(toy.size), GROUP_SIZE):
-        orders = len(set(itertools.permutations(group)))
+    for group in itertools.combinations_with_replacement(range(toy.size), size):
         columns = {
             "reward/completions": tuple(float(toy.rewards[i]) for i in group),
             "win_rate/completions": tuple(float(rates[i]) for i in group),
             "label/completions": tuple(float(toy.rewards[i] > 0) for i in group),
         }
-        yield Row(orders * float(np.prod(law[list(group)])), {COMPLETIONS: group}, columns)
+        weight = math.exp(orders(group)) * float(np.prod(law[list(group)]))
+        yield Row(weight, {COMPLETIONS: group}, columns)
+
+
+def orders(group: Sequence[int]) -> float:
+    """Count the orders in which a group may be drawn, as a logarithm: k! over the factorials of the repeats."""
+    return math.lgamma(len(group) + 1) - sum(math.lgamma(n + 1) for n in Counter(group).values())
 
 
 def _single(toy: Toy, law: Array, better: Array) -> Iterator[Row]:

@@ -19,7 +19,7 @@ from alignc.lower.links import LINKS
 from alignc.lower.loss import Loss
 from alignc.spec.objective import Pointwise
 from alignc.spec.scores import LOG_RATIO
-from alignc.spec.targets import WinRateTarget
+from alignc.spec.targets import NoPoint, WinRateTarget
 from alignc.verify.game import (
     CYCLE,
     GAMES,
@@ -61,6 +61,8 @@ class Step:
     constant: float
     column: str | None
     samples: int
+    factor: float
+    """The loss is this half of (u/η − P + b)²·η: 2λβ²η."""
 
     def tilted(self, eta: float) -> Update:
         """Make the update with the constant, at an η."""
@@ -78,15 +80,23 @@ def played(spec: Loaded, loss: Loss) -> Step | None:
     term = terms[0] if len(terms) == 1 else None
     if not isinstance(term, Pointwise) or not isinstance(term.target, WinRateTarget):
         return None
-    plain = term.score.of == LOG_RATIO and term.score.reduce == "sum" and LINKS[term.link.kind].regression
+    score = term.score
+    plain = score.of == LOG_RATIO and score.reduce == "sum" and LINKS[term.link.kind].regression
+    plain = plain and score.transform is None and score.tail_weight == 1 and term.weight > 0
+    even = term.direction == "up" or term.desirable_weight == term.undesirable_weight
+    plain = plain and even and term.direction != "down" and term.desirable_weight > 0
     if term.target.outcome != "column" or loss.view.pair or not plain:
+        return None
+    if not isinstance(term.reference_point, NoPoint):
         return None
     bound = spec.parameters.get("completions_per_prompt")
     told = getattr(spec.job.data, "completions_per_prompt", bound.value if bound else None)
     samples = int(told) if isinstance(told, int | float) else GROUP_SIZE
     given = term.target.baseline
     column = given if isinstance(given, str) else None
-    return Step(term.target.eta / term.score.beta, 0.5 if isinstance(given, str) else given, column, samples)
+    eta = term.target.eta / score.beta
+    factor = 2 * term.weight * term.desirable_weight * score.beta**2 * eta
+    return Step(eta, 0.5 if isinstance(given, str) else given, column, samples, factor)
 
 
 def self_play(spec: Loaded, loss: Loss) -> Iterator[Claim]:

@@ -7,8 +7,6 @@ by (all tokens of the batch) stands at its expectation.
 from __future__ import annotations
 
 import itertools
-import math
-from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -28,6 +26,7 @@ from alignc.lower.loss import TermLoss, alone
 from alignc.verify.arrays import Array, evaluate_arrays
 from alignc.verify.response_space import Policy, ResponseSpace
 from alignc.verify.returns import Tokens, group_advantages, paid
+from alignc.verify.rows import orders
 from alignc.verify.toy import HELD, held_still
 
 __all__ = ["Groups", "Surrogate", "win_rates_of"]
@@ -81,11 +80,6 @@ def padded(rows: Tokens, longest: int) -> Array:
     for row, values in zip(found, rows, strict=True):
         row[: len(values)] = values
     return found
-
-
-def orders(group: Group) -> float:
-    """Count the orders in which a group may be drawn, as a logarithm: k! over the factorials of the repeats."""
-    return math.lgamma(len(group) + 1) - sum(math.lgamma(n + 1) for n in Counter(group).values())
 
 
 class Surrogate:

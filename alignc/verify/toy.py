@@ -90,7 +90,7 @@ class Expected:
     @property
     def logits_alone(self) -> bool:
         """Whether neither a value nor scores are learned beside the policy."""
-        return not any(isinstance(n, Output) for n in self.slopes)
+        return not any(isinstance(n, Output) and n.quantity not in OF_A_STATE for n in self.slopes)
 
     @property
     def potential(self) -> bool:
@@ -127,10 +127,19 @@ class Expected:
         each = self.rows.first(found, grouped=members.ndim > 1)
         pushes = (self.weights[:, None] if members.ndim > 1 else self.weights) * each
         by_member = np.bincount(members.ravel(), pushes.ravel(), minlength=size)
-        if isinstance(node, Output):
+        if isinstance(node, Output) and node.quantity in OF_A_STATE:
+            total[:size] += by_member.sum() * self._slope_of_state(node.quantity, policy)
+        elif isinstance(node, Output):
             total[size + 1 :] += by_member
         else:
             total[:size] += by_member - by_member.sum() * policy
+
+    def _slope_of_state(self, quantity: Quantity, policy: Array) -> Array:
+        """Differentiate what a policy has in the state of the first token: its entropy, or its divergence."""
+        logs = np.log(policy)
+        worth = -logs if quantity == Quantity.ENTROPY else logs - self.toy.reference
+        slope: Array = policy * (worth - policy @ worth)
+        return slope
 
     def _evaluated(self, root: Node, theta: Array, frozen: Array | None) -> Array:
         at = theta if frozen is None else frozen
@@ -149,6 +158,8 @@ class Expected:
         return float(self.weights @ self.rows.first(found, grouped=False) / self.weights.sum())
 
 
+OF_A_STATE = (Quantity.ENTROPY, Quantity.DIVERGENCE)
+"""Outputs that a state has, whatever word is drawn in it."""
 HELD = "held"
 """The policy as a stop-gradient reads it: of the same weights, and held still while the policy moves."""
 
@@ -210,6 +221,12 @@ class Reading:
                 return np.full(size, theta[size])
             case Output(quantity=Quantity.SCORE):
                 return theta[size + 1 :]
+            case Output(quantity=Quantity.ENTROPY):
+                logs = log_softmax(theta[:size])
+                return self._tokens(np.full(size, -np.exp(logs) @ logs))
+            case Output(quantity=Quantity.DIVERGENCE):
+                logs = log_softmax(theta[:size])
+                return self._tokens(np.full(size, np.exp(logs) @ (logs - toy.reference)))
             case Output(quantity=Quantity.LOG_SUM_SQUARES):
                 return self._tokens(np.full(size, np.log(np.exp(2 * log_softmax(theta[:size])).sum())))
         raise TypeError(type(node).__name__)

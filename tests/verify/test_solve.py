@@ -19,9 +19,8 @@ from alignc.verify import optima as module
 from alignc.verify.arrays import evaluate_arrays
 from alignc.verify.objectives import TOY, agreement, theta_of
 from alignc.verify.optimum import Stated, stated
-from alignc.verify.rows import rows_of_data
+from alignc.verify.rows import orders, rows_of_data
 from alignc.verify.solve import Field, Outcome, polished, search
-from alignc.verify.surrogate import orders
 from alignc.verify.toy import Array, Expected, Reading, Rows, log_softmax
 
 from .settings import settings_of, tried, verified
