@@ -53,7 +53,8 @@ def _square(loss: Loss, step: Step, game: Game) -> Claim:
     for constant in (step.constant, 0.0):
         found = _own(loss, step, game, policy, constant)
         worst = max(worst, float(np.abs(found - wanted).max() / np.abs(wanted).max()))
-    says = f"on samples of π the square is {step.factor:.6g} times −∇(E[P] − KL(π‖π_t)/η): with {step.constant:g} and without"
+    goal = f"{step.factor:.6g} times −∇(E[P] − KL(π‖π_t)/η)"
+    says = f"on samples of π the gradient of the square is {goal}: with {step.constant:g} and without"
     return Claim(f"policy gradient, {game.name}", says, "eq. 3.10", worst, judged(worst < CLOSE))
 
 

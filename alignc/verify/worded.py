@@ -66,7 +66,7 @@ def soft_values(space: ResponseSpace, worth: Sequence[float], eta: float) -> tup
     V(s) = (1/η)·log Σ_a ref(a|s)·exp(η·Q(s, a)); Q is the worth of the response where a word ends it, and V of the
     next state elsewhere.
     """
-    reference, ends = space.reference, {s: w for s, w in zip(space.sentences, worth, strict=True)}
+    reference, ends = space.reference, dict(zip(space.sentences, worth, strict=True))
     q = np.zeros((len(space.states), space.vocabulary))
     v = np.zeros(len(space.states))
     for state, place in sorted(space.states.items(), key=lambda item: -len(item[0])):
