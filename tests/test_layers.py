@@ -56,7 +56,7 @@ MAY["point"] -= {"theory", "schema"}
 MAY["theory"] -= {"schema"}
 MAY["cli"] |= {"doctor"}
 MAY["docs"] -= {"launch"}
-for layer in ("diff", "emit", "explain", "claims", "checks"):
+for layer in ("diff", "emit", "explain", "claims", "checks", "report"):
     MAY[layer] |= {"printers"}
 MAY["checks"] -= {"verify"}
 MAY["__main__"] = {"cli"}

@@ -12,6 +12,7 @@ from alignc.load.load import Loaded
 from alignc.lower.loss import Loss
 
 __all__ = [
+    "About",
     "Claim",
     "Outcome",
     "Push",
@@ -44,11 +45,30 @@ class Subject(Protocol):
         """What the loss needs."""
 
 
+@dataclass(frozen=True)
+class About:
+    """The objective that claims are about, before it has an explanation."""
+
+    spec: Loaded
+    loss: Loss
+    needs: LossNeeds
+
+
 class Section(StrEnum):
     """The section of an explanation that a claim stands in."""
 
+    TITLE = "title"
+    ROLLOUT = "rollout"
     GRADIENT = "gradient"
+    KL = "kl"
+    OPTIMUM = "optimum"
+    MODELS = "models"
+    DATA = "data"
+    SCALING = "scaling"
     STEP_ZERO = "step 0"
+    HEALTHY = "healthy"
+    DEVIATIONS = "deviations"
+    WHEN = "use it when"
 
 
 class When(StrEnum):
@@ -59,8 +79,8 @@ class When(StrEnum):
     """Before the first step, where the policy is the reference."""
     FIRST = "first"
     """At the first update of each rollout, where the samples are the policy's own."""
-    LATER = "later"
-    """At the other updates of a rollout."""
+    OWN = "own"
+    """Wherever the responses are samples of the policy itself, which the data are not."""
 
 
 @dataclass(frozen=True)

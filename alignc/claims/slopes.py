@@ -12,7 +12,7 @@ from alignc.graph.types import Unit
 from alignc.graph.walk import children, walk
 from alignc.lower.loss import Loss
 
-__all__ = ["ROWS", "by_row", "other_outputs", "row_share", "slope", "trained_output"]
+__all__ = ["ROWS", "by_row", "other_outputs", "row_share", "slope", "summed", "trained_output"]
 
 ROWS = Column("N", None, Unit())
 """The number of rows of the global batch."""
@@ -20,17 +20,17 @@ ROWS = Column("N", None, Unit())
 
 def by_row(loss: Loss) -> bool:
     """Return whether the loss is a mean over rows, so that each row has a loss of its own."""
-    return all(n.kind == "mean" for n in _summed(loss.root))
+    return all(n.kind == "mean" for n in summed(loss.root))
 
 
 def row_share(loss: Loss) -> Node:
     """Write what one row adds to the loss: its own loss if the batch is a mean, else its share of the total."""
     done: dict[Node, Node] = {}
-    alone, summed = by_row(loss), set(_summed(loss.root))
+    alone, reduced = by_row(loss), set(summed(loss.root))
     for node in walk(loss.root):
         if isinstance(node, Stop | Running | Matched) or not node.type.trained:
             done[node] = node
-        elif isinstance(node, Reduce) and node in summed:
+        elif isinstance(node, Reduce) and node in reduced:
             share = done[node.argument]
             done[node] = share if alone or node.kind == "sum" else b.divide(share, ROWS)
         else:
@@ -38,7 +38,7 @@ def row_share(loss: Loss) -> Node:
     return done[loss.root]
 
 
-def _summed(root: Node) -> list[Reduce]:
+def summed(root: Node) -> list[Reduce]:
     """List the reductions over the batch that a gradient passes."""
     found: list[Reduce] = []
     open_nodes, seen = [root], set[Node]()

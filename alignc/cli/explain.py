@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,6 +16,7 @@ from alignc.diagnostics import Diagnostic, DiagnosticError, Span
 from alignc.explain.html import page
 from alignc.explain.latex import fragment
 from alignc.explain.mixture import mixed_data, mixed_latex, mixed_mermaid, mixed_page, show_mixed
+from alignc.explain.model import as_json
 from alignc.explain.show import show
 from alignc.point.evaluate import PointError, at_mixture, at_point
 from alignc.printers.mermaid import mermaid
@@ -65,7 +65,7 @@ def _explained(compiled: Compiled | Mixture, form: str) -> str:
         return page(compiled.explanation, compiled.loss)
     if form == "mermaid":
         return mermaid(compiled.loss)
-    return json.dumps(dataclasses.asdict(compiled.explanation), indent=2, ensure_ascii=False) + "\n"
+    return json.dumps(as_json(compiled.explanation), indent=2, ensure_ascii=False) + "\n"
 
 
 def _mixed(compiled: Mixture, form: str) -> str:

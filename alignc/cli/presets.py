@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from alignc.explain import citation
+from alignc.claims.makers.titles import citation
 from alignc.load.preset import Preset, built_in, not_a_preset, preset_names
 
 __all__ = ["command"]

@@ -8,16 +8,18 @@ from tempfile import TemporaryDirectory
 
 from alignc.api import Compiled
 from alignc.checks import check
+from alignc.claims.makers.titles import citation
+from alignc.claims.model import Section, Slope
+from alignc.claims.render import as_text, equation_text, lines
 from alignc.contract.kinds import ONLINE
 from alignc.docs.markdown import GENERATED, bullets, code, table
 from alignc.emit.job_json import formula_latex
-from alignc.explain import Explanation, citation, explanation
+from alignc.explain import Explanation, explanation
 from alignc.explain.show import logged_words
 from alignc.load.load import load
 from alignc.load.preset import Preset
 from alignc.lower.lower import lower
 from alignc.plan import needs
-from alignc.printers.dialect import number
 from alignc.schema.describe import parameter_text
 from alignc.schema.starter import flow, smallest
 
@@ -46,13 +48,11 @@ def method_page(preset: Preset) -> str:
         f"## Loss\n\n{_loss(compiled)}",
         f"## Parameters\n\n{_parameters(preset)}",
         f"## Gradient\n\n{bullets(_gradient(said))}",
-        f"## The KL to the reference\n\n{bullets(said.kl)}" if said.kl else "",
-        f"## Optimum\n\n{bullets(said.optimum)}" if said.optimum else "",
-        f"## Rollout\n\n{bullets(said.rollout)}" if said.rollout else "",
+        *(_section(said, title, section) for title, section in SECTIONS),
         f"## Models, data and scaling\n\n{bullets(_runs(said))}",
         f"## Curves\n\n{bullets(_watched(said))}",
         f"## Findings of the checks\n\n{bullets(_findings(compiled))}" if compiled.warnings else "",
-        f"## Deviations\n\n{bullets(said.deviations)}" if said.deviations else "",
+        _section(said, "Deviations", Section.DEVIATIONS),
         f"## Smallest spec\n\n```yaml\n{smallest(preset)}```\n",
     ]
     return "\n".join(part for part in parts if part)
@@ -129,23 +129,37 @@ def _bound(value: object) -> str:
     return value.removeprefix("=") if isinstance(value, str) else flow(value)
 
 
+SECTIONS = (
+    ("The KL to the reference", Section.KL),
+    ("Optimum", Section.OPTIMUM),
+    ("Rollout", Section.ROLLOUT),
+)
+
+
+def _section(said: Explanation, title: str, section: Section) -> str:
+    shown = said.said(section)
+    return f"## {title}\n\n{bullets(shown)}" if shown else ""
+
+
 def _gradient(said: Explanation) -> list[str]:
     rows = []
-    for c in said.gradient:
-        start = "" if c.at_start is None else f" ({number(round(c.at_start, 6))} at the start)"
-        rows.append(f"`{c.of} = {c.formula}`: {c.words}{start}")
-    return [*rows, *([said.gauge] if said.gauge else [])]
+    for line in lines(said.claims, Section.GRADIENT):
+        shown = as_text(line)
+        if isinstance(line[0], Slope):
+            equation = equation_text(line[0])
+            shown = f"`{equation}`{shown.removeprefix(equation)}"
+        rows.append(shown)
+    return rows
 
 
 def _runs(said: Explanation) -> list[str]:
-    return [*(f"{role}: {text}" for role, text in said.roles), f"data: {said.data}", said.scaling]
+    return [*said.said(Section.MODELS), f"data: {said.data}", *said.said(Section.SCALING)]
 
 
 def _watched(said: Explanation) -> list[str]:
-    start = ", ".join(f"`{name}` {number(round(value, 6))}" for name, value in said.step0)
     return [
-        *([f"at step 0: {start}"] if start else []),
-        *(f"`{name}` {text}" for name, text in said.healthy),
+        *(f"at step 0: {line.removesuffix(': checked in the run')}" for line in said.said(Section.STEP_ZERO)),
+        *(f"`{name}` {text}" for name, text in said.healthy.items()),
         f"logged: {', '.join(code(name) for name in said.metrics)}",
         *(f"{code(name)}: {text}" for name, text in logged_words(said)),
     ]

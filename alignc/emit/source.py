@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+from alignc.claims.model import Slope
+from alignc.claims.render import equation_text
 from alignc.emit.render import rendered
 from alignc.emit.tools import TOOLS, called
 from alignc.explain import Explanation
@@ -25,7 +27,7 @@ def loss_source(loss: Loss, explained: Explanation) -> str:
         "loss.py.j2",
         formula=_formula(explained),
         shape="[rows, k, time]" if loss.view.group else "[rows, time]",
-        gradient=_indented(f"{c.of} = {c.formula}" for c in explained.gradient),
+        gradient=_indented(equation_text(c) for c in explained.claims if isinstance(c, Slope)),
         parameters=printed.parameters,
         loss=printed.loss,
         statistics=printed.statistics,

@@ -2,28 +2,19 @@
 
 from __future__ import annotations
 
+from alignc.claims import claims_of
+from alignc.claims.kinds.spec import Variant
+from alignc.claims.model import About
+from alignc.claims.words import title_of
 from alignc.contract.kinds import ONLINE
-from alignc.contract.models import POLICY
 from alignc.contract.needs import LossNeeds
-from alignc.contract.outputs import OUTPUTS, Quantity
-from alignc.contract.responses import MISMATCHED, RESPONSES
-from alignc.explain.model import Coefficient, Explanation, Given, Where
-from alignc.explain.optimum import kl_lines, optimum_lines
-from alignc.explain.rollout import rollout_lines
-from alignc.graph import build as b
-from alignc.graph.evaluate import evaluate
-from alignc.graph.gradient import gradient
-from alignc.graph.nodes import Column, Length, Logp, Named, NamedRole, Node, Output, Reduce
-from alignc.graph.rewrite import inputs, substitute
-from alignc.graph.sign import sign
-from alignc.graph.types import Unit
-from alignc.graph.walk import walk
+from alignc.contract.responses import MISMATCHED
+from alignc.explain.model import Explanation, Given, Where
 from alignc.load.bound import Bound
 from alignc.load.load import Loaded
-from alignc.load.preset import Paper, defaults_of
-from alignc.lower.loss import Loss, alone, at_reference
+from alignc.load.preset import defaults_of
+from alignc.lower.loss import Loss
 from alignc.lower.rollout_metrics import rollout_metrics
-from alignc.plan import Role, roles
 from alignc.plan.generation import generation_lines
 from alignc.printers.dialect import TEXT
 from alignc.printers.formula import text
@@ -36,30 +27,20 @@ __all__ = ["explanation"]
 
 def explanation(spec: Loaded, loss: Loss, needs: LossNeeds) -> Explanation:
     """Explain a loss."""
-    preset = spec.preset
-    coefficients = (*(_coefficient(loss, y) for y in loss.view.responses), *_others(loss))
+    claims = claims_of(About(spec, loss, needs))
+    named = next(c for c in claims if isinstance(c, Variant))
     return Explanation(
         name=spec.job.name,
-        title=preset.title if preset else _title(spec),
-        paper=citation(preset.paper) if preset and preset.paper else None,
+        title=title_of(named),
+        paper=named.paper,
         formula=f"L = {text(objective(loss), loss.written_out)}",
         losses=_losses(loss),
         where=_where(loss),
         values=_values(spec, loss),
         terms=tuple(_term(_written(t)) for t in spec.job.objective.terms),
-        gradient=coefficients,
-        gauge=_gauge(loss),
-        roles=tuple((r.role, _role(r)) for r in roles(needs, loss, spec.job)),
+        claims=claims,
         data=_data(spec.job.data.kind, needs),
-        scaling=_scaling(loss, needs),
-        step0=tuple(needs.step0.items()),
-        healthy=tuple(preset.healthy.items()) if preset else (),
         metrics=tuple(needs.metrics),
-        deviations=_deviations(spec),
-        when=preset.when if preset else "",
-        kl=kl_lines(spec),
-        optimum=optimum_lines(spec),
-        rollout=rollout_lines(spec, loss, needs),
         generation=_generation(spec),
         logged=rollout_metrics(spec.job, loss),
     )
@@ -70,27 +51,6 @@ def _generation(spec: Loaded) -> tuple[str, ...]:
     return generation_lines(
         policy if isinstance(policy, str) else policy.model_dump(), spec.job.data.model_dump()
     )
-
-
-def _title(spec: Loaded) -> str:
-    """Return the titles of the presets of the terms, if each term comes from a preset."""
-    titles = dict.fromkeys(n.preset.title for n in spec.nested.values())
-    whole = len(spec.nested) == len(spec.job.objective.terms)
-    return " + ".join(titles) if whole else "an objective without a preset"
-
-
-def _deviations(spec: Loaded) -> tuple[str, ...]:
-    """List the deviations of the preset, then those of the presets of single terms under their labels."""
-    own = spec.preset.deviations if spec.preset else []
-    others = {n.label: n.preset.deviations for n in spec.nested.values()}
-    return (*own, *(f"{label}: {line}" for label, lines in others.items() for line in lines))
-
-
-def citation(paper: Paper) -> str:
-    """Cite a paper in one line."""
-    where = f", {paper.where}" if paper.where else ""
-    number = f", arXiv:{paper.arxiv}" if paper.arxiv else ""
-    return f"{paper.authors} {paper.year}{where}{number}"
 
 
 def _losses(loss: Loss) -> tuple[str, ...]:
@@ -196,84 +156,6 @@ def _plain(value: object) -> str:
     return f"{value:g}" if isinstance(value, float) else scalar_text(value)
 
 
-def _coefficient(loss: Loss, response: str) -> Coefficient:
-    trained = trained_output(loss, response)
-    own = gradient(alone(loss.root), trained)
-    start = at_reference(own)
-    value = float(evaluate(start, {})) if not inputs(start) else None
-    of = f"∂L/∂{'log π' if isinstance(trained, Logp) else 'r'}({response})"
-    return Coefficient(response, of, text(own), value, _pushes(own, start, response))
-
-
-def _others(loss: Loss) -> tuple[Coefficient, ...]:
-    """Derive the coefficients of the other trained outputs, such as values of states and entropies."""
-    root = alone(loss.root)
-    return tuple(_other(n, gradient(root, n)) for n in other_outputs(loss))
-
-
-def _other(node: Output, slope: Node) -> Coefficient:
-    row = OUTPUTS[node.quantity]
-    return Coefficient(node.response, f"∂L/∂{row.letter}", text(slope), None, row.moves)
-
-
-def other_outputs(loss: Loss) -> list[Output]:
-    """List the trained outputs other than log-probabilities and scores."""
-    return [n for n in inputs(alone(loss.root)) if isinstance(n, Output) and OUTPUTS[n.quantity].moves]
-
-
-def trained_output(loss: Loss, response: str) -> Node:
-    """Return the trained output of a response: its log-probability, or the score of a reward model."""
-    score = Output(Quantity.SCORE, POLICY, response)
-    return score if score in inputs(loss.root) else Logp(POLICY, response)
-
-
-def _pushes(own: Node, start: Node, response: str) -> str:
-    """Return in words how a step moves a response, from the sign of the coefficient or of its start value."""
-    name = f"{response} {RESPONSES[response].text}"
-    label = Column("label", None, Unit())
-    if label in inputs(own):
-        wanted, unwanted = (WAYS[sign(substitute(own, {label: b.constant(c)}))] for c in (1, 0))
-        return f"{wanted} the {name} if its label is true, and {unwanted} it if the label is false"
-    if any(isinstance(n, Named) and n.role is NamedRole.ADVANTAGE for n in walk(own)):
-        return "raises a response with a positive advantage, and lowers a response with a negative advantage"
-    if always := sign(own):
-        return f"{WAYS[always]} the {name}"
-    if (first := sign(start)) is not None:
-        return f"{WAYS[first]} the {name} at first" if first else f"does not change the {name} at first"
-    return f"raises or lowers the {name}, depending on the row"
-
-
-WAYS = {-1: "raises", 1: "lowers", 0: "does not change", None: "raises or lowers"}
-
-
-def _gauge(loss: Loss) -> str:
-    if not loss.view.pair:
-        return ""
-    root = alone(loss.root)
-    if any(isinstance(n, Output) and n.quantity == Quantity.SCORE for n in inputs(root)):
-        return ""
-    coefficients = [gradient(root, Logp(POLICY, y)) for y in loss.view.responses]
-    if any(c.type.axis.by_token for c in coefficients):
-        return "the coefficients differ between tokens"
-    total: Node = b.add(*coefficients)
-    if total == b.ZERO:
-        return "the coefficients cancel: only the difference is trained, and both log-probabilities may fall together"
-    if (
-        b.add(*(b.multiply(c, Length(y)) for c, y in zip(coefficients, loss.view.responses, strict=True)))
-        == b.ZERO
-    ):
-        return "the coefficients cancel token by token: only the difference of the means is trained, and both may fall"
-    return "the coefficients do not cancel: the loss also acts on the absolute log-probabilities"
-
-
-def _role(role: Role) -> str:
-    work = "forward and backward" if role.trained else "forward"
-    times = f"{role.forwards} {work} per {'response' if role.grouped else 'row'}"
-    if role.trained and role.silent:
-        times += f", and {role.silent} forward without backward"
-    return f"{role.weights}; {times}{'; computed once, then cached' if role.cached else ''}"
-
-
 def _data(kind: str, needs: LossNeeds) -> str:
     """List the columns of a row; the mismatched completion belongs to another row and is left out."""
     if kind in ONLINE:
@@ -282,20 +164,6 @@ def _data(kind: str, needs: LossNeeds) -> str:
     columns = [c.removesuffix("/completion").replace("/", " of ") for c in needs.columns]
     best = "; the best and the worst response of each group" if needs.convert == "best_worst" else ""
     return f"{kind}: {', '.join(('prompt', *given, *columns))}{best}"
-
-
-def _by_tokens(node: Node) -> bool:
-    """Return whether a node counts the tokens of the global batch."""
-    return (
-        isinstance(node, Reduce) and node.over == "batch" and all(isinstance(n, Length) for n in inputs(node))
-    )
-
-
-def _scaling(loss: Loss, needs: LossNeeds) -> str:
-    if needs.statistics:
-        return "the loss of a row reads other rows of the global batch: each step has one more forward without gradient"
-    over = "all completion tokens" if any(_by_tokens(n) for n in walk(loss.root)) else "the rows"
-    return f"mean over {over} of the global batch; each split over processes and micro-batches gives the same result"
 
 
 def _sampled(kind: str, needs: LossNeeds) -> str:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from html import escape
-from xml.etree import ElementTree
 
-from alignc.explain.latex import Formulas, formulas, mathematics
+from alignc.claims.render import Line, as_html
+from alignc.explain.latex import Formulas, formulas
 from alignc.explain.model import Explanation
-from alignc.explain.show import gradient_words, sections, shown_value
+from alignc.explain.show import parts, shown_value
 from alignc.lower.loss import Loss
 from alignc.printers.drawing import drawing
+from alignc.printers.mathml import mathml
+from alignc.printers.tex import mathematics
 
-__all__ = ["mathml", "page"]
+__all__ = ["page"]
 
 STYLE = """
 :root { color-scheme: light dark; --paper: #ffffff; --ink: #1c2430; --quiet: #5b6675; --line: #d9dee5;
@@ -56,7 +57,7 @@ ul { margin: .1rem 0 .3rem; padding-left: 1.2rem; }
 li { overflow-wrap: anywhere; }
 svg.graph { display: block; max-width: 100%; height: auto; }
 .left math { display: inline math; math-style: normal; }
-.left { padding: .25rem 0; }
+.left { display: block; padding: .25rem 0; }
 .graph text { fill: var(--ink); font: 13px ui-monospace, "DejaVu Sans Mono", Menlo, monospace; }
 .graph text.title { font-weight: 600; }
 .graph text.formula { fill: var(--quiet); font-size: 12px; }
@@ -72,11 +73,6 @@ svg.graph { display: block; max-width: 100%; height: auto; }
 .key { color: var(--quiet); font-size: .85rem; }
 """
 KEY = "Blue: the policy. Grey: models that are not trained. Yellow: the data. A dashed line carries no gradient."
-ALLOWED = {"display", "mathvariant", "stretchy", "fence", "form", "separator", "lspace", "rspace", "accent",
-           "columnalign", "columnspacing", "rowspacing", "linethickness", "movablelimits", "symmetric",
-           "minsize", "maxsize",
-           "displaystyle", "scriptlevel", "width", "height", "depth", "columnlines", "rowlines"}  # fmt: skip
-ElementTree.register_namespace("", "http://www.w3.org/1998/Math/MathML")
 
 
 def page(explained: Explanation, loss: Loss) -> str:
@@ -100,19 +96,11 @@ def _body(e: Explanation, shown: Formulas, loss: Loss) -> Iterator[str]:
     yield from _values(e)
     yield '<section class="wide"><h2>graph</h2>'
     yield f'<div class="scroll">{drawing(loss)}</div>\n<p class="key">{KEY}</p></section>'
-    for label, lines in sections(e):
+    for label, lines in parts(e):
         if lines:
             yield f"<section><h2>{escape(label)}</h2><div>"
-            yield from _gradient(e, shown) if label == "gradient" else _lines(list(lines))
+            yield from _lines(lines)
             yield "</div></section>"
-
-
-def _gradient(e: Explanation, shown: Formulas) -> Iterator[str]:
-    for coefficient, slope in zip(e.gradient, shown.gradient, strict=True):
-        yield f'<div class="scroll left">{mathml(slope, block=True)}</div>'
-        yield f"<p>{escape(gradient_words(coefficient))}</p>"
-    if e.gauge:
-        yield f"<p>{escape(e.gauge)}</p>"
 
 
 def _where(shown: Formulas) -> Iterator[str]:
@@ -137,19 +125,9 @@ def _values(e: Explanation) -> Iterator[str]:
     yield "</table></div></section>"
 
 
-def _lines(lines: list[str]) -> Iterator[str]:
-    if len(lines) == 1:
-        yield f"<p>{escape(lines[0])}</p>"
+def _lines(lines: Sequence[str | Line]) -> Iterator[str]:
+    shown = [as_html(line) if isinstance(line, tuple) else escape(line) for line in lines]
+    if len(shown) == 1:
+        yield f"<p>{shown[0]}</p>"
         return
-    yield "<ul>" + "".join(f"<li>{escape(line)}</li>" for line in lines) + "</ul>"
-
-
-def mathml(latex: str, *, block: bool = False) -> str:
-    """Turn LaTeX into MathML that holds mathematics alone."""
-    from latex2mathml.converter import convert
-
-    root = ElementTree.fromstring(convert(latex, display="block" if block else "inline"))
-    for element in root.iter():
-        for name in [n for n in element.attrib if n not in ALLOWED]:
-            del element.attrib[name]
-    return re.sub(r"\s+xmlns:\w+=\"[^\"]*\"", "", ElementTree.tostring(root, encoding="unicode"))
+    yield "<ul>" + "".join(f"<li>{line}</li>" for line in shown) + "</ul>"

@@ -7,9 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from alignc.claims import Claim
+from alignc.claims.model import StepZero
 from alignc.explain.html import page
 from alignc.explain.latex import fragment
-from alignc.explain.model import Explanation
+from alignc.explain.model import Explanation, as_json
 from alignc.explain.show import show
 from alignc.lower.loss import Loss
 from alignc.lower.mixture import own_metric
@@ -49,8 +51,15 @@ def _as_part(e: Explanation, name: str, symbol: str, metric: str) -> Explanation
         name=name,
         formula=f"{symbol}{e.formula[1:]}",
         metrics=tuple(metric if m == "loss" else m for m in e.metrics),
-        step0=tuple((metric if m == "loss" else m, value) for m, value in e.step0),
+        claims=tuple(_renamed(c, metric) for c in e.claims),
     )
+
+
+def _renamed(claim: Claim, metric: str) -> Claim:
+    """Give the loss of a part its name in the log."""
+    if isinstance(claim, StepZero) and claim.metric == "loss":
+        return dataclasses.replace(claim, metric=metric)
+    return claim
 
 
 def _batches(job: Job) -> str:
@@ -79,7 +88,13 @@ def show_mixed(explained: Mixed) -> str:
 
 def mixed_data(explained: Mixed) -> dict[str, Any]:
     """Return the explanation as plain data."""
-    return dataclasses.asdict(explained)
+    own = {name: as_json(e) for name, e in explained.sources.items()}
+    return {
+        "name": explained.name,
+        "formula": explained.formula,
+        "batches": explained.batches,
+        "sources": own,
+    }
 
 
 def mixed_latex(explained: Mixed, losses: Mapping[str, Loss]) -> str:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterator, Sequence
 
-from alignc.explain.model import Coefficient, Explanation
+from alignc.claims.kinds.spec import Variant
+from alignc.claims.model import Section
+from alignc.claims.render import Line, as_text, lines
+from alignc.explain.model import Explanation
 from alignc.printers.dialect import number
 from alignc.yaml.scalars import scalar_text
 
-__all__ = ["gradient_words", "logged_words", "sections", "show", "shown_value"]
+__all__ = ["logged_words", "parts", "sections", "show", "shown_value"]
 
 WIDTH, LABEL, LONG = 110, 12, 60
 
@@ -20,7 +23,7 @@ def show(explained: Explanation) -> str:
 
 
 def _lines(e: Explanation) -> Iterator[str]:
-    yield f"{e.name}: {e.title}" + (f"   ({e.paper})" if e.paper else "")
+    yield from _head(e)
     yield ""
     yield f"  {e.formula}"
     yield from (f"  {line}" for line in e.losses)
@@ -31,27 +34,48 @@ def _lines(e: Explanation) -> Iterator[str]:
         yield f"      {f'{w.symbol} = {w.definition}':<{width}}   {w.note}"
     yield ""
     yield from _values(e)
-    for label, lines in sections(e):
-        yield from _section(label, lines)
+    for label, found in sections(e):
+        yield from _section(label, found)
+
+
+def _head(e: Explanation) -> Iterator[str]:
+    """Write the title and its paper in one line; those of a variant that are long have lines of their own."""
+    title, paper = f"{e.name}: {e.title}", f"   ({e.paper})" if e.paper else ""
+    changed = any(isinstance(c, Variant) and c.axes for c in e.claims)
+    if len(title) + len(paper) <= WIDTH or not changed:
+        yield title + paper
+        return
+    yield from textwrap.wrap(title, WIDTH, subsequent_indent="  ")
+    if paper:
+        yield paper
 
 
 def sections(e: Explanation) -> list[tuple[str, Sequence[str]]]:
-    """List the sections below the formula and its values, with their labels; each format shows these sections."""
+    """List the sections below the formula and its values as plain text, with their labels."""
+    return [(label, [as_text(x) if isinstance(x, tuple) else x for x in found]) for label, found in parts(e)]
+
+
+def parts(e: Explanation) -> list[tuple[str, Sequence[str | Line]]]:
+    """List the sections below the formula and its values: lines of claims, and texts; each format shows these."""
+
+    def said(section: Section) -> list[Line]:
+        return lines(e.claims, section)
+
     return [
         ("terms", e.terms),
-        ("rollout", e.rollout),
+        ("rollout", said(Section.ROLLOUT)),
         ("generation", e.generation),
-        ("gradient", _gradient(e)),
-        ("kl", e.kl),
-        ("optimum", e.optimum),
-        ("models", [f"{role}: {text}" for role, text in e.roles]),
+        ("gradient", said(Section.GRADIENT)),
+        ("kl", said(Section.KL)),
+        ("optimum", said(Section.OPTIMUM)),
+        ("models", said(Section.MODELS)),
         ("data", [e.data]),
-        ("scaling", [e.scaling]),
-        ("step 0", _step0(e)),
+        ("scaling", said(Section.SCALING)),
+        ("step 0", said(Section.STEP_ZERO) or ["no value is known before the data is read"]),
         ("metrics", [", ".join(e.metrics), *(f"{name}: {text}" for name, text in logged_words(e))]),
-        ("healthy", [f"{name}: {text}" for name, text in e.healthy]),
-        ("deviations", e.deviations),
-        ("use it when", [e.when] if e.when else []),
+        ("healthy", said(Section.HEALTHY)),
+        ("deviations", said(Section.DEVIATIONS)),
+        ("use it when", said(Section.WHEN)),
     ]
 
 
@@ -71,29 +95,10 @@ def shown_value(value: object) -> str:
     )
 
 
-def gradient_words(c: Coefficient) -> str:
-    """Return the effect of a coefficient in words, and its value at the start."""
-    start = "" if c.at_start is None else f"; {number(round(c.at_start, 6))} at the start"
-    return f"{c.words}{start}"
-
-
 def logged_words(e: Explanation) -> list[tuple[str, str]]:
     """Return name and meaning of each rollout metric, with its healthy values unless the preset gives them."""
-    own = dict(e.healthy)
+    own = e.healthy
     return [(m.name, m.meaning if m.name in own else f"{m.meaning}; healthy: {m.healthy}") for m in e.logged]
-
-
-def _gradient(e: Explanation) -> list[str]:
-    lines = [f"{c.of} = {c.formula}: {gradient_words(c)}" for c in e.gradient]
-    return [*lines, *([e.gauge] if e.gauge else [])]
-
-
-def _step0(e: Explanation) -> list[str]:
-    if not e.step0:
-        return ["no value is known before the data is read"]
-    return [
-        ", ".join(f"{name} {number(round(value, 6))}" for name, value in e.step0) + ": checked in the run"
-    ]
 
 
 def _section(label: str, lines: object, *, wrap: bool = True) -> Iterator[str]:

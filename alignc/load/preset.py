@@ -14,7 +14,7 @@ from alignc.diagnostics import Diagnostic, DiagnosticError, Span
 from alignc.spec.base import Spec, field
 from alignc.yaml.source import Source, load_source, parse_source
 
-__all__ = ["Paper", "Parameter", "Preset", "built_in", "defaults_of", "load_preset", "preset_names"]
+__all__ = ["Note", "Paper", "Parameter", "Preset", "built_in", "defaults_of", "load_preset", "preset_names"]
 
 
 UnitText = Annotated[
@@ -61,6 +61,18 @@ class Paper(Spec):
     where: str | None = field(None, "Equation or section of the loss.")
 
 
+class Note(Spec):
+    """A sentence that is true of some specs only."""
+
+    text: str = field(..., "The sentence; `{PATH}` stands for the value of a field of the spec.")
+    applies: dict[str, Any] = field(
+        {},
+        "Fields by their paths, and the value with which the sentence is true; "
+        "the path of a term starts with its name.",
+    )
+    unless: dict[str, Any] = field({}, "Fields by their paths, and the value with which it is left out.")
+
+
 class Preset(Spec):
     """A method: its parameters, their terms, and notes for the reader."""
 
@@ -76,10 +88,10 @@ class Preset(Spec):
     online: dict[Literal["data", "train"], dict[str, Any]] = field(
         {}, "Defaults for data whose responses the policy samples; `=EXPRESSION` refers to parameters."
     )
-    deviations: list[str] = field(
+    deviations: list[str | Note] = field(
         [], "Differences to the paper, and to libraries with a method of this name."
     )
-    healthy: dict[str, str] = field({}, "Metrics, and their behaviour in a healthy run.")
+    healthy: dict[str, str | Note] = field({}, "Metrics, and their behaviour in a healthy run.")
 
 
 def preset_names() -> list[str]:

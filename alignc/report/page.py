@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from typing import Any
 
-from alignc.explain.html import mathml
+from alignc.printers.mathml import mathml
 from alignc.report.curves import COLORS, Line, chart, lines_of, metrics_of, number
 from alignc.report.read import Run
 from alignc.report.style import STYLE

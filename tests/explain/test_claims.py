@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import random
 import re
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 
 from alignc.api import Compiled
+from alignc.claims import Claim
+from alignc.claims.model import Push, Section, Shift, ShiftWay, SlopeAtStart, StepZero, Way, When
 from alignc.explain.show import show
 from alignc.graph import build as b
 from alignc.graph.evaluate import evaluate
@@ -39,6 +41,14 @@ def slopes(made: Compiled, rows: list[dict[str, Any]]) -> list[dict[str, list[fl
     return found
 
 
+C = TypeVar("C", bound=Claim)
+
+
+def kinds(made: Compiled, kind: type[C]) -> list[C]:
+    """List the claims of one kind."""
+    return [c for c in made.explanation.claims if isinstance(c, kind)]
+
+
 @pytest.mark.parametrize("variant", OWN, ids=lambda v: v.name)
 def test_the_way_a_response_is_pushed(variant: Variant) -> None:
     """`raises` means a slope that is never above 0, whatever the row, and `lowers` never below."""
@@ -46,16 +56,16 @@ def test_the_way_a_response_is_pushed(variant: Variant) -> None:
     rows = [example(rng, variant) for _ in range(40)]
     found = slopes(made, rows)
     far = slopes(made, [example(rng, variant, spread=30.0) for _ in range(40)])
-    for c in made.explanation.gradient:
-        if c.words.startswith("raises or lowers"):
-            values = [x for row in far for x in row[c.response]]
+    for c in kinds(made, Push):
+        if c.way is Way.EITHER:
+            values = [x for row in (*far, *found) for x in row[c.response]]
             assert min(values) < 0 < max(values)
-        elif "label" in c.words:
+        elif c.way is Way.BY_LABEL:
             assert all(
                 (x <= 0) == row["label"] for row, s in zip(rows, found, strict=True) for x in s[c.response]
             )
-        elif not c.words.endswith(("at first", "at the start")):
-            way = -1 if c.words.startswith("raises") else 1
+        elif c.when is When.ALWAYS and c.way in (Way.RAISES, Way.LOWERS):
+            way = -1 if c.way is Way.RAISES else 1
             assert all(x * way >= 0 for s in found for x in s[c.response])
 
 
@@ -70,18 +80,16 @@ def test_what_holds_before_the_first_step(variant: Variant) -> None:
             drawn[name] = drawn[f"policy/{response}"]
     known = given(drawn, made.loss.outputs)
     values = {m.name: evaluate(m.value, known) for m in made.loss.metrics}
-    for name, expected in made.needs.step0.items():
+    said = {c.metric: c.value for c in kinds(made, StepZero)}
+    assert said == made.needs.step0
+    for name, expected in said.items():
         assert values[name] == pytest.approx(expected, rel=1e-12, abs=1e-12), name
-    for c in made.explanation.gradient:
-        if c.at_start is not None and variant.kind == "pairwise" and variant.preset != "aot":
-            row = example(random.Random(1), variant)
-            for y in row.values():
-                y["ref_logp"] = y.get("logp")
-            found = at_point(made.loss, {"examples": [row]}, possible=False)["examples"][0]["gradient"][
-                c.response
-            ]
-            value = found.get("logp", found.get("score"))
-            assert value == pytest.approx(c.at_start, rel=1e-12)
+    for c in kinds(made, SlopeAtStart) if variant.kind == "pairwise" and variant.preset != "aot" else ():
+        row = example(random.Random(1), variant)
+        for y in row.values():
+            y["ref_logp"] = y.get("logp")
+        at = at_point(made.loss, {"examples": [row]}, possible=False)["examples"][0]["gradient"][c.response]
+        assert at.get("logp", at.get("score")) == pytest.approx(c.value, rel=1e-12)
 
 
 STEP0_LOSS = {
@@ -101,19 +109,19 @@ FREE = {"dpo", "robust_dpo", "ipo", "hinge", "gpo_exponential", "r_dpo", "exo", 
 @pytest.mark.parametrize("variant", [v for v in ALL if v.kind == "pairwise"], ids=lambda v: v.name)
 def test_gauge(variant: Variant) -> None:
     """Only losses of the margin alone leave the absolute log-probabilities free."""
-    said = compiled(variant).explanation.gauge
+    said = [c.way for c in kinds(compiled(variant), Shift)]
     mean = variant.preset == "simpo" or variant.given.get("reduce") == "mean"
     same_as_dpo = variant.given.get("divergence") == "reverse_kl"
     if variant.preset == "reward_model":
-        assert said == ""
+        assert said == []
     elif variant.preset == "ld_dpo":
-        assert said == "the coefficients differ between tokens"
+        assert said == [ShiftWay.BY_TOKEN]
     elif mean:
-        assert said.startswith("the coefficients cancel token by token")
+        assert said == [ShiftWay.SAME_MEANS]
     elif variant.preset in FREE or same_as_dpo:
-        assert said.startswith("the coefficients cancel: ")
+        assert said == [ShiftWay.SAME]
     else:
-        assert said.startswith("the coefficients do not cancel")
+        assert said[0] not in (ShiftWay.SAME, ShiftWay.SAME_MEANS, ShiftWay.BY_TOKEN)
 
 
 @pytest.mark.parametrize("variant", ALL, ids=lambda v: v.name)
@@ -152,24 +160,32 @@ def test_an_anchor_that_moves_has_no_fixed_optimum(anchor: str, what: str) -> No
     """π = ref·exp(R/β)/Z holds for the reference of one rollout, and the next one's is another."""
     kl = {"estimator": "k2", "placement": "loss", "granularity": "sequence", "beta": 0.1}
     fixed, moving = (
-        compiled_online(Online("", {"preset": "grpo", "kl": {**kl, "anchor": each}}, Method())).explanation.kl
+        compiled_online(
+            Online(
+                "", {"preset": "dr_grpo", "kl": {**kl, "anchor": each}, "terms": {"policy": SUMMED}}, Method()
+            )
+        ).explanation.said(Section.OPTIMUM)
         for each in ("initial", anchor)
     )
-    assert fixed[1].endswith("; optimum w = exp((R − ν)/β): π = ref·exp(R/β)/Z (Gibbs)")
-    assert len(fixed) == 2
-    assert moving[1].endswith("; optimum for the current ref: w = exp((R − ν)/β): π = ref·exp(R/β)/Z (Gibbs)")
-    assert what in moving[2]
-    assert "there is no fixed optimum" in moving[2]
+    rests = "policy: ascent on the policy's own samples rests at π = ref·exp(R/β′)/Z (Gibbs)"
+    assert fixed[0].startswith(rests)
+    assert "no fixed optimum" not in fixed[0]
+    assert moving[0].startswith(rests)
+    assert what in moving[0]
+    assert "there is no fixed optimum" in moving[0]
+
+
+SUMMED = {"aggregation": "sequence_mean"}
 
 
 def test_a_reward_of_no_weight_is_logged_alone() -> None:
     verifiers = [{"kind": "verifier", "name": "exact_match", "weight": 0}]
     verifiers.append({"kind": "verifier", "name": "length", "limit": 9, "weight": -0.5})
     made = compiled_online(Online("", {"preset": "rloo"}, Method(), data={"reward": verifiers})).explanation
-    assert made.rollout[1:3] == (
+    assert made.said(Section.ROLLOUT)[1:3] == [
         "R = -0.5·verifier length",
         "only logged, because the weight is 0: verifier exact_match",
-    )
+    ]
     told = {m.name: m.healthy for m in made.logged}
     assert told["rewards/exact_match/mean"] == "any value, because its weight is 0"
     assert told["rewards/length/mean"] == "falls, because its weight is negative"

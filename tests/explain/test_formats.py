@@ -14,12 +14,16 @@ import pytest
 from latex2mathml.converter import convert
 
 from alignc.api import Compiled, lowered
-from alignc.explain.html import mathml, page
-from alignc.explain.latex import fragment, mathematics, plain_text
+from alignc.claims.model import Slope
+from alignc.explain.html import page
+from alignc.explain.latex import fragment
+from alignc.explain.model import as_json
 from alignc.explain.show import sections
 from alignc.printers.drawing import drawing
+from alignc.printers.mathml import mathml
 from alignc.printers.mermaid import mermaid
 from alignc.printers.outline import outline
+from alignc.printers.tex import mathematics, plain_text
 
 from ..variants import ALL, Variant, compiled, of_spec
 
@@ -57,7 +61,9 @@ def test_latex(variant: Variant, tmp_path: Path) -> None:
     found = compiled(variant)
     text = fragment(found.explanation, found.loss)
     formulas = mathematics_in(text)
-    assert len(formulas) > len(found.explanation.where) + len(found.explanation.gradient)
+    assert len(formulas) > len(found.explanation.where) + len(
+        [c for c in found.explanation.claims if isinstance(c, Slope)]
+    )
     for formula in formulas:
         ElementTree.fromstring(convert(formula))
     assert text.isascii()
@@ -74,9 +80,8 @@ def test_latex_of_dpo_line_by_line() -> None:
     score = r"\beta \, \left(u_{w} - u_{l}\right)"
     assert rf"\[ L = -\mathbb{{E}}\left[\log \sigma\left({score}\right)\right] \]" in lines
     assert rf"\[ z = {score} \qquad \text{{margin}} \]" in lines
-    assert (
-        r"\[ \frac{\partial L}{\partial \log \pi_\theta(y_w)} = -\beta \, \sigma\left(-z\right) \]" in lines
-    )
+    slope = r"\[ \frac{\partial \ell}{\partial \log \pi_\theta(y_w)} = -\beta \, \sigma\left(-z\right) \]"
+    assert rf"\item {slope}" in lines
     assert r"\(\beta\) & 0.1 & 1/nat & beta & preset:dpo \\" in lines
 
 
@@ -140,10 +145,10 @@ def test_html(variant: Variant) -> None:
     for label, lines in sections(found.explanation):
         if lines:
             assert label in words
-        if label != "gradient":
-            assert all(line in words for line in lines)
-    for c in found.explanation.gradient:
-        assert c.words in words
+        for line in lines:
+            before, equation, after = line.partition("∂ℓ" if "∂ℓ" in line else "∂L")
+            whole = not equation and "g(u) = " not in line
+            assert (line if whole else before.strip() or after.partition(": ")[2]) in words
     assert text == page(found.explanation, found.loss)
 
 
@@ -311,3 +316,14 @@ def test_a_formula_of_ones_own_is_drawn_too() -> None:
     }
     found = of_spec({"terms": [term]})
     alone(page(found.explanation, found.loss))
+
+
+def test_json_carries_the_claims() -> None:
+    found = compiled(Variant("dpo"))
+    said = json.loads(json.dumps(as_json(found.explanation)))["claims"]
+    assert len(said) == len(found.explanation.claims)
+    [push] = [c for c in said if c["kind"] == "Push" and c["response"] == "chosen"]
+    assert push["way"] == "raises"
+    assert push["when"] == "always"
+    assert push["section"] == "gradient"
+    assert push["text"] == "raises the chosen y_w"

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from alignc.api import Compiled, lowered
+from alignc.claims.model import Section
 from alignc.contract.outputs import OUTPUTS, ModelOutput, Per, Quantity
 from alignc.diff.atoms import atom_name
 from alignc.explain.latex import fragment
@@ -91,7 +92,8 @@ def test_a_spec_that_reads_it_says_so_everywhere(row: ModelOutput) -> None:
     name = row.name if row.per == Per.PROMPT else f"{row.name}/{node.response}"
     assert f'batch["{name}"]' in compiled.folder().files["loss.py"]
     if row.moves:
-        assert (f"∂L/∂{row.letter}", row.moves) in {(c.of, c.words) for c in compiled.explanation.gradient}
+        said = compiled.explanation.said(Section.GRADIENT)
+        assert any(f"/∂{row.letter} = " in line and line.endswith(f": {row.moves}") for line in said)
         assert rf"\partial {row.letter}" in fragment(compiled.explanation, compiled.loss)
 
 

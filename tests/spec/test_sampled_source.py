@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from alignc.api import Compiled, Mixture, built, evaluate, explain, load, lowered, validate
+from alignc.claims.model import Section, StepZero
 from alignc.contract.job import read_job
 from alignc.contract.support import require_supported
 from alignc.diagnostics import Diagnostic
@@ -226,10 +227,12 @@ def test_explain_shows_each_part_and_the_rollout_of_the_sampled_one(tmp_path: Pa
     assert explained.formula == "L = L₁ + L₂"
     assert "the rollouts of asked count the steps and epochs" in explained.batches
     assert any(
-        "16 prompts, 4 responses of at most 9 tokens" in line for line in explained.sources["asked"].rollout
+        "16 prompts, 4 responses of at most 9 tokens" in line
+        for line in explained.sources["asked"].said(Section.ROLLOUT)
     )
-    assert explained.sources["pairs"].rollout == ()
-    assert dict(explained.sources["pairs"].step0)["source_2/loss"] == pytest.approx(0.5 * 0.6931471805599453)
+    assert explained.sources["pairs"].said(Section.ROLLOUT) == []
+    start = {c.metric: c.value for c in explained.sources["pairs"].claims if isinstance(c, StepZero)}
+    assert start["source_2/loss"] == pytest.approx(0.5 * 0.6931471805599453)
     logged = {m.name for m in explained.sources["asked"].logged}
     assert {"objective/scores", "completions/ended"} <= logged
     names = [name for part in explained.sources.values() for name in part.metrics]

@@ -4,13 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from alignc.claims.makers.ascent import ascents, rests
+from alignc.claims.makers.descent import descents
 from alignc.claims.makers.gradient import gradients
+from alignc.claims.makers.job import models, rollouts, scaling
+from alignc.claims.makers.links import links
 from alignc.claims.makers.start import step_zero
+from alignc.claims.makers.texts import deviations, health, uses
+from alignc.claims.makers.titles import titles
 from alignc.claims.model import Claim, Subject
 
 __all__ = ["MAKERS", "claims_of"]
 
-MAKERS: tuple[Callable[[Subject], Iterator[Claim]], ...] = (gradients, step_zero)
+MAKERS: tuple[Callable[[Subject], Iterator[Claim]], ...] = (
+    titles,
+    rollouts,
+    ascents,
+    gradients,
+    descents,
+    rests,
+    links,
+    models,
+    scaling,
+    step_zero,
+    health,
+    deviations,
+    uses,
+)
 
 
 def claims_of(subject: Subject) -> tuple[Claim, ...]:

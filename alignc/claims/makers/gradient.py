@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from alignc.claims.model import Claim, Push, Shift, ShiftWay, Slope, SlopeAtStart, Subject, Way, When
 from alignc.claims.numbers import draw, flat
@@ -48,12 +48,13 @@ def _effect(subject: Subject, leaf: Node, response: str, own: Node) -> Iterator[
     way = _way(own)
     if way is not None:
         yield Push(leaf, response, way)
-    first = at_reference(own) if starts_at_reference(subject) else None
-    start = None if first is None or way is not None else _way(first)
+    known = starts_at_reference(subject)
+    start = _way(own, at_reference) if known and way is None else None
     if start is not None:
         yield Push(leaf, response, start, When.START)
     if way is None:
         yield Push(leaf, response, _tried(own))
+    first = at_reference(own) if known else None
     if first is not None and not inputs(first):
         yield SlopeAtStart(leaf, response, float(evaluate(first, {})))
 
@@ -62,22 +63,31 @@ WAYS = {-1: Way.RAISES, 1: Way.LOWERS, 0: Way.KEEPS}
 LABELLED: Mapping[tuple[int | None, ...], Way] = {(-1, 1): Way.BY_LABEL, (1, -1): Way.AGAINST_LABEL}
 
 
-def _way(own: Node) -> Way | None:
-    """Decide by form how a step moves a response: always, by its label, or by its advantage."""
-    if (found := sign(own)) is not None:
+def _same(node: Node) -> Node:
+    return node
+
+
+def _way(own: Node, placed: Callable[[Node], Node] = _same) -> Way | None:
+    """Decide by form how a step moves a response: always, by its label, or by its advantage.
+
+    `placed` puts the coefficient where the claim is made, such as at the reference.
+    """
+    if (found := sign(placed(own))) is not None:
         return WAYS[found]
-    labels: dict[Node, None] = {n: None for n in inputs(own) if isinstance(n, Column) and n.name == "label"}
+    labels = [n for n in inputs(own) if isinstance(n, Column) and n.name == "label"]
     if labels:
-        both = tuple(sign(substitute(own, dict.fromkeys(labels, b.constant(c)))) for c in (1, 0))
-        return LABELLED.get(both)
+        return LABELLED.get(tuple(_signs(own, labels, (1.0, 0.0), placed)))
     advantages = [n for n in walk(own) if isinstance(n, Named) and n.role is NamedRole.ADVANTAGE]
-    if advantages:
-        both = tuple(
-            sign(substitute(own, {n: b.in_unit(b.constant(c), n.type.unit) for n in advantages}))
-            for c in (1, -1)
-        )
-        return Way.BY_ADVANTAGE if both == (-1, 1) else None
-    return None
+    both = tuple(_signs(own, advantages, (1.0, -1.0), placed)) if advantages else ()
+    return Way.BY_ADVANTAGE if both == (-1, 1) else None
+
+
+def _signs(
+    own: Node, leaves: Sequence[Node], values: Sequence[float], placed: Callable[[Node], Node]
+) -> Iterator[int | None]:
+    for value in values:
+        given: dict[Node, Node] = {n: b.in_unit(b.constant(value), n.type.unit) for n in leaves}
+        yield sign(placed(substitute(own, given)))
 
 
 def _tried(own: Node) -> Way:

@@ -1,0 +1,107 @@
+"""Claims about the name of a method: a preset, or a variant of it with the axes that the spec changed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from alignc.claims.kinds.spec import Variant
+from alignc.claims.model import Claim, Subject
+from alignc.load.bound import Bound
+from alignc.load.load import Loaded
+from alignc.load.preset import Paper, Preset
+from alignc.yaml.scalars import scalar_text
+
+__all__ = ["citation", "titles"]
+
+
+def citation(paper: Paper, *, place: bool = True) -> str:
+    """Cite a paper in one line, with the place of the loss in it."""
+    where = f", {paper.where}" if paper.where and place else ""
+    number = f", arXiv:{paper.arxiv}" if paper.arxiv else ""
+    return f"{paper.authors} {paper.year}{where}{number}"
+
+
+def titles(subject: Subject) -> Iterator[Claim]:
+    """Name the method of a spec."""
+    spec = subject.spec
+    if spec.preset is None:
+        named = dict.fromkeys(n.preset.title for n in spec.nested.values())
+        whole = len(spec.nested) == len(spec.job.objective.terms)
+        title = " + ".join(named) if whole else "an objective without a preset"
+        axes = [a for n in _sources(spec).values() for a in _parameters(n.parameters, f"{n.label}.")]
+        yield Variant("", title, None, tuple(axes) if whole else ())
+        return
+    axes = [*_parameters(spec.parameters), *_overrides(spec, spec.preset)]
+    paper = spec.preset.paper
+    cited = citation(paper, place=not axes) if paper else None
+    if cited and axes:
+        cited = f"after {cited}"
+    yield Variant(spec.preset.preset, spec.preset.title, cited, tuple(axes))
+
+
+def _sources(spec: Loaded) -> Mapping[str, Any]:
+    return {n.label: n for n in spec.nested.values()}
+
+
+def _parameters(parameters: Mapping[str, Bound], prefix: str = "") -> Iterator[tuple[str, str]]:
+    """List the parameters that change the form of the loss, and not only a number in it."""
+    for name, bound in parameters.items():
+        default, value = bound.parameter.default, bound.value
+        if _plain(value) and _plain(default):
+            if default == 0 and value != 0:
+                yield f"{prefix}{name}", _shown(value)
+        elif isinstance(value, dict) and isinstance(default, dict):
+            yield from _changed(value, default, f"{prefix}{name}.")
+        elif value != default:
+            yield f"{prefix}{name}", _shown(value)
+
+
+def _plain(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _changed(value: Mapping[str, Any], default: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, str]]:
+    if value.get("kind") != default.get("kind"):
+        yield prefix.removesuffix("."), _shown(value)
+        return
+    for key, inner in value.items():
+        before = default.get(key)
+        if inner != before and not (_plain(inner) and _plain(before) and before != 0 and inner != 0):
+            yield f"{prefix}{key}", _shown(inner)
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, dict):
+        return next((str(value[k]) for k in ("kind", "of", "estimator") if k in value), "changed")
+    return scalar_text(value)
+
+
+def _overrides(spec: Loaded, preset: Preset) -> Iterator[tuple[str, str]]:
+    """List what the spec writes over the terms of its preset."""
+    document = spec.document
+    own = {term.get("name"): term for term in preset.terms}
+    for index, term in enumerate(spec.job.objective.terms):
+        known = own.get(term.name)
+        if known is None:
+            yield "terms", term.name
+            continue
+        for key, value in document.get(("objective", "terms", index), {}).items():
+            if key in ("name", "data"):
+                continue
+            path = ("objective", "terms", index, key)
+            yield from _laid(spec, path, value, known.get(key), f"{term.name}.{key}")
+
+
+def _laid(spec: Loaded, path: Any, value: Any, before: Any, name: str) -> Iterator[tuple[str, str]]:
+    """Compare a written value with what the preset has at its place."""
+    if path in spec.document.bindings or value == before:
+        return
+    bound = spec.parameters.get(before[1:]) if isinstance(before, str) and before.startswith("=") else None
+    if bound is not None and bound.value == value:
+        return
+    if isinstance(value, dict) and isinstance(before, dict) and value.get("kind") == before.get("kind"):
+        for key, inner in value.items():
+            yield from _laid(spec, (*path, key), inner, before.get(key), f"{name}.{key}")
+        return
+    yield name, _shown(value)
