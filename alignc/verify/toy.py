@@ -77,7 +77,7 @@ class Expected:
     """
 
     def __init__(self, loss: Loss, toy: Toy, rows: Sequence[Row], root: Node | None = None) -> None:
-        self.toy, self.rows = toy, Rows(toy, rows)
+        self.toy, self.rows, self.data = toy, list(rows), Rows(toy, rows)
         self.weights = np.array([r.weight for r in rows])
         whole = loss.root if root is None else root
         shared = [n for n in walk(whole) if _shared(n) or n in set(statistics(loss))]
@@ -101,7 +101,7 @@ class Expected:
     def loss(self, theta: Array, frozen: Array | None = None) -> float:
         """Compute the expected loss; what no gradient reaches is taken at `frozen`."""
         found = self._evaluated(self.held, theta, frozen)
-        return float(self.weights @ self.rows.first(found, grouped=False))
+        return float(self.weights @ self.data.first(found, grouped=False))
 
     def gradient(self, theta: Array) -> Array:
         """Compute the exact gradient in the parameters, from the derived coefficients."""
@@ -116,15 +116,15 @@ class Expected:
         slope = self.slopes.get(Logp(POLICY, response))
         if slope is None:
             return np.zeros(len(self.weights))
-        return self.rows.first(self._evaluated(slope, theta, None), grouped=False)
+        return self.data.first(self._evaluated(slope, theta, None), grouped=False)
 
     def _collect(self, total: Array, node: Node, found: Array, policy: Array) -> None:
         size = self.toy.size
         if isinstance(node, Output) and node.quantity == Quantity.VALUE:
-            total[size] += float(self.weights @ self.rows.first(found, grouped=False))
+            total[size] += float(self.weights @ self.data.first(found, grouped=False))
             return
-        members = self.rows.members[node.response]  # type: ignore[attr-defined]
-        each = self.rows.first(found, grouped=members.ndim > 1)
+        members = self.data.members[node.response]  # type: ignore[attr-defined]
+        each = self.data.first(found, grouped=members.ndim > 1)
         pushes = (self.weights[:, None] if members.ndim > 1 else self.weights) * each
         by_member = np.bincount(members.ravel(), pushes.ravel(), minlength=size)
         if isinstance(node, Output) and node.quantity in OF_A_STATE:
@@ -145,17 +145,17 @@ class Expected:
         at = theta if frozen is None else frozen
         read = Reading(self.toy, theta, at)
         given: dict[Node, Array] = {c: np.array(self._statistic(n, at)) for n, c in self.shared.items()}
-        leaves = {n: self.rows.leaf(n, read) for n in inputs(root) if n not in given}
-        return evaluate_arrays(root, {**given, **leaves}, self.rows.masks)
+        leaves = {n: self.data.leaf(n, read) for n in inputs(root) if n not in given}
+        return evaluate_arrays(root, {**given, **leaves}, self.data.masks)
 
     def _statistic(self, node: Node, theta: Array) -> float:
         """Average what a statistic is made of over the rows."""
         argument = rows_of(node)[0]
         read = Reading(self.toy, theta, theta)
         found = evaluate_arrays(
-            argument, {n: self.rows.leaf(n, read) for n in inputs(argument)}, self.rows.masks
+            argument, {n: self.data.leaf(n, read) for n in inputs(argument)}, self.data.masks
         )
-        return float(self.weights @ self.rows.first(found, grouped=False) / self.weights.sum())
+        return float(self.weights @ self.data.first(found, grouped=False) / self.weights.sum())
 
 
 OF_A_STATE = (Quantity.ENTROPY, Quantity.DIVERGENCE)

@@ -29,7 +29,7 @@ from alignc.claims.model import Outcome, Subject, Verdict
 from alignc.spec.kl import FULL
 from alignc.spec.objective import PolicyGradient
 from alignc.verify.response_space import Policy, ResponseSpace
-from alignc.verify.solve import stable
+from alignc.verify.solve import Field, stable
 from alignc.verify.surrogate import win_rates_of
 from alignc.verify.toy import Array
 
@@ -147,7 +147,11 @@ def check_rests(claim: RestsAt, subject: Subject) -> Verdict:
 
         scale = float(np.abs(gradient(space.reference.logits)).max())
         worst = max(worst, float(np.abs(gradient(policy.logits)).max()) / scale)
-        if space.longest == 1 and claim.form is not Form.EQUATION and not stable(gradient, policy.logits):
+        if (
+            space.longest == 1
+            and claim.form is not Form.EQUATION
+            and not stable(Field(gradient, space.size), policy.logits)
+        ):
             return Verdict(Outcome.REFUTED, "the gradient does not lead back to it", worst)
     return within(worst, EXACT, "the expected gradient at the stated policy")
 
