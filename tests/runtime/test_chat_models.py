@@ -17,7 +17,7 @@ from alignc.contract.failure import Failure
 from alignc.contract.job import Model, Reference, job_from
 from alignc.contract.plain import to_plain
 from alignc.runtime.after.compare import Questions, compare
-from alignc.runtime.base.endings import end_ids
+from alignc.runtime.base.endings import end_ids, named_ends
 from alignc.runtime.data.dataset import load_examples
 from alignc.runtime.data.prompts import Prompt, load_prompts
 from alignc.runtime.data.settings import DataSettings
@@ -298,3 +298,15 @@ def test_a_reward_model_gives_its_template_the_values_of_the_job(tmp_path: Path)
         assert tokenizer.decode(row.responses[0]) == "4<|im_end|>"
         cut = source.tokens(dataclasses.replace(sample_, ended=False))
         assert tokenizer.decode(cut.responses[0]) == "4"
+
+
+def test_a_model_of_the_hub_ends_where_its_cached_files_say(tmp_path: Path):
+    snapshot = tmp_path / "models--own--chat/snapshots/abc"
+    snapshot.mkdir(parents=True)
+    (snapshot.parents[1] / "refs").mkdir()
+    (snapshot.parents[1] / "refs/main").write_text("abc")
+    (snapshot / "generation_config.json").write_text(json.dumps({"eos_token_id": [1, 106]}))
+    (snapshot / "config.json").write_text(json.dumps({"text_config": {"eos_token_id": 5}}))
+    options = {"cache_dir": str(tmp_path), "local_files_only": True}
+    assert named_ends("own/chat", **options) == (5, 1, 106)
+    assert named_ends("own/other", **options) == ()

@@ -28,9 +28,8 @@ def end_ids(tokenizer: Any) -> tuple[int, ...]:
 
 
 def remember_ends(tokenizer: Any, ends: Sequence[int]) -> None:
-    """Note further ids that end a response, as the model's files say; an id that the tokenizer lacks is left out."""
-    size = len(tokenizer)
-    tokenizer.end_ids = tuple(each for each in ends if 0 <= each < size)
+    """Note further ids that end a response, as the model's files say; a model may draw one that the tokenizer lacks."""
+    tokenizer.end_ids = tuple(each for each in ends if each >= 0)
 
 
 def without_end(ids: NDArray[np.int32], ends: Sequence[int]) -> NDArray[np.int32]:

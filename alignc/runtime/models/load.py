@@ -176,8 +176,9 @@ def from_config(
     ids: dict[str, Any] = {
         f"{name}_token_id": getattr(tokenizer, f"{name}_token_id") for name in ("bos", "eos", "pad")
     }
-    if len(ends := end_ids(tokenizer)) > 1:
-        ids["eos_token_id"] = [*ends]
+    ends = [end for end in end_ids(tokenizer) if end < len(tokenizer)]
+    if len(ends) > 1:
+        ids["eos_token_id"] = ends
     config = AutoConfig.for_model(policy["init"], **({"vocab_size": len(tokenizer)} | ids | fields))
     dtype = DTYPES[section.dtype or "float32"]
     if rewards:
