@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from alignc.checks.axes import unread_axes
 from alignc.checks.data import batch_of_one, rewards, win_rates
 from alignc.checks.estimators import clamped, kl_soundness, straight_through
 from alignc.checks.optima import (
@@ -107,6 +108,7 @@ RULES: tuple[Rule, ...] = (
     unread_train,
     unread_data,
     unread_fields,
+    unread_axes,
     unread_parameters,
 )
 
