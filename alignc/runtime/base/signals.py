@@ -48,8 +48,8 @@ class Stop:
             raise Interrupted(self.signum, saved)
 
 
-def die_with_parent() -> None:
-    """Ask Linux to send SIGTERM to this process when its parent dies, so that no rank is orphaned."""
+def die_with_parent(signum: int = signal.SIGTERM) -> None:
+    """Ask Linux to send a signal to this process when its parent dies, so that no rank is orphaned."""
     if sys.platform == "linux":
         set_parent_death_signal = 1  # PR_SET_PDEATHSIG, <linux/prctl.h>
-        ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGTERM)
+        ctypes.CDLL(None).prctl(set_parent_death_signal, signum)

@@ -2,33 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
-
+from ...contract.cache import cache_folder
 from ...contract.failure import Failure
-from ...contract.responses import MISMATCHED
-from .cut import Cut, cut
+from ...contract.responses import MISMATCHED, PAIR
 from .example import Example
-from .format import Parsed, parse_row, unread_columns
+from .format import unread_columns
 from .judge import Counts, judge
+from .key import store_key
 from .mismatch import with_mismatched
+from .pipeline import LoadedRow, Pipeline, in_order
 from .quarantine import write_quarantine
-from .render import Rendered, render
 from .rows import Row
 from .settings import DataSettings
 from .source import read_rows
 from .split import held_out
-from .template import Template, read_template
-from .tokens import Specials, TokenRow, specials_of, tokenize
+from .store import TOKENS, Examples, Piece, open_stored, piece_of, store_once
 
 __all__ = [
     "Dataset",
-    "LoadedRow",
     "Part",
     "check_parts",
     "collect",
@@ -36,13 +34,15 @@ __all__ = [
     "load_examples",
     "load_rows",
     "refused_of",
+    "rows_of",
     "settle",
 ]
 
 Part = Literal["train", "eval"]
+Refused = tuple[Failure, Any]
+"""A failure and the fields of its row, None where the row could not be read."""
 
-_CHUNK = 512  # rows tokenized in one call
-_OF_A_ROW = {"E701", "E702", "E703", "E704", "E708"}
+TOKENIZED = "tokens"  # a folder of the cache
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Dataset:
     ``unread`` names the columns that no part of a row is read from.
     """
 
-    examples: tuple[Example, ...]
+    examples: Sequence[Example]
     counts: Counts
     refused: tuple[Failure, ...] = ()
     unread: tuple[str, ...] = ()
@@ -64,17 +64,6 @@ class Dataset:
         return self.examples[row]
 
 
-@dataclass(frozen=True)
-class LoadedRow:
-    """A row's way through the stages: its last stage, or the failure that stopped it."""
-
-    row: Row | None
-    parsed: Parsed | None = None
-    text: Rendered | None = None
-    cut: Cut | None = None
-    failure: Failure | None = None
-
-
 def load_examples(
     settings: DataSettings, tokenizer: Any, *, which: Part = "train", limit: int | None = None
 ) -> Dataset:
@@ -84,9 +73,8 @@ def load_examples(
     among its causes), E707 where no row is left; E601, E703 and E709 as the source and the tokenizer demand.
     Without ``settings.eval`` the held-out part is empty.
     """
-    loaded = load_rows(settings, tokenizer, which, limit)
-    settle(loaded, settings, which)
-    dataset = _dataset(loaded, settings)
+    dataset, refused = _stored(settings, tokenizer, which, limit)
+    settle(dataset.counts, refused, settings, which)
     if MISMATCHED not in settings.responses:
         return dataset
     return replace(dataset, examples=with_mismatched(dataset.examples, settings.seed, settings.max_length))
@@ -96,19 +84,44 @@ def collect(
     settings: DataSettings, tokenizer: Any, *, which: Part = "train", limit: int | None = None
 ) -> Dataset:
     """Load as ``load_examples`` does, but judge nothing: refused rows are only listed."""
-    return _dataset(load_rows(settings, tokenizer, which, limit), settings)
+    return _stored(settings, tokenizer, which, limit)[0]
 
 
-def settle(loaded: Sequence[LoadedRow], settings: DataSettings, which: Part) -> None:
+def _stored(
+    settings: DataSettings, tokenizer: Any, which: Part, limit: int | None
+) -> tuple[Dataset, Sequence[Refused]]:
+    """Open the token ids of a source, written first where they are not there; with them what was refused."""
+    if which == "eval" and settings.eval is None:
+        return Dataset((), Counts(0, 0, 0, 0, 0)), ()
+    folder = cache_folder() / TOKENIZED / store_key(settings, tokenizer, which, limit)
+
+    def pieces() -> Iterator[Piece]:
+        work = partial(_piece, Pipeline(settings, tokenizer), settings)
+        return in_order(islice(rows_of(settings, which), limit), work)
+
+    store_once(folder, pieces)
+    told = open_stored(folder)
+    grouped = settings.kind == "scored" and settings.responses[:2] != PAIR
+    examples = Examples(folder / TOKENS, told.kept, grouped) if told.kept else ()
+    failures = tuple(failure for failure, _ in told.refused)
+    return Dataset(examples, told.counts, failures, told.unread), told.refused
+
+
+def _piece(pipeline: Pipeline, settings: DataSettings, chunk: list[Row | Failure]) -> Piece:
+    loaded = pipeline(chunk)
+    rows = [item.row for item in loaded if item.row is not None]
+    unread = dict.fromkeys(name for row in rows for name in unread_columns(row.fields, settings))
+    return piece_of(loaded, settings.needed, unread)
+
+
+def settle(counts: Counts, refused: Sequence[Refused], settings: DataSettings, which: Part) -> None:
     """Set refused rows aside where the spec says so, and judge whether the run may go on without them."""
-    counts, refused = counts_of(loaded), refused_of(loaded)
     if not counts.rows:
         check_parts(settings)
     if settings.on_bad_row == "quarantine" and settings.quarantine and refused:
-        bad = [(item.failure, item.row) for item in loaded if item.failure is not None]
-        write_quarantine(Path(settings.quarantine), bad)
+        write_quarantine(Path(settings.quarantine), refused)
     if which == "train" or settings.eval is not None:
-        judge(counts, refused, settings)
+        judge(counts, tuple(failure for failure, _ in refused), settings)
 
 
 def check_parts(settings: DataSettings) -> None:
@@ -135,27 +148,13 @@ def _one_part_is_empty(count: int, held: int, fraction: float, source: str) -> F
 
 
 def load_rows(settings: DataSettings, tokenizer: Any, which: Part, limit: int | None) -> list[LoadedRow]:
-    """Take every row as far as it gets: read, parsed, rendered, tokenized, cut."""
-    specials = specials_of(tokenizer)
-    template = template_of(settings)
-    rows = islice(_rows_of(settings, which), limit)
-    loaded: list[LoadedRow] = []
-    while chunk := list(islice(rows, _CHUNK)):
-        loaded += _tokenized(chunk, settings, tokenizer, template, specials)
-    return loaded
+    """Take every row as far as it gets, and keep it with all its stages in memory."""
+    rows = islice(rows_of(settings, which), limit)
+    return [row for loaded in in_order(rows, Pipeline(settings, tokenizer)) for row in loaded]
 
 
-def template_of(settings: DataSettings) -> Template:
-    """Take out of the settings how conversations are written. Raises E709 for a file that cannot be read."""
-    return Template(
-        read_template(settings.chat_template),
-        settings.chat_template_kwargs,
-        settings.chat_template_date,
-        settings.date_record,
-    )
-
-
-def _rows_of(settings: DataSettings, which: Part) -> Iterator[Row | Failure]:
+def rows_of(settings: DataSettings, which: Part) -> Iterator[Row | Failure]:
+    """Yield the rows of a part of the data, each a row or its failure."""
     held = settings.eval
     if which == "eval" and held is None:
         return iter(())
@@ -166,48 +165,6 @@ def _rows_of(settings: DataSettings, which: Part) -> Iterator[Row | Failure]:
         return rows
     fraction, wanted = held.fraction, which == "eval"
     return (row for index, row in enumerate(rows) if held_out(index, settings.seed, fraction) == wanted)
-
-
-def _tokenized(
-    chunk: list[Row | Failure],
-    settings: DataSettings,
-    tokenizer: Any,
-    template: Template,
-    specials: Specials,
-) -> Iterator[LoadedRow]:
-    """Parse and render each row, tokenize those that can be, and give all back in their order."""
-    stages = [_rendered(row, settings, tokenizer, template) for row in chunk]
-    ready = [(stage.row, stage.text) for stage in stages if stage.row is not None and stage.text is not None]
-    tokens = iter(tokenize(ready, tokenizer, specials))
-    for stage in stages:
-        yield stage if stage.text is None else _fitted(stage, next(tokens), settings, specials)
-
-
-def _rendered(row: Row | Failure, settings: DataSettings, tokenizer: Any, template: Template) -> LoadedRow:
-    if isinstance(row, Failure):
-        return LoadedRow(None, failure=row)
-    try:
-        parsed = parse_row(row, settings)
-        return LoadedRow(row, parsed, render(row, parsed, tokenizer, template))
-    except Failure as failure:
-        if failure.code not in _OF_A_ROW:
-            raise
-        return LoadedRow(row, failure=failure)
-
-
-def _fitted(
-    stage: LoadedRow, tokens: TokenRow | Failure, settings: DataSettings, specials: Specials
-) -> LoadedRow:
-    if isinstance(tokens, Failure):
-        return LoadedRow(stage.row, failure=tokens)
-    fitted = cut(tokens.prompt, tokens.responses, settings.max_length, specials.bos, room=settings.room)
-    return replace(stage, cut=fitted)
-
-
-def _dataset(loaded: list[LoadedRow], settings: DataSettings) -> Dataset:
-    rows = [item.row for item in loaded if item.row is not None]
-    unread = dict.fromkeys(name for row in rows for name in unread_columns(row.fields, settings))
-    return Dataset(tuple(_examples(loaded)), counts_of(loaded), refused_of(loaded), tuple(unread))
 
 
 def counts_of(loaded: Sequence[LoadedRow]) -> Counts:
@@ -222,15 +179,6 @@ def counts_of(loaded: Sequence[LoadedRow]) -> Counts:
     )
 
 
-def refused_of(loaded: Sequence[LoadedRow]) -> tuple[Failure, ...]:
-    """List the failures of the rows that were refused."""
-    return tuple(item.failure for item in loaded if item.failure is not None)
-
-
-def _examples(loaded: Iterable[LoadedRow]) -> Iterator[Example]:
-    kept = ((item.row, item.parsed, item.cut) for item in loaded)
-    whole = ((row, parsed, fitted) for row, parsed, fitted in kept if row and parsed and fitted)
-    for index, (row, parsed, fitted) in enumerate(whole):
-        responses = tuple(np.array(ids, dtype=np.int32) for ids in fitted.responses)
-        prompt = np.array(fitted.prompt, dtype=np.int32)
-        yield Example(index, row.origin, prompt, responses, parsed.columns)
+def refused_of(loaded: Sequence[LoadedRow]) -> list[Refused]:
+    """List the failures of the rows that were refused, each with the fields of its row."""
+    return [(item.failure, item.row and item.row.fields) for item in loaded if item.failure is not None]

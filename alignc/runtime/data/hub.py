@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ from ..base.hub import offline_unless_reachable
 from .rows import Row
 from .tables import numbered
 
-__all__ = ["FromHub", "read_hub", "read_hub_files", "read_saved"]
+__all__ = ["FromHub", "hub_content", "read_hub", "read_hub_files", "read_saved"]
 
 _BATCH = 1024
 
@@ -65,14 +66,40 @@ def _plain(rows: Any) -> Iterator[dict[str, Any]]:
         yield from table.to_pylist()
 
 
+def hub_content(source: str, split: str, hub: FromHub) -> str:
+    """Name the content of a data set of the hub: its commit, or what `datasets` has stored. Else a name used once."""
+    from huggingface_hub import HfApi
+
+    wanted = f"{source} {split} {hub}"
+    if offline_unless_reachable():
+        name = "/".join(source.removeprefix("hf://datasets/").split("/")[:2]).partition("@")[0]
+        try:
+            return f"{wanted} {HfApi().dataset_info(name, revision=hub.revision).sha}"
+        except Exception:  # as below; the reader will say what is wrong
+            return secrets.token_hex()
+    if hub.streaming or source.startswith("hf://"):
+        return secrets.token_hex()
+    import datasets
+
+    try:
+        return (
+            f"{wanted} {datasets.load_dataset(source, hub.name, split=split, **_options(hub))._fingerprint}"
+        )
+    except Exception:
+        return secrets.token_hex()
+
+
+def _options(hub: FromHub) -> dict[str, Any]:
+    return {"revision": hub.revision, "data_files": hub.patterns or None, "streaming": hub.streaming}
+
+
 def read_hub(source: str, split: str, hub: FromHub) -> Iterator[Row]:
     """Read a data set of the hub. E601 where the hub does not give it, E703 where it has no such rows."""
     import datasets
 
     offline_unless_reachable()
-    options = {"revision": hub.revision, "data_files": hub.patterns or None, "streaming": hub.streaming}
     try:
-        rows = datasets.load_dataset(source, hub.name, split=split, **options)
+        rows = datasets.load_dataset(source, hub.name, split=split, **_options(hub))
     except Exception as error:  # the hub's library raises a dozen kinds, its own and its dependencies'
         raise _failure(source, split, error) from error
     return numbered(_plain(rows), f"{source}[{split}]")

@@ -12,12 +12,11 @@ __all__ = ["opened", "suffix_of"]
 def opened(path: Path, encoding: str | None = None) -> IO[Any]:
     """Open a file, unpacked: as bytes, or as text whose line ends stay as they are."""
     packed = path.name.lower().endswith(".gz")
-    if encoding is None:
-        file: IO[Any] = gzip.open(path, "rb") if packed else path.open("rb")  # type: ignore[assignment]
-        return file
-    if packed:
-        return gzip.open(path, "rt", encoding=encoding, newline="")
-    return path.open(encoding=encoding, newline="")
+    mode = "rb" if encoding is None else "rt"
+    line_end = None if encoding is None else ""
+    opener: Any = gzip.open if packed else open
+    file: IO[Any] = opener(path, mode, encoding=encoding, newline=line_end)
+    return file
 
 
 def suffix_of(path: Path) -> str:

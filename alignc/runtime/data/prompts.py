@@ -12,9 +12,10 @@ from ...contract.failure import Failure
 from ...contract.layouts import columns_of
 from .columns import Fields
 from .cut import Cut
-from .dataset import LoadedRow, Part, counts_of, load_rows, refused_of, settle
+from .dataset import Part, counts_of, load_rows, refused_of, settle
 from .example import Tokens
 from .judge import Counts
+from .pipeline import LoadedRow
 from .render import Rendered
 from .rows import Row
 from .settings import DataSettings
@@ -68,8 +69,10 @@ def load_prompts(
         raise _no_room(room, settings.max_length)
     settings = replace(settings, room=room)
     loaded = load_rows(settings, tokenizer, which, limit)
-    settle(loaded, settings, which)
-    return PromptSet(tuple(_prompts(loaded, settings)), counts_of(loaded), refused_of(loaded))
+    counts, refused = counts_of(loaded), refused_of(loaded)
+    settle(counts, refused, settings, which)
+    failures = tuple(failure for failure, _ in refused)
+    return PromptSet(tuple(_prompts(loaded, settings)), counts, failures)
 
 
 def _no_room(room: int, max_length: int) -> Failure:

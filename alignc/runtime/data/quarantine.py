@@ -9,13 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from ...contract.failure import Failure
-from .rows import Row
 
 __all__ = ["write_quarantine"]
 
 
-def write_quarantine(path: Path, refused: Iterable[tuple[Failure, Row | None]]) -> None:
-    """Write a JSON line for each refused row; whole or not at all, for ranks may write it together."""
+def write_quarantine(path: Path, refused: Iterable[tuple[Failure, Any]]) -> None:
+    """Write a JSON line for each refused row, with its fields; whole or not at all, for ranks may write it together."""
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f"{path.name}.{os.getpid()}")
     lines = [json.dumps(_line(failure, row), default=str) for failure, row in refused]
@@ -23,7 +22,6 @@ def write_quarantine(path: Path, refused: Iterable[tuple[Failure, Row | None]]) 
     beside.replace(path)
 
 
-def _line(failure: Failure, row: Row | None) -> dict[str, Any]:
+def _line(failure: Failure, fields: Any) -> dict[str, Any]:
     place = {"file": failure.file, "line": failure.line, "column": failure.column}
-    fields = None if row is None else row.fields
     return {**place, "code": failure.code, "message": failure.message, "row": fields}

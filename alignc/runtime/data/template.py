@@ -19,7 +19,7 @@ from typing import Any
 from ...contract.failure import Failure
 from ..base.console import say
 
-__all__ = ["Template", "read_template"]
+__all__ = ["Template", "read_template", "recorded"]
 
 _DRAWS = ("random", "lipsum")  # the filter and the function of Jinja that draw
 

@@ -10,10 +10,11 @@ from typing import Any
 
 from ...contract.failure import Failure
 from ..base.endings import end_ids
+from .pieces import Encoder
 from .render import Rendered
 from .rows import Row
 
-__all__ = ["Specials", "TokenRow", "encode", "specials_of", "tokenize"]
+__all__ = ["Specials", "TokenRow", "specials_of", "tokenize"]
 
 
 @dataclass(frozen=True)
@@ -61,17 +62,12 @@ def specials_of(tokenizer: Any) -> Specials:
     return Specials(bos, tokenizer.eos_token_id, end_ids(tokenizer), adds_bos, blank)
 
 
-def encode(tokenizer: Any, texts: list[str]) -> list[list[int]]:
-    """Tokenize texts as they are, without special tokens of the tokenizer's own."""
-    return tokenizer(texts, add_special_tokens=False, verbose=False)["input_ids"] if texts else []
-
-
 def tokenize(
-    rows: Sequence[tuple[Row, Rendered]], tokenizer: Any, specials: Specials
+    rows: Sequence[tuple[Row, Rendered]], encode: Encoder, specials: Specials
 ) -> list[TokenRow | Failure]:
     """Tokenize rows, or give their failures: E704 (nothing to learn), E708 (BOS twice)."""
     texts = [text for _, rendered in rows for text in (rendered.prompt, *rendered.wholes)]
-    ids = iter(encode(tokenizer, texts))
+    ids = iter(encode(texts))
     result: list[TokenRow | Failure] = []
     for row, rendered in rows:
         prompt, *wholes = islice(ids, 1 + len(rendered.wholes))
@@ -98,6 +94,8 @@ def _token_row(
 
 
 def _agree(first: list[int], second: list[int]) -> int:
+    if second[: len(first)] == first:
+        return len(first)
     same = (i for i, (a, b) in enumerate(zip(first, second, strict=False)) if a != b)
     return next(same, min(len(first), len(second)))
 

@@ -18,6 +18,7 @@ from ..data.chat import chat_from
 from ..data.cut import cut
 from ..data.example import Example
 from ..data.format import Parsed
+from ..data.pieces import whole_texts
 from ..data.render import Rendered, render
 from ..data.template import Template
 from ..data.tokenizer import load_tokenizer
@@ -80,7 +81,7 @@ class RewardModel:
         rendered = self.rendered(sample)
         empty = rendered.wholes[0] == rendered.prompt
         asked = Rendered(rendered.prompt, () if empty else rendered.wholes, rendered.templated)
-        row = tokenize([(row_of(sample), asked)], self.tokenizer, self.specials)[0]
+        row = tokenize([(row_of(sample), asked)], whole_texts(self.tokenizer), self.specials)[0]
         if isinstance(row, Failure):
             raise row
         response = [self.specials.eos] if empty else list(row.responses[0])
