@@ -5,6 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
 
 from ...contract.job import Train
 from ...contract.schedule import RowSteps, row_steps, rows_per_step
@@ -22,8 +26,13 @@ class RowOrder(RowSteps):
     def batch(self, step: int) -> list[int]:
         """List the rows of a step (from 1)."""
         epoch, index = divmod(step - 1, self.steps_per_epoch)
-        order = permutation(self.rows, derive(self.seed, "order", epoch))
+        order = _order(self.rows, self.seed, epoch)
         return [int(row) for row in order[index * self.size : (index + 1) * self.size]]
+
+
+@lru_cache(maxsize=4)  # the epochs of a few sources at a time
+def _order(rows: int, seed: int, epoch: int) -> NDArray[np.int64]:
+    return permutation(rows, derive(seed, "order", epoch))
 
 
 def row_order(train: Train, rows: int, world: int, max_steps: int | None = None) -> RowOrder:

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
+from itertools import chain
 from pathlib import Path
 from typing import IO, Any, overload
 
@@ -86,7 +87,7 @@ def _lists(rows: Sequence[Sequence[int]]) -> Any:
     import pyarrow as pa  # type: ignore[import-untyped]
 
     ends = np.cumsum([0, *map(len, rows)], dtype=np.int64)
-    flat = np.fromiter((token for row in rows for token in row), dtype=np.int32, count=int(ends[-1]))
+    flat = np.fromiter(chain.from_iterable(rows), dtype=np.int32, count=int(ends[-1]))
     return pa.LargeListArray.from_arrays(ends, flat)
 
 
