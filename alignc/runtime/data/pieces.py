@@ -92,14 +92,16 @@ class _Pieces:
     def __call__(self, texts: Sequence[str]) -> list[list[int]]:
         """Tokenize texts. One that begins with the text before it, as a whole begins with its prompt, is quicker."""
         split = self._split(texts)
-        here = self._ids_of({piece for _, pieces in split for piece in pieces})
+        new = self._learn(set().union(*[pieces for _, pieces in split]))
+        ids_of = self.known.__getitem__
         ids: list[list[int]] = []
         for of, pieces in split:
-            own = list(chain.from_iterable([here[piece] for piece in pieces]))
+            own = list(chain.from_iterable(map(ids_of, pieces)))
             if of is not None:
-                last = here[split[of][1][-1]]
+                last = ids_of(split[of][1][-1])
                 own = ids[of][: len(ids[of]) - len(last)] + own
             ids.append(own)
+        self._forget(new)
         return ids
 
     def _split(self, texts: Sequence[str]) -> list[tuple[int | None, list[str]]]:
@@ -115,16 +117,20 @@ class _Pieces:
             head, of, rest = text, place, len(text) - len(pieces[-1])
         return split
 
-    def _ids_of(self, pieces: set[str]) -> dict[str, list[int]]:
-        """Look the pieces up, and tokenize those that are new."""
-        known = self.known
-        new = [piece for piece in pieces if piece not in known]
-        encoded = self.backend.encode_batch(new, add_special_tokens=False) if new else []
-        fresh = {piece: each.ids for piece, each in zip(new, encoded, strict=True)}
-        found = {piece: known[piece] for piece in pieces if piece in known} | fresh
-        if len(known) < _REMEMBERED:
-            known |= {piece: ids for piece, ids in fresh.items() if len(piece) <= _LONGEST}
-        return found
+    def _learn(self, pieces: set[str]) -> list[str]:
+        """Tokenize the pieces that are new, and list them."""
+        new = list(pieces - self.known.keys())
+        if new:
+            encoded = self.backend.encode_batch(new, add_special_tokens=False)
+            self.known.update(zip(new, [each.ids for each in encoded], strict=True))
+        return new
+
+    def _forget(self, new: list[str]) -> None:
+        """Keep of new pieces those that are short, as long as there is room."""
+        full = len(self.known) > _REMEMBERED
+        for piece in new:
+            if full or len(piece) > _LONGEST:
+                del self.known[piece]
 
 
 def splits_at_spaces(tokenizer: Any) -> bool:
