@@ -105,7 +105,7 @@ def recorded(record: str | None) -> date:
 def _told(day: date) -> date:
     if os.environ.get("RANK", "0") == "0":
         say(
-            f"the chat template writes today's date, and takes {day} for it; another run may have another date: "
+            f"the chat template may write today's date, and gets {day}; another run may have another date: "
             f"set `data.chat_template_date: {day}`"
         )
     return day
