@@ -86,10 +86,10 @@ def verify(
 
     `source` names the source to test, if the spec has several sources.
     """
-    from alignc.verify import verify as verified
+    from alignc.claims.verified import verified
 
     compiled = lowered(path, overrides, files=False, source=source)
-    return verified(compiled.spec, compiled.loss, table=table)
+    return verified(compiled, table=table)
 
 
 def compile(  # noqa: A001

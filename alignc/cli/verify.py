@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING
 import click
 
 from alignc.api import lowered
+from alignc.claims.verified import verified
 from alignc.cli.options import overrides, source, spec_argument
 from alignc.cli.show import show_diagnostics
 from alignc.contract.exits import FINDINGS, SOUND
-from alignc.verify import Claim, Table, Verdict, Verified, verify
+from alignc.verify import Claim, Table, Verdict, Verified
 
 if TYPE_CHECKING:
     from rich.table import Table as RichTable
@@ -44,7 +45,7 @@ def command(
     compiled = lowered(spec, overrides, files=False, source=source)
     if compiled.warnings:
         show_diagnostics(compiled.warnings, compiled.spec.document.texts)
-    found = verify(compiled.spec, compiled.loss, table=table, curves=plot is not None)
+    found = verified(compiled, table=table, curves=plot is not None)
     if plot is not None:
         _draw(found, plot)
     if as_json:
@@ -72,6 +73,8 @@ def _show(found: Verified) -> None:
     console.print(_claims(found.name, found.claims))
     for numbers in found.tables:
         console.print(_numbers(numbers))
+    if found.explained:
+        console.print(_claims("what explain says", found.explained))
     if found.general:
         console.print(_claims("KL estimators at each placement", found.general))
     counts = [f"{len(found.of(Verdict.HOLDS))} claims hold"]

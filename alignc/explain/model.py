@@ -83,6 +83,10 @@ class Explanation:
         """List the lines of a section as plain text."""
         return [as_text(line) for line in lines(self.claims, section)]
 
+    def said_all(self) -> list[str]:
+        """List what is said beyond the formula, section by section."""
+        return [line for section in Section for line in self.said(section)]
+
     @property
     def healthy(self) -> dict[str, str]:
         """What the claims say of curves, by metric."""

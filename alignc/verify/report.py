@@ -78,6 +78,9 @@ class Verified:
     untried: str = ""
     """What was not tried, in one sentence."""
 
+    explained: tuple[Claim, ...] = field(default=())
+    """What `explain` says of the spec."""
+
     @property
     def holds(self) -> bool:
         """Whether no claim is refuted."""
@@ -85,4 +88,4 @@ class Verified:
 
     def of(self, verdict: Verdict) -> list[Claim]:
         """List the claims with a verdict."""
-        return [c for c in (*self.claims, *self.general) if c.verdict is verdict]
+        return [c for c in (*self.claims, *self.explained, *self.general) if c.verdict is verdict]

@@ -30,7 +30,7 @@ from alignc.spec.kl import FULL
 from alignc.spec.objective import PolicyGradient
 from alignc.verify.response_space import Policy, ResponseSpace
 from alignc.verify.solve import Field, stable
-from alignc.verify.surrogate import win_rates_of
+from alignc.verify.surrogate import Surrogate, win_rates_of
 from alignc.verify.toy import Array
 
 __all__ = ["check_ascends", "check_later", "check_later_differs", "check_rests"]
@@ -133,18 +133,22 @@ def check_later_differs(claim: LaterDiffers, subject: Subject) -> Verdict:
 # ---- where ascent rests -----------------------------------------------------------------------------------------
 
 
+def _on_own_samples(surrogate: Surrogate, space: ResponseSpace) -> Callable[[Array], Array]:
+    """Make the expected gradient on the policy's own samples a function of its logits."""
+
+    def gradient(logits: Array) -> Array:
+        at = space.policy(logits)
+        return surrogate.gradient(at, at)
+
+    return gradient
+
+
 def check_rests(claim: RestsAt, subject: Subject) -> Verdict:
     """Choose a policy, pay what makes it the stated optimum, and look at the gradient there."""
     lowered = unwhitened(lowered_of(subject, claim.term), many=claim.many)
     size, worst = _size(claim, subject), 0.0
     for space, policy, rewards in _optima(claim, subject, size):
-        surrogate = surrogate_on(lowered, space, size, rewards)
-
-        def gradient(logits: Array, make: ResponseSpace = space, loss: object = surrogate) -> Array:
-            at = make.policy(logits)
-            found: Array = loss.gradient(at, at)  # type: ignore[attr-defined]
-            return found
-
+        gradient = _on_own_samples(surrogate_on(lowered, space, size, rewards), space)
         scale = float(np.abs(gradient(space.reference.logits)).max())
         worst = max(worst, float(np.abs(gradient(policy.logits)).max()) / scale)
         if (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Iterator
 from typing import Any
@@ -76,5 +77,7 @@ def trials(
 
 
 def within(gap: float, limit: float, evidence: str = "") -> Verdict:
-    """Let a claim hold if the largest difference is below a limit."""
+    """Let a claim hold if the largest difference is below a limit; numbers that leave float64 decide nothing."""
+    if not math.isfinite(gap):
+        return Verdict(Outcome.UNDECIDED, "the numbers leave float64", None)
     return Verdict(Outcome.HOLDS if gap < limit else Outcome.REFUTED, evidence, gap)

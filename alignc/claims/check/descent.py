@@ -63,7 +63,14 @@ def _gradients(claim: Descends, subject: Subject) -> Iterator[tuple[Array, Array
         base = space.reference
         for i, policy in enumerate(_drawn(space, claim)):
             old = space.drawn(3)[2] if off and i else policy
-            yield _found(claim, subject, space, size, policy, old), _stated(claim, policy, base)
+            anchor = old if _anchored_at_old(claim, subject) else base
+            yield _found(claim, subject, space, size, policy, old), _stated(claim, policy, anchor)
+
+
+def _anchored_at_old(claim: Descends, subject: Subject) -> bool:
+    """Return whether the anchor is the policy that sampled."""
+    term = next((t for t in subject.spec.job.objective.terms if t.name == claim.term), None)
+    return isinstance(term, KLTerm) and term.anchor == ROLLOUT
 
 
 def _drawn(space: ResponseSpace, claim: Descends) -> list[Policy]:
@@ -117,13 +124,13 @@ def _term_of(claim: Descends | RestsAtAnchor, subject: Subject) -> KLTerm:
     return found
 
 
-def _expected(name: str, subject: Subject, law: Array) -> Expected:
+def _expected(name: str, subject: Subject, law: Array, toy: Toy = TOY) -> Expected:
     """Take the expectation of a term over one response, which stands in every part of a row."""
     rows = [
         Row(float(p), {y: (i, i) if y == COMPLETIONS else i for y in subject.needs.responses}, {})
         for i, p in enumerate(np.exp(law))
     ]
-    return Expected(subject.loss, TOY, rows, lowered_of(subject, name).value)
+    return Expected(subject.loss, toy, rows, lowered_of(subject, name).value)
 
 
 def _on_rows(claim: Descends, subject: Subject) -> Iterator[tuple[Array, Array]]:
@@ -139,14 +146,9 @@ def _on_rows(claim: Descends, subject: Subject) -> Iterator[tuple[Array, Array]]
         if term.anchor == ROLLOUT:
             sampled = toy
         law = sampled.sampler if weighted else logits
-        expected = _on_toy(claim.term, subject, sampled, law)
+        expected = _expected(claim.term, subject, law, sampled)
         found = expected.gradient(np.concatenate([logits, np.zeros(toy.size + 1)]))[: toy.size]
         yield found, _slope_of(claim, logits, base)
-
-
-def _on_toy(name: str, subject: Subject, toy: Toy, law: Array) -> Expected:
-    expected = _expected(name, subject, law)
-    return Expected(subject.loss, toy, expected.rows, lowered_of(subject, name).value)
 
 
 def _slope_of(claim: Descends, logits: Array, base: Array) -> Array:

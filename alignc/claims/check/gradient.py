@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -139,6 +140,8 @@ def check_shift(claim: Shift, subject: Subject) -> Verdict:
         return _by_token(subject)
     means = claim.way is ShiftWay.SAME_MEANS
     changes = [_change(trial, means=means) for trial in _single_rows(subject)]
+    if not all(map(math.isfinite, changes)):
+        return Verdict(Outcome.UNDECIDED, "the numbers leave float64")
     rose, fell = (any(side * c > 1e-9 for c in changes) for side in (1, -1))
     seen = {
         ShiftWay.SAME: not rose and not fell,
@@ -148,6 +151,8 @@ def check_shift(claim: Shift, subject: Subject) -> Verdict:
         ShiftWay.DEPENDS: rose and fell,
     }
     evidence = f"changes of the loss: {min(changes):.3g} to {max(changes):.3g}"
+    if claim.way is ShiftWay.DEPENDS and rose is not fell:
+        return Verdict(Outcome.UNDECIDED, evidence)
     return Verdict(Outcome.HOLDS if seen[claim.way] else Outcome.REFUTED, evidence)
 
 
@@ -164,7 +169,9 @@ def _change(trial: Trial, *, means: bool, step: float = 1e-3) -> float:
         if isinstance(leaf, Logp) and leaf.model == POLICY and leaf.response in ("chosen", "rejected"):
             size = step * len(value[0]) if means else step
             lowered[leaf] = moved_first(value, -size)
-    return (trial.value(lowered) - trial.value()) / step
+    before, after = trial.value(), trial.value(lowered)
+    change = (after - before) / step
+    return 0.0 if abs(change) < 1e-9 * (1 + abs(before)) else change
 
 
 def moved_first(value: Any, step: float) -> Any:

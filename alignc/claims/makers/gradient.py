@@ -78,7 +78,9 @@ def _way(own: Node, placed: Callable[[Node], Node] = _same) -> Way | None:
     if labels:
         return LABELLED.get(tuple(_signs(own, labels, (1.0, 0.0), placed)))
     advantages = [n for n in walk(own) if isinstance(n, Named) and n.role is NamedRole.ADVANTAGE]
-    both = tuple(_signs(own, advantages, (1.0, -1.0), placed)) if advantages else ()
+    if any(n.type.axis.by_token and not own.type.axis.by_token for n in advantages):
+        return None  # one ratio per response adds up the advantages of its tokens
+    both = tuple(_signs(own, advantages, (1.0, -1.0), placed)) if len(advantages) == 1 else ()
     return Way.BY_ADVANTAGE if both == (-1, 1) else None
 
 

@@ -86,8 +86,9 @@ def _overrides(spec: Loaded, preset: Preset) -> Iterator[tuple[str, str]]:
         if known is None:
             yield "terms", term.name
             continue
+        changed = term.model_dump(exclude_defaults=True)
         for key, value in document.get(("objective", "terms", index), {}).items():
-            if key in ("name", "data"):
+            if key in ("name", "data") or (key not in changed and key not in known):
                 continue
             path = ("objective", "terms", index, key)
             yield from _laid(spec, path, value, known.get(key), f"{term.name}.{key}")
@@ -95,13 +96,21 @@ def _overrides(spec: Loaded, preset: Preset) -> Iterator[tuple[str, str]]:
 
 def _laid(spec: Loaded, path: Any, value: Any, before: Any, name: str) -> Iterator[tuple[str, str]]:
     """Compare a written value with what the preset has at its place."""
-    if path in spec.document.bindings or value == before:
-        return
     bound = spec.parameters.get(before[1:]) if isinstance(before, str) and before.startswith("=") else None
-    if bound is not None and bound.value == value:
+    if bound is not None and isinstance(bound.value, dict):
+        before = bound.value
+    elif (
+        bound is not None
+        and _plain(value)
+        and _plain(bound.parameter.default)
+        and bound.parameter.default != 0
+    ):
+        return  # another number in the place of a parameter's
+    elif value == before or path in spec.document.bindings or (bound is not None and bound.value == value):
         return
     if isinstance(value, dict) and isinstance(before, dict) and value.get("kind") == before.get("kind"):
         for key, inner in value.items():
-            yield from _laid(spec, (*path, key), inner, before.get(key), f"{name}.{key}")
+            if inner != before.get(key):
+                yield from _laid(spec, (*path, key), inner, before.get(key), f"{name}.{key}")
         return
     yield name, _shown(value)
