@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 __all__ = [
+    "BASE",
     "CHECKPOINTS",
     "CRASH_LOG",
     "JOB",
@@ -34,6 +35,8 @@ JOB_FOLDER = "job"
 JOB = "job.json"
 """In the job's folder the resolved job; in a checkpoint the identity of the job that made it."""
 MODEL = "model"
+BASE = "base"
+"""The base of an adapter, where no other folder holds it."""
 CHECKPOINTS = "checkpoints"
 TRAINER_STATE = "trainer_state.json"
 """In a checkpoint: what the loop must know to go on."""
@@ -53,6 +56,7 @@ PROBE = "probe.json"
 REPORT = "report.html"
 OURS = (
     RANKS,
+    BASE,
     CHECKPOINTS,
     CRASH_LOG,
     METRICS,

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from .adapters import NEW, off_is_start
 from .failure import Failure
 from .models import ROLLOUT
 from .needs import LossNeeds, needs_from
@@ -54,13 +55,27 @@ class Critic:
 
 @dataclass(frozen=True)
 class Adapter:
-    """A low-rank adapter: kind, rank, scale, dropout and the modules that get one."""
+    """A low-rank adapter: where it starts, rank, scale, dropout, the modules that get one, how its factors begin.
+
+    ``modules_to_save`` are trained whole, each in a copy of its own. ``rank_pattern`` gives modules another rank.
+    """
 
     kind: str
     r: int
     alpha: float
     dropout: float
     target_modules: str | list[str]
+    start: str = NEW
+    rank_pattern: Mapping[str, int] = field(default_factory=dict)
+    use_rslora: bool = False
+    use_dora: bool = False
+    init_lora_weights: bool | str = True
+    modules_to_save: list[str] = field(default_factory=list)
+
+    @property
+    def off_is_start(self) -> bool:
+        """Whether the policy without this adapter is the policy as training began."""
+        return off_is_start(self.start, self.init_lora_weights)
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from .adapters import changes_base
 from .engines import DEEPSPEED, ENGINES
 from .failure import Failure
 from .kinds import GIVEN, ONLINE
@@ -53,7 +54,7 @@ AXES: Mapping[str, tuple[str, ...]] = {
     "temperature": ("none", "usual", "beyond_vllm"),
     "truncation": ("none", "usual", "min_p_and_top_p"),
     "reference": ("derived", "none", "initial", "path", "adapter_off", "previous_iterate", "ema"),
-    "adapter": ("none", "lora"),
+    "adapter": ("none", "lora", "lora_out_of_base"),
     "architecture": ("usual", "no_packed_attention", "no_cache"),
     "layout": ("auto", "packed", "padded"),
     "optimizer": tuple(OPTIMIZERS),
@@ -189,6 +190,16 @@ REFUSALS: tuple[Refusal, ...] = (
         "`adapter_off` needs `model.adapter`.",
     ),
     Refusal(
+        "adapter_off_out_of_base",
+        "E605",
+        {"reference": ("adapter_off",), "adapter": ("lora_out_of_base",)},
+        ("model", "reference", "kind"),
+        "`reference: {{kind: adapter_off}}` does not go with factors that are taken out of the base",
+        "PiSSA and OLoRA move a part of the weights into the adapter, so without it no whole model is left",
+        "set `reference: {kind: initial}`: the policy as training began",
+        "`adapter_off` does not go with `init_lora_weights: pissa` or `olora`.",
+    ),
+    Refusal(
         "packed_architecture",
         "E605",
         {"architecture": ("no_packed_attention",), "layout": ("packed",)},
@@ -272,11 +283,18 @@ def _model(spec: Mapping[str, Any]) -> dict[str, str]:
     model = spec["model"]
     return {
         "reference": (model["reference"] or {"kind": "derived"})["kind"],
-        "adapter": model["adapter"]["kind"] if model["adapter"] else "none",
+        "adapter": _adapter(model["adapter"]),
         "layout": spec["train"]["layout"],
         "optimizer": spec["train"]["optim"],
         "weights": model["dtype"] or "auto",
     }
+
+
+def _adapter(adapter: Mapping[str, Any] | None) -> str:
+    if adapter is None:
+        return "none"
+    taken = changes_base(adapter.get("init_lora_weights", True))
+    return f"{adapter['kind']}_out_of_base" if taken else str(adapter["kind"])
 
 
 def _rows(data: Mapping[str, Any]) -> dict[str, str]:

@@ -11,6 +11,7 @@ from pathlib import Path as FilePath
 from pydantic import ValidationError
 
 from alignc.diagnostics import Diagnostic, DiagnosticError, Span, did_you_mean
+from alignc.load.adapter import adopted
 from alignc.load.check import diagnose, unknown_field
 from alignc.load.disk import is_file, real
 from alignc.load.document import Document, Origin, leaves, merge, of_source
@@ -200,7 +201,7 @@ def _typed(document: Document, before: tuple[FilePath, ...]) -> Loaded:
     if found or impossible:
         taken = {d.span for d in impossible}
         raise DiagnosticError(_ordered([*impossible, *(d for d in found if d.span not in taken)]))
-    job = absolute(anchored(job), document, before)
+    job, document = adopted(absolute(anchored(job), document, before), document, before)
     return Loaded(job, document, expanded.preset, expanded.parameters, expanded.nested)
 
 

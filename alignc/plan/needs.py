@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from alignc.contract.adapters import POLICY_OWN, off_is_start
 from alignc.contract.kinds import ONLINE
 from alignc.contract.models import EMA, INITIAL, MODELS, POLICY, ROLLOUT, SAMPLED
 from alignc.contract.needs import LossNeeds, WinRateBaseline
@@ -22,6 +23,7 @@ from alignc.lower.statistics import kind, loss_responses, statistic_responses, s
 from alignc.spec.anchors import other_models
 from alignc.spec.job import Job
 from alignc.spec.objective import Pointwise
+from alignc.spec.sections import Adapter
 from alignc.spec.targets import WinRateTarget
 
 __all__ = ["Role", "needs", "reference_of", "roles", "step_zero"]
@@ -118,19 +120,25 @@ def _reference_kind(job: Job, anchors: set[str]) -> str:
         return "none"
     if job.model.reference is not None:
         return job.model.reference.kind
-    return "adapter_off" if job.model.adapter else "initial"
+    return "adapter_off" if _off_is_start(job) else "initial"
+
+
+def _off_is_start(job: Job) -> bool:
+    """Return whether the policy with its adapter switched off is the policy as training begins."""
+    adapter = job.model.adapter
+    return adapter is not None and off_is_start(adapter.start, adapter.init_lora_weights)
 
 
 def known_start(job: Job) -> tuple[str, ...]:
     """List the references that are the policy itself before the first step."""
-    return ("initial", "adapter_off", *(("previous_iterate", "ema", "none") if online(job) else ()))
+    off = ("adapter_off",) if _off_is_start(job) else ()
+    return ("initial", *off, *(("previous_iterate", "ema", "none") if online(job) else ()))
 
 
 def roles(needed: LossNeeds, loss: Loss, job: Job) -> tuple[Role, ...]:
     """List the models that a job holds in memory for its loss."""
     anchors, others, grouped = needed.anchors, needed.others, needed.grouped
-    weights = "all weights" if job.model.adapter is None else f"LoRA, rank {job.model.adapter.r}"
-    weights += f", trained in {trained_in(job)}"
+    weights = f"{_trained(job.model.adapter)}, trained in {trained_in(job)}"
     many, silent = len(needed.responses), needed.responses.count(MISMATCHED)
     found = [Role("policy", weights, True, many - silent, False, silent, grouped)]
     if INITIAL in anchors or (set(anchors) - others.keys() and not online(job)):
@@ -152,6 +160,14 @@ def trained_in(job: Job) -> str:
     if not OPTIMIZERS[job.train.optim].wide:
         return "bfloat16"
     return "float64" if job.model.dtype == "float64" else "float32"
+
+
+def _trained(adapter: Adapter | None) -> str:
+    """Say what is trained of the policy."""
+    if adapter is None:
+        return "all weights"
+    goes_on = ", the policy's own adapter goes on" if adapter.start == POLICY_OWN else ""
+    return f"LoRA, rank {adapter.r}{goes_on}"
 
 
 SOURCES: Mapping[str, str] = {

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Discriminator, Tag
+from pydantic import Discriminator, Field, Tag
 
+from alignc.contract.adapters import PISSA
 from alignc.contract.engines import ACCELERATE, EngineName
 from alignc.contract.optimizers import OptimizerName
 from alignc.contract.support import limits
@@ -57,16 +58,38 @@ class Critic(Spec):
     )
 
 
+Init = Literal[True, "gaussian", "orthogonal", "pissa", "olora"] | Annotated[str, Field(pattern=PISSA)]
+
+
 class Adapter(Spec):
     """A low-rank adapter on a frozen policy (Hu et al. 2021)."""
 
     kind: Literal["lora"] = field("lora", "Low-rank adaptation.")
-    r: int = field(8, "Rank.", ge=1)
-    alpha: float = field(16.0, "Scale: the update is multiplied by alpha/r.", gt=0)
-    dropout: float = field(0.0, "Dropout before the adapter.", ge=0, lt=1)
-    target_modules: Literal["all-linear"] | list[str] = field(
-        "all-linear", "Modules that get an adapter; the LM head never gets one."
+    start: Literal["new", "policy"] = field(
+        "new",
+        "`new`: a new adapter on the policy; an adapter that the policy brings is merged first. `policy`: go on with "
+        "the adapter that the policy brings, whose settings apply; another value in the spec is an error.",
     )
+    r: int = field(8, "Rank.", ge=1)
+    alpha: float = field(16.0, "Scale: the update is multiplied by alpha/r, or by alpha/√r.", gt=0)
+    dropout: float = field(0.0, "Dropout before the adapter.", ge=0, lt=1)
+    target_modules: Name | list[Name] = field(
+        "all-linear",
+        "Modules that get an adapter: `all-linear`, a name, a list of names, or a pattern of whole names "
+        "(a regular expression). The LM head never gets one.",
+        min_length=1,
+    )
+    rank_pattern: dict[str, Annotated[int, Field(ge=1)]] = field(
+        {}, "Other ranks by module: a name or a regular expression, and its rank."
+    )
+    use_rslora: bool = field(False, "Multiply the update by alpha/√r (Kalajdzievski 2023).")
+    use_dora: bool = field(False, "Train the size of each row apart from its direction (Liu et al. 2024).")
+    init_lora_weights: Init = field(
+        True,
+        "How the factors begin. `true` and `gaussian`: their product is 0; `orthogonal`: it is 0 up to rounding; "
+        "`pissa`, `pissa_niter_N`, `olora`: they are taken out of the base, so that policy and start are the same.",
+    )
+    modules_to_save: list[Name] = field([], "Modules that are trained whole beside the adapter.")
 
 
 class Model(Spec):

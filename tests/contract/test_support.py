@@ -25,6 +25,11 @@ OBJECTIVES: Mapping[str, tuple[str, dict[str, Any]]] = {
     "prompts": ("grpo", {"reward": JUDGE, "completions_per_prompt": 2}),
     "self_play": ("sppo", {"oracle": JUDGE, "completions_per_prompt": 2}),
 }
+ADAPTERS: Mapping[str, dict[str, Any]] = {
+    "none": {},
+    "lora": {"adapter": {"kind": "lora"}},
+    "lora_out_of_base": {"adapter": {"kind": "lora", "init_lora_weights": "pissa"}},
+}
 MODEL_TELLS = {"architecture"}
 """What only a loaded model tells: no spec does."""
 DRAWN = 160
@@ -50,7 +55,7 @@ def spec_of(cell: Cell) -> dict[str, Any]:
     if cell["reference"] != "derived":
         path = {"path": "a/b"} if cell["reference"] == "path" else {}
         model["reference"] = {"kind": cell["reference"], **path}
-    model |= {"adapter": {"kind": "lora"}} if cell["adapter"] == "lora" else {}
+    model |= ADAPTERS[cell["adapter"]]
     model |= {} if cell["weights"] == "auto" else {"dtype": cell["weights"]}
     train = {"layout": cell["layout"], "optim": cell["optimizer"]}
     return {"objective": {"preset": preset}, "model": model, "data": data, "train": train, "launch": launch}

@@ -10,9 +10,9 @@ from transformers import AutoModelForCausalLM, ByT5Tokenizer
 
 from alignc.contract.failure import Failure
 from alignc.contract.job import Adapter, Job, job_from
+from alignc.runtime.models.adapters import pretrained
 from alignc.runtime.models.load import (
     initial_model,
-    pretrained,
     ready,
     resumed_model,
     save_model,
@@ -20,9 +20,10 @@ from alignc.runtime.models.load import (
 
 from .fixtures import TINY, job_data
 
-pytestmark = pytest.mark.filterwarnings(
-    "ignore:`is_gradient_checkpointing` is deprecated:FutureWarning"
-)  # peft
+pytestmark = pytest.mark.filterwarnings(  # of peft
+    "ignore:`is_gradient_checkpointing` is deprecated:FutureWarning",
+    "ignore:Could not find a config file in /out/base:UserWarning",
+)
 
 CPU = torch.device("cpu")
 TOKENIZER = ByT5Tokenizer()
@@ -101,9 +102,11 @@ def test_an_adapter_on_a_folder_is_kept_or_merged(tmp_path: Path):
     save_model(model, model.state_dict(), TOKENIZER, tmp_path / "adapter")
     ids = torch.arange(3, 9)[None]
     wanted = model(ids).logits
-    kept = initial_model(job(policy=str(tmp_path / "adapter"), adapter=LORA), TOKENIZER)
+    kept = initial_model(job(policy=str(tmp_path / "adapter"), adapter=LORA | {"start": "policy"}), TOKENIZER)
+    under = initial_model(job(policy=str(tmp_path / "adapter"), adapter=LORA), TOKENIZER)
     merged = initial_model(job(policy=str(tmp_path / "adapter")), TOKENIZER)
     torch.testing.assert_close(kept(ids).logits, wanted)
+    torch.testing.assert_close(under(ids).logits, wanted, atol=1e-5, rtol=1e-4)
     torch.testing.assert_close(merged(ids).logits, wanted, atol=1e-5, rtol=1e-4)
     assert not hasattr(merged, "peft_config")
     assert not torch.allclose(base(ids).logits, wanted)
@@ -112,7 +115,7 @@ def test_an_adapter_on_a_folder_is_kept_or_merged(tmp_path: Path):
 def test_an_unknown_id_is_a_diagnostic(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     with pytest.raises(Failure) as caught:
-        pretrained("nobody/nothing-like-this", job().spec.model, keep_adapter=False)
+        pretrained("nobody/nothing-like-this", job().spec.model)
     assert caught.value.code == "E601"
     assert caught.value.exit_code == 3
     assert "nobody/nothing-like-this" in caught.value.message
@@ -124,14 +127,14 @@ def test_a_broken_folder_is_a_diagnostic(tmp_path: Path, contents: dict[str, str
     for name, text in contents.items():
         (tmp_path / name).write_text(text)
     with pytest.raises(Failure) as caught:
-        pretrained(str(tmp_path), job().spec.model, keep_adapter=False)
+        pretrained(str(tmp_path), job().spec.model)
     assert caught.value.code == "E703"
     assert str(tmp_path) in caught.value.message
 
 
 def test_a_missing_folder_names_the_spec_that_makes_it():
     with pytest.raises(Failure, match="E703") as caught:
-        pretrained("/nowhere/model", job().spec.model, keep_adapter=False)
+        pretrained("/nowhere/model", job().spec.model)
     assert "alignc run" in str(caught.value.help)
 
 

@@ -88,6 +88,14 @@ ENVIRONMENT = (
         "model: {policy: ./model-with-a-longer-tokenizer}",
     ),
     Code(
+        "E616",
+        "the spec and the adapter that goes on contradict each other",
+        "`start: policy` goes on with the adapter that the policy brings: its rank, scale and modules apply, and "
+        "other values in the spec would describe another training",
+        "delete the value, or set `start: new`: a new adapter on the policy, whose own adapter is merged",
+        "model: {policy: {run: sft.yaml}, adapter: {start: policy, r: 16}}",
+    ),
+    Code(
         "W613",
         "a local model does not exist",
         "the folder holds no model, and no known spec writes a model into it; `alignc run` would refuse to "

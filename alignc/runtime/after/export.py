@@ -26,16 +26,11 @@ from ..base import fsops
 from ..base.endings import end_ids
 from ..data.tokenizer import load_tokenizer
 from ..kernels.attention import causal_lm
+from ..models.adapters import is_adapted, merged
 from ..models.critic import CRITIC
-from ..models.load import (
-    has_own_critic,
-    has_value_head,
-    is_adapted,
-    read_folder,
-    resumed_model,
-    saved_dtype,
-)
+from ..models.load import has_own_critic, has_value_head, resumed_model
 from ..models.precision import DTYPES
+from ..models.read import read_folder, saved_dtype
 from ..models.value import VALUE_HEAD
 from ..train.card import card_of, rows_told
 from ..train.run_job import quiet
@@ -146,7 +141,7 @@ def write_model(source: Trained, tokenizer: Any, folder: Path, asked: torch.dtyp
     model: Any = resumed_model(without_critic(source.job), tokenizer, source.folder)
     if is_adapted(model):
         own = causal_lm(model).dtype
-        model = model.to(torch.promote_types(own, torch.float32)).merge_and_unload()
+        model = merged(model, asked or own)
     else:
         own = written_dtype(source.folder)
     model = model.to(asked or own)

@@ -120,7 +120,7 @@ def answered(
     sources, opponents, reference = RewardSources(None, None), None, None
     if prompts:
         sources = open_reward_sources(job, context.world.device, context.run.resources)
-        reference = reference_of(context, model) if wants_reference(job) else None
+        reference = reference_of(context, model, fresh=False) if wants_reference(job) else None
     if sources.oracle is not None:
         initial = LocalSampler(initial_policy(context))
         opponents = held_out_answers(context, initial, prompts, sampling, "initial")

@@ -11,7 +11,7 @@ from torch import nn
 
 from ...contract.job import Model, Reference
 from ..data.example import Example
-from ..models.load import pretrained
+from ..models.adapters import pretrained
 from ..scoring.micro import BatchLayout
 from ..scoring.probe import use
 from ..scoring.reference import chunks
@@ -57,4 +57,4 @@ def preference(model: nn.Module, examples: Sequence[Example], pad_id: int = 0) -
 def load_model(folder: str, *, dtype: str | None = None) -> nn.Module:
     """Read a trained model (an adapter is merged into its base) for measuring. Failures as in `pretrained`."""
     section = Model(policy=folder, reference=Reference("none"), dtype=dtype)
-    return pretrained(folder, section, keep_adapter=False).eval()
+    return pretrained(folder, section).eval()

@@ -1,33 +1,30 @@
-"""The models of a job: made from a configuration and a seed, or read as `from_pretrained` reads them."""
+"""The models of a job: the policy as it begins or goes on, its critic, and how they are saved."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
 from torch import Tensor, nn
 
 from ...contract.engines import ENGINES
-from ...contract.failure import Failure
-from ...contract.job import Adapter, Job, Model
+from ...contract.job import Job
 from ...contract.outputs import Quantity
-from ..base.endings import end_ids
-from ..base.hub import offline_unless_reachable
 from ..base.seeds import derive
 from ..kernels.attention import causal_lm
+from .adapters import pretrained, read_adapter
 from .critic import CRITIC, is_scalar, on_backbone, parted, with_critic, write_critic
-from .precision import DTYPES, widen
+from .precision import widen
+from .read import read_folder, saved_dtype
+from .start import adapted_start, base_model, is_reward_model, whole_start
 from .value import with_value_head, write_value_head
 
 __all__ = [
     "initial_model",
     "narrow_for_zero",
-    "pretrained",
     "ready",
     "resumed_model",
     "save_model",
@@ -35,19 +32,11 @@ __all__ = [
 
 
 def initial_model(job: Job, tokenizer: Any, *, critic: bool = True) -> nn.Module:
-    """Make the policy as training begins, with a fresh adapter where the spec asks for one.
+    """Make the policy as training begins, with its adapter where the spec asks for one.
 
     Its critic comes with it; an anchor, which is only asked for log-probabilities, can do without (``critic``).
     """
-    section, seed, rewards = job.spec.model, job.spec.train.seed, is_reward_model(job)
-    if isinstance(section.policy, str):
-        keep = section.adapter is not None
-        with seeded(derive(seed, "head")):
-            model = pretrained(section.policy, section, keep_adapter=keep, rewards=rewards)
-    else:
-        model = from_config(section.policy, section, tokenizer, derive(seed, "init"), rewards=rewards)
-    if section.adapter is not None and not is_adapted(model):
-        model = with_adapter(model, section.adapter, derive(seed, "adapter"), rewards=rewards)
+    model = adapted_start(job, tokenizer) if job.spec.model.adapter else whole_start(job, tokenizer)
     if critic and has_own_critic(job):
         model = with_critic(model, initial_critic(job, tokenizer).to(causal_lm(model).dtype))
     return with_value_head(model) if has_value_head(job) else model
@@ -59,16 +48,8 @@ def resumed_model(job: Job, tokenizer: Any, folder: Path) -> nn.Module:
     if section.adapter is None:
         model = read_folder(str(folder), section, saved_dtype(folder), rewards=rewards)
         return with_saved_values(job, model, folder)
-    from peft import PeftModel
-
-    if isinstance(section.policy, str):
-        with seeded(derive(job.spec.train.seed, "head")):
-            base = pretrained(section.policy, section, keep_adapter=False, base_only=True, rewards=rewards)
-    else:
-        base = from_config(
-            section.policy, section, tokenizer, derive(job.spec.train.seed, "init"), rewards=rewards
-        )
-    return with_saved_values(job, PeftModel.from_pretrained(base, str(folder), is_trainable=True), folder)
+    model = read_adapter(base_model(job, tokenizer), str(folder), trained=True)
+    return with_saved_values(job, model, folder)
 
 
 def with_saved_values(job: Job, model: nn.Module, folder: Path) -> nn.Module:
@@ -91,9 +72,9 @@ def initial_critic(job: Job, tokenizer: Any) -> nn.Module:
         section = dataclasses.replace(section, policy=str(path), revision=None)
         known = {"trust_remote_code": section.trust_remote_code}
         if is_scalar(str(path), **known):
-            return pretrained(str(path), section, keep_adapter=False, rewards=True)
+            return pretrained(str(path), section, rewards=True)
     if isinstance(section.policy, str):
-        return on_backbone(pretrained(section.policy, section, keep_adapter=False))
+        return on_backbone(pretrained(section.policy, section))
     return on_backbone(from_config(section.policy, section, tokenizer, derive(seed, "init")))
 
 
@@ -108,19 +89,6 @@ def has_value_head(job: Job) -> bool:
     return Quantity.VALUE in job.needs.outputs or (
         Quantity.TOKEN_VALUE in job.needs.outputs and not has_own_critic(job)
     )
-
-
-def is_reward_model(job: Job) -> bool:
-    """Tell whether a scalar head is trained in the place of the LM head."""
-    return Quantity.SCORE in job.needs.outputs
-
-
-@contextmanager
-def seeded(seed: int) -> Iterator[None]:
-    """Draw from a seed of our own, and leave torch's generator as it was."""
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        yield
 
 
 def ready(model: nn.Module, job: Job, device: torch.device) -> nn.Module:
@@ -164,153 +132,6 @@ def silence_dropout(model: nn.Module, *, keep_adapters: bool) -> None:
                 "drop" in key or (key == "p" and isinstance(module, nn.Dropout))
             ):
                 setattr(module, key, 0.0)
-
-
-def from_config(
-    policy: Mapping[str, Any], section: Model, tokenizer: Any, seed: int, *, rewards: bool = False
-) -> nn.Module:
-    """Make a model of an architecture with seeded weights; vocabulary and special ids are the tokenizer's."""
-    from transformers import AutoConfig
-
-    fields = {key: value for key, value in policy.items() if key not in ("init", "tokenizer")}
-    ids: dict[str, Any] = {
-        f"{name}_token_id": getattr(tokenizer, f"{name}_token_id") for name in ("bos", "eos", "pad")
-    }
-    ends = [end for end in end_ids(tokenizer) if end < len(tokenizer)]
-    if len(ends) > 1:
-        ids["eos_token_id"] = ends
-    config = AutoConfig.for_model(policy["init"], **({"vocab_size": len(tokenizer)} | ids | fields))
-    dtype = DTYPES[section.dtype or "float32"]
-    if rewards:
-        config.num_labels = 1
-    with seeded(seed):
-        model: nn.Module = auto_class(rewards).from_config(
-            config, dtype=dtype, **attention(section.attn_implementation)
-        )
-    return model
-
-
-def auto_class(rewards: bool) -> Any:
-    """Pick the class that reads and makes models: with an LM head, or with a scalar head for rewards."""
-    import transformers
-
-    return transformers.AutoModelForSequenceClassification if rewards else transformers.AutoModelForCausalLM
-
-
-def attention(name: str | None) -> dict[str, Any]:
-    """Give the keyword that picks an attention implementation, where the spec picks one."""
-    return {} if name is None else {"attn_implementation": name}
-
-
-def pretrained(
-    source: str, section: Model, *, keep_adapter: bool, base_only: bool = False, rewards: bool = False
-) -> nn.Module:
-    """Read a model from a folder or the hub.
-
-    A folder may hold an adapter: then its base is read too, and the adapter kept on it, merged into it, or
-    (``base_only``) left out. Failure E601 for an id that cannot be fetched, E703 for a broken folder.
-    """
-    dtype = DTYPES[section.dtype] if section.dtype else "auto"
-    if not (Path(source) / "adapter_config.json").is_file():
-        return read_folder(source, section, dtype, rewards=rewards)
-    from peft import PeftConfig, PeftModel
-
-    base = read_folder(
-        PeftConfig.from_pretrained(source).base_model_name_or_path, section, dtype, rewards=rewards
-    )
-    if base_only:
-        return base
-    model = PeftModel.from_pretrained(base, source, is_trainable=keep_adapter)
-    whole: nn.Module = model if keep_adapter else model.merge_and_unload()
-    return whole
-
-
-def read_folder(source: str, section: Model, dtype: torch.dtype | str, *, rewards: bool = False) -> nn.Module:
-    """Call `from_pretrained`, and turn what it raises into a diagnostic. A new scalar head is drawn at random."""
-    local = Path(source).exists()
-    reachable = local or (not Path(source).is_absolute() and offline_unless_reachable())
-    try:
-        model: nn.Module = auto_class(rewards).from_pretrained(
-            source,
-            **({"num_labels": 1} if rewards else {}),
-            dtype=dtype,
-            revision=None if local else section.revision,
-            local_files_only=not reachable,
-            trust_remote_code=section.trust_remote_code,
-            **attention(section.attn_implementation),
-        )
-    except Exception as problem:  # from_pretrained raises what its many parts raise
-        raise trouble(source, problem, local, reachable) from problem
-    return model
-
-
-def trouble(source: str, problem: Exception, local: bool, reachable: bool) -> Failure:
-    """Say what is wrong with a model's source."""
-    if local:
-        return broken_folder(source, problem)
-    if not Path(source).is_absolute():
-        return unknown_id(source, problem, reachable)
-    return Failure(
-        "E703",
-        f"there is no folder `{source}` to read a model from",
-        help="if another spec trains this model, run that spec first: `alignc run FIRST SECOND`",
-    )
-
-
-def unknown_id(source: str, problem: Exception, reachable: bool) -> Failure:
-    """Say that a model id cannot be fetched, and what to do."""
-    offline = "the hub cannot be reached, and the local cache does not hold the model"
-    return Failure(
-        "E601",
-        f"cannot load the model `{source}`",
-        why=first_line(problem) if reachable else offline,
-        help="check the name and the network, or download the model on another machine "
-        f"(`hf download {source} --local-dir DIR`) and set `model.policy` to that folder",
-    )
-
-
-def broken_folder(source: str, problem: Exception) -> Failure:
-    """Say that a folder is not a model."""
-    return Failure(
-        "E703",
-        f"cannot read a model from the folder `{source}`",
-        why=first_line(problem),
-        help="the folder needs config.json and model.safetensors, as `save_pretrained` writes them",
-        file=source,
-    )
-
-
-def first_line(problem: Exception) -> str:
-    """Take the first line of what an exception says."""
-    return (str(problem).strip().splitlines() or [type(problem).__name__])[0]
-
-
-def with_adapter(model: nn.Module, adapter: Adapter, seed: int, *, rewards: bool = False) -> nn.Module:
-    """Put a seeded low-rank adapter on a model whose own weights stay as they are."""
-    from peft import LoraConfig, get_peft_model
-
-    config = LoraConfig(
-        r=adapter.r,
-        lora_alpha=adapter.alpha,
-        lora_dropout=adapter.dropout,
-        target_modules=adapter.target_modules,
-        task_type="SEQ_CLS" if rewards else "CAUSAL_LM",
-    )
-    with seeded(seed):
-        adapted: nn.Module = get_peft_model(model, config)
-    return adapted
-
-
-def is_adapted(model: nn.Module) -> bool:
-    """Tell whether a model carries an adapter of peft's."""
-    return hasattr(model, "peft_config") and hasattr(model, "get_base_model")
-
-
-def saved_dtype(folder: Path) -> torch.dtype:
-    """Read the type of the weights that a folder really holds: checkpoints may be wider than their config."""
-    with safe_open(sorted(folder.glob("model*.safetensors"))[0], framework="pt") as file:
-        dtype: torch.dtype = file.get_tensor(next(iter(file.keys()))).dtype
-        return dtype
 
 
 def save_model(model: nn.Module, weights: Mapping[str, Tensor], tokenizer: Any, folder: Path) -> None:

@@ -24,7 +24,8 @@ from ..data.template import Template
 from ..data.tokenizer import load_tokenizer
 from ..data.tokens import TokenRow, specials_of, tokenize
 from ..kernels.attention import causal_lm, use_packed
-from ..models.load import pretrained, silence_dropout
+from ..models.adapters import pretrained
+from ..models.load import silence_dropout
 from ..scoring.micro import BatchLayout
 from ..scoring.reference import chunks
 from ..scoring.rewards import RewardScorer
@@ -46,7 +47,7 @@ class RewardModel:
         self.path, self.device, self.template = path, torch.device(device), template
         self.tokenizer = load_tokenizer(section)
         self.specials = specials_of(self.tokenizer)
-        model = pretrained(path, section, keep_adapter=False, rewards=True).to(self.device).eval()
+        model = pretrained(path, section, rewards=True).to(self.device).eval()
         check_class(path, model)
         silence_dropout(model, keep_adapters=False)
         self.scorer = RewardScorer(model.requires_grad_(False))

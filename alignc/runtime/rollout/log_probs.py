@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,8 +12,10 @@ from torch import nn
 
 from ...contract.failure import Failure
 from ...contract.outputs import OUTPUTS, Quantity
+from ...contract.rows import SampledData
 from ..data.example import Example
 from ..kernels.attention import causal_lm
+from ..models.ema import Kept, snapshot
 from ..models.load import initial_model
 from ..ranks.shared import shared
 from ..scoring.anchors import frozen_model, on_device
@@ -34,14 +37,40 @@ TokenOutputs = Mapping[str, tuple[np.ndarray, ...]]
 """The outputs of a model for one row, `logps` and others that it gives a token: an array a response."""
 
 
-def reference_of(context: Context, policy: nn.Module) -> ReferenceModel:
-    """Make the reference of an online job, which stays in memory: every rollout asks it anew."""
-    if context.job.spec.model.reference.kind == "adapter_off":
+def reference_of(context: Context, policy: nn.Module, *, fresh: bool) -> ReferenceModel:
+    """Make the reference of an online job, which stays in memory: every rollout asks it anew.
+
+    Under an adapter the start is no second model: the policy computes with the adapter as it was. ``fresh`` tells that
+    the policy is as training began. A mixture reads both models side by side, so there the start is a model of its own.
+    """
+    section, mixed = context.job.spec.model, any(rows.mixture is not None for rows in sampled_rows(context))
+    if section.reference.kind == "adapter_off":
         bare: Any = policy
         return ReferenceModel(policy, Scorer(policy), bare.disable_adapter)
+    if section.adapter is not None and section.reference.kind != "path" and not mixed:
+        start = snapshot(policy if fresh else initial_policy(context))
+        return ReferenceModel(policy, Scorer(policy), partial(as_begun, policy, start))
     model = frozen_model(context, None)
     model.requires_grad_(False).eval()
     return ReferenceModel(model, Scorer(model))
+
+
+@contextmanager
+def as_begun(policy: nn.Module, start: Kept) -> Iterator[None]:
+    """Let the policy compute with the adapter that it began with, without dropout."""
+    training = policy.training
+    policy.eval()
+    try:
+        with start.lent(policy):
+            yield
+    finally:
+        policy.train(training)
+
+
+def sampled_rows(context: Context) -> list[SampledData]:
+    """List the sources of prompts of a job."""
+    parts = context.job.parts or (context.job,)
+    return [part.spec.data for part in parts if isinstance(part.spec.data, SampledData)]
 
 
 def initial_policy(context: Context) -> nn.Module:

@@ -30,6 +30,7 @@ from .record import Record
 from .rollout import records_of
 from .rows import rows_of
 from .scores import AnswerScores, RewardSources, score_answers
+from .start import check_start
 from .token_columns import mask_of, penalties_of, with_token_columns
 
 __all__ = ["Rollout", "RolloutSetup", "roll"]
@@ -81,6 +82,8 @@ def roll(
     answers, scores = answer(context, setup, prompts, derive(setup.job.spec.train.seed, "rollout", number))
     rows = rows_of(needs, answers, scores)
     scored, anchors = score(context, setup, rows, pieces)
+    if number == 1 and INITIAL in anchors:
+        check_start(context.job, anchors[ROLLOUT], anchors[INITIAL], context.layout.computes_in)
     penalties = scale_penalties(
         penalties_of(needs, setup.objective.penalty, anchors, mask_of(rows)), strength
     )

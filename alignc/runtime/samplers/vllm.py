@@ -31,6 +31,7 @@ from ..base import fsops
 from ..base.seeds import derive
 from ..data.example import Tokens
 from ..kernels.attention import causal_lm
+from ..models.adapters import merged as merged_adapter
 from ..models.critic import parted
 from .sampling import Sampling
 
@@ -133,7 +134,7 @@ def write_weights(model: nn.Module, folder: Path) -> None:
     """Write a policy as vLLM reads it: an adapter merged in a copy, so that the policy keeps every bit; no critic."""
     merged: Any = model
     if causal_lm(model) is not model:
-        merged = copy.deepcopy(model).merge_and_unload()  # type: ignore[operator]
+        merged = merged_adapter(copy.deepcopy(model))
     weights, _ = parted(merged.state_dict())
     own = {name: value for name, value in weights.items() if "value_head." not in name}
     folder.mkdir(parents=True, exist_ok=True)

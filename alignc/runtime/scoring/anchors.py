@@ -11,7 +11,8 @@ from ...contract.cache import cache_folder
 from ...contract.exits import FAILED
 from ...contract.failure import Failure
 from ..data.example import Example
-from ..models.load import initial_model, pretrained, ready
+from ..models.adapters import pretrained
+from ..models.load import initial_model, ready
 from ..models.reach import check_reach
 from ..ranks.run import halt
 from .context import Context
@@ -103,7 +104,7 @@ def frozen_model(context: Context, policy: nn.Module | None) -> nn.Module:
 
 def other_model(context: Context, path: str) -> nn.Module:
     """Load a model that is not the policy's own, to score rows with."""
-    return on_device(context, pretrained(path, context.job.spec.model, keep_adapter=False))
+    return on_device(context, pretrained(path, context.job.spec.model))
 
 
 def on_device(context: Context, model: Any) -> nn.Module:

@@ -29,6 +29,7 @@ from ..base.progress import Progress
 from ..data.example import Example
 from ..kernels.attention import causal_lm
 from ..kernels.heads import head_rule
+from ..models.adapters import is_adapted, settings_of
 from ..models.critic import parted
 from .micro import BatchLayout
 from .outputs import RowValues
@@ -58,8 +59,10 @@ def model_key(model: nn.Module, layout: BatchLayout, *, adapter_off: bool = Fals
     )
     config: dict[str, Any] = causal_lm(model).config.to_dict()
     digest.update(repr(sorted((k, v) for k, v in config.items() if not k.startswith("_name"))).encode())
+    if is_adapted(model) and not adapter_off:  # the same factors in another kind or scale are another model
+        digest.update(repr(settings_of(model)).encode())
     for name, value in sorted(parted(model.state_dict())[0].items()):
-        if not (adapter_off and ".lora_" in name):
+        if not (adapter_off and (".lora_" in name or ".modules_to_save." in name)):
             digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
             raw: Any = value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy()
             digest.update(memoryview(raw))

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from ...contract.failure import Failure
-from ...contract.job import Job
 from ..data.example import Example
 from ..ranks.world import World
+from ..rollout.start import steady, tolerance
 from ..scoring.context import Context
 from ..scoring.micro import ScorerOutputs
 from ..scoring.objective import SourceBatch
@@ -25,8 +25,6 @@ __all__ = [
     "check_ratios",
     "check_step0",
     "evidence_of",
-    "steady",
-    "tolerance",
 ]
 
 NAMED = 8
@@ -86,11 +84,6 @@ def some(names: Sequence[str]) -> str:
     return ", ".join(names[:NAMED]) + (f" and {rest} more rows" if rest > 0 else "")
 
 
-def tolerance(dtype: torch.dtype) -> float:
-    """Give how far a value at step 0 may be off: the policy and the reference differ in rounding only."""
-    return {torch.float64: 1e-6, torch.float32: 1e-3}.get(dtype, 5e-2)
-
-
 def check_step0(values: Mapping[str, float], expected: Mapping[str, float], dtype: torch.dtype) -> None:
     """Compare the first step's values with those that the loss must have there (Failure E802)."""
     limit = tolerance(dtype)
@@ -147,9 +140,3 @@ def check_ratios(
             why="the policy has not changed since it sampled these responses, so the ratios must be 1",
             help="the model scores a row differently in training and before: look for randomness in its forward",
         )
-
-
-def steady(job: Job) -> bool:
-    """Tell whether a row is scored the same way twice: not where dropout is on, the model's or an adapter's."""
-    adapter = job.spec.model.adapter
-    return not job.spec.train.dropout and not (adapter and adapter.dropout)

@@ -23,6 +23,7 @@ from ..models.ema import averaged, read_kept
 from ..models.load import initial_model, narrow_for_zero, ready, resumed_model
 from ..models.precision import autocast_dtype
 from ..models.reach import check_reach
+from ..models.start import write_base
 from ..ranks.run import Run
 from ..ranks.world import World
 from ..rollout.log_probs import reference_of, same_words
@@ -59,6 +60,10 @@ def load_model(
     `check_reach`, E605 and E607 of the probe.
     """
     job = run.job
+    if saved is None:
+        if world.main:
+            write_base(job, tokenizer)
+        world.wait()
     model = resumed_model(job, tokenizer, saved) if saved else initial_model(job, tokenizer)
     check_reach(model, tokenizer, job.spec.train.max_length)
     model = ready(model, job, world.device)
@@ -96,7 +101,9 @@ def policy_of(
     sampled, reference, average = sampled_among(sources), None, None
     if sampled is not None:
         objective = sampled.objective
-        reference = reference_of(context, model) if wants_reference(sampled.job) else None
+        reference = (
+            reference_of(context, model, fresh=saved is None) if wants_reference(sampled.job) else None
+        )
         whole = Quantity.DIVERGENCE in objective.needs.outputs or objective.reads_old_divergence
         if whole and reference is not None:
             same_words(model, reference.model)

@@ -147,6 +147,9 @@ def quiet() -> None:
     os.environ.setdefault("DEEPSPEED_LOG_LEVEL", "error")
     transformers_logging.disable_progress_bar()
     logging.getLogger("DeepSpeed").addFilter(worth_telling)
+    logging.getLogger("bitsandbytes").setLevel(
+        logging.ERROR
+    )  # on CPUs it misses a faster kernel, of another package
 
 
 def worth_telling(record: logging.LogRecord) -> bool:
