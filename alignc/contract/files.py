@@ -15,6 +15,7 @@ __all__ = [
     "MODEL",
     "OURS",
     "PROBE",
+    "QUANTIZATION",
     "QUARANTINE",
     "RANKS",
     "REPORT",
@@ -37,6 +38,8 @@ JOB = "job.json"
 MODEL = "model"
 BASE = "base"
 """The base of an adapter, where no other folder holds it."""
+QUANTIZATION = "quantization.json"
+"""Beside an adapter: in which bits its base was trained."""
 CHECKPOINTS = "checkpoints"
 TRAINER_STATE = "trainer_state.json"
 """In a checkpoint: what the loop must know to go on."""

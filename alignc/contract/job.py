@@ -26,6 +26,7 @@ __all__ = [
     "Job",
     "Launch",
     "Model",
+    "Quantization",
     "Reference",
     "Spec",
     "Train",
@@ -79,6 +80,16 @@ class Adapter:
 
 
 @dataclass(frozen=True)
+class Quantization:
+    """The base of an adapter in few bits: their number, of 4 bits the code, and the type that layers compute in."""
+
+    bits: int = 4
+    type: str = "nf4"
+    double: bool = True
+    compute_dtype: str | None = None
+
+
+@dataclass(frozen=True)
 class Model:
     """The policy (an id, a folder, or `{init: …}`), its reference and its adapter."""
 
@@ -86,6 +97,7 @@ class Model:
     reference: Reference
     adapter: Adapter | None = None
     critic: Critic | None = None
+    quantization: Quantization | None = field(default=None, kw_only=True)
     dtype: str | None = None
     attn_implementation: str | None = None
     revision: str | None = None
@@ -253,6 +265,7 @@ def model_from(data: Mapping[str, Any]) -> Model:
     nested = {
         "reference": build(Reference, data.get("reference") or {"kind": "none"}, "model.reference"),
         "adapter": optional(Adapter, data.get("adapter"), "model.adapter"),
+        "quantization": optional(Quantization, data.get("quantization"), "model.quantization"),
         "critic": optional(Critic, data.get("critic"), "model.critic"),
     }
     return build(Model, {**data, **nested}, "model")

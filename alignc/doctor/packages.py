@@ -27,8 +27,8 @@ SHOWN = (
 EXTRAS = {
     "quant": (
         "bitsandbytes",
-        "`train.optim: adamw_bnb_8bit`",
-        "pip install 'alignc[quant]', or set `train.optim: adamw_torch_fused`",
+        "`train.optim: adamw_bnb_8bit` and `model.quantization`",
+        "pip install 'alignc[quant]', or remove `model.quantization` and set `train.optim: adamw_torch_fused`",
     ),
     "vllm": (
         "vllm",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path as FilePath
 from typing import Any
@@ -22,8 +22,10 @@ ADAPTER: NodePath = ("model", "adapter")
 POLICY: NodePath = ("model", "policy")
 
 
-def adopted(job: Job, document: Document, before: tuple[FilePath, ...]) -> tuple[Job, Document]:
+def adopted(job: Job, document: Document, read: Callable[[str], Job]) -> tuple[Job, Document]:
     """Take over the settings of the adapter that goes on, from its folder or from the spec that trains it.
+
+    ``read`` reads another spec.
 
     Raises DiagnosticError (E616) where the policy brings no adapter, or another one than the spec describes. An
     adapter of the hub is compared when the job starts.
@@ -31,7 +33,7 @@ def adopted(job: Job, document: Document, before: tuple[FilePath, ...]) -> tuple
     adapter, policy = job.model.adapter, job.model.policy
     if adapter is None or adapter.start != POLICY_OWN:
         return job, document
-    held = None if not isinstance(policy, str) else _of_maker(document, before)
+    held = None if not isinstance(policy, str) else _of_maker(document, read)
     if held is None and isinstance(policy, str) and policy.startswith("/"):
         held = _of_folder(FilePath(policy))
         if held is None and not FilePath(policy).exists():
@@ -57,14 +59,12 @@ def _is_written(document: Document, name: str) -> bool:
     return (*ADAPTER, name) in document.origins
 
 
-def _of_maker(document: Document, before: tuple[FilePath, ...]) -> Mapping[str, Any] | None:
+def _of_maker(document: Document, read: Callable[[str], Job]) -> Mapping[str, Any] | None:
     """Give the settings of the adapter that the spec of `{run: …}` trains: none is an empty mapping."""
-    from alignc.load.load import load
-
     maker = producers(document).get(POLICY)
     if maker is None or not is_spec(maker):
         return None
-    made = load(maker, before=before).job.model.adapter
+    made = read(maker).model.adapter
     return made.model_dump(exclude={"kind", "start", "init_lora_weights"}) if made else {}
 
 

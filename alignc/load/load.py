@@ -201,7 +201,8 @@ def _typed(document: Document, before: tuple[FilePath, ...]) -> Loaded:
     if found or impossible:
         taken = {d.span for d in impossible}
         raise DiagnosticError(_ordered([*impossible, *(d for d in found if d.span not in taken)]))
-    job, document = adopted(absolute(anchored(job), document, before), document, before)
+    job = absolute(anchored(job), document, before)
+    job, document = adopted(job, document, lambda spec: load(spec, before=before).job)
     return Loaded(job, document, expanded.preset, expanded.parameters, expanded.nested)
 
 

@@ -14,7 +14,7 @@ from alignc.spec.architectures import InitPolicy, InitPolicyBase
 from alignc.spec.base import Spec, field
 from alignc.spec.model_source import ModelSource, Name, RunPolicy, form
 
-__all__ = ["Adapter", "Critic", "Launch", "Model", "Reference", "RunPolicy", "Train"]
+__all__ = ["Adapter", "Critic", "Launch", "Model", "Quantization", "Reference", "RunPolicy", "Train"]
 
 
 def _policy_form(value: Any) -> str:
@@ -92,6 +92,19 @@ class Adapter(Spec):
     modules_to_save: list[Name] = field([], "Modules that are trained whole beside the adapter.")
 
 
+class Quantization(Spec):
+    """The frozen base of an adapter in few bits (QLoRA, Dettmers et al. 2023), through bitsandbytes."""
+
+    bits: Literal[4, 8] = field(
+        4, "Bits of a weight. The embeddings, the norms and the LM head stay as they are."
+    )
+    type: Literal["nf4", "fp4"] = field("nf4", "Code of 4 bits.")
+    double: bool = field(True, "For 4 bits: keep the scales of the blocks in 8 bits too.")
+    compute_dtype: Literal["float32", "bfloat16", "float16"] | None = field(
+        None, "For 4 bits: number format of the products; by default that of the other weights."
+    )
+
+
 class Model(Spec):
     """The policy, its reference and its adapter."""
 
@@ -99,6 +112,9 @@ class Model(Spec):
     reference: Reference | None = field(None, "The reference; by default derived from the objective.")
     adapter: Adapter | None = field(None, "Train an adapter instead of all weights.")
     critic: Critic | None = field(None, "The critic of an objective with values; by default `kind: head`.")
+    quantization: Quantization | None = field(
+        None, "Keep the frozen base of an adapter in 4 or 8 bits. " + limits("model.quantization")
+    )
     dtype: Literal["float64", "float32", "bfloat16", "float16"] | None = field(
         None,
         "Number format of products and of the final file; by default that of the checkpoint. Weights that are "

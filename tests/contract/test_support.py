@@ -51,7 +51,10 @@ def spec_of(cell: Cell) -> dict[str, Any]:
         launch |= {"zero_stage": int(cell["zero_stage"])}
         launch |= {"offload": "cpu"} if cell["offload"] == "cpu" else {}
     launch |= {} if cell["precision"] == "auto" else {"mixed_precision": cell["precision"]}
-    model: dict[str, Any] = {"policy": "x/y"}
+    model: dict[str, Any] = {
+        "policy": "x/y" if cell["policy"] == "given" else {"init": "llama", "tokenizer": "bytes"}
+    }
+    model |= {} if cell["quantization"] == "none" else {"quantization": {"bits": int(cell["quantization"])}}
     if cell["reference"] != "derived":
         path = {"path": "a/b"} if cell["reference"] == "path" else {}
         model["reference"] = {"kind": cell["reference"], **path}

@@ -19,7 +19,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from ...contract.failure import Failure
-from ...contract.files import MODEL, job_file
+from ...contract.files import MODEL, QUANTIZATION, job_file
 from ...contract.job import Job, Model
 from ...contract.outputs import Quantity
 from ..base import fsops
@@ -183,6 +183,8 @@ def with_endings(model: Any, tokenizer: Any) -> None:
 def copy_adapter(source: Path, folder: Path, asked: torch.dtype | None) -> torch.dtype:
     """Copy an adapter without its base; return the type of its numbers."""
     shutil.copyfile(source / "adapter_config.json", folder / "adapter_config.json")
+    if (source / QUANTIZATION).is_file():
+        shutil.copyfile(source / QUANTIZATION, folder / QUANTIZATION)
     return copy_cast(source / ADAPTER, folder / ADAPTER, asked)
 
 

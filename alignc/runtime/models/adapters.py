@@ -22,6 +22,7 @@ from ...contract.failure import Failure
 from ...contract.job import Adapter, Model
 from ..base.hub import offline_unless_reachable
 from ..kernels.attention import causal_lm
+from .quantized import dequantized, is_quantized, quantization_in
 from .read import first_line, read_folder, seeded
 
 __all__ = [
@@ -45,7 +46,12 @@ def pretrained(source: str, section: Model, *, rewards: bool = False) -> nn.Modu
     """
     if not holds_adapter(source, section.revision):
         return read_folder(source, section, rewards=rewards)
-    base = read_folder(base_of(source, section.revision), of_base(section), rewards=rewards)
+    base = read_folder(
+        base_of(source, section.revision),
+        of_base(section),
+        rewards=rewards,
+        quantization=quantization_in(source),
+    )
     return merged(read_adapter(base, source, section.revision))
 
 
@@ -208,6 +214,8 @@ def merged(model: Any, dtype: torch.dtype | None = None) -> nn.Module:
     """
     if not is_adapted(model):
         return model
+    if is_quantized(model):
+        model = on_numbers(model)
     base = causal_lm(model)
     own = {plain_name(name): value.dtype for name, value in all_named(base)}
     part_tied(base)
@@ -219,6 +227,17 @@ def merged(model: Any, dtype: torch.dtype | None = None) -> nn.Module:
         parameter.requires_grad_(True)
     note_untied(whole)
     return whole
+
+
+def on_numbers(model: Any) -> Any:
+    """Put the adapter of a model on its base as numbers instead of codes. The model is used up."""
+    from peft import PeftModel, get_peft_model_state_dict, set_peft_model_state_dict
+
+    settings, factors = model.peft_config["default"], get_peft_model_state_dict(model)
+    kind = type(model)
+    plain = kind(dequantized(model.unload()), settings) if issubclass(kind, PeftModel) else model
+    set_peft_model_state_dict(plain, factors)
+    return plain
 
 
 def part_tied(base: Any) -> None:

@@ -12,6 +12,7 @@ from ...contract.failure import Failure
 from ...contract.job import Job
 from ..kernels.attention import causal_lm
 from .adapters import config_of, holds_adapter
+from .quantized import as_asked, quantization_in
 
 __all__ = ["require_agreement", "require_all_linear"]
 
@@ -45,6 +46,29 @@ def require_agreement(job: Job) -> None:
     asked = {name: getattr(section.adapter, name) for name in SETTINGS if written(job, name)}
     for name, wanted, held in disagreements(asked, described(found)):
         raise contradiction(job, name, wanted, held)
+    require_bits(job, source)
+
+
+def require_bits(job: Job, source: str) -> None:
+    """Stop (Failure E616) where an adapter was trained on a base in other bits than the spec asks for."""
+    trained = quantization_in(source)
+    if trained is None:
+        return
+    asked, held = job.spec.model.quantization, as_asked(trained)
+    if asked is None or (asked.bits, asked.bits == 4 and (asked.type, asked.double)) != (
+        held.bits,
+        held.bits == 4 and (held.type, held.double),
+    ):
+        told = f"{held.bits} bits" + (
+            f", {held.type}, double: {str(held.double).lower()}" if held.bits == 4 else ""
+        )
+        raise Failure(
+            "E616",
+            f"the adapter that goes on was trained on a base of {told}, and `model.quantization` is not that",
+            why=f"`start: policy` goes on with the adapter in `{source}`, and on another base it is another policy",
+            help="set `model.quantization` to the same, or set `start: new`, which merges the adapter",
+            **place(job, "start"),
+        )
 
 
 def require_all_linear(job: Job, model: nn.Module) -> None:

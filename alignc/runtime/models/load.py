@@ -18,7 +18,8 @@ from ..kernels.attention import causal_lm
 from .adapters import pretrained, read_adapter
 from .critic import CRITIC, is_scalar, on_backbone, parted, with_critic, write_critic
 from .precision import widen
-from .read import read_folder, saved_dtype
+from .quantized import write_quantization
+from .read import from_config, read_folder, saved_dtype
 from .start import adapted_start, base_model, is_reward_model, whole_start
 from .value import with_value_head, write_value_head
 
@@ -139,6 +140,7 @@ def save_model(model: nn.Module, weights: Mapping[str, Tensor], tokenizer: Any, 
     own, critic = parted(weights)
     rest = {name: value for name, value in own.items() if "value_head." not in name}
     model.save_pretrained(str(folder), state_dict=rest)  # type: ignore[operator]
+    write_quantization(model, folder)
     write_value_head(own, folder)
     write_critic(model, critic, folder)
     tokenizer.save_pretrained(str(folder))

@@ -16,6 +16,7 @@ from ...contract.job import Model
 from ..base.endings import end_ids
 from ..base.hub import offline_unless_reachable
 from .precision import DTYPES
+from .quantized import with_exact_layers
 
 __all__ = ["auto_class", "first_line", "from_config", "read_folder", "saved_dtype", "seeded"]
 
@@ -65,11 +66,17 @@ def attention(name: str | None) -> dict[str, Any]:
 
 
 def read_folder(
-    source: str, section: Model, dtype: torch.dtype | None = None, *, rewards: bool = False
+    source: str,
+    section: Model,
+    dtype: torch.dtype | None = None,
+    *,
+    rewards: bool = False,
+    quantization: Any = None,
 ) -> nn.Module:
     """Call `from_pretrained`, and turn what it raises into a diagnostic. A new scalar head is drawn at random.
 
-    The weights get ``dtype``, else the type that the spec names, else their own.
+    The weights get ``dtype``, else the type that the spec names, else their own. ``quantization`` is what bitsandbytes
+    is told, where it keeps the weights in few bits.
     """
     named = DTYPES[section.dtype] if section.dtype else "auto"
     local = Path(source).exists()
@@ -78,6 +85,7 @@ def read_folder(
         model: nn.Module = auto_class(rewards).from_pretrained(
             source,
             **({"num_labels": 1} if rewards else {}),
+            **({} if quantization is None else {"quantization_config": quantization}),
             dtype=dtype or named,
             revision=None if local else section.revision,
             local_files_only=not reachable,
@@ -86,7 +94,7 @@ def read_folder(
         )
     except Exception as problem:  # from_pretrained raises what its many parts raise
         raise trouble(source, problem, local, reachable) from problem
-    return model
+    return with_exact_layers(model)
 
 
 def trouble(source: str, problem: Exception, local: bool, reachable: bool) -> Failure:

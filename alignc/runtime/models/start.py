@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 
 from ...contract.adapters import NEW, changes_base
@@ -21,6 +22,8 @@ from ..base import fsops
 from ..base.seeds import derive
 from .adapters import base_of, holds_adapter, of_base, pretrained, read_adapter, with_adapter
 from .agreement import require_agreement, require_all_linear
+from .precision import DTYPES
+from .quantized import quantized_config
 from .read import from_config, read_folder, seeded
 
 __all__ = ["adapted_start", "base_model", "is_reward_model", "whole_start", "write_base", "writes_base"]
@@ -62,15 +65,41 @@ def base_model(job: Job, tokenizer: Any) -> nn.Module:
     if writes_base(job):
         there = (written(job) / "config.json").is_file()
         return (
-            read_folder(str(written(job)), of_base(section), rewards=rewards)
+            read_folder(str(written(job)), of_base(section), rewards=rewards, quantization=bits_of(job))
             if there
             else whole_start(job, tokenizer)
         )
     source = str(section.policy)
     with seeded(derive(job.spec.train.seed, "head")):
         if adapter_of(job).start == NEW:
-            return read_folder(source, section, rewards=rewards)
-        return read_folder(base_of(source, section.revision), of_base(section), rewards=rewards)
+            return read_folder(source, section, rewards=rewards, quantization=bits_of(job))
+        base = base_of(source, section.revision)
+        return read_folder(base, of_base(section), rewards=rewards, quantization=bits_of(job))
+
+
+def bits_of(job: Job) -> Any:
+    """Give what bitsandbytes is told of the base: None where its weights stay numbers."""
+    asked = job.spec.model.quantization
+    return None if asked is None else quantized_config(asked, own_dtype(job))
+
+
+def own_dtype(job: Job) -> torch.dtype:
+    """Find the type of the base's weights before any of them is read."""
+    from transformers import AutoConfig
+
+    section = job.spec.model
+    if section.dtype:
+        return DTYPES[section.dtype]
+    source = str(section.policy)
+    if holds_adapter(source, section.revision):
+        source, section = base_of(source, section.revision), of_base(section)
+    known = {"revision": None if Path(source).exists() else section.revision}
+    try:
+        config = AutoConfig.from_pretrained(source, trust_remote_code=section.trust_remote_code, **known)
+    except (OSError, ValueError):
+        return torch.float32  # reading the model will say what is wrong
+    found = getattr(config, "dtype", None)
+    return found if isinstance(found, torch.dtype) else torch.float32
 
 
 def writes_base(job: Job) -> bool:
