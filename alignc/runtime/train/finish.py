@@ -18,8 +18,9 @@ from ...contract.tables import look_up
 from ..base import fsops
 from ..base.console import say
 from ..data import Counts
+from ..models.adapters import is_adapted
 from ..models.critic import CRITIC
-from ..models.load import initial_model, is_adapted, save_model
+from ..models.load import initial_model, save_model
 from ..models.precision import NARROW, rounding_loss, stored_dtype
 from ..ranks.run import Run
 from .card import card_text
