@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -28,6 +29,7 @@ def by_rank(loss: Loss, toy: Toy) -> Iterator[Claim]:
     """Let references change places among the rows of a batch: a loss by rank must not notice, its rows must."""
     words = "no claim: a row is compared with the row of the same rank, so the loss has no optimal policy of its own"
     yield Claim("optimum", words, "", None, Verdict.TOLD)
+    toy = replace(toy, lengths=(max(toy.lengths),) * toy.size)  # a reference's tokens stand beside any response's
     rows = rows_of_data(loss, toy)
     policy = log_softmax(toy.sampler + toy.rewards)
     whole, swapped = (_value(loss.root, toy, policy, rows, places) for places in (rows, rows[::-1]))
