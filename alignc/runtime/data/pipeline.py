@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -103,7 +104,7 @@ def in_order(rows: Iterable[Row | Failure], work: Callable[[list[Row | Failure]]
     chunks = iter(lambda: list(islice(source, CHUNK)), [])
     for chunk in islice(chunks, _ALONE):
         yield work(chunk)
-    cores = len(os.sched_getaffinity(0))
+    cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else 1
     first = next(chunks, None)
     if first is None:
         return
