@@ -21,7 +21,7 @@ from alignc.spec.objective import Term
 from alignc.spec.views import view
 from alignc.yaml.source import NodePath
 
-__all__ = ["unread_axes"]
+__all__ = ["unread_axes", "unread_steps"]
 
 ELSEWHERE = frozenset({"name", "kind", "data", "weight", "samples", "adaptive", "ratio", "gae_lambda"})
 """Fields that are no axis, that a rollout reads, or of which another rule speaks."""
@@ -29,15 +29,18 @@ ELSEWHERE = frozenset({"name", "kind", "data", "weight", "samples", "adaptive", 
 
 def unread_axes(checked: Checked) -> Iterator[Diagnostic]:
     """W114: a field of a term whose other values all give the same loss."""
+    for index, steps in unread_steps(checked):
+        message = f"`{'.'.join(steps)}` has no effect here: the loss is the same for each of its values"
+        yield checked.finding("W114", message, (*term_path(index), *steps))
+
+
+def unread_steps(checked: Checked) -> Iterator[tuple[int, tuple[str, ...]]]:
+    """List the written fields that have no effect: the index of the term, and the way to the field in it."""
     lookup = checked.spec.lookup
     for index, term in enumerate(checked.spec.job.objective.terms):
-        path = term_path(index)
-        for steps, others in _written(checked, term, path):
+        for steps, others in _written(checked, term, term_path(index)):
             if others and all(_same(lookup, index, term, steps, other) for other in others):
-                message = (
-                    f"`{'.'.join(steps)}` has no effect here: the loss is the same for each of its values"
-                )
-                yield checked.finding("W114", message, (*path, *steps))
+                yield index, steps
 
 
 def _written(

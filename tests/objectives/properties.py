@@ -17,6 +17,8 @@ from typing import Any
 from latex2mathml.converter import convert
 
 from alignc.api import Compiled, Mixture, built, validate
+from alignc.claims import check
+from alignc.claims.render import as_text
 from alignc.diagnostics import Diagnostic, DiagnosticError
 from alignc.diff import compare
 from alignc.explain.latex import formulas
@@ -235,12 +237,24 @@ def _at(value: Any, place: tuple[int, ...]) -> float:
     return float(value[0] if isinstance(value, list) else value)
 
 
+# ---- what is claimed -------------------------------------------------------------------------------------------
+
+
+def claims_hold(case: Case) -> Iterator[str]:
+    """No claim of the explanation is refuted by numbers."""
+    for part in case.parts:
+        for claim in part.explanation.claims:
+            found = check(claim, part)
+            if found.refuted:
+                yield f"{as_text((claim,))}: {found.evidence}"
+
+
 EXACT: Mapping[str, Property] = {
     "explain": explains,
     "latex": formulas_parse,
     "compile": compiles,
     "diff": is_itself,
     "gradient": differences,
-    # A property of claims or of `verify` stands here: it takes a Case, and yields a line for each one that is refuted.
+    "claims": claims_hold,
 }
 """The properties that need no torch, by the kind of their failures."""

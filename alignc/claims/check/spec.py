@@ -120,6 +120,8 @@ def check_variant(claim: Variant, subject: Subject) -> Verdict:
             return Verdict(Outcome.UNDECIDED, f"the preset alone does not lower here: {error}"[:200])
     if same and claim.axes:
         return _verdict(False, "the loss has the form of the preset")
+    if not same and not claim.axes and any(p.value == 1 for p in subject.loss.parameters):
+        return Verdict(Outcome.UNDECIDED, "a factor of 1 is not written in the form of the loss")
     return _verdict(same or bool(claim.axes), "the form of the loss, beside its numbers")
 
 

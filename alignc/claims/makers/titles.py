@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from alignc.checks.axes import unread_steps
+from alignc.checks.rule import Checked
 from alignc.claims.kinds.spec import Variant
 from alignc.claims.model import Claim, Subject
 from alignc.load.bound import Bound
 from alignc.load.load import Loaded
 from alignc.load.preset import Paper, Preset
+from alignc.spec.scores import LOG_PROB, LOG_RATIO
 from alignc.yaml.scalars import scalar_text
 
 __all__ = ["citation", "titles"]
@@ -32,7 +35,13 @@ def titles(subject: Subject) -> Iterator[Claim]:
         axes = [a for n in _sources(spec).values() for a in _parameters(n.parameters, f"{n.label}.")]
         yield Variant("", title, None, tuple(axes) if whole else ())
         return
-    axes = [*_parameters(spec.parameters), *_overrides(spec, spec.preset)]
+    names = [t.name for t in spec.job.objective.terms]
+    unread = {
+        ".".join((names[index], *steps))
+        for index, steps in unread_steps(Checked(spec, subject.loss, (subject.loss,)))
+    }
+    written = _overrides(spec, spec.preset)
+    axes = [*_parameters(spec.parameters), *((n, v) for n, v in written if n not in unread)]
     paper = spec.preset.paper
     cited = citation(paper, place=not axes) if paper else None
     if cited and axes:
@@ -77,6 +86,10 @@ def _shown(value: Any) -> str:
     return scalar_text(value)
 
 
+NO_FORM = ("name", "data", "gae_lambda")
+"""Fields of a term that change no form of the loss: names, and a number of the rollout."""
+
+
 def _overrides(spec: Loaded, preset: Preset) -> Iterator[tuple[str, str]]:
     """List what the spec writes over the terms of its preset."""
     document = spec.document
@@ -88,7 +101,7 @@ def _overrides(spec: Loaded, preset: Preset) -> Iterator[tuple[str, str]]:
             continue
         changed = term.model_dump(exclude_defaults=True)
         for key, value in document.get(("objective", "terms", index), {}).items():
-            if key in ("name", "data") or (key not in changed and key not in known):
+            if key in NO_FORM or (key not in changed and key not in known):
                 continue
             path = ("objective", "terms", index, key)
             yield from _laid(spec, path, value, known.get(key), f"{term.name}.{key}")
@@ -110,6 +123,9 @@ def _laid(spec: Loaded, path: Any, value: Any, before: Any, name: str) -> Iterat
         return
     if isinstance(value, dict) and isinstance(before, dict) and value.get("kind") == before.get("kind"):
         for key, inner in value.items():
+            anchored = {**before, **value}.get("anchor") not in (None, "none")
+            if key == "of" and anchored and {inner, before.get(key)} == {LOG_PROB, LOG_RATIO}:
+                continue  # a log-probability less that of an anchor is a log-ratio
             if inner != before.get(key):
                 yield from _laid(spec, (*path, key), inner, before.get(key), f"{name}.{key}")
         return
