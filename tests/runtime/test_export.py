@@ -199,9 +199,9 @@ def test_an_adapter_is_merged_with_one_rounding_or_copied(forks: Forks, base: Pa
     done = export(find(run), Wanted(tmp_path / "narrow"))
     export(find(run), Wanted(tmp_path / "alone", merge=False))
     model = AutoModelForCausalLM.from_pretrained(tmp_path / "wide")
-    own = run_model(run).float()
+    own = AutoModelForCausalLM.from_pretrained(run / "model", dtype=torch.float32)
     torch.testing.assert_close(logits(model), logits(own), atol=1e-5, rtol=1e-5)
-    alone = AutoModelForCausalLM.from_pretrained(tmp_path / "alone").float()
+    alone = AutoModelForCausalLM.from_pretrained(tmp_path / "alone", dtype=torch.float32)
     torch.testing.assert_close(logits(alone), logits(own), atol=1e-5, rtol=1e-5)
     wide, narrow = (load_file(tmp_path / name / "model.safetensors") for name in ("wide", "narrow"))
     assert done.dtype == "bfloat16"
