@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -13,6 +14,7 @@ from alignc.api import Compiled, Mixture, built
 from alignc.cli.options import overrides, spec_argument
 from alignc.cli.show import colored, diagnostic, show_diagnostics
 from alignc.contract.exits import FINDINGS, SOUND
+from alignc.contract.files import JOB
 from alignc.emit.job_json import job_of
 from alignc.emit.mixture import PartOfJob
 
@@ -23,6 +25,8 @@ __all__ = ["command"]
 
 SHOWN_REFUSALS = 20
 WIDTH = 12
+LIGHT = 2**30
+"""The most bytes of weights that are loaded for a look at rows."""
 _ALL_WELL = "no row repeats another, and the responses of each row differ"
 
 
@@ -43,7 +47,8 @@ def command(
     """
     shown: dict[str, Any] = {}
     bad = False
-    for name, part in _parts_of(built(spec, overrides)).items():
+    compiled = built(spec, overrides)
+    for name, part in _parts_of(compiled).items():
         if name and not as_json:
             between = "\n" if shown else ""
             click.echo(f"{between}{name}: {part.spec.job.data.kind}\n")
@@ -52,7 +57,29 @@ def command(
         bad = _told(seen, stop, ids, as_json) or bad
     if as_json:
         click.echo(json.dumps(shown.get("", shown), ensure_ascii=False))
-    return FINDINGS if bad else SOUND
+        return FINDINGS if bad else SOUND
+    return FINDINGS if _distrusted(compiled) or bad else SOUND
+
+
+def _distrusted(compiled: Compiled | Mixture) -> bool:
+    """Probe a small local policy; tell what is not as usual, and return whether a run would stop there."""
+    from alignc.doctor.trust import probed
+
+    job, policy = compiled.folder().files[JOB], compiled.spec.job.model.policy
+    if (
+        not isinstance(policy, str)
+        or sum(f.stat().st_size for f in Path(policy).glob("*.safetensors")) > LIGHT
+    ):
+        return False
+    found = list(probed("", job, policy))
+    for each in found:
+        if each.state == "lacks":
+            click.echo(
+                f"\nmodel       {each.found}" + (f"\n            help: {each.help}" if each.help else "")
+            )
+        elif "padded:" in each.found or "own code" in each.found:
+            click.echo(f"\nmodel       {each.found}")
+    return any(each.state == "lacks" for each in found)
 
 
 def _parts_of(compiled: Compiled | Mixture) -> Mapping[str, PartOfJob]:

@@ -10,11 +10,13 @@ from typing import Any
 from alignc.api import Planned, built, planned
 from alignc.contract.engines import ENGINES
 from alignc.contract.optimizers import OPTIMIZERS
+from alignc.contract.files import JOB
 from alignc.contract.samplers import IN_PROCESS, SAMPLERS, SamplerRow
 from alignc.diagnostics import Diagnostic
 from alignc.doctor.finding import Finding
 from alignc.doctor.machine import cores, hub_cache, place
 from alignc.doctor.probe import Torch
+from alignc.doctor.trust import probed
 from alignc.launch import Options, Stage, disallowed, untrained
 from alignc.load.disk import is_file
 from alignc.load.paths import missing_files
@@ -90,6 +92,8 @@ def lacking(asked: Sequence[Demands], torch: Torch) -> Iterator[Finding]:
         yield from _precision(group, each.spec, torch)
         yield from _memory(group, each.plan)
         yield _room(group, each)
+        if not models:
+            yield from probed(group, each.stage.folder.files[JOB], each.spec["model"]["policy"])
 
 
 def _told(group: str, name: str, found: Sequence[Diagnostic], well: str) -> Iterator[Finding]:

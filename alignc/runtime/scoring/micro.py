@@ -20,6 +20,7 @@ from ...contract.responses import COMPLETIONS
 from ...contract.support import refusal
 from ..data.example import Column, Example
 from ..kernels.attention import causal_lm, use_packed
+from ..kernels.heads import head_rule
 from ..models.critic import critic_of, has_critic
 from ..ranks.world import World
 from .layout import Batch, pack, pad
@@ -31,6 +32,7 @@ __all__ = [
     "BatchLayout",
     "ScorerOutputs",
     "choose_layout",
+    "found_of",
     "loss_inputs",
     "select_responses",
     "tokens_of",
@@ -101,6 +103,18 @@ def choose_layout(
         use_packed(critic_of(model))
     dtype, pad_id = next(model.parameters()).dtype, tokenizer.pad_token_id or 0
     return BatchLayout(packed, pad_id, device, autocast, dtype, whole, notes)
+
+
+def found_of(model: nn.Module, layout: BatchLayout) -> dict[str, Any]:
+    """Say how a model is scored: how its rows are laid out, how its logits are made, and why."""
+    base = causal_lm(model)
+    rule = None if layout.whole else head_rule(base)
+    return {
+        "model": type(base).__name__,
+        "layout": "packed" if layout.packed else "padded",
+        "head": "scalar" if layout.whole else "own code" if rule is None else dataclasses.asdict(rule),
+        "notes": list(layout.notes),
+    }
 
 
 def with_end(example: Example) -> Example:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,8 +16,6 @@ from ...contract.outputs import Quantity
 from ..base import fsops
 from ..base.console import say
 from ..engines.engine import Engine, build_engine
-from ..kernels.attention import causal_lm
-from ..kernels.heads import head_rule
 from ..models.ema import averaged, read_kept
 from ..models.load import initial_model, narrow_for_zero, ready, resumed_model
 from ..models.precision import autocast_dtype
@@ -29,7 +26,7 @@ from ..ranks.world import World
 from ..rollout.log_probs import reference_of, same_words
 from ..rollout.rollout import wants_reference
 from ..scoring.context import Context
-from ..scoring.micro import BatchLayout, choose_layout
+from ..scoring.micro import choose_layout, found_of
 from ..scoring.policy import TrainedPolicy
 from ..scoring.rewards import RewardScorer
 from ..scoring.scorer import ReferenceModel, Scorer
@@ -74,21 +71,9 @@ def load_model(
         for note in layout.notes:
             say(note)
         if sources:  # a finished run that is asked again stays as it is
-            write_probe(run, model, layout)
+            found = json.dumps(found_of(model, layout), indent=1)
+            fsops.replace_text(job.output_dir / PROBE, found + "\n")
     return model, weights, Context(run, world, tokenizer, layout, rows)
-
-
-def write_probe(run: Run, model: nn.Module, layout: BatchLayout) -> None:
-    """Write what the probe found of the policy: how its rows are laid out, how its logits are made, and why."""
-    base = causal_lm(model)
-    rule = None if layout.whole else head_rule(base)
-    found = {
-        "model": type(base).__name__,
-        "layout": "packed" if layout.packed else "padded",
-        "head": "own code" if rule is None else dataclasses.asdict(rule),
-        "notes": list(layout.notes),
-    }
-    fsops.replace_text(run.job.output_dir / PROBE, json.dumps(found, indent=1) + "\n")
 
 
 def policy_of(

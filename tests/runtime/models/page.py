@@ -53,8 +53,11 @@ def page(data: Mapping[str, Any]) -> str:
         table(("architecture", "why"), [(code(e["name"]), why(e["scored"])) for e in refused]),
         "## Not made small\n",
         "The sweep does not know how to make a small model of these. A run still probes them.\n",
-        ", ".join(code(e["name"]) for e in unbuilt) + "\n",
+        listed([e["name"] for e in unbuilt]),
     ]
+    if data["missing"]:
+        parts += ["## Not swept\n", "The last sweep did not reach these. A run still probes them.\n"]
+        parts += [listed(data["missing"])]
     return "\n".join(parts)
 
 
@@ -62,6 +65,12 @@ def table(titles: Sequence[str], lines: Any) -> str:
     """Lay out a table."""
     rows = [titles, ["---"] * len(titles), *lines]
     return "\n".join(f"| {' | '.join(row)} |" for row in rows) + "\n"
+
+
+def listed(names: Sequence[str], wide: int = 4) -> str:
+    """Lay names out in lines of a table."""
+    padded = [*map(code, names), *[""] * (-len(names) % wide)]
+    return table([""] * wide, [padded[at : at + wide] for at in range(0, len(padded), wide)])
 
 
 def code(text: str) -> str:
@@ -99,7 +108,7 @@ def sampler(found: Mapping[str, Any]) -> str:
     """Say how the sampler does."""
     if "same" in found:
         return "equal" if found["same"] else "differs"
-    return "refused"
+    return "refused" if "refused" in found else "fails"
 
 
 def why(found: Mapping[str, Any]) -> str:
