@@ -9,8 +9,8 @@ from typing import Any
 
 from alignc.api import Planned, built, planned
 from alignc.contract.engines import ENGINES
-from alignc.contract.optimizers import OPTIMIZERS
 from alignc.contract.files import JOB
+from alignc.contract.optimizers import OPTIMIZERS
 from alignc.contract.samplers import IN_PROCESS, SAMPLERS, SamplerRow
 from alignc.diagnostics import Diagnostic
 from alignc.doctor.finding import Finding

@@ -24,7 +24,7 @@ from .probe import Verdict, probe, probe_backbone
 
 __all__ = ["trusted", "verdict_on"]
 
-PROBE = 2
+PROBE = 3
 """The number of the probe: another one forgets the verdicts of before."""
 SEEN = 256
 """The numbers of a weight that its size is read from."""
