@@ -35,4 +35,10 @@ def _line(claim: Claim, subject: Subject) -> Line:
 
     with np.errstate(all="ignore"):
         found = verdict(claim, subject)
-    return Line(str(claim.section), as_text((claim,)), found.evidence, found.gap, VERDICTS[found.outcome])
+    return Line(
+        str(claim.section),
+        as_text((claim,)).removesuffix(": checked in the run"),
+        found.evidence,
+        found.gap,
+        VERDICTS[found.outcome],
+    )

@@ -14,7 +14,8 @@ __all__ = ["check_step_zero"]
 
 def check_step_zero(claim: StepZero, subject: Subject) -> Verdict:
     """Evaluate the metric on random batches in which the policy is the reference."""
-    metric = next((m for m in subject.loss.metrics if m.name == claim.metric), None)
+    own = claim.metric.rpartition("/")[2] if claim.metric.startswith("source_") else claim.metric
+    metric = next((m for m in subject.loss.metrics if m.name == own), None)
     if metric is None:
         return Verdict(Outcome.REFUTED, "there is no such metric")
     rng, worst = random.Random(21), 0.0

@@ -12,6 +12,8 @@ from alignc.claims.model import Claim, Subject
 from alignc.load.bound import Bound
 from alignc.load.load import Loaded
 from alignc.load.preset import Paper, Preset
+from alignc.lower.surrogates import SURROGATES
+from alignc.spec.objective import PolicyGradient, Term
 from alignc.spec.scores import LOG_PROB, LOG_RATIO
 from alignc.yaml.scalars import scalar_text
 
@@ -86,6 +88,10 @@ def _shown(value: Any) -> str:
     return scalar_text(value)
 
 
+def _reads_ratio(term: Term) -> bool:
+    return isinstance(term, PolicyGradient) and SURROGATES[term.surrogate.kind].reads_ratio
+
+
 NO_FORM = ("name", "data", "gae_lambda")
 """Fields of a term that change no form of the loss: names, and a number of the rollout."""
 
@@ -101,7 +107,11 @@ def _overrides(spec: Loaded, preset: Preset) -> Iterator[tuple[str, str]]:
             continue
         changed = term.model_dump(exclude_defaults=True)
         for key, value in document.get(("objective", "terms", index), {}).items():
-            if key in NO_FORM or (key not in changed and key not in known):
+            if (
+                key in NO_FORM
+                or (key == "ratio" and not _reads_ratio(term))
+                or (key not in changed and key not in known)
+            ):
                 continue
             path = ("objective", "terms", index, key)
             yield from _laid(spec, path, value, known.get(key), f"{term.name}.{key}")
