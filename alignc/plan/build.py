@@ -27,7 +27,7 @@ from alignc.plan.needs import Role
 from alignc.plan.rows import Lengths, measure
 from alignc.plan.schedule import Schedule, Tokens, schedule, tokens
 from alignc.plan.shapes import BYTES_VOCABULARY, count
-from alignc.plan.weights import WIDTH, Weights, adapter_shapes, of_source
+from alignc.plan.weights import WIDTH, Weights, adapter_shapes, of_source, spared_bytes
 from alignc.plan.work import Work, work
 
 __all__ = ["Forwards", "ResourcePlan", "Size", "build", "fits", "makers", "models_of", "of_models"]
@@ -179,13 +179,14 @@ def models_of(
     trained, tensors = policy.number or 0, len(policy.shapes)
     added = head
     if section["adapter"]:
-        factors = adapter_shapes(policy, section["adapter"]["r"], section["adapter"]["target_modules"])
+        factors = adapter_shapes(policy, section["adapter"])
         trained, tensors = count(factors), len(factors)
         added += trained
     return Models(
         policy=policy,
         trained=trained + head,
         added=added,
+        spared=spared_bytes(policy, section.get("quantization")),
         tensors=tensors + (2 if head else 0),
         reference=_reference(spec, held, policy, sized),
         reference_stays=spec["data"]["kind"] in ONLINE,
@@ -265,7 +266,7 @@ def _sizes(models: Models) -> Iterator[Size]:
     policy = models.policy
     known = policy.number is not None
     number = (policy.number or 0) + models.added if known else None
-    stored = (number or 0) * policy.width if known else None
+    stored = (number or 0) * policy.width - models.spared if known else None
     yield Size(
         "policy", policy.source, number, models.trained if known else None, stored, policy.sure, policy.note
     )

@@ -77,6 +77,8 @@ class Models:
     reference_stays: bool = False
     critic: Weights | None = None
     rewards: tuple[Weights, ...] = ()
+    spared: int = 0
+    """Bytes that the base of an adapter takes less in 4 or 8 bits."""
 
     @property
     def sure(self) -> str:
@@ -222,6 +224,7 @@ def _numbers(models: Models) -> int:
 def _resident(spec: Mapping[str, Any], models: Models) -> Iterator[Item]:
     width = weight_width(spec, models)
     policy = (models.policy.number or 0) * width + models.added * trained_width(spec, models)
+    policy -= models.spared
     yield Item("policy", "weights", _split(spec, policy, 3), _sure(models, spec))
     if models.critic is not None:
         own = (models.critic.number or 0) * width

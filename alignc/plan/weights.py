@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from math import prod
 from pathlib import Path
 from typing import Any
 
+from alignc.contract.adapters import ALL_LINEAR
 from alignc.load.folder import headers, json_of, text_config
 from alignc.plan.shapes import ARCHITECTURES, BYTES_VOCABULARY, Layout, Shape, count, layout_of, parameters
 
-__all__ = ["Weights", "adapter_shapes", "of_folder", "of_init", "of_source", "unknown"]
+__all__ = ["Weights", "adapter_shapes", "of_folder", "of_init", "of_source", "spared_bytes", "unknown"]
 
 WIDTH = {"F64": 8, "F32": 4, "BF16": 2, "F16": 2, "float64": 8, "float32": 4, "bfloat16": 2, "float16": 2}
+BLOCK, NESTED = 64, 256
+"""Weights under one scale of 4 bits, and scales under one scale of theirs."""
 BEYOND_LAYERS = ("embed", "wte", "wpe", "lm_head", "score")
 
 
@@ -122,14 +126,62 @@ def of_source(
     return unknown(name, given, width, "the folder does not exist yet")
 
 
-def adapter_shapes(weights: Weights, rank: int, targets: str | list[str]) -> dict[str, Shape]:
-    """List the two factors that low-rank adaptation adds to each target matrix."""
-    return {
-        f"{name}.{side}": shape
-        for name, (rows, columns) in _matrices(weights.shapes)
-        if targets == "all-linear" or name.removesuffix(".weight").rpartition(".")[2] in targets
-        for side, shape in (("lora_A", (rank, columns)), ("lora_B", (rows, rank)))
-    }
+def adapter_shapes(weights: Weights, adapter: Mapping[str, Any]) -> dict[str, Shape]:
+    """List what an adapter adds: two factors to each target matrix, and the copies of modules that are trained whole.
+
+    `adapter` is the section of the spec. DoRA also adds the size of each row.
+    """
+    found: dict[str, Shape] = {}
+    for name, (rows, columns) in _matrices(weights.shapes):
+        module = name.removesuffix(".weight")
+        if _is_target(module, adapter["target_modules"]):
+            rank = _rank(module, adapter)
+            found |= {f"{name}.lora_A": (rank, columns), f"{name}.lora_B": (rows, rank)}
+            found |= {f"{name}.magnitude": (rows,)} if adapter.get("use_dora") else {}
+    kept = adapter.get("modules_to_save") or []
+    copies = {n: s for n, s in weights.shapes.items() if any(f".{k}." in f".{n}" for k in kept)}
+    ends = [shape for name, shape in weights.shapes.items() if "embed_tokens" in name or "wte" in name]
+    if "lm_head" in kept and ends and not any("lm_head" in name for name in copies):
+        copies["lm_head.weight"] = ends[0]  # tied to the embeddings before: the copy is one of its own
+    return found | {f"{name}.copy": shape for name, shape in copies.items()}
+
+
+def _is_target(module: str, targets: str | list[str]) -> bool:
+    """Tell whether a matrix gets an adapter, as PEFT decides it: by the end of its name, or by a pattern of all."""
+    if targets == ALL_LINEAR:
+        return True
+    if isinstance(targets, str) and not re.fullmatch(r"[\w.]+", targets):
+        return re.fullmatch(targets, module) is not None
+    names = [targets] if isinstance(targets, str) else targets
+    return any(module == name or module.endswith(f".{name}") for name in names)
+
+
+def _rank(module: str, adapter: Mapping[str, Any]) -> int:
+    """Find the rank of a module, which a pattern may change."""
+    patterns: Mapping[str, int] = adapter.get("rank_pattern") or {}
+    own = (rank for name, rank in patterns.items() if re.match(rf"(.*\.)?({name})$", module))
+    return int(next(own, adapter["r"]))
+
+
+def spared_bytes(weights: Weights, quantization: Mapping[str, Any] | None) -> int:
+    """Count the bytes that 4 or 8 bits spare of the matrices inside layers.
+
+    A block of 64 weights has a scale of 4 bytes; with `double` a scale has 1 byte, and 256 scales share 4 bytes. In 8
+    bits a row has a scale of 4 bytes.
+    """
+    if quantization is None:
+        return 0
+    spared = 0
+    for _, (rows, columns) in _matrices(weights.shapes):
+        numbers = rows * columns
+        if quantization["bits"] == 8:
+            held = numbers + 4 * rows
+        else:
+            blocks = -(-numbers // BLOCK)
+            scales = blocks + 4 * -(-blocks // NESTED) if quantization["double"] else 4 * blocks
+            held = -(-numbers // 2) + scales
+        spared += numbers * weights.width - held
+    return spared
 
 
 def _matrices(shapes: Mapping[str, Shape]) -> Iterator[tuple[str, tuple[int, int]]]:

@@ -63,7 +63,9 @@ def test_adapters_have_as_many_weights(architecture: str, fields: dict[str, Any]
         whole, LoraConfig(r=3, target_modules=names, task_type="CAUSAL_LM", fan_in_fan_out=fan)
     )
     expected = sum(p.numel() for p in adapted.parameters() if p.requires_grad)
-    shapes = adapter_shapes(of_init({"init": architecture, **fields}, None), 3, targets)
+    shapes = adapter_shapes(
+        of_init({"init": architecture, **fields}, None), {"r": 3, "target_modules": targets}
+    )
     assert sum(a * b for a, b in shapes.values()) == expected
 
 
