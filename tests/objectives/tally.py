@@ -33,10 +33,12 @@ def examined(
             yield outcome
 
 
-def tally(seeds: Iterable[int], properties: Mapping[str, Property] = EXACT) -> dict[str, Any]:
+def tally(
+    seeds: Iterable[int], properties: Mapping[str, Property] = EXACT, *, patience: int = PATIENCE
+) -> dict[str, Any]:
     """Count seeds, sound ones, failures by kind, and the codes of refusals; failures are listed with their seeds."""
     start, cpu = time.time(), time.process_time()
-    outcomes = list(examined(seeds, properties, patience=PATIENCE))
+    outcomes = list(examined(seeds, properties, patience=patience))
     failures = [(o.seed, f) for o in outcomes for f in o.failures]
     return {
         "seeds": len(outcomes),

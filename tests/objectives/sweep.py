@@ -1,0 +1,131 @@
+"""Examine many seeds in two processes, and keep what was found: `python -m tests.objectives.sweep FILE 50000`.
+
+FILE takes one line of JSON for each hundred seeds. A second call goes on where the first one ended. `--write` puts the
+sums into the record that docs/soundness.md is made of. Expensive properties are held for a share of the seeds.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass, field
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+from .properties import EXACT, Case, Property
+from .stated import STATED, Undecided
+
+__all__ = ["SHARES", "chunk", "main", "summed"]
+
+CHUNK, PROCESSES, PATIENCE = 100, 2, 300
+SHARES: Mapping[str, int] = {"symmetry": 5, "claims": 5, "source": 20, "verify": 25}
+"""By property, that one seed of so many is held to it; the others are held for every seed."""
+
+
+@dataclass
+class Count:
+    """What became of one property: numbers of seeds, the lines that are undecided, and seconds of CPU."""
+
+    tried: int = 0
+    held: int = 0
+    undecided: int = 0
+    failed: list[int] = field(default_factory=list)
+    seconds: float = 0.0
+    lines: Counter[str] = field(default_factory=Counter)
+
+
+@dataclass
+class Ledger:
+    """Counts beside the properties, for a share of the seeds each."""
+
+    counts: dict[str, Count] = field(default_factory=dict)
+
+    def around(self, name: str, held: Property) -> Property:
+        """Return a property that counts, and that passes over seeds outside of its share."""
+        count = self.counts.setdefault(name, Count())
+
+        def counted(case: Case) -> Iterator[str]:
+            seed = case.drawn.seed
+            if seed % SHARES.get(name, 1):
+                return
+            start = time.process_time()
+            count.tried += 1
+            count.failed.append(seed)
+            lines = list(held(case))
+            open_lines = [line for line in lines if isinstance(line, Undecided)]
+            if len(open_lines) == len(lines):
+                count.failed.remove(seed)
+                count.undecided += bool(lines)
+                count.held += not lines
+            count.lines.update(open_lines)
+            count.seconds += time.process_time() - start
+            yield from (line for line in lines if not isinstance(line, Undecided))
+
+        return counted
+
+
+def chunk(first: int, size: int = CHUNK) -> dict[str, Any]:
+    """Examine the seeds from `first` on, and count."""
+    from .tally import tally
+    from .tensors import EMITTED
+
+    ledger = Ledger()
+    properties = {n: ledger.around(n, p) for n, p in {**EXACT, **STATED, **EMITTED}.items()}
+    found = tally(range(first, first + size), properties, patience=PATIENCE)
+    counts = {n: {**vars(c), "seconds": round(c.seconds, 2)} for n, c in ledger.counts.items()}
+    return {"first": first, **found, "properties": counts}
+
+
+def summed(chunks: list[dict[str, Any]]) -> dict[str, Any]:
+    """Add the counts of all chunks."""
+    numbers = {n: sum(c[n] for c in chunks) for n in ("seeds", "sound", "refused", "cpu_seconds")}
+    codes: Counter[str] = sum((Counter(c["codes"]) for c in chunks), Counter())
+    listed = sorted((f for c in chunks for f in c["listed"]), key=lambda f: (f["kind"], f["seed"]))
+    return {
+        **numbers,
+        "first": min(c["first"] for c in chunks),
+        "last": max(c["first"] + c["seeds"] - 1 for c in chunks),
+        "codes": dict(codes.most_common()),
+        "failures": dict(Counter(f["kind"] for f in listed)),
+        "listed": listed,
+        "properties": {n: _added([c["properties"][n] for c in chunks], n) for n in chunks[0]["properties"]},
+    }
+
+
+def _added(counts: list[dict[str, Any]], name: str) -> dict[str, Any]:
+    lines: Counter[str] = sum((Counter(c["lines"]) for c in counts), Counter())
+    return {
+        "share": SHARES.get(name, 1),
+        **{key: sum(c[key] for c in counts) for key in ("tried", "held", "undecided")},
+        "failed": sorted(seed for c in counts for seed in c["failed"]),
+        "seconds": round(sum(c["seconds"] for c in counts), 1),
+        "lines": dict(lines.most_common(12)),
+    }
+
+
+def main(arguments: list[str]) -> None:
+    """Examine the chunks that are missing."""
+    path, count = Path(arguments[0]), int(arguments[1])
+    there = read(path)
+    wanted = [first for first in range(0, count, CHUNK) if first not in {c["first"] for c in there}]
+    with (
+        ProcessPoolExecutor(PROCESSES, get_context("spawn"), max_tasks_per_child=10) as pool,
+        path.open("a", encoding="utf-8") as file,
+    ):
+        for done in as_completed([pool.submit(chunk, first) for first in wanted]):
+            file.write(json.dumps(done.result(), ensure_ascii=False) + "\n")
+            file.flush()
+
+
+def read(path: Path) -> list[dict[str, Any]]:
+    """Read the chunks of a file; none where it is missing."""
+    return [json.loads(line) for line in path.read_text("utf-8").splitlines()] if path.is_file() else []
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
