@@ -12,7 +12,7 @@ from pydantic.fields import FieldInfo
 
 from alignc.spec.fields import members, plain
 
-__all__ = ["Drawing", "Pools", "choices_of", "models_below", "of_text"]
+__all__ = ["BIAS", "LEFT_OUT", "Drawing", "Pools", "choices_of", "models_below", "of_text"]
 
 Pools = Mapping[tuple[str, str], Callable[["Drawing"], Any]]
 """By model and field, what is drawn there in the place of any value of the type; `LEFT_OUT` leaves the field out."""

@@ -24,7 +24,7 @@ from alignc.spec.rows import OneSource
 from alignc.spec.sections import Adapter, Critic, Reference, Train
 from alignc.spec.targets import Target
 
-from .drawing import LEFT_OUT, Drawing, choices_of, of_text
+from .drawing import BIAS, LEFT_OUT, Drawing, choices_of, of_text
 from .formulas import ESTIMATORS, LINKS, TRANSFORMS, formula
 
 __all__ = ["Drawn", "draw", "universe"]
@@ -124,6 +124,8 @@ def _term(drawing: Drawing, name: str, given: dict[str, Any]) -> dict[str, Any]:
     ]
     kind = drawing.rng.choice(usual if drawing.rng.random() < 0.9 else list(TERMS))
     drawing.seen.add(("term", kind))
+    if kind == "pointwise" and drawing.facts["kind"] != "pointwise" and drawing.rng.random() < BIAS:
+        given = {"direction": drawing.rng.choice(("up", "up", "down")), **given}
     return drawing.model(TERMS[kind], **{"name": name, "data": LEFT_OUT, **given})
 
 

@@ -47,7 +47,10 @@ def refutes_nothing(case: Case) -> Iterator[str]:
 
 
 def is_symmetric(case: Case) -> Iterator[str]:
-    """`diff A B` and `diff B A` give one verdict and inverse factors; B is A with one value changed, or another seed."""
+    """`diff A B` and `diff B A` give one verdict and inverse factors.
+
+    B is A with one value changed; where that is refused, it is the objective of the next seed.
+    """
     if len(case.parts) > 1:
         return
     for drawn in (_changed(case.drawn), draw(case.drawn.seed + 1)):
@@ -62,9 +65,9 @@ def is_symmetric(case: Case) -> Iterator[str]:
 def _mirrored(there: Difference, back: Difference) -> Iterator[str]:
     if there.verdict != back.verdict:
         yield f"`diff` says {there.verdict} one way and {back.verdict} the other"
-    elif (there.factor is None) != (back.factor is None):
-        yield f"factors are {there.factor} and {back.factor}"
-    elif there.factor and back.factor and not math.isclose(there.factor * back.factor, 1, rel_tol=1e-9):
+    elif (there.factor is None) != (back.factor is None) or (
+        there.factor and back.factor and not math.isclose(there.factor * back.factor, 1, rel_tol=1e-9)
+    ):
         yield f"factors are {there.factor} and {back.factor}"
     elif there.verdict == "undecided":
         yield Undecided("diff")
