@@ -23,7 +23,7 @@ from .stated import STATED, Undecided
 __all__ = ["SHARES", "chunk", "main", "summed"]
 
 CHUNK, PROCESSES, PATIENCE = 100, 2, 300
-SHARES: Mapping[str, int] = {"symmetry": 5, "claims": 5, "source": 20, "verify": 25}
+SHARES: Mapping[str, int] = {"claims": 5, "diff": 10, "symmetry": 20, "source": 40, "verify": 40}
 """By property, that one seed of so many is held to it; the others are held for every seed."""
 
 
