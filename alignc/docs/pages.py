@@ -11,6 +11,7 @@ from alignc.diagnostics.document import reference
 from alignc.docs.compatibility_page import compatibility_page, record
 from alignc.docs.formats_page import formats_page
 from alignc.docs.methods import index_page, method_page
+from alignc.docs.soundness_page import soundness_page, soundness_record
 from alignc.docs.spec_page import spec_page
 from alignc.docs.support_page import support_page
 from alignc.load.preset import built_in, preset_names
@@ -31,6 +32,7 @@ def generated() -> dict[str, str]:
         "docs/support.md": support_page(),
         "docs/data-formats.md": formats_page(),
         "docs/compatibility.md": compatibility_page(record()),
+        "docs/soundness.md": soundness_page(soundness_record()),
         f"{METHODS}/README.md": index_page(presets),
         **{f"{METHODS}/{preset.preset}.md": method_page(preset) for preset in presets},
         "schemas/alignc-toml.schema.json": _json(allowance_schema()),

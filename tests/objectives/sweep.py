@@ -1,18 +1,21 @@
 """Examine many seeds in two processes, and keep what was found: `python -m tests.objectives.sweep FILE 50000`.
 
-FILE takes one line of JSON for each hundred seeds. A second call goes on where the first one ended. `--write` puts the
-sums into the record that docs/soundness.md is made of. Expensive properties are held for a share of the seeds.
+FILE takes one line of JSON for each hundred seeds. A second call goes on where the first one ended. Expensive properties
+are held for a share of the seeds. `FILE --write` holds every property again for each seed that failed, and puts the sums
+into the record of docs/soundness.md. `FILE --write SETTINGS` adds what `tests.verify.settings` wrote.
 """
 
 from __future__ import annotations
 
 import json
+import platform
 import sys
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field
+from importlib.metadata import version
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -22,6 +25,7 @@ from .stated import STATED, Undecided
 
 __all__ = ["SHARES", "chunk", "main", "summed"]
 
+RECORD = Path(__file__).parents[2] / "alignc/docs/soundness.json"
 CHUNK, PROCESSES, PATIENCE = 100, 2, 300
 SHARES: Mapping[str, int] = {"claims": 5, "diff": 10, "symmetry": 20, "source": 40, "verify": 40}
 """By property, that one seed of so many is held to it; the others are held for every seed."""
@@ -86,6 +90,13 @@ def summed(chunks: list[dict[str, Any]]) -> dict[str, Any]:
     numbers = {n: sum(c[n] for c in chunks) for n in ("seeds", "sound", "refused", "cpu_seconds")}
     codes: Counter[str] = sum((Counter(c["codes"]) for c in chunks), Counter())
     listed = sorted((f for c in chunks for f in c["listed"]), key=lambda f: (f["kind"], f["seed"]))
+    disagree = sorted({f["seed"] for f in listed if _of_commands(f)})
+    commands = {
+        "share": 1,
+        "tried": numbers["seeds"],
+        "held": numbers["seeds"] - len(disagree),
+        "undecided": 0,
+    }
     return {
         **numbers,
         "first": min(c["first"] for c in chunks),
@@ -93,8 +104,17 @@ def summed(chunks: list[dict[str, Any]]) -> dict[str, Any]:
         "codes": dict(codes.most_common()),
         "failures": dict(Counter(f["kind"] for f in listed)),
         "listed": listed,
-        "properties": {n: _added([c["properties"][n] for c in chunks], n) for n in chunks[0]["properties"]},
+        "properties": {
+            "commands": {**commands, "failed": disagree},
+            **{n: _added([c["properties"][n] for c in chunks], n) for n in chunks[0]["properties"]},
+        },
     }
+
+
+def _of_commands(failure: dict[str, Any]) -> bool:
+    """Tell the failures of `validate` and `explain` themselves, and seeds that hang."""
+    crashed = failure["kind"] == "crash" and failure["what"].startswith(("validate:", "explain:"))
+    return crashed or failure["kind"] in ("disagreement", "hangs")
 
 
 def _added(counts: list[dict[str, Any]], name: str) -> dict[str, Any]:
@@ -109,9 +129,12 @@ def _added(counts: list[dict[str, Any]], name: str) -> dict[str, Any]:
 
 
 def main(arguments: list[str]) -> None:
-    """Examine the chunks that are missing."""
-    path, count = Path(arguments[0]), int(arguments[1])
-    there = read(path)
+    """Examine the chunks that are missing, or write the record."""
+    path, there = Path(arguments[0]), read(Path(arguments[0]))
+    if arguments[1] == "--write":
+        write(there, *(json.loads(Path(name).read_text("utf-8")) for name in arguments[2:3]))
+        return
+    count = int(arguments[1])
     wanted = [first for first in range(0, count, CHUNK) if first not in {c["first"] for c in there}]
     with (
         ProcessPoolExecutor(PROCESSES, get_context("spawn"), max_tasks_per_child=10) as pool,
@@ -120,6 +143,31 @@ def main(arguments: list[str]) -> None:
         for done in as_completed([pool.submit(chunk, first) for first in wanted]):
             file.write(json.dumps(done.result(), ensure_ascii=False) + "\n")
             file.flush()
+
+
+def write(chunks: list[dict[str, Any]], settings: dict[str, Any] | None = None) -> None:
+    """Sum the chunks, examine what failed again, and write the record."""
+    from .tally import tally
+    from .tensors import EMITTED
+
+    before = json.loads(RECORD.read_text("utf-8")) if RECORD.is_file() else {}
+    sums = summed(chunks)
+    failed = sorted({f["seed"] for f in sums["listed"]})
+    properties = {n: _decided(p) for n, p in {**EXACT, **STATED, **EMITTED}.items()}
+    packages = ("alignc", "sympy", "numpy", "torch")
+    record = {
+        "date": time.strftime("%Y-%m-%d"),
+        "versions": {"Python": platform.python_version(), **{name: version(name) for name in packages}},
+        "objectives": sums,
+        "again": tally(failed, properties, patience=PATIENCE),
+        "settings": settings or before.get("settings"),
+    }
+    RECORD.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", "utf-8")
+
+
+def _decided(held: Property) -> Property:
+    """Leave out of a property what it says is undecided."""
+    return lambda case: (line for line in held(case) if not isinstance(line, Undecided))
 
 
 def read(path: Path) -> list[dict[str, Any]]:

@@ -1,0 +1,64 @@
+"""What docs/soundness.md shows under each name is what the commands print."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs/soundness.md").read_text("utf-8")
+LEFT_OUT = "…"
+
+
+def examples(page: str) -> Iterator[tuple[str, list[str]]]:
+    """List each command with the lines shown below it."""
+    for block in re.findall(r"^```console\n(.*?)^```$", page, re.S | re.M):
+        for part in re.split(r"^\$ ", block, flags=re.M)[1:]:
+            command, *lines = part.rstrip("\n").split("\n")
+            yield command, [line.rstrip() for line in lines]
+
+
+def missing(lines: list[str], output: list[str]) -> list[str]:
+    """List the lines that are not in the output, in their order; lines without `…` between them are neighbours."""
+    place, free, lost = 0, False, []
+    for line in lines:
+        if line == LEFT_OUT:
+            free = True
+            continue
+        found = next((i for i in range(place, len(output)) if output[i] == line), None)
+        if found is None or (found != place and not free):
+            lost.append(line)
+        place, free = (place if found is None else found + 1), False
+    return lost
+
+
+@pytest.mark.parametrize(
+    ("command", "lines"), list(examples(PAGE)), ids=lambda v: v if isinstance(v, str) else ""
+)
+def test_the_page_shows_what_is_printed(command: str, lines: list[str]) -> None:
+    environment = {k: v for k, v in os.environ.items() if k != "GITHUB_ACTIONS"}
+    done = subprocess.run(
+        [sys.executable, "-m", *shlex.split(command)],
+        cwd=ROOT,
+        env=environment | {"PYTHONPATH": str(ROOT), "COLUMNS": "140"},
+        capture_output=True,
+        text=True,
+    )
+    output = [line.rstrip() for line in (done.stdout + done.stderr).splitlines()]
+    output = [line for line in output if line]
+    assert len(lines) > 2
+    assert missing(lines, output) == []
+
+
+def test_a_line_that_is_not_printed_is_found() -> None:
+    output = ["a", "b", "c"]
+    assert missing(["a", LEFT_OUT, "c"], output) == []
+    assert missing(["a", "c"], output) == ["c"]
+    assert missing([LEFT_OUT, "c", LEFT_OUT, "a"], output) == ["a"]
