@@ -92,7 +92,7 @@ def _failures(found: Mapping[str, Any]) -> str:
     """List what failed in the run, and what of it still fails."""
     listed, again = found["objectives"]["listed"], found["again"]
     if not listed:
-        return "\n### What failed\n\nNothing failed.\n"
+        return "\n### What failed\n\nNothing failed.\n\n"
     seeds = sorted({f["seed"] for f in listed})
     still = sorted({f["seed"] for f in again["listed"]})
     rows = table(("seed", "property", "what happens"), _listed(again["listed"])) if still else ""
@@ -100,7 +100,7 @@ def _failures(found: Mapping[str, Any]) -> str:
     return (
         f"\n### What failed\n\nIn this run, something failed for {len(seeds)} seeds: {_kinds(listed)}. "
         "After mends, every property was held again for each of these seeds, without shares. "
-        f"{rest}"
+        f"{rest}\n"
     )
 
 

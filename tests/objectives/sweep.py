@@ -1,8 +1,8 @@
 """Examine many seeds in two processes, and keep what was found: `python -m tests.objectives.sweep FILE 50000`.
 
-FILE takes one line of JSON for each hundred seeds. A second call goes on where the first one ended. Expensive properties
-are held for a share of the seeds. `FILE --write` holds every property again for each seed that failed, and puts the sums
-into the record of docs/soundness.md. `FILE --write SETTINGS` adds what `tests.verify.settings` wrote.
+FILE takes one line of JSON for each hundred seeds. A second call goes on where the first one ended. Expensive
+properties are held for a share of the seeds. `FILE --write` holds every property again for each seed that failed, and
+puts the sums into the record of docs/soundness.md. `FILE --write SETTINGS` adds what `tests.verify.settings` wrote.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ def chunk(first: int, size: int = CHUNK) -> dict[str, Any]:
 
 def summed(chunks: list[dict[str, Any]]) -> dict[str, Any]:
     """Add the counts of all chunks."""
-    numbers = {n: sum(c[n] for c in chunks) for n in ("seeds", "sound", "refused", "cpu_seconds")}
+    numbers = {n: sum(c[n] for c in chunks) for n in ("seeds", "refused", "cpu_seconds")}
     codes: Counter[str] = sum((Counter(c["codes"]) for c in chunks), Counter())
     listed = sorted((f for c in chunks for f in c["listed"]), key=lambda f: (f["kind"], f["seed"]))
     disagree = sorted({f["seed"] for f in listed if _of_commands(f)})
@@ -99,6 +99,7 @@ def summed(chunks: list[dict[str, Any]]) -> dict[str, Any]:
     }
     return {
         **numbers,
+        "sound": sum(c["properties"]["explain"]["tried"] for c in chunks),
         "first": min(c["first"] for c in chunks),
         "last": max(c["first"] + c["seeds"] - 1 for c in chunks),
         "codes": dict(codes.most_common()),
@@ -159,7 +160,7 @@ def write(chunks: list[dict[str, Any]], settings: dict[str, Any] | None = None) 
         "date": time.strftime("%Y-%m-%d"),
         "versions": {"Python": platform.python_version(), **{name: version(name) for name in packages}},
         "objectives": sums,
-        "again": tally(failed, properties, patience=PATIENCE),
+        "again": {"listed": tally(failed, properties, patience=PATIENCE)["listed"]},
         "settings": settings or before.get("settings"),
     }
     RECORD.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", "utf-8")
