@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import random
 from collections.abc import Iterator, Mapping
@@ -17,7 +18,7 @@ from alignc.verify import Verdict, verify
 from .generator import Drawn, draw
 from .properties import Case, Property
 
-__all__ = ["STATED", "Undecided"]
+__all__ = ["STATED", "Undecided", "mirrored"]
 
 
 class Undecided(str):
@@ -59,11 +60,12 @@ def is_symmetric(case: Case) -> Iterator[str]:
         if other is None:
             continue
         a, b = ((s.spec, s.loss, s.needs) for s in (case.parts[0], other))
-        yield from _mirrored(compare(a, b), compare(b, a))
+        yield from mirrored(compare(a, b), compare(b, a))
         return
 
 
-def _mirrored(there: Difference, back: Difference) -> Iterator[str]:
+def mirrored(there: Difference, back: Difference) -> Iterator[str]:
+    """Compare the two answers about a pair of specs."""
     if there.verdict != back.verdict:
         yield f"`diff` says {there.verdict} one way and {back.verdict} the other"
     elif (there.factor is None) != (back.factor is None) or (
@@ -86,8 +88,6 @@ def _compiled(case: Case, drawn: Drawn) -> Compiled | None:
 
 def _changed(drawn: Drawn) -> Drawn:
     """Change one number, name or switch of an objective."""
-    import copy
-
     spec = copy.deepcopy(drawn.spec)
     rng = random.Random(f"changed {drawn.seed}")
     places = [
