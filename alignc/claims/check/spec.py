@@ -288,10 +288,14 @@ def losses_of(claim: Endless | Turns | Unbounded, margins: list[float]) -> list[
 
 
 def check_turns(claim: Turns, subject: Subject) -> Verdict:
-    """Compare the loss at each place with that beside it."""
+    """Compare the loss at each place with that beside it, nearer than the next place."""
+    turns = sorted((*claim.low, *claim.high))
+    near = min([0.02, *((b - a) / 4 for a, b in pairwise(turns))])
+    if near < 1e-3:
+        return Verdict(Outcome.UNDECIDED, "the places are too near to each other for differences")
     for places, side in ((claim.low, 1), (claim.high, -1)):
         for place in places:
-            at, left, right = losses_of(claim, [place, place - 0.02, place + 0.02])
+            at, left, right = losses_of(claim, [place, place - near, place + near])
             if side * (left - at) < 0 or side * (right - at) < 0:
                 return _verdict(False, f"the loss does not turn at {place:.4g}")
     return _verdict(bool(claim.low or claim.high), "the loss beside each place")
