@@ -54,7 +54,7 @@ CASES = [
     ("E302", pref("link: ⟦-z⟧") + PAIRS),
     ("E302", "objective:\n  terms:\n    - {name: a, kind: likelihood}\n"
      "    - {name: b, kind: likelihood, weight: ⟦-0.1⟧}\n" + MODEL + "data: {kind: demonstrations, source: x/y}\n"),
-    ("W306", point("target: ⟦{kind: reward}⟧", "link: squared", "direction: up") + POINTS),
+    ("W306", point("target: ⟦{kind: reward}⟧", "link: squared") + POINTS),
     ("W406", "objective: {preset: simpo, gamma: 0}\n" + PAIRS),
     ("W407", pref("link: ⟦logistic⟧") + SCORED),
     ("W408", pref("score: {of: log_ratio, reduce: ⟦mean⟧}") + PAIRS),
@@ -65,7 +65,7 @@ CASES = [
 ]  # fmt: skip
 
 SILENT = [
-    ("E103", point("target: {kind: reward, baseline: value}", "link: squared", "direction: up") + POINTS),
+    ("E103", point("target: {kind: reward, baseline: value}", "link: squared") + POINTS),
     ("E104", "objective: {preset: sppo}\n" + POINTS),
     ("E107", "objective: {preset: kto}\n" + POINTS
      + "train: {per_device_train_batch_size: 1, gradient_accumulation_steps: 2}\n"),
