@@ -27,7 +27,7 @@ from alignc.graph.nodes import (
     Running,
     Stop,
 )
-from alignc.graph.types import CONSTANT, Axis
+from alignc.graph.types import CONSTANT, GROUP, Axis
 from alignc.graph.walk import walk
 
 LEAVES = (Column, GroupSize, Length, Logp, Output, Position)
@@ -80,8 +80,9 @@ def _reduced(kind: Reduction, over: Over, argument: Node, axis: Axis) -> Node:
         return argument
     if kind == "mean" and argument.type.axis.single:
         return argument
-    if over == "group" and argument.type.axis == CONSTANT:
-        return constant(0) if kind == "pairs" else multiply(GroupSize(), argument)
+    if over == "group" and argument.type.axis != GROUP:  # the same for every response of the group
+        alike = {"pairs": constant(0), "mean": argument}
+        return alike.get(kind) or multiply(GroupSize(), argument)
     return Reduce(kind, over, argument)
 
 

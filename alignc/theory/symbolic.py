@@ -95,11 +95,16 @@ CALLS: dict[str, Callable[..., Any]] = {
 
 
 def _derivative(kappa: Any) -> Any:
-    """Differentiate where the derivative exists; the kinks of |u| have no derivative and no weight."""
-    slope = sp.diff(kappa, U)
+    """Differentiate where the derivative exists; kinks and jumps have no derivative and no weight."""
+    slope = sp.diff(kappa, U).replace(_of_sign, lambda _: sp.Integer(0))
     return slope.replace(sp.DiracDelta, lambda *_: sp.Integer(0)).replace(
         sp.Heaviside, lambda x, *_: (1 + sp.sign(x)) / 2
     )
+
+
+def _of_sign(slope: Any) -> bool:
+    """Tell the slope of a sign whose argument has a pole, which sympy leaves as it is."""
+    return isinstance(slope, sp.Derivative) and isinstance(slope.expr, sp.sign)
 
 
 def _half(g: Any, value: Any) -> Any:

@@ -1,0 +1,58 @@
+"""Kinds of objectives at which a command once crashed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from alignc.api import built, validate
+from alignc.graph.build import constant
+from alignc.graph.nodes import Column, GroupSize, Logp, Node, Reduce
+from alignc.graph.rewrite import substitute
+from alignc.lower.loss import POLICY
+from alignc.theory.kinds import Placement
+from alignc.theory.symbolic import decide
+
+MEMBER = Reduce("sum", "token", Logp(POLICY, "completions"))
+ROW = Column("value", None, MEMBER.type.unit)
+
+
+@pytest.mark.parametrize(
+    ("whole", "expected"),
+    [
+        (Reduce("mean", "group", MEMBER), ROW),
+        (Reduce("pairs", "group", MEMBER), constant(0)),
+    ],
+)
+def test_a_value_of_the_row_is_the_same_for_every_response(whole: Node, expected: Node) -> None:
+    assert substitute(whole, {MEMBER: ROW}) == expected
+
+
+def test_a_sum_of_a_value_of_the_row_counts_the_responses() -> None:
+    found = substitute(Reduce("sum", "group", MEMBER), {MEMBER: ROW})
+    assert set(found.factors) == {ROW, GroupSize()}  # type: ignore[attr-defined]
+
+
+def test_a_partition_at_the_reference_is_explained(tmp_path: Path) -> None:
+    term = {
+        "name": "fit", "kind": "pointwise", "on": "completions", "direction": "up", "link": "robust",
+        "target": {"kind": "win_rate", "eta": 0.5, "baseline": "log_partition", "outcome": "won"},
+    }  # fmt: skip
+    data = {
+        "kind": "self_play", "source": "x/y", "completions_per_prompt": 4,
+        "oracle": {"kind": "http", "url": "https://example.org/score"},
+    }  # fmt: skip
+    spec = {"objective": {"terms": [term]}, "data": data,
+            "model": {"policy": {"init": "llama", "tokenizer": "bytes"}}}  # fmt: skip
+    path = tmp_path / "spec.yaml"
+    path.write_text(json.dumps(spec), "utf-8")
+    assert not [d for d in validate(path).diagnostics if d.severity == "error"]
+    built(path, files=False)
+
+
+@pytest.mark.parametrize("placement", ["reward", "loss", "ratio"])
+def test_a_sign_whose_argument_has_a_pole_has_no_slope(placement: Placement) -> None:
+    found = decide("sign(u-((u**2)**-2))", placement)
+    assert (found.g == "0") == (placement == "loss")
