@@ -13,6 +13,7 @@ from alignc.graph.build import ONE, ZERO, add, apply, constant, divide, multiply
 from alignc.graph.functions import FUNCTIONS
 from alignc.graph.nodes import Add, Apply, GroupSize, Multiply, Named, NamedRole, Node, Power, Reduce
 from alignc.graph.rewrite import token_count
+from alignc.graph.types import GROUP, response_axis
 from alignc.graph.walk import children, walk
 
 __all__ = ["from_formula", "gradient"]
@@ -35,13 +36,17 @@ def gradient(root: Node, wrt: Node) -> Node:
 
 
 def _gathered(flow: Node, node: Node, child: Node) -> Node:
-    """Sum the gradient over tokens, if one number per response receives it from each token."""
-    axis = node.type.axis
-    if not axis.by_token or child.type.axis.by_token:
+    """Sum the gradient over the tokens or the responses that read one number, from each of which it comes."""
+    axis, inner = node.type.axis, child.type.axis
+    if inner.by_token:
         return flow
-    if flow.type.axis.by_token:
-        return Reduce("sum", "token", flow)
-    return multiply(flow, token_count(axis.response))
+    if axis.by_token:
+        by_token = flow.type.axis.by_token
+        flow = Reduce("sum", "token", flow) if by_token else multiply(flow, token_count(axis.response))
+        axis = response_axis(axis.response)
+    if axis == GROUP and inner != GROUP:
+        return Reduce("sum", "group", flow) if flow.type.axis == GROUP else multiply(flow, GroupSize())
+    return flow
 
 
 def _slopes(node: Node, itself: Node) -> list[tuple[Node, Node]]:

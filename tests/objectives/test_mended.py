@@ -8,8 +8,12 @@ from pathlib import Path
 import pytest
 
 from alignc.api import built, validate
-from alignc.graph.build import constant
-from alignc.graph.nodes import Column, GroupSize, Logp, Node, Reduce
+from alignc.contract.outputs import Quantity
+from alignc.contract.responses import COMPLETIONS
+from alignc.graph.build import constant, power, subtract
+from alignc.graph.evaluate import evaluate
+from alignc.graph.gradient import gradient
+from alignc.graph.nodes import Column, GroupSize, Logp, Node, Output, Reduce
 from alignc.graph.rewrite import substitute
 from alignc.lower.loss import POLICY
 from alignc.theory.kinds import Placement
@@ -56,3 +60,11 @@ def test_a_partition_at_the_reference_is_explained(tmp_path: Path) -> None:
 def test_a_sign_whose_argument_has_a_pole_has_no_slope(placement: Placement) -> None:
     found = decide("sign(u-((u**2)**-2))", placement)
     assert (found.g == "0") == (placement == "loss")
+
+
+def test_the_gradient_of_a_value_of_the_row_is_a_sum_over_its_group() -> None:
+    value = Output(Quantity.VALUE, POLICY, COMPLETIONS)
+    reward = Column("reward", COMPLETIONS, value.type.unit)
+    loss = Reduce("sum", "group", power(subtract(value, reward), 2))
+    known = {value: [0.5, -1.0], reward: [[1.0, 3.0], [2.0, 0.0, 4.0]]}
+    assert evaluate(gradient(loss, value), known) == [2 * (-0.5 - 2.5), 2 * (-3.0 - 1.0 - 5.0)]
