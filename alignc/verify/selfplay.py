@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
@@ -48,6 +48,7 @@ CHECKED = 10
 MODERATE = 5.0
 """An η at which Newton's method starts from π_t and needs no closed form."""
 CLOSE = 1e-6
+NO_KAPPA = "Σ π_t·e^t is below 1 at this constant: no κ above 0 solves the closed form"
 
 
 @dataclass(frozen=True)
@@ -104,6 +105,20 @@ def self_play(spec: Loaded, loss: Loss) -> Iterator[Claim]:
     """Iterate the loss on rock-paper-scissors and on a random game; nothing for losses without win rates."""
     if (step := played(spec, loss)) is None:
         return
+    solved = all(_has_kappa(step, game) for game in GAMES)
+    for claim in _claims(loss, step):
+        lost = claim.verdict is Verdict.REFUTED and not solved
+        yield replace(claim, found=NO_KAPPA, verdict=Verdict.UNDECIDED) if lost else claim
+
+
+def _has_kappa(step: Step, game: Game) -> bool:
+    """Tell whether the closed form has a κ above 0: Σ π_t·e^t ≥ 1, at every η that is tried."""
+    tried = (min(step.eta, MODERATE), step.eta, 100 * step.eta)
+    ahead = game.ahead(game.start) + 0.5 - step.constant
+    return all(np.isfinite(tilt(game.start, eta * ahead)[1]) for eta in tried)
+
+
+def _claims(loss: Loss, step: Step) -> Iterator[Claim]:
     for game in GAMES:
         if step.column != LOG_PARTITION.name:
             yield _iterated(loss, step, game)
@@ -341,7 +356,9 @@ def _constant(step: Step, game: Game) -> Iterator[Claim]:
                 float(np.abs(after - exact).max()), Verdict.TOLD)  # fmt: skip
     limit = saturated(game.start, ahead + 0.5 - step.constant)
     gaps = [float(np.abs(_tilted_once(step, game, eta) - limit).max()) for eta in (step.eta, 100 * step.eta)]
-    says = "as η grows it tends to π_t·max(0, P − ½)/Z, for any η; multiplicative weights tend to the best response"
+    half = "½" if step.constant == 0.5 else f"{step.constant:g}"
+    says = f"as η grows it tends to π_t·max(0, P − {half})/Z, for any η; "
+    says += "multiplicative weights tend to the best response"
     yield Claim(
         about,
         says,

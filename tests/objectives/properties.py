@@ -37,6 +37,7 @@ from .generator import Drawn, draw
 __all__ = ["EXACT", "Case", "Failure", "Outcome", "Property", "examine"]
 
 STEP = 1e-5
+ROUNDING = 1e-15 / STEP
 
 
 @dataclass(frozen=True)
@@ -194,15 +195,19 @@ def _differences(part: Compiled, rng: random.Random) -> Iterator[str]:
         for place in rng.sample(every := _places(known[node]), min(2, len(every))):
             slope = _at(slopes, place)
             tries = [_slope(root, known, node, place, step) for step in (STEP, STEP / 50, STEP * 20)]
-            if not any(_agree(slope, found) for found in tries):
+            doubt = abs(_at(evaluate(root, known), (0,))) * ROUNDING
+            if not any(_agree(slope, found, doubt) for found in tries):
                 yield f"the gradient is {slope:.9g}, central differences are {tries[0]:.9g}"
 
 
-def _agree(slope: float, found: float) -> bool:
-    """Compare a slope with one of differences; both may be infinite, and a kink may lie between the two points."""
+def _agree(slope: float, found: float, doubt: float) -> bool:
+    """Compare a slope with one of differences; both may be infinite, and a kink may lie between the two points.
+
+    `doubt` is what the rounding of a large loss makes of its differences.
+    """
     if not math.isfinite(slope) or not math.isfinite(found):
         return not math.isnan(slope)
-    return math.isclose(slope, found, rel_tol=1e-4, abs_tol=1e-5)
+    return math.isclose(slope, found, rel_tol=1e-4, abs_tol=1e-5 + doubt)
 
 
 def _slope(root: Node, known: Mapping[Node, Any], node: Node, place: tuple[int, ...], step: float) -> float:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from alignc.api import built, validate
+from alignc.api import built, lowered, validate
 from alignc.contract.outputs import Quantity
 from alignc.contract.responses import COMPLETIONS
 from alignc.graph.build import constant, power, subtract
@@ -18,6 +18,8 @@ from alignc.graph.rewrite import substitute
 from alignc.lower.loss import POLICY
 from alignc.theory.kinds import Placement
 from alignc.theory.symbolic import decide
+from alignc.verify import Verdict, verify
+from alignc.verify.selfplay import NO_KAPPA
 
 MEMBER = Reduce("sum", "token", Logp(POLICY, "completions"))
 ROW = Column("value", None, MEMBER.type.unit)
@@ -68,3 +70,19 @@ def test_the_gradient_of_a_value_of_the_row_is_a_sum_over_its_group() -> None:
     loss = Reduce("sum", "group", power(subtract(value, reward), 2))
     known = {value: [0.5, -1.0], reward: [[1.0, 3.0], [2.0, 0.0, 4.0]]}
     assert evaluate(gradient(loss, value), known) == [2 * (-0.5 - 2.5), 2 * (-3.0 - 1.0 - 5.0)]
+
+
+@pytest.mark.parametrize("partition", [0.9, 0.5])
+def test_a_constant_without_a_closed_form_refutes_nothing(partition: float, tmp_path: Path) -> None:
+    """Σ π_t·e^t is below 1 where the constant is above every win rate."""
+    path = tmp_path / "spec.yaml"
+    path.write_text(
+        f"objective: {{preset: sppo, partition: {partition}}}\nmodel: {{policy: x/y}}\n"
+        "data: {kind: scored, source: x/y}\n",
+        "utf-8",
+    )
+    compiled = lowered(path, files=False)
+    found = verify(compiled.spec, compiled.loss)
+    assert not found.of(Verdict.REFUTED)
+    unsolved = [c for c in found.of(Verdict.UNDECIDED) if c.found == NO_KAPPA]
+    assert bool(unsolved) == (partition == 0.9)
