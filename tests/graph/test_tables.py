@@ -140,6 +140,7 @@ HOMES = {
     "spec/": "columns of a data file, and choices of a field, which the tests above hold against the tables",
     "schema/": "columns of a data file",
     "diagnostics/catalogue/": "rows of a data file",
+    "contract/layouts.py": "columns of a data file",
     "runtime/data/columns.py": "columns of a data file",
     "runtime/data/format.py": "columns of a data file",
     "runtime/data/mismatch.py": "the purpose of a seed",

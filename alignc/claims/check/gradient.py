@@ -21,6 +21,7 @@ from alignc.claims.model import (
 )
 from alignc.claims.slopes import slope
 from alignc.contract.models import POLICY
+from alignc.contract.responses import PAIR
 from alignc.graph.evaluate import evaluate
 from alignc.graph.nodes import Column, Length, Logp, Named, NamedRole, Node
 from alignc.graph.walk import walk
@@ -170,7 +171,7 @@ def _change(trial: Trial, *, means: bool, step: float = 1e-3) -> float:
     """Lower both responses of the first row by one amount: of the sum, or of the mean per token."""
     lowered: dict[Node, Any] = {}
     for leaf, value in trial.given.items():
-        if isinstance(leaf, Logp) and leaf.model == POLICY and leaf.response in ("chosen", "rejected"):
+        if isinstance(leaf, Logp) and leaf.model == POLICY and leaf.response in PAIR:
             size = step * len(value[0]) if means else step
             lowered[leaf] = moved_first(value, -size)
     before, after = trial.value(), trial.value(lowered)

@@ -15,8 +15,9 @@ from alignc.claims.makers.regularised import (
     when_own,
 )
 from alignc.claims.model import Claim, Section, Subject, When
-from alignc.contract.models import INITIAL
+from alignc.contract.models import INITIAL, POLICY
 from alignc.contract.outputs import Quantity
+from alignc.contract.responses import COMPLETION
 from alignc.graph import build as b
 from alignc.graph.gradient import gradient
 from alignc.graph.nodes import Output
@@ -90,7 +91,7 @@ def _block(setting: Setting) -> Iterator[Claim]:
 
 def pull(term: str, estimator: str, placement: Placement) -> Pull:
     """Derive the coefficient g(u) on ∇log π: κ in the reward, κ′ in the loss, κ + κ′ under a differentiated ratio."""
-    leaf = Output(Quantity.SCORE, "policy", "completion")
+    leaf = Output(Quantity.SCORE, POLICY, COMPLETION)
     value = kappa(estimator, leaf)
     slope = gradient(value, leaf)
     g = {"reward": value, "loss": slope, "ratio": b.add(value, slope)}[placement]

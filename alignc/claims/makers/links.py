@@ -10,7 +10,7 @@ from alignc.claims.kinds.spec import Endless, Turns, Unbounded, WinRateOptimum
 from alignc.claims.model import Claim, Section, Subject
 from alignc.contract.baselines import LOG_PARTITION
 from alignc.contract.kinds import SELF_PLAY
-from alignc.contract.models import PREVIOUS_ITERATE, ROLLOUT
+from alignc.contract.models import POLICY, PREVIOUS_ITERATE, ROLLOUT
 from alignc.contract.outputs import Quantity
 from alignc.contract.responses import COMPLETION, COMPLETIONS
 from alignc.graph import build as b
@@ -61,7 +61,7 @@ def _of_margin(lowered: TermLoss) -> tuple[Node, Node] | None:
     places = [n for n in walk(lowered.rows) if isinstance(n, Named) and n.role is NamedRole.DISTANCE]
     if len(places) != 1:
         return None
-    leaf = Output(Quantity.SCORE, "policy", COMPLETION)
+    leaf = Output(Quantity.SCORE, POLICY, COMPLETION)
     margin = b.in_unit(leaf, places[0].type.unit)
     value = substitute(lowered.rows, {places[0]: margin})
     return (leaf, value) if set(inputs(value)) == {leaf} else None
