@@ -12,6 +12,7 @@ from importlib import resources
 from typing import Any
 
 from alignc.docs.markdown import GENERATED, code, table
+from alignc.load.preset import preset_names
 
 __all__ = ["soundness_page", "soundness_record"]
 
@@ -145,10 +146,11 @@ def _settings(found: Mapping[str, Any] | None) -> str:
     bad = [
         [code(r["preset"]), code(json.dumps(r["given"])), _short("; ".join(r["refuted"]))] for r in refuted
     ]
-    tried = len(found["slowest"])
+    tried, left = len(found["slowest"]), [code(n) for n in preset_names() if n not in found["slowest"]]
     return (
         f"{SETTINGS}{tried} presets ran at {found['settings']} settings. {found['held']:,} claims hold, and "
         f"{len(refuted)} settings have a claim that is refuted.\n"
+        + (f"\nNot run so: {', '.join(left)}.\n" if left else "")
         + (f"\n{table(('preset', 'setting', 'refuted'), bad)}" if bad else "")
         + (
             "\nSome claims are undecided: a search did not converge, or no closed form is known.\n\n"

@@ -2,7 +2,7 @@
 
 FILE takes one line of JSON for each hundred seeds. A second call goes on where the first one ended. Expensive
 properties are held for a share of the seeds. `FILE --write` holds every property again for each seed that failed, and
-puts the sums into the record of docs/soundness.md. `FILE --write SETTINGS` adds what `tests.verify.settings` wrote.
+puts the sums into the record of docs/soundness.md. `FILE --write SETTINGS…` adds what `tests.verify.settings` wrote.
 """
 
 from __future__ import annotations
@@ -133,7 +133,7 @@ def main(arguments: list[str]) -> None:
     """Examine the chunks that are missing, or write the record."""
     path, there = Path(arguments[0]), read(Path(arguments[0]))
     if arguments[1] == "--write":
-        write(there, *(json.loads(Path(name).read_text("utf-8")) for name in arguments[2:3]))
+        write(there, [json.loads(Path(name).read_text("utf-8")) for name in arguments[2:]])
         return
     count = int(arguments[1])
     wanted = [first for first in range(0, count, CHUNK) if first not in {c["first"] for c in there}]
@@ -146,7 +146,16 @@ def main(arguments: list[str]) -> None:
             file.flush()
 
 
-def write(chunks: list[dict[str, Any]], settings: dict[str, Any] | None = None) -> None:
+def together(settings: list[dict[str, Any]]) -> dict[str, Any]:
+    """Add the tallies of several files of settings, each of other presets."""
+    return {
+        **{key: sum(s[key] for s in settings) for key in ("settings", "held")},
+        **{key: [t for s in settings for t in s[key]] for key in ("refuted", "undecided")},
+        "slowest": {preset: seconds for s in settings for preset, seconds in s["slowest"].items()},
+    }
+
+
+def write(chunks: list[dict[str, Any]], settings: list[dict[str, Any]]) -> None:
     """Sum the chunks, examine what failed again, and write the record."""
     from .tally import tally
     from .tensors import EMITTED
@@ -161,7 +170,7 @@ def write(chunks: list[dict[str, Any]], settings: dict[str, Any] | None = None) 
         "versions": {"Python": platform.python_version(), **{name: version(name) for name in packages}},
         "objectives": sums,
         "again": {"listed": tally(failed, properties, patience=PATIENCE)["listed"]},
-        "settings": settings or before.get("settings"),
+        "settings": together(settings) if settings else before.get("settings"),
     }
     RECORD.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", "utf-8")
 
