@@ -225,7 +225,8 @@ def _certain(spec: Loaded, loss: Loss, toy: Toy) -> Iterator[Claim]:
         or score.transform is not None
         or terms[0].center > 0
     )
-    if bounded or not (never or LINKS[link.kind].regression):
+    weighted = terms[0].sample_weight != "none"  # a square is finite, but its weights move with the policy
+    if bounded or not (never or (LINKS[link.kind].regression and not weighted)):
         return
     field, start = _field(loss, toy, Stated("", None), "certain")
     ended = search(field, start, far=FAR if never else ENDLESS)

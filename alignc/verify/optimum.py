@@ -157,6 +157,8 @@ def _regression(term: Preference, toy: Toy) -> Stated:
     match term.margin:
         case RewardGapMargin(scale=scale):
             target, words = scale * toy.rewards, "R" if scale == 1 else "κ·R"
+        case ConstantMargin() if term.sample_weight != "none":
+            return unknown("no policy meets the constant margin for all pairs, and the weights of pairs move")
         case ConstantMargin(value=value):
             target = value * (2 * labels_of(toy, "noisy") @ np.exp(toy.sampler) - 1)
             words = "2·m·p(y ≻ μ)"

@@ -72,6 +72,24 @@ def test_the_gradient_of_a_value_of_the_row_is_a_sum_over_its_group() -> None:
     assert evaluate(gradient(loss, value), known) == [2 * (-0.5 - 2.5), 2 * (-3.0 - 1.0 - 5.0)]
 
 
+@pytest.mark.parametrize("margin", [1.0, 10_000.0])
+def test_a_square_with_moving_weights_has_no_stated_optimum(margin: float, tmp_path: Path) -> None:
+    """A constant margin is met by no policy for all pairs, so weights of pairs move the optimum."""
+    term = {"name": "fit", "kind": "preference", "link": "squared", "sample_weight": "likelihood",
+            "margin": {"kind": "constant", "value": margin}}  # fmt: skip
+    spec = {"objective": {"terms": [term]}, "model": {"policy": "x/y"},
+            "data": {"kind": "pairwise", "source": "x/y"}}  # fmt: skip
+    path = tmp_path / "spec.yaml"
+    path.write_text(json.dumps(spec), "utf-8")
+    compiled = lowered(path, files=False)
+    assert not verify(compiled.spec, compiled.loss).of(Verdict.REFUTED)
+    even = {**spec, "objective": {"terms": [{**term, "sample_weight": "none"}]}}
+    path.write_text(json.dumps(even), "utf-8")
+    compiled = lowered(path, files=False)
+    held = verify(compiled.spec, compiled.loss).of(Verdict.HOLDS)
+    assert {c.about for c in held} >= {"optimum, off-policy data", "optimum, certain labels"}
+
+
 @pytest.mark.parametrize("partition", [0.9, 0.5])
 def test_a_constant_without_a_closed_form_refutes_nothing(partition: float, tmp_path: Path) -> None:
     """Σ π_t·e^t is below 1 where the constant is above every win rate."""
