@@ -10,6 +10,6 @@ __all__ = ["Claim", "Outcome", "Subject", "Verdict", "check", "claims_of"]
 
 def check(claim: Claim, subject: Subject) -> Verdict:
     """Check a claim about a compiled objective against numbers; nothing of the claim's maker is used."""
-    from alignc.claims.check import verdict
+    from alignc.claims.checkers import verdict
 
     return verdict(claim, subject)

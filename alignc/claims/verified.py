@@ -31,7 +31,7 @@ def verified(subject: Subject, *, table: bool = False, curves: bool = False) -> 
 def _line(claim: Claim, subject: Subject) -> Line:
     import numpy as np
 
-    from alignc.claims.check import verdict
+    from alignc.claims.checkers import verdict
 
     with np.errstate(all="ignore"):
         found = verdict(claim, subject)

@@ -78,18 +78,22 @@ def weighted(value: Node, rho: Node | None, correction: str) -> Node:
 
 
 def estimate(term: KLTerm, response: str, scope: Scope) -> Estimate:
-    """Lower the estimate of one response, in nat."""
+    """Lower the estimate of one response, in nat.
+
+    An estimator of the gradient stands with its own weight: under a differentiated ratio, the gradient is that of its
+    weighted estimate.
+    """
     if term.estimator == FULL.name:
         return _full(term, response, scope)
     u = _named_ratio(term, response, scope)
     rho = _importance(term, response, scope) if term.correction != "none" else None
     inside = b.bare(u) if term.clamp is None else _clamped(b.bare(u), term.clamp, scope)
     value = kappa(term.estimator, inside)
-    through = value
+    loss = weighted(value, rho, term.correction)
     if term.gradient is not None:
         slope = kappa(term.gradient, inside)
-        through = b.add(slope, b.stop(b.subtract(value, slope)))
-    loss = weighted(through, rho, term.correction)
+        rest = b.subtract(value, slope) if rho is None else b.multiply(rho, b.subtract(value, slope))
+        loss = b.add(weighted(slope, rho, term.correction), b.stop(rest))
     named = (u,) if rho is None else (u, rho)
     return Estimate(_summed(loss, term), _summed(value, term), named)
 

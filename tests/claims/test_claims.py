@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from alignc.claims import Claim, Outcome, check, claims_of
@@ -12,7 +14,7 @@ from alignc.graph import build as b
 from alignc.graph.nodes import Logp
 
 from ..online_variants import METHODS, Online, compiled_online
-from ..variants import ALL, Variant, compiled
+from ..variants import ALL, Variant, compiled, of_spec
 
 
 @pytest.mark.parametrize("variant", ALL, ids=lambda v: v.name)
@@ -62,6 +64,40 @@ def test_a_wrong_formula_is_refuted() -> None:
     assert check(Slope(CHOSEN, "chosen", right), made).holds
     assert check(Slope(CHOSEN, "chosen", b.multiply(b.constant(1.01), right)), made).refuted
     assert check(Slope(CHOSEN, "chosen", right, by_row=False), made).refuted
+
+
+def test_a_wrong_formula_of_a_steep_loss_is_refuted() -> None:
+    """With β = 10,000 the loss bends within the step of a difference."""
+    made = compiled(Variant("apo_zero", given={"beta": 10_000}))
+    for stated in [c for c in claims_of(made) if isinstance(c, Slope)]:
+        assert check(stated, made).holds
+        false = Slope(stated.leaf, stated.response, b.multiply(b.constant(1.01), stated.value))
+        assert check(false, made).refuted
+
+
+def test_equal_slopes_of_tokens_are_told_from_small_ones() -> None:
+    """A small β makes all slopes small: they differ between tokens with a weight of the tail, and only then."""
+    claim = Shift(ShiftWay.BY_TOKEN)
+    for beta in (1e-8, 1e4):
+        tail = of_spec(_squared({"beta": beta, "tail_weight": 0.5}))
+        assert check(claim, tail).holds
+        assert check(claim, of_spec(_squared({"beta": beta}))).refuted
+
+
+def _squared(score: dict[str, Any]) -> dict[str, Any]:
+    term = {"name": "pref", "kind": "preference", "score": score, "link": "squared"}
+    return {"terms": [{**term, "margin": {"kind": "constant", "value": 1}}]}
+
+
+def test_a_slope_that_is_no_number_has_no_sign() -> None:
+    """With the target 10,000, the side of a label that does not count is 0·∞."""
+    target = {"kind": "constant", "value": 10_000}
+    term = {"name": "fit", "kind": "pointwise", "target": target, "link": "exponential"}
+    made = of_spec({"terms": [term]}, "pointwise")
+    [claim] = [c for c in claims_of(made) if isinstance(c, Push)]
+    assert claim.way is Way.BY_LABEL
+    assert not check(claim, made).refuted
+    assert check(Push(claim.leaf, claim.response, Way.AGAINST_LABEL), made).refuted
 
 
 def test_a_mean_over_tokens_divides_by_the_tokens_of_the_batch() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -10,7 +11,7 @@ import pytest
 
 from alignc.api import Compiled
 from alignc.claims import Claim, Outcome, check, claims_of
-from alignc.claims.check import CHECKERS
+from alignc.claims.checkers import CHECKERS
 from alignc.claims.kinds.descent import (
     Ascends,
     Counted,
@@ -39,7 +40,12 @@ from alignc.claims.kinds.spec import (
     WinRateOptimum,
 )
 from alignc.claims.model import Push, Section, Shift, Slope, SlopeAtStart, StepZero, When
+from alignc.claims.numbers import draw, flat
+from alignc.claims.slopes import slope
+from alignc.contract.models import POLICY
 from alignc.graph import build as b
+from alignc.graph.evaluate import evaluate
+from alignc.graph.nodes import Logp
 from alignc.theory.kinds import Kind
 
 from ..online_variants import Online, compiled_online
@@ -147,6 +153,26 @@ def test_the_coefficient_of_a_kl() -> None:
     assert refuted(replace(claim, g=b.multiply(b.constant(2), claim.g)), made)
 
 
+@pytest.mark.parametrize(("gradient", "kind"), [("k1", Kind.KL), ("k3", Kind.KL), ("k2", Kind.NONCONVEX)])
+def test_an_estimator_of_the_gradient_under_a_ratio(gradient: str, kind: Kind) -> None:
+    """The estimator of the value adds nothing to the gradient: it is that of the other one, with its own ratio."""
+
+    def made(**estimators: str) -> Compiled:
+        term = {"name": "pull", "kind": "kl", "on": "completion", "correction": "ratio"}
+        return of_spec({"terms": [{**term, **estimators}]}, "scored")
+
+    mixed = made(estimator="abs", gradient=gradient)
+    [claim] = said(mixed, Descends)
+    assert claim.kind is kind
+    assert check(claim, mixed).holds
+    leaf, alone = Logp(POLICY, "completions"), made(estimator=gradient)
+    slopes = slope(mixed.loss, leaf), slope(alone.loss, leaf)
+    batch = draw(random.Random(5), slopes)
+    ours, wanted = (flat(evaluate(s, batch)) for s in slopes)
+    assert ours == pytest.approx(wanted, rel=1e-12)
+    assert refuted(replace(claim, kind=Kind.VARIATION), mixed)
+
+
 def test_a_kl_on_given_data() -> None:
     objective = {"preset": "dpo", "terms": {"hold": {"kind": "kl", "weight": 0.1, "estimator": "k3"}}}
     made = of_spec(objective)
@@ -191,6 +217,24 @@ def test_the_name_of_a_method() -> None:
     assert named.paper is not None
     assert "eq. 7" in named.paper
     assert refuted(replace(named, axes=(("link", "hinge"),)), plain)
+
+
+@pytest.mark.parametrize(
+    ("objective", "kind", "axes"),
+    [
+        ({"preset": "cal_dpo", "terms": {"pref": {"link": "logistic"}}}, "pairwise", ()),
+        ({"preset": "cal_dpo", "terms": {"pref": {"link": "hinge"}}}, "pairwise", (("pref.link", "hinge"),)),
+        ({"preset": "reinforce", "baseline": "none"}, "scored", ()),
+        ({"preset": "reinforce", "baseline": "batch_mean"}, "scored", (("baseline", "batch_mean"),)),
+    ],
+)
+def test_the_name_of_a_kind_is_that_kind_in_full(
+    objective: dict[str, Any], kind: str, axes: tuple[tuple[str, str], ...]
+) -> None:
+    made = of_spec(objective, kind) if kind == "pairwise" else online(objective)
+    [claim] = said(made, Variant)
+    assert claim.axes == axes
+    assert not refuted(claim, made)
 
 
 def test_values_of_the_spec() -> None:

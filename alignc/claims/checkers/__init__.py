@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from alignc.claims.check.ascent import check_ascends, check_later, check_later_differs, check_rests
-from alignc.claims.check.descent import check_anchor, check_descends, check_no_rest, check_pull
-from alignc.claims.check.gradient import check_push, check_shift, check_slope, check_slope_at_start
-from alignc.claims.check.spec import (
+from alignc.claims.checkers.ascent import check_ascends, check_later, check_later_differs, check_rests
+from alignc.claims.checkers.descent import check_anchor, check_descends, check_no_rest, check_pull
+from alignc.claims.checkers.gradient import check_push, check_shift, check_slope, check_slope_at_start
+from alignc.claims.checkers.spec import (
     check_endless,
     check_model,
     check_recurrence,
@@ -18,8 +18,8 @@ from alignc.claims.check.spec import (
     check_unbounded,
     check_variant,
 )
-from alignc.claims.check.start import check_step_zero
-from alignc.claims.check.winrates import check_win_rates
+from alignc.claims.checkers.start import check_step_zero
+from alignc.claims.checkers.winrates import check_win_rates
 from alignc.claims.kinds.descent import (
     Ascends,
     Descends,

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from alignc.claims.check.batches import within
-from alignc.claims.check.policies import (
+from alignc.claims.checkers.batches import within
+from alignc.claims.checkers.policies import (
     SMALL,
     coefficient,
     divergence_slope,

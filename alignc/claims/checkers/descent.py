@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from alignc.claims.check.batches import within
-from alignc.claims.check.policies import (
+from alignc.claims.checkers.batches import within
+from alignc.claims.checkers.policies import (
     coefficient,
     divergence_slope,
     group_size,

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
-from alignc.claims.check.batches import Place, Trial, places, trials, within
+from alignc.claims.checkers.batches import Place, Trial, places, trials, within
 from alignc.claims.model import (
     Outcome,
     Push,
@@ -32,6 +32,14 @@ CLOSE = 1e-6
 TINY = 1e-8
 STEEP = 1e4
 SPREADS = (1.0, 10.0, 60.0)
+STEPS = (1e-5, 1e-6, 1e-7)
+"""Steps of differences: a smaller one is taken where the loss bends within a larger one."""
+WIDE = 1e-3
+"""The step of differences by tokens of equal slopes: it bends the loss for all of them alike."""
+ROUNDING = 1e-14
+"""The part of a loss that no difference of two losses sees."""
+FINE = 1e-2
+"""The part of a slope that its rounding may be, where slopes are told apart."""
 
 
 def _taken(value: Any, place: Place) -> float:
@@ -64,10 +72,20 @@ def check_slope(claim: Slope, subject: Subject) -> Verdict:
         stated = evaluate(claim.value, trial.given)
         scale = _scale(trial, claim.by_row, claim.leaf)
         for place in _ends(trial.given[claim.leaf]):
-            counted, derived = trial.slope(claim.leaf, place), scale * _taken(stated, place)
-            rounding = 1e-9 * abs(trial.value())  # of a difference of losses, over the step
-            worst = max(worst, max(0.0, abs(counted - derived) - rounding) / (1 + abs(derived)))
+            worst = max(worst, _apart(trial, claim.leaf, place, scale * _taken(stated, place)))
     return within(worst, CLOSE, "central differences on random batches")
+
+
+def _apart(trial: Trial, leaf: Node, place: Place, derived: float) -> float:
+    """Return how far a slope is from differences of the loss, relative to it; no number is infinitely far."""
+    least = math.inf
+    for step in STEPS:
+        rounding = ROUNDING * abs(trial.value()) / step
+        gap = (abs(trial.slope(leaf, place, step) - derived) - rounding) / (1 + abs(derived))
+        least = min(least, math.inf if math.isnan(gap) else max(0.0, gap))
+        if least < CLOSE:
+            break
+    return least
 
 
 def check_slope_at_start(claim: SlopeAtStart, subject: Subject) -> Verdict:
@@ -90,6 +108,8 @@ def check_slope_at_start(claim: SlopeAtStart, subject: Subject) -> Verdict:
 def check_push(claim: Push, subject: Subject) -> Verdict:
     """Look at the signs of the derivative in many rows."""
     seen = list(_signs(claim, subject))
+    if not seen:
+        return Verdict(Outcome.UNDECIDED, "the numbers leave float64")
     found = {s for s, _ in seen} - {0}
     if claim.way is Way.UNDECIDED or (claim.way is Way.EITHER and len(found) < 2):
         return Verdict(Outcome.UNDECIDED, f"{len(seen)} slopes, of the signs {sorted(found)}")
@@ -108,7 +128,7 @@ def _wanted(way: Way, by: float) -> int:
 
 
 def _signs(claim: Push, subject: Subject) -> Iterator[tuple[int, float]]:
-    """List the sign of each derivative, with the label or the advantage that it belongs to."""
+    """List the sign of each derivative that is a number, with the label or the advantage that it belongs to."""
     own, start = slope(subject.loss, claim.leaf), claim.when is When.START
     count = 20 if claim.way is Way.EITHER else 6
     for spread in SPREADS:
@@ -116,6 +136,8 @@ def _signs(claim: Push, subject: Subject) -> Iterator[tuple[int, float]]:
             by, found = _judging(claim.way, trial), evaluate(own, trial.given)
             for place in places(trial.given[claim.leaf]):
                 one = _taken(found, place)
+                if math.isnan(one):  # such as 0·∞, of the side of a label that does not count
+                    continue
                 yield 0 if abs(one) < TINY else 1 if one > 0 else -1, _taken(by, place)
 
 
@@ -185,11 +207,17 @@ def moved_first(value: Any, step: float) -> Any:
 
 
 def _by_token(subject: Subject) -> Verdict:
-    """Find a response whose tokens have different slopes."""
+    """Find a response whose tokens have different slopes; slopes below the rounding of the loss decide nothing."""
+    coarse = False
     for trial in trials(subject.loss, 15, 20):
+        rounding = ROUNDING * abs(trial.value()) / WIDE
         for leaf, value in trial.given.items():
             if isinstance(leaf, Logp) and leaf.model == POLICY:
-                slopes = [trial.slope(leaf, (0, t)) for t in range(len(value[0]))]
-                if max(slopes) - min(slopes) > CLOSE:
+                slopes = [trial.slope(leaf, (0, t), WIDE) for t in range(len(value[0]))]
+                size = max(map(abs, slopes))
+                if max(slopes) - min(slopes) > CLOSE * size + 2 * rounding:
                     return Verdict(Outcome.HOLDS, "tokens of one response have different slopes")
+                coarse = coarse or not rounding <= FINE * size
+    if coarse:
+        return Verdict(Outcome.UNDECIDED, "the slopes are too small beside the loss for differences")
     return Verdict(Outcome.REFUTED, "all tokens of a response have the same slope")

@@ -11,7 +11,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from alignc.claims.check.batches import within
+from alignc.claims.checkers.batches import within
 from alignc.claims.kinds.spec import (
     Bound,
     Endless,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 
-from alignc.claims.check.batches import within
+from alignc.claims.checkers.batches import within
 from alignc.claims.model import Outcome, StepZero, Subject, Verdict
 from alignc.claims.numbers import draw
 from alignc.graph.evaluate import evaluate

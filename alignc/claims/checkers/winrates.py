@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from alignc.claims.check.batches import within
+from alignc.claims.checkers.batches import within
 from alignc.claims.kinds.spec import WinRateOptimum
 from alignc.claims.model import Outcome, Subject, Verdict
 from alignc.verify.objectives import TOY

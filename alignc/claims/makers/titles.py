@@ -58,7 +58,8 @@ def _sources(spec: Loaded) -> Mapping[str, Any]:
 def _parameters(parameters: Mapping[str, Bound], prefix: str = "") -> Iterator[tuple[str, str]]:
     """List the parameters that change the form of the loss, and not only a number in it."""
     for name, bound in parameters.items():
-        default, value = bound.parameter.default, bound.value
+        default = bound.parameter.default
+        value = _whole(bound.value, default)
         if _plain(value) and _plain(default):
             if default == 0 and value != 0:
                 yield f"{prefix}{name}", _shown(value)
@@ -66,6 +67,11 @@ def _parameters(parameters: Mapping[str, Bound], prefix: str = "") -> Iterator[t
             yield from _changed(value, default, f"{prefix}{name}.")
         elif value != default:
             yield f"{prefix}{name}", _shown(value)
+
+
+def _whole(value: Any, before: Any) -> Any:
+    """Write the name of a kind in full, where an axis stood."""
+    return {"kind": value} if isinstance(value, str) and isinstance(before, dict) else value
 
 
 def _plain(value: Any) -> bool:
@@ -122,7 +128,8 @@ def _laid(spec: Loaded, path: Any, value: Any, before: Any, name: str) -> Iterat
     bound = spec.parameters.get(before[1:]) if isinstance(before, str) and before.startswith("=") else None
     if bound is not None and isinstance(bound.value, dict):
         before = bound.value
-    elif (
+    value = _whole(value, before)
+    if (
         bound is not None
         and _plain(value)
         and _plain(bound.parameter.default)
