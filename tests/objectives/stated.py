@@ -9,8 +9,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from alignc.api import Compiled, built
-from alignc.claims import Outcome, check, claims_of
+from alignc.claims import Claim, Outcome, check, claims_of
 from alignc.claims.kinds.spec import Prose
+from alignc.claims.model import Verdict as Checked
+from alignc.claims.render import as_text
 from alignc.diagnostics import DiagnosticError
 from alignc.diff import Difference, compare
 from alignc.verify import Verdict, verify
@@ -18,7 +20,7 @@ from alignc.verify import Verdict, verify
 from .generator import Drawn, draw
 from .properties import Case, Property
 
-__all__ = ["STATED", "Undecided", "mirrored"]
+__all__ = ["STATED", "Undecided", "mirrored", "said_of"]
 
 
 class Undecided(str):
@@ -33,9 +35,15 @@ def claims_hold(case: Case) -> Iterator[str]:
         for claim in claims_of(part):
             found = check(claim, part)
             if found.outcome is Outcome.REFUTED:
-                yield f"{claim}: {found}"
+                yield said_of(claim, found)
             elif found.outcome is Outcome.UNDECIDED and not isinstance(claim, Prose):
                 yield Undecided(type(claim).__name__)
+
+
+def said_of(claim: Claim, found: Checked) -> str:
+    """Write a claim as users read it, and what its checker found."""
+    gap = "" if found.gap is None else f", {found.gap:.1e} apart"
+    return f"“{as_text((claim,))}” is refuted ({found.evidence}{gap})"
 
 
 def refutes_nothing(case: Case) -> Iterator[str]:
@@ -43,7 +51,8 @@ def refutes_nothing(case: Case) -> Iterator[str]:
     for part in case.parts:
         for claim in verify(part.spec, part.loss).claims:
             if claim.verdict is Verdict.REFUTED:
-                yield f"{claim.about}: {claim.says}: {claim.found} {claim.gap}"
+                gap = "" if claim.gap is None else f", {claim.gap:.1e} apart"
+                yield f"{claim.about}: “{claim.says}” is refuted ({claim.found}{gap})"
             elif claim.verdict is Verdict.UNDECIDED:
                 yield Undecided(claim.about)
 
