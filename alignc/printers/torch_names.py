@@ -30,7 +30,7 @@ __all__ = ["RESERVED", "Names", "roles"]
 
 TOOLS = {
     "at_most", "global_token_mean", "group_mean", "group_size", "group_sum", "length", "log1mexp", "log_odds",
-    "number", "pair_sum", "part", "position", "row_mean", "token_mean", "token_sum",
+    "number", "pair_sum", "part", "position", "present", "row_mean", "token_mean", "token_sum",
 }  # fmt: skip
 MODULE = {"F", "Tensor", "annotations", "loss", "penalty", "statistics", "torch"}
 LOCAL = {"batch", "mask", "max", "metrics", "share", "totals"}

@@ -30,6 +30,7 @@ def test_weights_are_moved_to_aligned_memory_and_stay_the_same() -> None:
 def test_a_model_is_ready_only_so() -> None:
     model: Any = nn.Linear(4, 3, dtype=torch.float64)
     model.weight.data = unaligned((3, 4))
-    train = SimpleNamespace(dropout=True, activation_checkpointing=False)
-    job: Any = SimpleNamespace(spec=SimpleNamespace(train=train))
+    train = SimpleNamespace(dropout=True, activation_checkpointing=False, optim="sgd", bf16=None)
+    launch = SimpleNamespace(mixed_precision=None)
+    job: Any = SimpleNamespace(spec=SimpleNamespace(train=train, launch=launch))
     assert ready(model, job, torch.device("cpu")).weight.data_ptr() % 64 == 0  # type: ignore[operator,union-attr]

@@ -27,7 +27,8 @@ from .forks import Forks
 from .test_engines import LOOP
 
 pytestmark = pytest.mark.filterwarnings(
-    "ignore:`is_gradient_checkpointing` is deprecated:FutureWarning"
+    "ignore:`is_gradient_checkpointing` is deprecated:FutureWarning",
+    "ignore:Could not find a config file:UserWarning",  # no run has written a base here
 )  # peft
 
 ADAPTER = {"kind": "lora", "r": 2, "alpha": 4.0, "dropout": 0.0, "target_modules": "all-linear"}

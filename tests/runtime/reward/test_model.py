@@ -145,8 +145,13 @@ def test_an_adapter_is_merged(forks: Forks, tmp_path: Path):
     assert float(found.mean()) == pytest.approx(metrics(script)[-1]["eval_mean_reward"], abs=1e-5)
 
 
-def test_an_adapter_without_its_base_is_refused(forks: Forks, tmp_path: Path):
-    folder = folder_of(trained(forks, tmp_path, model={"adapter": LORA}))
+def test_an_adapter_on_a_made_base_is_scored_and_without_its_base_is_refused(forks: Forks, tmp_path: Path):
+    script = trained(forks, tmp_path, model={"adapter": LORA})
+    folder = folder_of(script)
+    found = torch.tensor(scores(folder, samples_of(held_out(script)))).view(-1, 2)
+    assert float(found.mean()) == pytest.approx(metrics(script)[-1]["eval_mean_reward"], abs=1e-5)
+    config = json.loads((folder / "adapter_config.json").read_text("utf-8"))
+    (folder / "adapter_config.json").write_text(json.dumps({**config, "base_model_name_or_path": None}))
     with pytest.raises(Failure) as caught:
         scores(folder, [])
     assert caught.value.code == "E612"
