@@ -268,7 +268,7 @@ def floor() -> float:
 
 
 @pytest.mark.parametrize("name", ["validate", "explain"])
-def test_cold_start_takes_under_four_times_the_import_of_its_libraries(name: str, spec: str) -> None:
-    """Measure both in turn, and take the best of each: half a second, where the libraries take an eighth."""
+def test_cold_start_takes_under_five_times_the_import_of_its_libraries(name: str, spec: str) -> None:
+    """Measure both in turn, and take the best of each: under a second, where the libraries take a fifth."""
     runs = [(probed([name, spec])[2], floor()) for _ in range(5)]
-    assert min(taken for taken, _ in runs) < 4 * min(least for _, least in runs)
+    assert min(taken for taken, _ in runs) < 5 * min(least for _, least in runs)

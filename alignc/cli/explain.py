@@ -13,7 +13,6 @@ from alignc.api import Compiled, Mixture, built, specs_of
 from alignc.cli.options import overrides, spec_argument
 from alignc.cli.show import show_diagnostics
 from alignc.diagnostics import Diagnostic, DiagnosticError, Span
-from alignc.explain.html import page
 from alignc.explain.latex import fragment
 from alignc.explain.mixture import mixed_data, mixed_latex, mixed_mermaid, mixed_page, show_mixed
 from alignc.explain.model import as_json
@@ -62,6 +61,8 @@ def _explained(compiled: Compiled | Mixture, form: str) -> str:
     if form == "latex":
         return fragment(compiled.explanation, compiled.loss)
     if form == "html":
+        from alignc.explain.html import page  # it loads MathML
+
         return page(compiled.explanation, compiled.loss)
     if form == "mermaid":
         return mermaid(compiled.loss)

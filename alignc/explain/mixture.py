@@ -9,7 +9,6 @@ from typing import Any
 
 from alignc.claims import Claim
 from alignc.claims.model import StepZero
-from alignc.explain.html import page
 from alignc.explain.latex import fragment
 from alignc.explain.model import Explanation, as_json
 from alignc.explain.show import show
@@ -106,6 +105,8 @@ def mixed_latex(explained: Mixed, losses: Mapping[str, Loss]) -> str:
 
 def mixed_page(explained: Mixed, losses: Mapping[str, Loss]) -> str:
     """Write one page; each part is the body of its own page."""
+    from alignc.explain.html import page  # it loads MathML
+
     pages = [page(e, losses[name]) for name, e in explained.sources.items()]
     head, _, _ = pages[0].partition("<main>")
     bodies = [p.partition("<main>\n")[2].partition("\n</main>")[0] for p in pages]

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from alignc.api import diff, evaluate, explain, validate, verify
+from alignc.explain.show import show
 from alignc.load.load import load
 from alignc.lower.lower import lower
 from alignc.plan import needs, roles
@@ -63,7 +64,7 @@ def test_the_average_is_said_to_be_the_reference(tmp_path: Path) -> None:
 def test_a_kl_term_on_own_samples_is_explained_and_verified_as_such(tmp_path: Path) -> None:
     """k2 on own samples has the gradient of KL(π‖ref); on given rows it rests at the reference alone."""
     file = spec(tmp_path, "{terms: [{name: pull, kind: kl, on: completions, estimator: k2}]}")
-    assert "pull: k2 in the loss descends KL(π‖ref)" in "\n".join(explain(file).kl)
+    assert "pull: k2 in the loss descends KL(π‖ref)" in show(explain(file))
     claims = [c for c in verify(file).claims if c.about.startswith("pull:")]
     assert [c.about for c in claims] == ["pull: k2, own samples"]
     assert all(c.holds for c in claims)
