@@ -70,23 +70,46 @@ def soundness_page(found: Mapping[str, Any]) -> str:
 def _objectives(found: Mapping[str, Any]) -> str:
     drawn = found["objectives"]
     share = 100 * drawn["sound"] / drawn["seeds"]
-    rows = [_row(name, drawn["properties"][name]) for name in MEANS if name in drawn["properties"]]
-    head = ("property", "one seed of", "objectives", "held", "undecided", "failed", "what is held")
+    held = drawn["properties"]
+    rows = [_row(name, held[name], _still(name, found["again"])) for name in MEANS if name in held]
+    head = (
+        "property",
+        "one seed of",
+        "objectives",
+        "held",
+        "undecided",
+        "failed",
+        "fail now",
+        "what is held",
+    )
     versions = ", ".join(f"{name} {version}" for name, version in found["versions"].items())
     return (
         f"{drawn['seeds']:,} seeds were drawn, from {drawn['first']} to {drawn['last']}. Of these, {drawn['sound']:,} "
         f"({share:.0f} %) are sound, and {drawn['refused']:,} are refused with a diagnostic. "
         f"It took {drawn['cpu_seconds']:,.0f} seconds of CPU, on {found['date']}, with {versions}.\n\n"
         f"{table(head, rows)}\n"
-        "`undecided` counts objectives of which a command says that something is undecided. It is no failure.\n"
+        "`undecided` counts objectives of which a command says that something is undecided. It is no failure. "
+        "A crash is a failure. `fail now` counts the seeds of this run that fail after mends.\n\n"
         "The codes of the refusals are "
         f"{', '.join(f'{code(c)} ({n})' for c, n in sorted(drawn['codes'].items()))}.\n"
     )
 
 
-def _row(name: str, count: Mapping[str, Any]) -> list[str]:
+def _still(name: str, again: Mapping[str, Any]) -> int:
+    """Count the seeds that still fail a property, or crash under it."""
+    commands = ("validate", "explain", "disagreement", "hangs") if name == "commands" else (name,)
+    return len(
+        {
+            f["seed"]
+            for f in again["listed"]
+            if (f["what"].split(":")[0] if f["kind"] == "crash" else f["kind"]) in commands
+        }
+    )
+
+
+def _row(name: str, count: Mapping[str, Any], still: int) -> list[str]:
     numbers = [f"{count[key]:,}" for key in ("tried", "held", "undecided")]
-    return [code(name), str(count["share"]), *numbers, str(len(count["failed"])), MEANS[name]]
+    return [code(name), str(count["share"]), *numbers, str(len(count["failed"])), str(still), MEANS[name]]
 
 
 def _failures(found: Mapping[str, Any]) -> str:
@@ -100,7 +123,7 @@ def _failures(found: Mapping[str, Any]) -> str:
     rest = f"{len(still)} of them still fail:\n\n{rows}" if still else "All of them hold now.\n"
     return (
         f"\n### What failed\n\nIn this run, something failed for {len(seeds)} seeds: {_kinds(listed)}. "
-        "After mends, every property was held again for each of these seeds, without shares. "
+        "After mends of alignc, every property was held again for each of these seeds, whatever its share. "
         f"{rest}\n"
     )
 
@@ -111,13 +134,12 @@ def _kinds(listed: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _listed(listed: Sequence[Mapping[str, Any]]) -> list[list[str]]:
-    return [[str(f["seed"]), code(f["kind"]), _short(f["what"])] for f in listed[:MOST]]
+    return [[str(f["seed"]), code(f["kind"]), _cell(f["what"])] for f in listed[:MOST]]
 
 
-def _short(text: str, most: int = 160) -> str:
-    """Cut a line, and keep signs of Markdown from it."""
-    cut = text if len(text) <= most else f"{text[: most - 1]}…"
-    return f"`{cut.replace('`', '')}`"
+def _cell(text: str) -> str:
+    """Write a line in a cell of a table, without signs of Markdown."""
+    return code(text.replace("`", "").replace("|", "¦").replace("\n", " "))
 
 
 SETTINGS = """
@@ -143,9 +165,7 @@ def _settings(found: Mapping[str, Any] | None) -> str:
         [code(p), str(counts[p]), ", ".join(f"{about} ({n})" for about, n in names[p].most_common())]
         for p in sorted(counts)
     ]
-    bad = [
-        [code(r["preset"]), code(json.dumps(r["given"])), _short("; ".join(r["refuted"]))] for r in refuted
-    ]
+    bad = [[code(r["preset"]), code(json.dumps(r["given"])), _cell("; ".join(r["refuted"]))] for r in refuted]
     tried, left = len(found["slowest"]), [code(n) for n in preset_names() if n not in found["slowest"]]
     return (
         f"{SETTINGS}{tried} presets ran at {found['settings']} settings. {found['held']:,} claims hold, and "
