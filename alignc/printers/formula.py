@@ -6,6 +6,7 @@ A named value is printed as its symbol, unless `expand` lists its name.
 from __future__ import annotations
 
 from collections.abc import Container
+from typing import TypeGuard
 
 from alignc.contract.models import INITIAL, ROLLOUT
 from alignc.contract.outputs import OUTPUTS, Quantity
@@ -159,8 +160,10 @@ class Printer:
         above, negative = self.signed([shown for f in ordered for shown in self.above(f)])
         negative ^= isinstance(ordered[0], Constant) and ordered[0].value < 0
         sign = self.minus if negative else ""
-        below = [shown for f in ordered for shown in self.below(f)]
-        if below and isinstance(ordered[0], Constant) and self.unit_fraction(ordered[0].value):
+        under = [f for f in ordered if is_under(f)]
+        halved = bool(under) and isinstance(ordered[0], Constant) and self.unit_fraction(ordered[0].value)
+        below = [self.below(f, alone=len(under) == 1 and not halved) for f in under]
+        if halved and isinstance(ordered[0], Constant):
             above, below = above[1:], [self.spell.number(round(1 / abs(ordered[0].value))), *below]
         if below:
             line = self.spell.times.join(above) or "1"
@@ -174,8 +177,7 @@ class Printer:
         """Print a factor that stands above the line."""
         if isinstance(factor, Constant):
             return [self.spell.number(abs(factor.value))] if abs(factor.value) != 1 else []
-        under = isinstance(factor, Power) and factor.exponent < 0
-        if is_unit_factor(factor) or under:
+        if is_unit_factor(factor) or is_under(factor):
             return []
         shown, precedence = self.show(factor)
         if shown.startswith(self.minus) and precedence == PRODUCT:
@@ -192,12 +194,12 @@ class Printer:
         inverse = 1 / abs(value)
         return 1 < inverse <= 100 and inverse == round(inverse)
 
-    def below(self, factor: Node) -> list[str]:
-        """Print a factor that stands below the line."""
-        if not isinstance(factor, Power) or factor.exponent > 0 or is_unit_factor(factor):
-            return []
+    def below(self, factor: Power, *, alone: bool) -> str:
+        """Print a factor that stands below the line; under a line of LaTeX a lone one needs no brackets."""
         base = factor.base if factor.exponent == -1 else Power(factor.base, -factor.exponent)
-        return [self.show(base)[0] if self.spell is LATEX else self.bracketed(base, POWER)]
+        if self.spell is LATEX:
+            return self.show(base)[0] if alone else self.bracketed(base, PRODUCT)
+        return self.bracketed(base, POWER)
 
     def reduction(self, kind: str, over: str, argument: Node) -> Shown:
         """Print a sum or a mean; a sign that the whole carries moves to the front."""
@@ -232,6 +234,11 @@ class Printer:
         if precedence >= at_least and not shown.startswith(self.minus):
             return shown
         return self.spell.brackets.format(shown)
+
+
+def is_under(factor: Node) -> TypeGuard[Power]:
+    """Tell whether a factor of a product stands below the line."""
+    return isinstance(factor, Power) and factor.exponent < 0 and not is_unit_factor(factor)
 
 
 def exponentials(terms: tuple[Node, ...]) -> tuple[Node, ...]:

@@ -82,7 +82,9 @@ def drawn(rng: random.Random, depth: int) -> Node:
     if depth == 0:
         return rng.choice([X, Y, b.constant(rng.choice([-2, -0.5, 0.25, 1, 3, 1e-4]))])
     a, c = drawn(rng, depth - 1), drawn(rng, depth - 1)
-    match rng.randrange(8):
+    match rng.randrange(9):
+        case 8:
+            return b.divide(a, b.multiply(b.add(b.constant(2), b.apply("sigmoid", c)), b.apply("sigmoid", X)))
         case 0:
             return b.add(a, c)
         case 1:
@@ -112,9 +114,44 @@ def read_text(shown: str) -> str:
     return shown.replace("max(0, ", "relu(")
 
 
+def braced(shown: str, at: int) -> tuple[str, int]:
+    """Return what stands in the braces that begin at a place, and the place behind them."""
+    depth = 0
+    for end in range(at, len(shown)):
+        depth += {"{": 1, "}": -1}.get(shown[end], 0)
+        if depth == 0:
+            return shown[at + 1 : end], end + 1
+    raise AssertionError(shown)
+
+
+def read_latex(shown: str) -> str:
+    """Read LaTeX back as Python: a line binds what is above and below it, brackets bind, and a space multiplies."""
+    while r"\frac{" in shown:
+        begin = shown.rindex(r"\frac{")
+        above, middle = braced(shown, begin + 5)
+        below, end = braced(shown, middle)
+        shown = f"{shown[:begin]}(({above})/({below})){shown[end:]}"
+    shown = re.sub(r" \\cdot 10\^\{(-?\d+)\}", r"e\1", shown)
+    shown = re.sub(r"\^\{(\d+)\}", r"**\1", shown)
+    shown = re.sub(r"\\(?:mathrm|operatorname)\{(\w+)\}", r"\1", shown)
+    for mark, word in (
+        (r"\log \sigma\left(", "logsigmoid("),
+        (r"\max\left(0, ", "relu("),
+        (r"\sigma\left(", "sigmoid("),
+        (r"\tanh\left(", "tanh("),
+        (r"\left|", "abs("),
+        (r"\right|", ")"),
+        (r"\left(", "("),
+        (r"\right)", ")"),
+        (r"\,", "*"),
+    ):
+        shown = shown.replace(mark, word)
+    return shown
+
+
 @pytest.mark.parametrize("seed", range(300))
 def test_printed_and_read_again_is_the_same(seed: int) -> None:
-    """Text read as Python, and torch source run, give the evaluator's value."""
+    """Text and LaTeX read as Python, and torch source run, give the evaluator's value."""
     rng = random.Random(seed)
     node = drawn(rng, 4)
     given = {X: [0.37], Y: [-1.21]}
@@ -132,21 +169,21 @@ def test_printed_and_read_again_is_the_same(seed: int) -> None:
     source = Printer({}).show(node)[0]
     assert float(eval(source, names)) == pytest.approx(expected, rel=1e-9, abs=1e-12)
     shown = text(node)
-    if shown.count("|") <= 2:
-        f = torch.nn.functional
-        reading = {
-            "margin": torch.tensor(0.37, dtype=torch.float64),
-            "label": torch.tensor(-1.21, dtype=torch.float64),
-            "sigmoid": lambda v: torch.sigmoid(torch.as_tensor(v, dtype=torch.float64)),
-            "logsigmoid": lambda v: f.logsigmoid(torch.as_tensor(v, dtype=torch.float64)),
-            "softplus": lambda v: -f.logsigmoid(-torch.as_tensor(v, dtype=torch.float64)),
-            "tanh": lambda v: torch.tanh(torch.as_tensor(v, dtype=torch.float64)),
-            "relu": lambda v: torch.relu(torch.as_tensor(v, dtype=torch.float64)),
-            "abs": abs,
-        }
-        source = read_text(shown)
+    f = torch.nn.functional
+    reading = {
+        "margin": torch.tensor(0.37, dtype=torch.float64),
+        "label": torch.tensor(-1.21, dtype=torch.float64),
+        "sigmoid": lambda v: torch.sigmoid(torch.as_tensor(v, dtype=torch.float64)),
+        "logsigmoid": lambda v: f.logsigmoid(torch.as_tensor(v, dtype=torch.float64)),
+        "softplus": lambda v: -f.logsigmoid(-torch.as_tensor(v, dtype=torch.float64)),
+        "tanh": lambda v: torch.tanh(torch.as_tensor(v, dtype=torch.float64)),
+        "relu": lambda v: torch.relu(torch.as_tensor(v, dtype=torch.float64)),
+        "abs": abs,
+    }
+    read = [read_latex(latex(node))] + ([read_text(shown)] if shown.count("|") <= 2 else [])
+    for source in read:
         ast.parse(source)
-        assert float(eval(source, reading)) == pytest.approx(expected, rel=1e-5, abs=1e-6), shown
+        assert float(eval(source, reading)) == pytest.approx(expected, rel=1e-5, abs=1e-6), source
 
 
 def classes() -> set[type[Node]]:
