@@ -121,10 +121,13 @@ def _with_advantages(own: Node, examples: list[Mapping[str, Any]]) -> Node:
         if isinstance(n, Named) and n.role is NamedRole.ADVANTAGE and not isinstance(n.argument, Column)
     }
     try:
-        return substitute(own, given)
+        whole = substitute(own, given)
     except GraphTypeError:
+        whole = None
+    if whole is None or whole.type.axis != own.type.axis:
         message = "`advantage` must be one number: the loss has one ratio per response, not one per token"
-        raise PointError("E003", message, "examples") from None
+        raise PointError("E003", message, "examples")
+    return whole
 
 
 def _one(own: Node, slopes: dict[Node, Node], example: Mapping[str, Any], path: str) -> dict[str, Any]:
