@@ -84,6 +84,20 @@ def test_equal_slopes_of_tokens_are_told_from_small_ones() -> None:
         assert check(claim, of_spec(_squared({"beta": beta}))).refuted
 
 
+def test_a_clamp_hides_slopes_that_differ() -> None:
+    """Differences cannot look within a clamp of 1e-8: the claim is left undecided there."""
+    held = {
+        "name": "hold",
+        "kind": "kl",
+        "on": "rejected",
+        "estimator": "k2",
+        "granularity": "token",
+        "clamp": 1e-8,
+    }
+    made = of_spec({"preset": "dpo", "terms": {"hold": held}})
+    assert check(Shift(ShiftWay.BY_TOKEN), made).outcome is Outcome.UNDECIDED
+
+
 def _squared(score: dict[str, Any]) -> dict[str, Any]:
     term = {"name": "pref", "kind": "preference", "score": score, "link": "squared"}
     return {"terms": [{**term, "margin": {"kind": "constant", "value": 1}}]}

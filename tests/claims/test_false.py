@@ -146,6 +146,22 @@ def test_a_kl_is_descended_at_the_first_update_only() -> None:
     assert said(online({"preset": "grpo", "kl": K3, "epochs": 1}), Descends)[0].when is When.ALWAYS
 
 
+def test_a_kl_within_a_small_clamp() -> None:
+    """Policies that do not meet the clamp are so near that their log-ratio is a rounded difference."""
+    term = {"name": "pull", "kind": "kl", "on": "completion", "estimator": "k2", "clamp": 1e-8}
+    made = of_spec({"terms": [term]}, "scored")
+    [claim] = said(made, Descends)
+    assert check(claim, made).holds
+    assert refuted(replace(claim, kind=Kind.VARIATION), made)
+
+
+def test_a_strong_kl() -> None:
+    made = online({"preset": "rloo", "kl": {"estimator": "k1", "placement": "reward", "beta": 1e4}})
+    [claim] = said(made, Ascends)
+    assert check(claim, made).holds
+    assert refuted(replace(claim, beta=1.001 * claim.beta), made)
+
+
 def test_the_coefficient_of_a_kl() -> None:
     made = online({"preset": "grpo", "kl": K3})
     [claim] = said(made, Pull)
@@ -225,13 +241,23 @@ def test_the_name_of_a_method() -> None:
         ({"preset": "cal_dpo", "terms": {"pref": {"link": "logistic"}}}, "pairwise", ()),
         ({"preset": "cal_dpo", "terms": {"pref": {"link": "hinge"}}}, "pairwise", (("pref.link", "hinge"),)),
         ({"preset": "reinforce", "baseline": "none"}, "scored", ()),
+        (
+            {"preset": "ppo", "terms": {"policy": {"kl": {"granularity": "sequence"}}}},
+            "scored",
+            (("policy.kl.granularity", "sequence"),),
+        ),
+        ({"preset": "reward_model", "center": 0.2, "terms": {"rank": {"center": 0}}}, "pairwise", ()),
+        ({"preset": "reward_model", "center": 0.2}, "pairwise", (("center", "0.2"),)),
+        ({"preset": "sppo", "partition": 0}, "pointwise", (("partition", "0"),)),
+        ({"preset": "sppo", "partition": 0.4}, "pointwise", (("partition", "0.4"),)),
+        ({"preset": "sppo", "eta": 3}, "pointwise", ()),
         ({"preset": "reinforce", "baseline": "batch_mean"}, "scored", (("baseline", "batch_mean"),)),
     ],
 )
-def test_the_name_of_a_kind_is_that_kind_in_full(
+def test_a_variant_has_the_axes_that_change_the_loss(
     objective: dict[str, Any], kind: str, axes: tuple[tuple[str, str], ...]
 ) -> None:
-    made = of_spec(objective, kind) if kind == "pairwise" else online(objective)
+    made = online(objective) if kind == "scored" else of_spec(objective, kind)
     [claim] = said(made, Variant)
     assert claim.axes == axes
     assert not refuted(claim, made)
@@ -251,6 +277,17 @@ def test_scaling_and_models() -> None:
     assert refuted(Scaling("tokens", False), made)
     assert refuted(Scaling("rows", True), made)
     assert refuted(Scaling("rows", False), compiled(Given("sft", "demonstrations")))
+    weightless = {"name": "hold", "kind": "likelihood", "on": "completion", "weight": 0}
+    fit = {
+        "name": "fit",
+        "kind": "pointwise",
+        "direction": "up",
+        "target": {"kind": "none"},
+        "link": "squared",
+    }
+    alone = of_spec({"terms": [fit, weightless]}, "demonstrations")
+    assert said(alone, Scaling) == [Scaling("rows", False)]
+    assert refuted(Scaling("both", False), alone)
     [policy] = [c for c in said(made, ModelRole) if c.role == "policy"]
     assert refuted(replace(policy, forwards=1), made)
     assert refuted(replace(policy, role="reference"), made)

@@ -89,7 +89,7 @@ def check_ascends(claim: Ascends, subject: Subject) -> Verdict:
             parts, left = fitted(-surrogate.gradient(policy, policy), basis)
             if parts[0] <= 0:
                 return Verdict(Outcome.REFUTED, f"the factor of the reward is {parts[0]:.3g}", left)
-            apart = abs(float(parts[1] / parts[0]) - beta) if len(parts) > 1 else 0.0
+            apart = abs(float(parts[1] / parts[0]) - beta) / (1 + beta) if len(parts) > 1 else 0.0
             worst = max(worst, left, apart)
     return within(worst, EXACT, f"expected gradients with {size} responses per prompt")
 
@@ -110,7 +110,7 @@ def check_later(claim: LaterAscends, subject: Subject) -> Verdict:
             basis += [-policy.divergence(space.reference), policy.divergence(old)]
         parts, left = fitted(-surrogate_on(lowered, space, size).gradient(policy, old), basis)
         gap = max((abs(float(p / parts[0]) - claim.beta) for p in parts[1:]), default=0.0)
-        worst = max(worst, left, gap)
+        worst = max(worst, left, gap / (1 + claim.beta))
     held = term.kl is not None and term.kl.beta > 0
     if held != bool(claim.beta):
         return Verdict(Outcome.REFUTED, "the strength of the KL is another")

@@ -36,6 +36,8 @@ from alignc.verify.toy import Array, Expected, Row, Toy, log_softmax
 __all__ = ["check_anchor", "check_descends", "check_no_rest", "check_pull"]
 
 EXACT = 1e-7
+ROUNDING = 1e-14
+"""Nats of a log-ratio that are lost where two log-probabilities are subtracted."""
 
 
 def check_descends(claim: Descends, subject: Subject) -> Verdict:
@@ -49,7 +51,12 @@ def check_descends(claim: Descends, subject: Subject) -> Verdict:
         worst, least = max(worst, left), min(least, factor)
     if least <= 0:
         return Verdict(Outcome.REFUTED, f"the factor is {least:.3g}", worst)
-    return within(worst, EXACT, "expected gradients on enumerated policies")
+    return within(worst, _limit(claim.clamp), "expected gradients on enumerated policies")
+
+
+def _limit(clamp: float | None) -> float:
+    """Return the largest gap: so near to the reference that a small clamp is not met, u is a difference of 0.1 nat."""
+    return EXACT if not clamp else max(EXACT, min(1e-3, ROUNDING / clamp))
 
 
 def _gradients(claim: Descends, subject: Subject) -> Iterator[tuple[Array, Array]]:

@@ -36,6 +36,8 @@ STEPS = (1e-5, 1e-6, 1e-7)
 """Steps of differences: a smaller one is taken where the loss bends within a larger one."""
 WIDE = 1e-3
 """The step of differences by tokens of equal slopes: it bends the loss for all of them alike."""
+NEAR = 1e-9
+"""Nats per token between the policy and the other models where a clamp holds hardly any of them."""
 ROUNDING = 1e-14
 """The part of a loss that no difference of two losses sees."""
 FINE = 1e-2
@@ -220,4 +222,21 @@ def _by_token(subject: Subject) -> Verdict:
                 coarse = coarse or not rounding <= FINE * size
     if coarse:
         return Verdict(Outcome.UNDECIDED, "the slopes are too small beside the loss for differences")
+    if _nearby(subject):
+        return Verdict(
+            Outcome.UNDECIDED, "slopes differ only where the policy is too near to others for differences"
+        )
     return Verdict(Outcome.REFUTED, "all tokens of a response have the same slope")
+
+
+def _nearby(subject: Subject) -> bool:
+    """Tell whether the formula of a slope differs between tokens next to the other models, such as within a clamp."""
+    for response in subject.loss.view.responses:
+        leaf = Logp(POLICY, response)
+        own = slope(subject.loss, leaf)
+        for trial in trials(subject.loss, 16, extra=(leaf, own), spread=NEAR):
+            stated = evaluate(own, trial.given)
+            rows = [[_taken(stated, (0, *p)) for p in places(tokens)] for tokens in trial.given[leaf][:1]]
+            if any(max(row) != min(row) for row in rows):
+                return True
+    return False

@@ -9,6 +9,7 @@ from alignc.claims.kinds.spec import Bound, ModelRole, Recurrence, Scaling, Stat
 from alignc.claims.model import Claim, Section, Subject
 from alignc.claims.slopes import summed
 from alignc.contract.baselines import BASELINES, PARTITIONS, Reads
+from alignc.graph.evaluate import evaluate
 from alignc.graph.nodes import Named
 from alignc.graph.walk import walk
 from alignc.plan.needs import roles
@@ -22,7 +23,7 @@ __all__ = ["models", "rollouts", "scaling"]
 
 def scaling(subject: Subject) -> Iterator[Claim]:
     """Say what the loss of a batch is a mean of."""
-    kinds = {n.kind for n in summed(subject.loss.root)}
+    kinds = {n.kind for t in subject.loss.terms if evaluate(t.weight, {}) for n in summed(t.value)}
     over = "rows" if kinds <= {"mean"} else "tokens" if kinds == {"sum"} else "both"
     yield Scaling(over, bool(subject.needs.statistics))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -43,7 +44,7 @@ def titles(subject: Subject) -> Iterator[Claim]:
         for index, steps in unread_steps(Checked(spec, subject.loss, (subject.loss,)))
     }
     written = _overrides(spec, spec.preset)
-    axes = [*_parameters(spec.parameters), *((n, v) for n, v in written if n not in unread)]
+    axes = [*_parameters(_read(spec)), *((n, v) for n, v in written if n not in unread)]
     paper = spec.preset.paper
     cited = citation(paper, place=not axes) if paper else None
     if cited and axes:
@@ -55,13 +56,23 @@ def _sources(spec: Loaded) -> Mapping[str, Any]:
     return {n.label: n for n in spec.nested.values()}
 
 
+NUMBERS = ("number", "integer")
+"""Types of parameters that are a number within a form."""
+
+
+def _read(spec: Loaded) -> Mapping[str, Bound]:
+    """List the parameters, without numbers in whose every place the spec wrote another value."""
+    words = {w for formula in spec.document.bindings.values() for w in re.findall(r"\w+", formula)}
+    return {n: bound for n, bound in spec.parameters.items() if n in words or not _plain(bound.value)}
+
+
 def _parameters(parameters: Mapping[str, Bound], prefix: str = "") -> Iterator[tuple[str, str]]:
     """List the parameters that change the form of the loss, and not only a number in it."""
     for name, bound in parameters.items():
         default = bound.parameter.default
         value = _whole(bound.value, default)
-        if _plain(value) and _plain(default):
-            if default == 0 and value != 0:
+        if bound.parameter.type in NUMBERS and _plain(value) and _plain(default):
+            if (default == 0) != (value == 0):
                 yield f"{prefix}{name}", _shown(value)
         elif isinstance(value, dict) and isinstance(default, dict):
             yield from _changed(value, default, f"{prefix}{name}.")
@@ -128,16 +139,17 @@ def _laid(spec: Loaded, path: Any, value: Any, before: Any, name: str) -> Iterat
     bound = spec.parameters.get(before[1:]) if isinstance(before, str) and before.startswith("=") else None
     if bound is not None and isinstance(bound.value, dict):
         before = bound.value
-    value = _whole(value, before)
-    if (
+    elif (
         bound is not None
+        and bound.parameter.type in NUMBERS
         and _plain(value)
         and _plain(bound.parameter.default)
-        and bound.parameter.default != 0
+        and (value == 0) == (bound.parameter.default == 0)
     ):
         return  # another number in the place of a parameter's
     elif value == before or path in spec.document.bindings or (bound is not None and bound.value == value):
         return
+    value = _whole(value, before)
     if isinstance(value, dict) and isinstance(before, dict) and value.get("kind") == before.get("kind"):
         for key, inner in value.items():
             anchored = {**before, **value}.get("anchor") not in (None, "none")
