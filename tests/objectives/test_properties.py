@@ -10,7 +10,7 @@ from .properties import EXACT, Property
 from .tally import examined
 from .tensors import EMITTED
 
-AGREE, HELD, TORCH, LONG = 600, 100, 40, 10_000
+AGREE, HELD, TORCH, LONG = 400, 100, 40, 10_000
 PARTS = 4
 
 

@@ -202,7 +202,14 @@ ZERO2 = {"engine": "deepspeed", "zero_stage": 2}
 
 
 @pytest.mark.engines
-@pytest.mark.parametrize(("name", "engine"), [("ppo_dpo", {}), ("online_dpo", {}), ("online_dpo", ZERO2)])
+@pytest.mark.parametrize(
+    ("name", "engine"),
+    [
+        pytest.param("ppo_dpo", {}, marks=pytest.mark.long),
+        pytest.param("online_dpo", {}, marks=pytest.mark.long),
+        ("online_dpo", ZERO2),
+    ],
+)
 def test_two_ranks(
     forks: Forks, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, engine: dict[str, Any]
 ):

@@ -113,7 +113,11 @@ def test_killed_runs_end_in_the_same_bits(forks: Forks, tmp_path: Path):
 
 
 @pytest.mark.engines
-@pytest.mark.parametrize("engine", [{}, {"engine": "deepspeed", "zero_stage": 2}], ids=["ddp", "zero2"])
+@pytest.mark.parametrize(
+    "engine",
+    [{}, pytest.param({"engine": "deepspeed", "zero_stage": 2}, marks=pytest.mark.long)],
+    ids=["ddp", "zero2"],
+)
 def test_two_ranks(forks: Forks, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, engine: dict[str, Any]):
     """Micro-batches of one row, so that short batches leave a rank without rows; a learned value in one source."""
     monkeypatch.setenv("ALIGNC_CACHE", str(tmp_path / "cache"))
