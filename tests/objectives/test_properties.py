@@ -28,7 +28,7 @@ def test_the_commands_agree(part: int) -> None:
 
 def test_what_is_said_of_the_loss_holds() -> None:
     """Gradients, LaTeX and the folder."""
-    held(AGREE, HELD, {kind: holds for kind, holds in EXACT.items() if kind != "diff"})
+    held(AGREE, HELD, EXACT)
 
 
 def test_the_emitted_loss_is_the_graph() -> None:
