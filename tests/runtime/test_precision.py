@@ -13,7 +13,8 @@ from transformers import AutoConfig, AutoModelForCausalLM, ByT5Tokenizer
 from alignc.contract.failure import Failure
 from alignc.contract.job import Job, job_from
 from alignc.runtime.models.load import initial_model, ready
-from alignc.runtime.models.precision import autocast_dtype, rounding_loss, stored_dtype
+from alignc.runtime.models.precision import autocast_dtype, rounding_loss
+from alignc.runtime.models.start import stored_dtype
 
 from .fixtures import job_data
 

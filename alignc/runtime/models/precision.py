@@ -7,19 +7,18 @@ step of 1e-6 would be rounded away. The arithmetic of a forward may still be bfl
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from ...contract.failure import Failure
-from ...contract.job import Job, Model
+from ...contract.job import Job
 from ...contract.optimizers import OPTIMIZERS
 from ...contract.support import ABSENT
 from ...contract.tables import look_up
 
-__all__ = ["DTYPES", "NARROW", "autocast_dtype", "rounding_loss", "stored_dtype", "widen"]
+__all__ = ["DTYPES", "NARROW", "autocast_dtype", "rounding_loss", "widen"]
 
 DTYPES = {
     "float64": torch.float64,
@@ -81,30 +80,6 @@ def autocast_dtype(job: Job, model: nn.Module, device: torch.device) -> torch.dt
         return torch.bfloat16
     has_it = device.type == "cuda" and torch.cuda.is_bf16_supported()
     return torch.bfloat16 if job.spec.model.dtype is None and has_it else None
-
-
-def stored_dtype(section: Model) -> torch.dtype:
-    """Give the type of the policy's weights on disk: the one that the spec names, or the checkpoint's own."""
-    if section.dtype is not None:
-        return DTYPES[section.dtype]
-    if not isinstance(section.policy, str):
-        return torch.float32
-    from transformers import AutoConfig
-
-    source = section.policy
-    if (Path(source) / "adapter_config.json").is_file():
-        from peft import PeftConfig
-
-        source = str(PeftConfig.from_pretrained(source).base_model_name_or_path)
-    local = Path(source).exists()
-    config = AutoConfig.from_pretrained(
-        source,
-        revision=None if local else section.revision,
-        local_files_only=True,
-        trust_remote_code=section.trust_remote_code,
-    )
-    dtype = getattr(config, "dtype", None) or getattr(config.get_text_config(), "dtype", None)
-    return dtype if isinstance(dtype, torch.dtype) else torch.float32
 
 
 def rounding_loss(start: Mapping[str, Tensor], trained: Mapping[str, Tensor], dtype: torch.dtype) -> float:

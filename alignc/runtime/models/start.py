@@ -16,7 +16,7 @@ from torch import nn
 
 from ...contract.adapters import NEW, changes_base
 from ...contract.files import BASE
-from ...contract.job import Adapter, Job
+from ...contract.job import Adapter, Job, Model
 from ...contract.outputs import Quantity
 from ..base import fsops
 from ..base.seeds import derive
@@ -26,7 +26,15 @@ from .precision import DTYPES
 from .quantized import quantized_config
 from .read import from_config, read_folder, seeded
 
-__all__ = ["adapted_start", "base_model", "is_reward_model", "whole_start", "write_base", "writes_base"]
+__all__ = [
+    "adapted_start",
+    "base_model",
+    "is_reward_model",
+    "stored_dtype",
+    "whole_start",
+    "write_base",
+    "writes_base",
+]
 
 FACTORS = "adapter"
 """Within the written base: the adapter as training begins, where its factors were taken out of the base."""
@@ -80,17 +88,18 @@ def base_model(job: Job, tokenizer: Any) -> nn.Module:
 def bits_of(job: Job) -> Any:
     """Give what bitsandbytes is told of the base: None where its weights stay numbers."""
     asked = job.spec.model.quantization
-    return None if asked is None else quantized_config(asked, own_dtype(job))
+    return None if asked is None else quantized_config(asked, stored_dtype(job.spec.model))
 
 
-def own_dtype(job: Job) -> torch.dtype:
-    """Find the type of the base's weights before any of them is read."""
+def stored_dtype(section: Model) -> torch.dtype:
+    """Find the type of the policy's weights on disk: the one that the spec names, or that of its checkpoint."""
     from transformers import AutoConfig
 
-    section = job.spec.model
     if section.dtype:
         return DTYPES[section.dtype]
-    source = str(section.policy)
+    if not isinstance(section.policy, str):
+        return torch.float32
+    source = section.policy
     if holds_adapter(source, section.revision):
         source, section = base_of(source, section.revision), of_base(section)
     known = {"revision": None if Path(source).exists() else section.revision}

@@ -21,7 +21,8 @@ from ..data import Counts
 from ..models.adapters import is_adapted
 from ..models.critic import CRITIC
 from ..models.load import initial_model, save_model
-from ..models.precision import NARROW, rounding_loss, stored_dtype
+from ..models.precision import NARROW, rounding_loss
+from ..models.start import stored_dtype
 from ..ranks.run import Run
 from .card import card_text
 from .checkpoint import TrainerState
